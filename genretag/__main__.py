@@ -1,0 +1,6 @@
+"""``python -m genretag``."""
+
+from genretag.cli import main
+
+if __name__ == "__main__":
+    main()

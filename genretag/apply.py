@@ -1,0 +1,176 @@
+"""A plan -> written tags, and the way back. What a file gets is what its row says, or nothing."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from genretag.card import read_card
+from genretag.errors import RunError, TrackError
+from genretag.features import FEATURE_VERSION
+from genretag.plan import Action, Policy, Row, judge
+from genretag.store import FileRow, Scan, Store
+from genretag.tags import Tags
+from genretag.writing.journal import Change, Journal
+from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one file; ``error`` says why it was left as it was."""
+
+    path: Path
+    old: list[str]
+    new: list[str]
+    error: str | None = None
+
+
+OnResult = Callable[[Result], None]
+
+
+class _Stop:
+    """Turns Ctrl-C and SIGTERM into a wish to stop after the file in hand."""
+
+    def __init__(self) -> None:
+        self.wished = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        self.wished = True
+
+
+@contextmanager
+def _stoppable() -> Iterator[_Stop]:
+    """Shield every file's write from signals that ask to stop."""
+    stop, before = _Stop(), {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, stop)
+        except ValueError:  # not the main thread
+            continue
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def replan(store: Store, scan: Scan, policy: Policy, run: int) -> int:
+    """Decide again about every file of a scan, from the stored scores; return how many rows there are."""
+    text = store.model_card(scan.model or "")
+    if text is None:
+        raise RunError("the last scan's model is not known any more; scan again")
+    card = read_card(Path("the store"), scan.model or "", text)
+    store.begin_scan(run, card.id, policy.to_dict())
+    count = 0
+    for rows in _in_lots(store.plan(scan.run), 500):
+        with store.transaction():
+            store.save_plan(run, (_again(store, n, path, data, card, policy) for n, path, data in rows))
+        count += len(rows)
+    store.finish_scan(run)
+    return count
+
+
+def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    lot: list[Any] = []
+    for row in rows:
+        lot.append(row)
+        if len(lot) == size:
+            yield lot
+            lot = []
+    if lot:
+        yield lot
+
+
+def _again(
+    store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy
+) -> tuple[int, Path, str, dict[str, Any]]:
+    """Return a plan's row, decided again where the file was heard."""
+    f = store.file(path)
+    heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f else None
+    if f is None or heard is None or not data.get("scores"):
+        return ordinal, path, data["action"], data
+    row = judge(Path(data["path"]), f, heard, card, policy)
+    return ordinal, path, row.action, row.to_dict()
+
+
+def apply_rows(
+    store: Store, journal: Journal, run: int, rows: Iterable[tuple[int | None, Row]], manner: Manner, on_result: OnResult,
+    plan_run: int | None = None,
+) -> Counter[str]:  # fmt: skip
+    """Write the rows whose action is ``write``, one safe write each; return counts.
+
+    Ctrl-C stops after the file in hand; what is left stays planned.
+    """
+    counts: Counter[str] = Counter()
+    with _stoppable() as stop:
+        for ordinal, row in rows:
+            if row.action != Action.WRITE or not row.new:
+                continue
+            if stop.wished:
+                counts["interrupted"] = 1
+                break
+            try:
+                _write_row(store, journal, run, row, manner)
+            except TrackError as error:
+                counts["failed"] += 1
+                on_result(Result(Path(row.path), row.old, row.new, str(error)))
+                continue
+            if ordinal is not None and plan_run is not None:
+                store.mark_done(plan_run, ordinal)
+            counts["written"] += 1
+            on_result(Result(Path(row.path), row.old, row.new))
+    return counts
+
+
+def _write_row(store: Store, journal: Journal, run: int, row: Row, manner: Manner) -> None:
+    """Write one row and note the file's new facts."""
+    if not row.sha256 or not row.content_key:
+        raise TrackError("plan", "the plan does not say which file it was made for; scan it again")
+    expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
+    written = write_genres(journal, run, row.absolute, row.old, row.new, expected, manner)
+    _note(store, row.absolute, written, row.new)
+
+
+def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None:
+    """Note a file's facts after a write, so that the next scan need not open it. The cache may fail; the write holds."""
+    try:
+        f = store.file(path)
+        if f is not None:
+            store.save_file(_renewed(f, written, genres))
+    except sqlite3.Error:
+        pass  # the next scan opens the file and finds its music known
+
+
+def _renewed(f: FileRow, w: Written, genres: list[str]) -> FileRow:
+    tags = Tags(genres, f.tags.field, f.tags.album, f.tags.problem)
+    return replace(f, size=w.size, mtime_ns=w.mtime_ns, inode=w.inode, device=w.device, sha256=w.sha256, tags=tags)
+
+
+def undo_runs(
+    store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult
+) -> Counter[str]:
+    """Put files back as they were, the last change first; return counts. Their plan holds again."""
+    counts: Counter[str] = Counter()
+    with _stoppable() as stop:
+        for change in changes:
+            if stop.wished:
+                counts["interrupted"] = 1
+                break
+            try:
+                written = undo_change(journal, run, change)
+            except TrackError as error:
+                counts["failed"] += 1
+                on_result(Result(change.path, change.new, change.old, str(error)))
+                continue
+            _note(store, change.path, written, change.old)
+            store.reopen(change.path)
+            counts["undone"] += 1
+            on_result(Result(change.path, change.new, change.old))
+    return counts

@@ -1,0 +1,90 @@
+"""A model's metadata: its labels, its front end, its chunks, its calibration, and what is told about it.
+
+One JSON document travels inside the ONNX file; a scan refuses what it does not understand.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genretag.errors import ModelError
+from genretag.features import FrontEnd
+
+METADATA_KEY = "genretag"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How scores become a confidence: ``softmax(mean log-probability / (temperature * windows ** slope))``."""
+
+    temperature: float = 1.0
+    slope: float = 0.0
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model's metadata says."""
+
+    id: str  # of the file: the first 16 hex digits of its SHA-256
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    front_end: FrontEnd
+    chunks: tuple[int, ...]  # frames of the chunks that the network hears, the longest first
+    music_threshold: float
+    confidence_threshold: float
+    calibration: Calibration
+    about: dict[str, Any] = field(default_factory=dict)  # training data, figures, licence
+
+
+def read_card(path: Path, model_id: str, text: str | None) -> Card:
+    """Read a model's metadata; raise ``ModelError`` with what is missing."""
+    if not text:
+        raise ModelError(f"{path}: it carries no genretag metadata, so its labels and its front end are unknown")
+    try:
+        data = json.loads(text)
+        if data.get("schema") != SCHEMA:
+            raise ModelError(f"metadata schema {data.get('schema')!r} is not known here (known: {SCHEMA})")
+        card = Card(
+            id=model_id,
+            name=str(data["name"]),
+            version=str(data["version"]),
+            labels=tuple(str(x) for x in data["labels"]),
+            front_end=FrontEnd.from_metadata(data["front_end"]),
+            chunks=tuple(sorted((int(n) for n in data["chunks"]), reverse=True)),
+            music_threshold=float(data["thresholds"]["music"]),
+            confidence_threshold=float(data["thresholds"]["confidence"]),
+            calibration=Calibration(**data["calibration"]),
+            about=dict(data.get("about", {})),
+        )
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: its metadata cannot be used: {type(error).__name__}: {error}") from error
+    if len(card.labels) < 2 or len(set(card.labels)) != len(card.labels):
+        raise ModelError(f"{path}: its labels must be two or more, and differ")
+    if not card.chunks or min(card.chunks) < 8 or max(card.chunks) > 100_000:
+        raise ModelError(f"{path}: its chunk lengths {list(card.chunks)} are out of range")
+    return card
+
+
+def card_text(card: Card) -> str:
+    """Return a card as the JSON document that a model file carries."""
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "name": card.name,
+            "version": card.version,
+            "labels": list(card.labels),
+            "front_end": card.front_end.to_metadata(),
+            "chunks": list(card.chunks),
+            "thresholds": {"music": card.music_threshold, "confidence": card.confidence_threshold},
+            "calibration": asdict(card.calibration),
+            "about": card.about,
+        },
+        indent=1,
+    )

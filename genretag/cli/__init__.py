@@ -1,0 +1,87 @@
+"""The command line: parse, dispatch, errors to exit codes. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import genretag
+from genretag.cli import apply, inspect, scan
+from genretag.errors import GenretagError, UsageError
+
+OK, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="genretag",
+    help="Hears your music, and writes the genre into the files' own tags - after you have seen the plan.",
+    epilog="First look: genretag scan ~/Music --dry-run     then: genretag apply     and back: genretag undo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("scan", rich_help_panel="Hear and write")(scan.scan)
+app.command("apply", rich_help_panel="Hear and write")(apply.apply)
+app.command("undo", rich_help_panel="Hear and write")(apply.undo)
+app.command("info", rich_help_panel="Look")(inspect.info)
+app.command("history", rich_help_panel="Look")(inspect.history)
+app.command("errors", rich_help_panel="Look")(inspect.errors)
+app.command("models", rich_help_panel="Look")(inspect.models)
+app.command("demo", rich_help_panel="Try")(inspect.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"genretag {genretag.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more (-vv: everything).")] = 0,
+    log_file: Annotated[Path | None, typer.Option("--log-file", help="Keep a log in this file.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    level = logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(level)
+    if log_file is not None:
+        try:
+            handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
+        except OSError as error:
+            raise UsageError(f"{log_file}: the log cannot be written: {error.strerror}") from error
+    logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
+    logging.getLogger("genretag").setLevel(logging.DEBUG)
+    context.obj = {"quiet": quiet, "verbose": verbose}
+
+
+def main() -> None:
+    """Run the command line, and leave with its exit status."""
+    try:
+        app()
+    except UsageError as error:
+        _say(str(error))
+        sys.exit(WRONG_USAGE)
+    except GenretagError as error:
+        _say(str(error))
+        sys.exit(SOME_FAILED)
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        sys.exit(SOME_FAILED)
+    except KeyboardInterrupt:
+        _say("stopped; what was heard is kept, and the next scan goes on from there")
+        sys.exit(INTERRUPTED)
+
+
+def _say(text: str) -> None:
+    from genretag.display import shown
+
+    print(f"genretag: {shown(text)}", file=sys.stderr)

@@ -1,0 +1,195 @@
+"""``genretag apply`` and ``genretag undo``: write a plan exactly, and take back what was written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genretag.cli import session
+from genretag.cli.scan import EXISTING_HELP, ExistingChoice, VoteChoice
+from genretag.errors import UsageError
+
+if TYPE_CHECKING:
+    from genretag.apply import Result
+    from genretag.plan import Policy, Row
+    from genretag.store import Scan
+    from genretag.writing.replace import Manner
+
+Numbered = tuple[int | None, "Row"]
+
+
+def manner(preserve_mtimes: bool, hardlinks: str, convert_v22: bool) -> Manner:
+    """Return how files are to be written."""
+    from genretag.writing.replace import Manner
+
+    if hardlinks not in ("skip", "break"):
+        raise UsageError(f"--hardlinks {hardlinks}: skip or break")
+    return Manner(preserve_mtimes, convert_v22, hardlinks)
+
+
+def apply(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Only what lies below these; or a plan, PLAN.jsonl.", metavar="[PATH...|PLAN.jsonl]")
+    ] = None,
+    min_confidence: session.MinConfidence = None,
+    existing: Annotated[ExistingChoice | None, typer.Option("--existing", help=EXISTING_HELP)] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.")] = None,
+    vote: Annotated[VoteChoice | None, typer.Option("--vote", help="How a track's windows vote.")] = None,
+    dry_run: session.DryRun = False,
+    yes: session.Yes = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
+    preserve_mtimes: Annotated[
+        bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
+    ] = False,
+    hardlinks: Annotated[str, typer.Option("--hardlinks", help="Files with other hard links: skip them, or break the link.")] = "skip",
+    convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
+    db: session.Database = None,
+) -> None:
+    """Write the plan of the last scan, exactly, without listening again.
+
+    With --min-confidence, --existing, --top or --vote it first decides again from what was heard, and
+    shows the new plan. A file that changed since the scan is left alone, and that is said.
+    """
+    from genretag.cli.scan import _report
+
+    how = manner(preserve_mtimes, hardlinks, convert_v22)
+    quiet = session.is_quiet(context)
+    with session.books(db) as books:
+        if paths and len(paths) == 1 and paths[0].suffix.lower() in (".jsonl", ".json"):
+            failed = perform(books, None, _given(paths[0]), how, yes=yes, dry_run=dry_run, quiet=quiet)
+            raise typer.Exit(1 if failed else 0)
+        last = books.store.last_scan()
+        if last is None:
+            raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
+        run = last.run
+        if any(x is not None for x in (min_confidence, existing, top, vote)):
+            run = _decide_again(books, last, _changed(last.policy, min_confidence, existing, top, vote))
+            _report(books, run, json=json, output=None, quiet=quiet)
+        elif json:
+            _report(books, run, json=True, output=None, quiet=quiet)
+        rows = below(_planned(books, run), [p.absolute() for p in paths]) if paths else None
+        failed = perform(books, run, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _changed(
+    policy: dict[str, Any], min_confidence: float | None, existing: ExistingChoice | None, top: int | None, vote: VoteChoice | None
+) -> Policy:  # fmt: skip
+    """Return the last scan's policy with what was asked for in its place."""
+    from genretag.plan import Policy
+
+    asked = {
+        "min_confidence": min_confidence, "existing": existing and existing.value, "top": top, "vote": vote and vote.value,
+    }  # fmt: skip
+    return Policy.from_dict({**policy, **{k: v for k, v in asked.items() if v is not None}})
+
+
+def _decide_again(books: session.Books, last: Scan, policy: Policy) -> int:
+    """Make a new plan from the stored scores, and return its run."""
+    import genretag
+    from genretag.apply import replan
+
+    run = books.journal.begin("plan", genretag.__version__, policy.to_dict())
+    books.journal.end(run, {"files": replan(books.store, last, policy, run)})
+    return run
+
+
+def _planned(books: session.Books, run: int) -> Iterator[Numbered]:
+    """Yield the rows of a plan that are still to be written."""
+    from genretag.cli.scan import plan_rows
+
+    yield from plan_rows(books, run, open_writes=True)  # type: ignore[misc]
+
+
+def _given(path: Path) -> list[Numbered]:
+    """Return the rows of a plan that was given as a file."""
+    from genretag.plan import Action
+    from genretag.report.files import read_plan
+
+    return [(None, row) for row in read_plan(path) if row.action == Action.WRITE and row.new]
+
+
+def below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
+    """Return the rows that lie below some paths."""
+    return [(n, row) for n, row in rows if any(row.absolute.is_relative_to(top) for top in tops)]
+
+
+def perform(
+    books: session.Books, run: int | None, rows: list[Numbered] | None, how: Manner, *, yes: bool, dry_run: bool, quiet: bool
+) -> int:  # fmt: skip
+    """Ask, write, and say what became of it; return how many files failed. ``rows`` None: all of the run's plan."""
+    import genretag
+    from genretag.apply import apply_rows
+
+    count = len(rows) if rows is not None else sum(1 for _ in _planned(books, run or 0))
+    if count == 0:
+        if not quiet:
+            print("nothing to write", file=sys.stderr)
+        return 0
+    if not session.confirmed(count, yes=yes, dry_run=dry_run):
+        return 0
+    with session.writing(books):
+        number = books.journal.begin("apply", genretag.__version__, {"plan": run})
+        todo = rows if rows is not None else _planned(books, run or 0)
+        counts = apply_rows(books.store, books.journal, number, todo, how, _tell(quiet, count), run)
+        books.journal.end(number, dict(counts))
+    if not quiet:
+        print(f"wrote {counts['written']:,} of {count:,} genres (run {number}; `genretag undo {number}` takes them back)", file=sys.stderr)
+    if counts["interrupted"]:
+        print("stopped; `genretag apply` goes on with the rest", file=sys.stderr)
+    return counts["failed"] + counts["interrupted"]
+
+
+def _tell(quiet: bool, count: int) -> Any:
+    """Return a function that says what failed, and on a terminal how far things are."""
+    from genretag.display import home_relative
+
+    shows = not quiet and sys.stderr.isatty()
+    done = 0
+
+    def tell(result: Result) -> None:
+        nonlocal done
+        done += 1
+        if result.error is not None:
+            print(f"left alone: {home_relative(result.path)}: {result.error}", file=sys.stderr)
+        elif shows:
+            print(f"\r{done:,}/{count:,} ", end="" if done < count else "\n", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def undo(
+    context: typer.Context,
+    run: Annotated[int | None, typer.Argument(help="The run to take back (see history); the last one if not given.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Take back everything that genretag ever wrote.")] = False,
+    dry_run: session.DryRun = False,
+    yes: session.Yes = False,
+    db: session.Database = None,
+) -> None:
+    """Take back what was written: every byte, and the file's time. The plan holds again afterwards."""
+    import genretag
+    from genretag.apply import undo_runs
+
+    quiet = session.is_quiet(context)
+    with session.books(db) as books:
+        session.settle(books)
+        changes = sorted(books.journal.changes(states=("replaced",)), key=lambda c: -c.id)
+        if not everything:
+            number = run if run is not None else max((c.run for c in changes), default=0)
+            changes = [c for c in changes if c.run == number]
+        if not changes:
+            raise UsageError(f"run {run} has nothing that could be undone" if run else "there is nothing to undo")
+        if not session.confirmed(len(changes), yes=yes, dry_run=dry_run, verb="put back", noun="file"):
+            raise typer.Exit(0)
+        with session.writing(books):
+            undoing = books.journal.begin("undo", genretag.__version__, {"runs": sorted({c.run for c in changes})})
+            counts = undo_runs(books.store, books.journal, undoing, changes, _tell(quiet, len(changes)))
+            books.journal.end(undoing, dict(counts))
+    if not quiet:
+        print(f"put back {counts['undone']:,} of {len(changes):,} files, byte for byte", file=sys.stderr)
+    raise typer.Exit(1 if counts["failed"] or counts["interrupted"] else 0)

@@ -1,0 +1,204 @@
+"""Commands that look: info, history, errors, models; and demo, which makes something to look at."""
+
+from __future__ import annotations
+
+import json as json_lib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genretag.cli import session
+from genretag.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from genretag.card import Card
+    from genretag.store import FileRow
+    from genretag.vote import Heard, Verdict
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
+def _plain_table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _when(seconds: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+
+
+# --- info --------------------------------------------------------------------------------------------------------
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="A music file.")],
+    model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
+    json: Json = False,
+    db: session.Database = None,
+) -> None:
+    """Show one track: its tags, what each window along it sounded like, and the vote."""
+    from genretag.vote import vote
+
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file")
+    card, f, heard = _heard_of(file, model, db)
+    verdict = vote(heard, card)
+    if json:
+        print(json_lib.dumps(_info_dict(file, f, heard, verdict, card)))
+    else:
+        _print_info(file, f, heard, verdict, card)
+
+
+def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Heard]:
+    """Return what is known of a file; one that is not known is heard now (without making a plan)."""
+    from genretag.features import FEATURE_VERSION
+    from genretag.model import Model
+    from genretag.scan import Options, Scanner, absolute
+
+    loaded = Model(model)
+    with session.books(db) as books:
+        Scanner(books.store, loaded, Options((file,), retry_failed=True), run=0).hear()
+        path = absolute(file)
+        if (failure := books.store.failure(path)) is not None:
+            raise RunError(f"{file}: {failure.error}")
+        f = books.store.file(path)
+        heard = books.store.heard(f.content_key, loaded.card.id, FEATURE_VERSION) if f else None
+    if f is None or heard is None:
+        raise RunError(f"{file}: it could not be heard")
+    return loaded.card, f, heard
+
+
+def _info_dict(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> dict[str, object]:
+    """Return what ``info --json`` prints."""
+    import numpy as np
+
+    from genretag.vote import log_softmax
+
+    windows = [
+        {"start": float(s), "scores": {g: round(float(p), 4) for g, p in zip(card.labels, np.exp(row), strict=True)}}
+        for s, row in zip(heard.starts, log_softmax(heard.logits), strict=True)
+    ]
+    return {
+        "path": str(file), "genres": f.tags.genres, "field": f.tags.field, "problem": f.tags.problem,
+        "artist": f.tags.album.artist, "album": f.tags.album.album, "seconds": heard.seconds, "share": heard.share,
+        "status": verdict.status, "genre": verdict.genre, "confidence": verdict.confidence, "scores": verdict.scores,
+        "agreement": verdict.agreement, "music": verdict.music, "windows": windows, "model": card.id,
+        "content_key": f.content_key,
+    }  # fmt: skip
+
+
+def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> None:
+    from rich.text import Text
+
+    from genretag.display import home_relative, shown, words
+    from genretag.vote import Status, log_softmax
+
+    out = session.results()
+    out.print(Text(home_relative(file), style="bold"))
+    facts = _plain_table("", "")
+    facts.show_header = False
+    for name, value in (
+        ("artist", f.tags.album.artist), ("album", f.tags.album.album), ("genre", words(f.tags.genres)),
+        ("field", f.tags.field or f.tags.problem or ""), ("length", f"{heard.seconds:,.0f} s, {len(heard.starts)} window(s)"),
+        ("decoded", "" if heard.share > 0.995 else f"{heard.share:.0%}"),
+    ):  # fmt: skip
+        if value:
+            facts.add_row(Text(name, style="dim"), Text(shown(value)))
+    out.print(facts)
+    out.print()
+    table = _plain_table("from", "sounds like", "")
+    for start, row in zip(heard.starts, log_softmax(heard.logits), strict=True):
+        best = row.argsort()[::-1][:3]
+        share = float(2.718281828459045 ** row[best[0]])
+        rest = ", ".join(f"{card.labels[i]} {2.718281828459045 ** row[i]:.2f}" for i in best)
+        table.add_row(f"{int(start) // 60}:{int(start) % 60:02d}", Text("█" * round(share * 20), style="green"), rest)
+    out.print(table)
+    out.print()
+    said = {
+        Status.OK: f"{verdict.genre}, {verdict.confidence:.2f} sure",
+        Status.UNSURE: f"unsure: {verdict.genre} at {verdict.confidence:.2f} is below {card.confidence_threshold:.2f}",
+        Status.NONMUSIC: f"not music ({verdict.music:.2f})",
+    }[verdict.status]
+    votes = round(verdict.agreement * verdict.windows)
+    out.print(Text(f"vote: {said}; {votes} of {verdict.windows} window(s) agree", style="bold"))
+
+
+# --- history, errors, models -------------------------------------------------------------------------------------
+
+
+def history(json: Json = False, db: session.Database = None) -> None:
+    """List what genretag did: scans, writes and undos, with what is still written."""
+    with session.books(db) as books:
+        runs = books.journal.runs()
+        standing = {r.id: sum(1 for _ in books.journal.changes(r.id, ("replaced",))) for r in runs if r.kind == "apply"}
+    table = _plain_table("run", "when", "what", "counts", "still written")
+    for run in runs:
+        counts = ", ".join(f"{n:,} {what}" for what, n in run.counts.items() if n) or ("stopped" if run.ended is None else "")
+        if json:
+            print(json_lib.dumps({**vars(run), "standing": standing.get(run.id)}))
+        table.add_row(str(run.id), _when(run.began), run.kind, counts, str(standing.get(run.id, "")))
+    if not json:
+        session.results().print(table if runs else "nothing has been done yet")
+
+
+def errors(json: Json = False, db: session.Database = None) -> None:
+    """List the files that could not be heard, and why."""
+    from rich.text import Text
+
+    from genretag.display import home_relative, shown
+
+    with session.books(db) as books:
+        failures = list(books.store.failures())
+    table = _plain_table("file", "stage", "why", "tries")
+    for f in failures:
+        if json:
+            print(json_lib.dumps({**vars(f), "path": str(f.path)}))
+        table.add_row(Text(home_relative(f.path)), f.stage, Text(shown(f.error)), str(f.times))
+    if not json:
+        session.results().print(table if failures else "no file failed")
+
+
+def models(
+    card: Annotated[bool, typer.Option("--card", help="Show the whole model card.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the bundled model: what it hears, how it was made, and how well it does."""
+    from genretag.model import Model, bundled_model
+
+    path = bundled_model()
+    if card:
+        print(path.with_suffix(".md").read_text(encoding="utf-8"))
+        return
+    c = Model(path).card
+    figures = c.about.get("figures", {})
+    if json:
+        about = {"name": c.name, "version": c.version, "id": c.id, "labels": list(c.labels), "about": c.about}
+        print(json_lib.dumps({"path": str(path), "bytes": path.stat().st_size, **about}))
+        return
+    out = session.results()
+    out.print(f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id})")
+    out.print(f"labels: {', '.join(c.labels)}; and music or not")
+    out.print(f"hears: log-mel, {c.front_end.n_mels} bands to {c.front_end.fmax:,.0f} Hz at {c.front_end.sample_rate:,} Hz")
+    for name, value in figures.items():
+        out.print(f"{name}: {value}")
+    out.print("genretag models --card shows how it was made, and what it does not hear")
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to make it; the folder must not exist, or be empty.")],
+) -> None:
+    """Make a small folder of music (synthesised, in several containers) to try genretag on."""
+    from genretag import demo as maker
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: it exists and is not empty")
+    made = maker.make_library(folder)
+    print(f"made {len(made)} tracks in {folder}; now: genretag scan {folder} --dry-run")

@@ -1,0 +1,188 @@
+"""``genretag scan``: hear a library, show the plan, and on a yes write it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genretag.cli import session
+from genretag.errors import UsageError
+
+if TYPE_CHECKING:
+    from genretag.model import Model
+    from genretag.plan import Policy
+    from genretag.scan import Options, Progress
+
+
+class ExistingChoice(StrEnum):
+    """``--existing``."""
+
+    skip = "skip"
+    replace = "replace"
+    append = "append"
+
+
+class Device(StrEnum):
+    """``--device``."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class VoteChoice(StrEnum):
+    """``--vote``."""
+
+    mean = "mean"
+    majority = "majority"
+    weighted = "weighted"
+
+
+EXISTING_HELP = "What to do with a genre that is there: skip the file, replace it, or append to it."
+
+
+def scan(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Folders or files of music.", metavar="PATH...")],
+    dry_run: session.DryRun = False,
+    yes: session.Yes = False,
+    min_confidence: session.MinConfidence = None,
+    top: Annotated[int, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.")] = 1,
+    existing: Annotated[ExistingChoice, typer.Option("--existing", help=EXISTING_HELP)] = ExistingChoice.skip,
+    vote: Annotated[VoteChoice, typer.Option("--vote", help="How a track's windows vote.")] = VoteChoice.mean,
+    jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
+    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
+    model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many files.")] = None,
+    rescan: Annotated[bool, typer.Option("--rescan", help="Hear again what is known already.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of the report.")] = False,
+    output: Annotated[Path | None, typer.Option("-O", "--output", help="Write the whole list to a .csv or .jsonl file.")] = None,
+    preserve_mtimes: Annotated[
+        bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
+    ] = False,
+    hardlinks: Annotated[str, typer.Option("--hardlinks", help="Files with other hard links: skip them, or break the link.")] = "skip",
+    convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
+    db: session.Database = None,
+) -> None:
+    """Hear music and show the plan: which genre would go where, and how sure that is.
+
+    With --dry-run it ends there. Else it asks once before anything is written.
+    """
+    from genretag.plan import Existing, Policy
+    from genretag.scan import Options
+    from genretag.vote import Rule
+
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file or folder")
+    policy = Policy(min_confidence, Existing(existing.value), top, Rule(vote.value))
+    options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
+    loaded = _load(model, device.value, options.jobs)
+    with session.books(db) as books:
+        run = _hear(books, loaded, options, context)
+        failed = _report(books, run, json=json, output=output, quiet=session.is_quiet(context))
+        from genretag.cli import apply
+
+        manner = apply.manner(preserve_mtimes, hardlinks, convert_v22)
+        failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _jobs(text: str) -> int:
+    """Return the number of decode workers."""
+    from genretag.scan import automatic_jobs
+
+    if text == "auto":
+        return automatic_jobs()
+    if text.isdigit() and 1 <= int(text) <= 256:
+        return int(text)
+    raise UsageError(f"--jobs {text}: a number from 1 to 256, or auto")
+
+
+def _load(path: Path | None, device: str, jobs: int) -> Model:
+    """Load the model; one thread a decode worker, so that both keep the same cores busy."""
+    from genretag.model import Model
+
+    return Model(path, device, threads=jobs)
+
+
+def _hear(books: session.Books, model: Model, options: Options, context: typer.Context) -> int:
+    """Scan with a progress bar on a terminal, and say how it went."""
+    import genretag
+    from genretag.scan import Scanner
+
+    talk = session.talk(session.is_quiet(context))
+    run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in options.paths]})
+    scanner = Scanner(books.store, model, options, run)
+    began = time.monotonic()
+    try:
+        with _progress(session.is_quiet(context)) as show:
+            counts = scanner.scan(show)
+    except BaseException:
+        books.journal.end(run, {**scanner.counts, "interrupted": 1})
+        raise
+    books.journal.end(run, dict(counts))
+    seconds = time.monotonic() - began
+    files = sum(counts.values())
+    rate = f"{files / seconds * 60:,.0f} files a minute" if seconds > 0 else ""
+    card = model.card
+    talk.print(f"{card.name} {card.version} on {model.device}, {options.jobs} decoder(s): {files:,} files in {seconds:,.1f} s ({rate})")
+    return run
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[object]:
+    """Show a progress line on a terminal; nothing elsewhere."""
+    talk = session.talk(quiet)
+    if not talk.is_terminal or quiet:
+        yield None
+        return
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=talk, transient=True) as bar:
+        task = bar.add_task("listening ...", total=None)
+
+        def show(progress: Progress) -> None:
+            left = ", ".join(f"{n:,} {status}" for status, n in progress.counts.items() if n)
+            bar.update(task, description=f"{progress.files:,} files ({left or 'listening'}), {progress.heard_seconds / 3600:,.1f} h of music heard")
+
+        yield show
+
+
+def _report(books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool) -> int:
+    """Print the report of a run's plan and write it to a file; return how many files failed."""
+    import sys
+
+    from genretag.report.files import write_json, write_report
+    from genretag.report.summary import summarise
+    from genretag.report.terminal import print_report
+
+    def rows() -> Iterator[object]:
+        return (row for _, row in plan_rows(books, run))
+
+    summary = summarise(rows())  # type: ignore[arg-type]
+    if output is not None:
+        write_report(rows(), output)  # type: ignore[arg-type]
+    if json:
+        write_json(rows(), sys.stdout)  # type: ignore[arg-type]
+    elif not quiet:
+        whole = f"in {output}" if output else "with --json, or -O report.csv"
+        print_report(session.results(), rows(), summary, whole)  # type: ignore[arg-type]
+    return summary.failed
+
+
+def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> Iterator[tuple[int, object]]:
+    """Yield (ordinal, row) of a run's plan."""
+    from genretag.plan import Row
+
+    for ordinal, _, data in books.store.plan(run, open_writes=open_writes):
+        yield ordinal, Row.from_dict(data)

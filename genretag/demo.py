@@ -1,0 +1,132 @@
+"""Small pieces of music, synthesised and encoded by real encoders: for a first look, and for the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Container:
+    """How PyAV writes one container: its encoder, and the rate that it takes."""
+
+    encoder: str
+    rate: int = 44_100
+    format: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+
+#: Extension -> how it is encoded. What PyAV's wheels cannot encode is not here.
+CONTAINERS = {
+    ".mp3": Container("libmp3lame"),
+    ".flac": Container("flac"),
+    ".ogg": Container("vorbis", options=(("strict", "experimental"),)),  # FFmpeg's own; it takes stereo alone
+    ".oga": Container("flac", format="ogg"),
+    ".opus": Container("libopus", 48_000),
+    ".m4a": Container("aac", format="ipod"),
+    ".alac": Container("alac", format="ipod"),
+    ".wav": Container("pcm_s16le"),
+    ".aiff": Container("pcm_s16be"),
+    ".wma": Container("wmav2", format="asf"),
+    ".wv": Container("wavpack"),
+    ".tta": Container("tta"),
+    ".mka": Container("flac", format="matroska"),
+}
+
+
+def encode(path: Path, samples: FloatArray, rate: int, container: Container | None = None, tags: dict[str, str] | None = None) -> None:
+    """Encode mono or stereo float samples [n] or [2, n] into a file, in the container that its name asks for."""
+    how = container or CONTAINERS[path.suffix.lower()]
+    planes = np.atleast_2d(np.asarray(samples, np.float32))
+    if how.encoder == "vorbis" and len(planes) == 1:
+        planes = np.repeat(planes, 2, axis=0)
+    layout = "mono" if len(planes) == 1 else "stereo"
+    with av.open(str(path), "w", format=how.format) as out:
+        if tags:
+            out.metadata.update(tags)
+        stream: Any = out.add_stream(how.encoder, rate=how.rate, layout=layout, options=dict(how.options))
+        if how.encoder.startswith("wma"):
+            stream.bit_rate = 128_000
+        resampler = av.AudioResampler(stream.codec_context.format or "s16", layout, how.rate, stream.codec_context.frame_size or 4096)
+        step = 1 << 15
+        for start in range(0, planes.shape[1], step):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(planes[:, start : start + step]), "fltp", layout)
+            frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            for resampled in resampler.resample(frame):
+                out.mux(stream.encode(resampled))
+        for resampled in resampler.resample(None):
+            out.mux(stream.encode(resampled))
+        out.mux(stream.encode(None))
+
+
+# --- synthesis ---------------------------------------------------------------------------------------------------
+
+
+def _note(frequency: float, seconds: float, rate: int, brightness: float) -> FloatArray:
+    """Return a plucked tone with falling harmonics."""
+    t = np.arange(int(seconds * rate)) / rate
+    tone = sum(np.sin(2 * np.pi * frequency * k * t) * brightness ** (k - 1) / k for k in range(1, 7))
+    return np.asarray(tone * np.exp(-3 * t / seconds), np.float32)
+
+
+def _drum(seconds: float, rate: int, rng: np.random.Generator, pitch: float, noise: float) -> FloatArray:
+    """Return a drum: a falling sine and a burst of noise."""
+    t = np.arange(int(seconds * rate)) / rate
+    body = np.sin(2 * np.pi * pitch * t * np.exp(-8 * t)) * np.exp(-12 * t)
+    return np.asarray(body * (1 - noise) + noise * rng.normal(0, 0.5, len(t)) * np.exp(-25 * t), np.float32)
+
+
+def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -> FloatArray:
+    """Return a made-up piece in stereo [2, n]: chords, a bass and, if asked for, drums. The same seed, the same piece."""
+    rng = np.random.default_rng(seed)
+    tempo = rng.uniform(80, 150)  # beats a minute
+    step = 60 / tempo / 2
+    total = int(seconds * rate)
+    mix = np.zeros((2, total + rate * 2), np.float32)
+    root = 110 * 2 ** (rng.integers(0, 12) / 12)
+    scale = [0, 2, 3, 5, 7, 8, 10] if rng.random() < 0.5 else [0, 2, 4, 5, 7, 9, 11]
+    brightness = rng.uniform(0.3, 0.9)
+    for i in range(int(seconds / step)):
+        at = int(i * step * rate)
+        degree = scale[int(rng.integers(0, 7))]
+        note = _note(root * 2 ** ((degree + 12) / 12), 0.8, rate, brightness) * 0.2
+        pan = rng.uniform(0.3, 0.7)
+        mix[0, at : at + len(note)] += note * pan
+        mix[1, at : at + len(note)] += note * (1 - pan)
+        if i % 4 == 0:
+            bass = _note(root / 2 * 2 ** (scale[(i // 8) % 4] / 12), 1.0, rate, 0.4) * 0.3
+            mix[:, at : at + len(bass)] += bass
+        if beat:
+            hit = _drum(0.3, rate, rng, 120, 0.1) if i % 4 == 0 else _drum(0.2, rate, rng, 200, 0.9) * 0.4
+            mix[:, at : at + len(hit)] += hit * 0.5
+    out: FloatArray = mix[:, :total]
+    return out * np.float32(0.7 / max(1e-6, float(np.abs(out).max())))
+
+
+def make_library(folder: Path) -> list[Path]:
+    """Make a small library: two albums in several containers, with tags, some genres, and a file that is no music."""
+    kinds = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".wav")
+    made = []
+    for n, extension in enumerate(kinds):
+        album = folder / ("The Examples" if n < 3 else "Various Artists") / f"Album {1 + n // 3}"
+        album.mkdir(parents=True, exist_ok=True)
+        path = album / f"{1 + n % 3:02d} Piece {n + 1}{extension}"
+        tags = {"title": f"Piece {n + 1}", "artist": album.parent.name, "album": album.name}
+        if n == 1:
+            tags["genre"] = "Chamber Music"
+        encode(path, piece(n, 32), 44_100, tags=tags)
+        made.append(path)
+    noise = folder / "Recordings" / "rain.mp3"
+    noise.parent.mkdir()
+    encode(noise, np.random.default_rng(0).normal(0, 0.1, 12 * 44_100).astype(np.float32), 44_100)
+    broken = folder / "Recordings" / "not really music.mp3"
+    broken.write_text("<html>a page that was saved under a wrong name</html>")
+    return [*made, noise, broken]

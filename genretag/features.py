@@ -1,0 +1,152 @@
+"""Windows of samples -> log-mel, by librosa's definitions.
+
+The front end is data: its parameters travel in the model file, and this room turns
+them into numbers. The definitions are those of ``librosa.feature.melspectrogram``
+(Slaney's mel scale and area normalisation, periodic Hann window, frames that are not
+centred); the parity test holds this module to librosa.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft as scipy_fft
+
+from genretag.errors import ModelError
+
+#: Bumped whenever the same samples would give other numbers; stored with every row.
+FEATURE_VERSION = 1
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Frames transformed at once: 256 frames x 512 samples x 4 bytes = 512 KiB, which stays in L2.
+_BLOCK_FRAMES = 256
+
+#: Below this RMS (-100 dBFS) a window is silence, and its gain is not raised any further.
+_SILENCE_RMS = 1e-5
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Parameters of a log-mel front end, as they stand in a model's metadata.
+
+    A window is first brought to a fixed root mean square, so that the level of a
+    recording tells nothing: ``y = (ln(rms_gain^2 * mel + floor) - mean) / std``.
+    """
+
+    kind: str = "log-mel"
+    sample_rate: int = 16_000  # Hz
+    n_fft: int = 512  # samples: 32 ms
+    hop_length: int = 256  # samples: 16 ms, 62.5 frames a second
+    n_mels: int = 80
+    fmin: float = 30.0  # Hz
+    fmax: float = 7_600.0  # Hz: below 8 kHz, where resampling filters and poor codecs begin to show
+    rms: float = 0.1  # target level of a window, full scale = 1
+    floor: float = 1e-6  # added to the mel power before the logarithm
+    mean: float = -6.5
+    std: float = 3.0
+
+    @classmethod
+    def from_metadata(cls, data: dict[str, Any]) -> FrontEnd:
+        """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
+        if data.get("kind") != "log-mel":
+            raise ModelError(f"front end {data.get('kind')!r} is not known here (known: log-mel)")
+        unknown = set(data) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
+        front_end = cls(**data)
+        front_end.check()
+        return front_end
+
+    def check(self) -> None:
+        """Raise ``ModelError`` when a parameter is out of its range."""
+        numbers = [v for k, v in asdict(self).items() if k != "kind"]
+        if not all(isinstance(v, int | float) and np.isfinite(v) for v in numbers):
+            raise ModelError("front end has a setting that is not a finite number")
+        ranges = {
+            "sample_rate": 4_000 <= self.sample_rate <= 192_000,
+            "n_fft": 64 <= self.n_fft <= 16_384,
+            "hop_length": 16 <= self.hop_length <= self.n_fft,
+            "n_mels": 8 <= self.n_mels <= 512,
+            "fmin": 0 <= self.fmin < self.fmax,
+            "fmax": self.fmax <= self.sample_rate / 2,
+            "rms": 0 < self.rms <= 1,
+            "floor": 0 < self.floor < 1,
+            "std": self.std > 0,
+        }
+        for name, fine in ranges.items():
+            if not fine:
+                raise ModelError(f"front end: {name} = {getattr(self, name)} is out of range")
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return the parameters as they are written into a model file."""
+        return asdict(self)
+
+    def frames(self, samples: int) -> int:
+        """Return how many whole frames fit into ``samples`` samples."""
+        return max(0, 1 + (samples - self.n_fft) // self.hop_length)
+
+
+def mel_filters(front_end: FrontEnd) -> FloatArray:
+    """Return librosa's mel filter bank, shape [n_fft // 2 + 1, n_mels] (transposed for the product)."""
+    # Imported here: librosa.filters brings numba along, which costs a second that --help must not pay.
+    from librosa.filters import mel
+
+    bank = mel(
+        sr=front_end.sample_rate,
+        n_fft=front_end.n_fft,
+        n_mels=front_end.n_mels,
+        fmin=front_end.fmin,
+        fmax=front_end.fmax,
+    )
+    return np.ascontiguousarray(bank.T, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """Samples -> log-mel. Small and picklable, so that decode workers get it ready-made."""
+
+    front_end: FrontEnd
+    filters: FloatArray  # [n_fft // 2 + 1, n_mels]
+
+    @classmethod
+    def of(cls, front_end: FrontEnd) -> LogMel:
+        """Build the filter bank for a front end."""
+        return cls(front_end, mel_filters(front_end))
+
+    def mel_power(self, samples: FloatArray) -> FloatArray:
+        """Return the mel power of ``samples`` (mono, full scale = 1), shape [frames, n_mels]."""
+        fe = self.front_end
+        n = fe.frames(len(samples))
+        window = np.hanning(fe.n_fft + 1)[:-1].astype(np.float32)  # periodic Hann, as librosa's
+        frames = np.lib.stride_tricks.sliding_window_view(samples, fe.n_fft)[:: fe.hop_length]
+        out = np.empty((n, fe.n_mels), dtype=np.float32)
+        for start in range(0, n, _BLOCK_FRAMES):
+            stop = min(start + _BLOCK_FRAMES, n)
+            spectrum = scipy_fft.rfft(frames[start:stop] * window, axis=1)
+            power = np.square(spectrum.real) + np.square(spectrum.imag)
+            np.matmul(power, self.filters, out=out[start:stop])
+        return out
+
+    def scale(self, mel: FloatArray, gain: float) -> FloatArray:
+        """Return the scaled logarithm of mel power at a gain (an amplitude factor)."""
+        fe = self.front_end
+        out = mel * np.float32(gain * gain)
+        out += np.float32(fe.floor)
+        np.log(out, out=out)
+        out -= np.float32(fe.mean)
+        out /= np.float32(fe.std)
+        return out
+
+    def gain(self, samples: FloatArray) -> float:
+        """Return the amplitude factor that brings ``samples`` to the front end's RMS."""
+        rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+        return self.front_end.rms / max(rms, _SILENCE_RMS)
+
+    def __call__(self, samples: FloatArray) -> FloatArray:
+        """Return the log-mel of one window, shape [n_mels, frames], float32."""
+        mel = self.scale(self.mel_power(samples), self.gain(samples))
+        return np.ascontiguousarray(mel.T)

@@ -1,0 +1,115 @@
+"""Where the MPEG audio of a file lies between its tags.
+
+FFmpeg's MP3 demuxer takes sync bytes inside an APEv2 tag for audio. Given only the bytes
+between the tags it cannot, so that the hash of the packets is the hash of the music.
+Layouts: ID3v2 (id3.org, 2.3 and 2.4, section 3), ID3v1, APEv2 (Hydrogenaudio), Lyrics3v2.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_ID3V2_HEADER = 10
+_ID3V2_FOOTER_FLAG = 0x10
+_ID3V1 = 128
+_APE_FOOTER = 32
+_APE_HEADER_FLAG = 1 << 31
+_LYRICS3_END = 15  # six digits of size and "LYRICS200"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes [start, stop) of a file."""
+
+    start: int
+    stop: int
+
+
+def id3v2_size(header: bytes) -> int:
+    """Return the whole length of the ID3v2 tag that begins with these ten bytes; 0 where there is none."""
+    if len(header) < _ID3V2_HEADER or header[:3] != b"ID3" or any(b & 0x80 for b in header[6:10]):
+        return 0
+    size = header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9]
+    footer = _ID3V2_HEADER if header[3] >= 4 and header[5] & _ID3V2_FOOTER_FLAG else 0
+    return _ID3V2_HEADER + size + footer
+
+
+def audio_span(handle: BinaryIO) -> Span:
+    """Return the bytes between the tags at the head and those at the tail of an open file."""
+    end = handle.seek(0, os.SEEK_END)
+    start = 0
+    while True:
+        handle.seek(start)
+        size = id3v2_size(handle.read(_ID3V2_HEADER))
+        if not size or start + size > end:
+            break
+        start += size
+    stop = end
+    while (shorter := _before_tail_tag(handle, start, stop)) < stop:
+        stop = shorter
+    return Span(start, stop)
+
+
+def _before_tail_tag(handle: BinaryIO, start: int, stop: int) -> int:
+    """Return where the tag that ends at ``stop`` begins, or ``stop`` where no tag ends there."""
+    if stop - start >= _ID3V1:
+        handle.seek(stop - _ID3V1)
+        if handle.read(3) == b"TAG":
+            return stop - _ID3V1
+    if stop - start >= _APE_FOOTER:
+        handle.seek(stop - _APE_FOOTER)
+        footer = handle.read(_APE_FOOTER)
+        if footer[:8] == b"APETAGEX":
+            size = int.from_bytes(footer[12:16], "little")
+            flags = int.from_bytes(footer[20:24], "little")
+            whole = size + (_APE_FOOTER if flags & _APE_HEADER_FLAG else 0)
+            if _APE_FOOTER <= whole <= stop - start:
+                return stop - whole
+    if stop - start >= _LYRICS3_END:
+        handle.seek(stop - _LYRICS3_END)
+        tail = handle.read(_LYRICS3_END)
+        if tail[6:] == b"LYRICS200" and tail[:6].isdigit():
+            whole = int(tail[:6]) + _LYRICS3_END
+            if whole <= stop - start:
+                return stop - whole
+    return stop
+
+
+class SpanReader(io.RawIOBase):
+    """A read-only file that holds just a span of another."""
+
+    def __init__(self, handle: BinaryIO, span: Span) -> None:
+        super().__init__()
+        self._handle, self._span, self._at = handle, span, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move within the span."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._span.stop - self._span.start}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Return where the next byte is read."""
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes; fewer at the end of the span."""
+        left = self._span.stop - self._span.start - self._at
+        size = left if size < 0 else min(size, left)
+        if size <= 0:
+            return b""
+        self._handle.seek(self._span.start + self._at)
+        data = self._handle.read(size)
+        self._at += len(data)
+        return data

@@ -1,0 +1,123 @@
+"""Decode workers: processes that may die, hang or grow, each at the cost of the one track it holds.
+
+Why not a ready-made pool: results here are streams (a ten-hour mix leaves a worker window by
+window), and each worker must be held back on its own when the model is behind. A pool whose
+workers share one result queue can also be blocked for good by a worker that dies while it holds
+the queue's lock; with one pipe a worker there is nothing to hold.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from genretag.worker import Failed
+
+_SPAWN = multiprocessing.get_context("spawn")  # forking after threads or a GPU session breaks
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    token: int | None = None  # of the task in hand
+    deadline: float = 0.0  # time.monotonic()
+    limit: float = 0.0  # s
+
+
+class Pool:
+    """A fixed number of supervised workers that run ``target(pipe, *args)``."""
+
+    def __init__(self, count: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._target, self._args = target, args
+        self._workers = [self._start() for _ in range(count)]
+
+    def _start(self) -> _Worker:
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=self._target, args=(theirs, *self._args), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return any(w.token is None for w in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker has something to do."""
+        return any(w.token is not None for w in self._workers)
+
+    def give(self, token: int, task: object, seconds: float) -> None:
+        """Give a task to an idle worker; after ``seconds`` it is taken away and fails."""
+        index = next(i for i, w in enumerate(self._workers) if w.token is None)
+        if not self._workers[index].process.is_alive():
+            self._replace(self._workers[index])
+        worker = self._workers[index]
+        worker.token, worker.limit, worker.deadline = token, seconds, time.monotonic() + seconds
+        worker.pipe.send(task)
+
+    def answer(self, token: int, reply: object) -> None:
+        """Answer the question of the worker that holds a task."""
+        worker = next(w for w in self._workers if w.token == token)
+        worker.pipe.send(reply)
+
+    def finished(self, token: int) -> None:
+        """Note that a task's last message has come: its worker is idle."""
+        next(w for w in self._workers if w.token == token).token = None
+
+    def messages(self, timeout: float) -> list[tuple[int, Any]]:
+        """Return what workers said within ``timeout`` seconds: (token, message), at most one a worker.
+
+        A worker that died or ran out of time says ``Failed``, and is replaced.
+        """
+        busy = [w for w in self._workers if w.token is not None]
+        ready = set(map(id, wait([w.pipe for w in busy], timeout)))
+        out: list[tuple[int, Any]] = []
+        for worker in busy:
+            assert worker.token is not None
+            if id(worker.pipe) in ready:
+                try:
+                    out.append((worker.token, worker.pipe.recv()))
+                except (EOFError, OSError):
+                    out.append((worker.token, self._bury(worker)))
+            elif time.monotonic() > worker.deadline:
+                worker.process.kill()
+                out.append((worker.token, Failed("decode", f"took longer than {worker.limit:.0f} s")))
+                self._replace(worker)
+        return out
+
+    def _bury(self, worker: _Worker) -> Failed:
+        """Say how a worker died, and replace it."""
+        worker.process.join(5)
+        code = worker.process.exitcode
+        how = f"exit status {code}"
+        if code is not None and code < 0:
+            how = signal.Signals(-code).name
+        self._replace(worker)
+        return Failed("crash", f"the decoder crashed on it ({how})")
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        fresh = self._start()
+        token = worker.token
+        worker.process, worker.pipe, worker.token = fresh.process, fresh.pipe, token

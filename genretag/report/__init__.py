@@ -1,0 +1,1 @@
+"""Rows of a plan -> what a person or a program reads."""

@@ -1,0 +1,67 @@
+"""Reports as files and streams: JSON lines and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from genretag.display import cell
+from genretag.errors import RunError, UsageError
+from genretag.plan import Row
+
+CSV_COLUMNS = (
+    "path", "action", "reason", "old", "new", "genre", "confidence", "windows", "agreement", "status", "error",
+)  # fmt: skip
+
+
+def json_line(row: Row) -> str:
+    """Return a row as one line of ASCII JSON, in which no text can act on a terminal."""
+    return json.dumps(row.to_dict())
+
+
+def write_json(rows: Iterable[Row], out: IO[str]) -> None:
+    """Write rows as JSON lines; ``genretag apply`` takes them back."""
+    for row in rows:
+        out.write(json_line(row) + "\n")
+
+
+def write_csv(rows: Iterable[Row], out: IO[str]) -> None:
+    """Write rows as CSV, safe to open in a spreadsheet."""
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        data = row.to_dict()
+        data["old"], data["new"] = "; ".join(row.old), "; ".join(row.new)
+        values = ["" if data[c] is None else data[c] for c in CSV_COLUMNS]
+        writer.writerow([cell(v) if isinstance(v, str) else v for v in values])
+
+
+def write_report(rows: Iterable[Row], path: Path) -> None:
+    """Write rows to a file, in the format that its name asks for."""
+    kinds = {".csv": write_csv, ".json": write_json, ".jsonl": write_json}
+    writer = kinds.get(path.suffix.lower())
+    if writer is None:
+        raise UsageError(f"{path}: the name must end in .csv or .jsonl")
+    try:
+        with path.open("w", newline="", encoding="utf-8") as out:
+            writer(rows, out)
+    except OSError as error:
+        raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+def read_plan(path: Path) -> Iterable[Row]:
+    """Yield the rows of a plan in JSON lines; raise ``RunError`` that names the line that is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: the plan cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield Row.from_dict(json.loads(line))
+        except (ValueError, AttributeError, RunError) as error:
+            raise RunError(f"{path}, line {number}: {error}") from error

@@ -1,0 +1,294 @@
+"""The pipeline: walk -> decode -> log-mel -> model -> vote -> store -> plan. It opens no music file for writing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from genretag import audio, tags
+from genretag.batcher import Batcher, WindowScores
+from genretag.card import card_text
+from genretag.features import FEATURE_VERSION, LogMel
+from genretag.model import Model
+from genretag.plan import Policy, Row, failed_row, judge, linked_row
+from genretag.pool import Pool
+from genretag.store import FileRow, Store
+from genretag.vote import Heard
+from genretag.walk import Found, Missed, is_music, walk
+from genretag.worker import Done, Failed, Looked, Ready, Task, serve
+
+_FIXED_SECONDS = 60.0  # a track's time limit ...
+_SECONDS_A_MEGABYTE = 2.0  # ... and what its size adds
+_COMMIT_SECONDS = 1.0
+_FLUSH_SECONDS = 0.25  # the longest that a window waits for a batch to fill when decoders are slow
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a scan is asked for."""
+
+    paths: tuple[Path, ...]
+    policy: Policy = Policy()
+    jobs: int = 1
+    exclude: tuple[str, ...] = ()
+    limit: int | None = None
+    rescan: bool = False  # hear again what is known
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a scan is."""
+
+    files: int
+    heard_seconds: float
+    counts: Counter[str]
+
+
+@dataclass
+class _Track:
+    """A track on its way through the pipeline."""
+
+    ordinal: int
+    found: Found
+    tags: tags.Tags | None = None
+    starts: list[float] = field(default_factory=list)
+    scores: dict[int, WindowScores] = field(default_factory=dict)
+    done: Done | None = None
+
+
+class Scanner:
+    """One scan of one store with one model. Run 0 hears without making a plan."""
+
+    def __init__(self, store: Store, model: Model, options: Options, run: int) -> None:
+        self.store, self.model, self.options, self.run = store, model, options, run
+        self.counts: Counter[str] = Counter()
+        self.heard_seconds = 0.0
+        self._tracks: dict[int, _Track] = {}
+        self._plan: list[tuple[int, Path, Row]] = []
+        self._committed = time.monotonic()
+        self._roots = [Path(os.path.realpath(p)) for p in options.paths]
+        self._targets: dict[tuple[int, int], Path] = {}  # of links that lead out of the folders walked
+        self._pending_heard: list[Heard] = []
+        self._pending_files: list[FileRow] = []
+        self._pending_failures: list[tuple[Found | Missed, str, str]] = []
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def scan(self, on_progress: Callable[[Progress], None] | None = None) -> Counter[str]:
+        """Hear everything below the paths, and make the plan; return counts by status.
+
+        Killed or interrupted, it loses the tracks in flight at most: the next scan goes on.
+        """
+        self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict())
+        self.hear(on_progress)
+        self.store.finish_scan(self.run)
+        return self.counts
+
+    def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        """Hear everything below the paths, and store what was heard."""
+        self.store.save_model(self.model.card.id, card_text(self.model.card))
+        batcher = Batcher(self.model)
+        log_mel = LogMel.of(self.model.card.front_end)
+        ask = self.store.has_heard(self.model.card.id, FEATURE_VERSION)
+        try:
+            with Pool(self.options.jobs, serve, (log_mel,)) as pool:
+                for _ in self._pump(pool, batcher, ask):
+                    if on_progress is not None:
+                        on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
+        finally:
+            batcher.close()
+            self._commit()
+
+    def _pump(self, pool: Pool, batcher: Batcher, ask: bool) -> Iterator[None]:
+        """Move messages from the walk to the workers, to the model, to the store."""
+        walked = enumerate(self._walked())
+        upcoming: tuple[int, Found] | None = None
+        exhausted, fed = False, time.monotonic()
+        while True:
+            while not exhausted and pool.idle:
+                upcoming = self._next_unknown(walked)
+                if upcoming is None:
+                    exhausted = True
+                    break
+                ordinal, found = upcoming
+                self._tracks[ordinal] = _Track(ordinal, found)
+                limit = _FIXED_SECONDS + _SECONDS_A_MEGABYTE * found.size / 1e6
+                pool.give(ordinal, Task(found.path, ask and not self.options.rescan), limit)
+            if exhausted and not pool.busy and batcher.empty:
+                return
+            if pool.busy and not batcher.full:
+                for token, message in pool.messages(timeout=0.05):
+                    if self._take(pool, batcher, token, message):
+                        fed = time.monotonic()
+            if time.monotonic() - fed > _FLUSH_SECONDS or (exhausted and not pool.busy):
+                batcher.flush()
+                fed = time.monotonic()
+            for token, index, scores in batcher.results(wait=batcher.full or (exhausted and not pool.busy)):
+                if token in self._tracks:  # it may have failed meanwhile
+                    self._tracks[token].scores[index] = scores
+                    self._finish_if_whole(token)
+            if time.monotonic() - self._committed > _COMMIT_SECONDS:
+                self._commit()
+            yield
+
+    def _walked(self) -> Iterator[Found | Missed]:
+        """Walk, up to the limit."""
+        for n, found in enumerate(walk(self.options.paths, self.options.exclude)):
+            if self.options.limit is not None and n >= self.options.limit:
+                return
+            yield found
+
+    # --- what needs no hearing ----------------------------------------------------------------------------------
+
+    def _next_unknown(self, walked: Iterator[tuple[int, Found | Missed]]) -> tuple[int, Found] | None:
+        """Return the next file that has to be opened; those that are known get their rows on the way."""
+        for ordinal, found in walked:
+            if isinstance(found, Missed):
+                self._fail(ordinal, found, "read", f"cannot be read: {found.error}")
+                continue
+            if found.link and (same := self._met_already(found)) is not None:
+                self._add_row(ordinal, found.path, linked_row(found.path, same))
+                continue
+            if self.options.rescan or not self._known(ordinal, found):
+                return ordinal, found
+        return None
+
+    def _met_already(self, found: Found) -> Path | None:
+        """Return the file behind a link where the walk meets it on its own too: it is written once."""
+        target = Path(os.path.realpath(found.path))
+        if any(target.is_relative_to(root) for root in self._roots) and is_music(target.name):
+            return target
+        first = self._targets.setdefault((found.device, found.inode), found.path)
+        return first if first != found.path else None
+
+    def _known(self, ordinal: int, found: Found) -> bool:
+        """Make the row of a file that is as it was; return False where it has to be opened."""
+        failure = self.store.failure(absolute(found.path))
+        if failure and (failure.size, failure.mtime_ns) == (found.size, found.mtime_ns):
+            if self.options.retry_failed:
+                return False
+            self._add_row(ordinal, found.path, failed_row(found.path, f"{failure.error} (known; --retry-failed tries again)"))
+            return True
+        f = self.store.file(absolute(found.path))
+        if f is None or (f.size, f.mtime_ns, f.inode, f.device) != (found.size, found.mtime_ns, found.inode, found.device):
+            return False
+        heard = self.store.heard(f.content_key, self.model.card.id, FEATURE_VERSION)
+        if heard is None:
+            return False
+        self._judge(ordinal, found.path, f, heard)
+        return True
+
+    # --- what workers say ---------------------------------------------------------------------------------------
+
+    def _take(self, pool: Pool, batcher: Batcher, token: int, message: object) -> bool:
+        """Take one message of a worker; return whether the model got food."""
+        track = self._tracks[token]
+        if isinstance(message, Ready):
+            batcher.add(token, len(track.starts), message.log_mel)
+            track.starts.append(message.start)
+            return True
+        if isinstance(message, Looked):
+            track.tags = message.tags
+        elif isinstance(message, audio.Identity):
+            self._identified(pool, token, track, message)
+        elif isinstance(message, Done):
+            pool.finished(token)
+            track.done = message
+            self._finish_if_whole(token)
+        elif isinstance(message, Failed):
+            pool.finished(token)
+            del self._tracks[token]
+            self._fail(token, track.found, message.stage, message.error)
+        return False
+
+    def _identified(self, pool: Pool, token: int, track: _Track, identity: audio.Identity) -> None:
+        """Answer a worker whether its file has to be decoded: not if its music is known."""
+        card = self.model.card
+        heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
+        pool.answer(token, heard is None)
+        if heard is None:
+            return
+        pool.finished(token)
+        del self._tracks[token]
+        if heard.content_key != identity.content_key:  # known by its second key: keep it under its own as well
+            heard = Heard(**{**vars(heard), "content_key": identity.content_key})
+            self._pending_heard.append(heard)
+        self._keep(track, identity, heard)
+
+    def _finish_if_whole(self, token: int) -> None:
+        """Store and judge a track whose windows are all scored."""
+        track = self._tracks[token]
+        if track.done is None or len(track.scores) < len(track.starts):
+            return
+        del self._tracks[token]
+        ordered = [track.scores[i] for i in range(len(track.starts))]
+        heard = Heard(
+            content_key=track.done.identity.content_key,
+            second_key=track.done.identity.second_key,
+            seconds=track.done.seconds,
+            share=track.done.share,
+            starts=np.array(track.starts, np.float32),
+            logits=np.stack([s.logits for s in ordered]).astype(np.float16),
+            music=np.array([s.music for s in ordered], np.float16),
+            embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
+        )
+        self.heard_seconds += heard.seconds
+        self._pending_heard.append(heard)
+        self._keep(track, track.done.identity, heard)
+
+    def _keep(self, track: _Track, identity: audio.Identity, heard: Heard) -> None:
+        """Store a file's row and judge it."""
+        found = track.found
+        f = FileRow(
+            absolute(found.path), found.size, found.mtime_ns, found.inode, found.device, identity.sha256,
+            identity.content_key, track.tags or tags.Tags([], None, problem="its tags were not read"),
+        )  # fmt: skip
+        self._pending_files.append(f)
+        self._judge(track.ordinal, found.path, f, heard)
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Heard) -> None:
+        self._add_row(ordinal, path, judge(path, f, heard, self.model.card, self.options.policy))
+
+    def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
+        self._pending_failures.append((found, stage, error))
+        self._add_row(ordinal, found.path, failed_row(found.path, error))
+
+    def _add_row(self, ordinal: int, path: Path, row: Row) -> None:
+        self.counts[row.status] += 1
+        self._plan.append((ordinal, path, row))
+
+    def _commit(self) -> None:
+        """Write what waits in one transaction."""
+        self._committed = time.monotonic()
+        with self.store.transaction():
+            for heard in self._pending_heard:
+                self.store.save_heard(heard, self.model.card.id, FEATURE_VERSION)
+            for f in self._pending_files:
+                self.store.save_file(f)
+            for found, stage, error in self._pending_failures:
+                size, mtime = (found.size, found.mtime_ns) if isinstance(found, Found) else (0, 0)
+                self.store.save_failure(absolute(found.path), size, mtime, stage, error)
+            if self.run:
+                self.store.save_plan(self.run, ((n, absolute(p), r.action, r.to_dict()) for n, p, r in self._plan))
+        for waiting in (self._pending_heard, self._pending_files, self._pending_failures, self._plan):
+            waiting.clear()  # type: ignore[attr-defined]
+
+
+def absolute(path: Path) -> Path:
+    """Return a path from the root on, links not resolved: what the store knows it by."""
+    return Path(os.path.abspath(path))
+
+
+def automatic_jobs() -> int:
+    """Return how many decode workers this process may keep busy."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable)

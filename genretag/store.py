@@ -1,0 +1,280 @@
+"""The cache: what is known of each file, what was heard in it, what failed, and the plans.
+
+Everything here can be made again by scanning; what cannot is in the journal. Paths are bytes,
+because not every path is UTF-8; JSON is ASCII, so that any text can be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genretag.database import connect, transaction
+from genretag.tags import Album, Tags
+from genretag.vote import Heard
+
+_MIGRATIONS = (
+    """
+CREATE TABLE model (id TEXT PRIMARY KEY, card TEXT NOT NULL);
+CREATE TABLE file (
+  path BLOB PRIMARY KEY,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  content_key TEXT NOT NULL,
+  genres TEXT NOT NULL,
+  field TEXT,
+  problem TEXT,
+  album TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE heard (
+  content_key TEXT NOT NULL,
+  model TEXT NOT NULL,
+  features INTEGER NOT NULL,
+  second_key TEXT,
+  seconds REAL NOT NULL,
+  share REAL NOT NULL,
+  starts BLOB NOT NULL,
+  logits BLOB NOT NULL,
+  music BLOB NOT NULL,
+  embedding BLOB NOT NULL,
+  PRIMARY KEY (content_key, model, features)
+) WITHOUT ROWID;
+CREATE INDEX heard_second ON heard(second_key) WHERE second_key IS NOT NULL;
+CREATE TABLE failure (
+  path BLOB PRIMARY KEY,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  stage TEXT NOT NULL,
+  error TEXT NOT NULL,
+  times INTEGER NOT NULL,
+  at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE scan (
+  run INTEGER PRIMARY KEY,
+  model TEXT,
+  policy TEXT NOT NULL,
+  finished INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE plan (
+  run INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  path BLOB NOT NULL,
+  action TEXT NOT NULL,
+  row TEXT NOT NULL,
+  done INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (run, ordinal)
+) WITHOUT ROWID;
+CREATE INDEX plan_path ON plan(path)
+""",
+)
+
+PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """What is known of a file on disk."""
+
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+    inode: int
+    device: int
+    sha256: str
+    content_key: str
+    tags: Tags
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be heard, and why."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    stage: str
+    error: str
+    times: int
+    at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The last scan: its run, its model, its policy."""
+
+    run: int
+    model: str | None
+    policy: dict[str, Any]
+    finished: bool
+
+
+def _file_row(row: sqlite3.Row) -> FileRow:
+    tags = Tags(json.loads(row["genres"]), row["field"], Album(**json.loads(row["album"])), row["problem"])
+    return FileRow(
+        Path(os.fsdecode(row["path"])), row["size"], row["mtime_ns"], row["inode"], row["device"],
+        row["sha256"], row["content_key"], tags,
+    )  # fmt: skip
+
+
+def _heard(row: sqlite3.Row) -> Heard:
+    starts = np.frombuffer(row["starts"], np.float32)
+    logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
+    music, embedding = np.frombuffer(row["music"], np.float16), np.frombuffer(row["embedding"], np.float16)
+    return Heard(
+        row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding
+    )
+
+
+class Store:
+    """The cache's file. Any number of processes may read it; writes are short transactions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = connect(path, _MIGRATIONS, durable=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Hold one write transaction."""
+        return transaction(self._db)
+
+    # --- models -------------------------------------------------------------------------------------------------
+
+    def save_model(self, model_id: str, card: str) -> None:
+        """Keep a model's card, so that its scores can be judged without it."""
+        self._db.execute("INSERT OR REPLACE INTO model VALUES (?, ?)", (model_id, card))
+
+    def model_card(self, model_id: str) -> str | None:
+        """Return a model's card."""
+        row = self._db.execute("SELECT card FROM model WHERE id = ?", (model_id,)).fetchone()
+        return str(row[0]) if row else None
+
+    # --- files --------------------------------------------------------------------------------------------------
+
+    def file(self, path: Path) -> FileRow | None:
+        """Return what is known of a path."""
+        row = self._db.execute("SELECT * FROM file WHERE path = ?", (os.fsencode(path),)).fetchone()
+        return _file_row(row) if row else None
+
+    def save_file(self, f: FileRow) -> None:
+        """Note a file as it is now, and forget that it failed."""
+        key = os.fsencode(f.path)
+        self._db.execute(
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, f.size, f.mtime_ns, f.inode, f.device, f.sha256, f.content_key, json.dumps(f.tags.genres),
+             f.tags.field, f.tags.problem, json.dumps(asdict(f.tags.album))),
+        )  # fmt: skip
+        self._db.execute("DELETE FROM failure WHERE path = ?", (key,))
+
+    # --- heard --------------------------------------------------------------------------------------------------
+
+    def has_heard(self, model: str, features: int) -> bool:
+        """Return whether anything was heard by a model."""
+        sql = "SELECT 1 FROM heard WHERE model = ? AND features = ? LIMIT 1"
+        return self._db.execute(sql, (model, features)).fetchone() is not None
+
+    def heard(self, key: str, model: str, features: int, second_key: str | None = None) -> Heard | None:
+        """Return what a model heard in the music with a content key, or with a second key."""
+        sql = "SELECT * FROM heard WHERE content_key = ? AND model = ? AND features = ?"
+        row = self._db.execute(sql, (key, model, features)).fetchone()
+        if row is None and second_key is not None:
+            sql = "SELECT * FROM heard WHERE second_key = ? AND model = ? AND features = ? LIMIT 1"
+            row = self._db.execute(sql, (second_key, model, features)).fetchone()
+        return _heard(row) if row else None
+
+    def save_heard(self, h: Heard, model: str, features: int) -> None:
+        """Keep what a model heard."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (h.content_key, model, features, h.second_key, h.seconds, h.share, h.starts.tobytes(),
+             h.logits.tobytes(), h.music.tobytes(), h.embedding.tobytes()),
+        )  # fmt: skip
+
+    # --- failures -----------------------------------------------------------------------------------------------
+
+    def failure(self, path: Path) -> Failure | None:
+        """Return how a path failed."""
+        row = self._db.execute("SELECT * FROM failure WHERE path = ?", (os.fsencode(path),)).fetchone()
+        return self._failure(row) if row else None
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield all failures, by path."""
+        for row in self._db.execute("SELECT * FROM failure ORDER BY path"):
+            yield self._failure(row)
+
+    @staticmethod
+    def _failure(row: sqlite3.Row) -> Failure:
+        return Failure(
+            Path(os.fsdecode(row["path"])), row["size"], row["mtime_ns"], row["stage"], row["error"],
+            row["times"], row["at"],
+        )  # fmt: skip
+
+    def save_failure(self, path: Path, size: int, mtime_ns: int, stage: str, error: str) -> None:
+        """Note that a file failed, and how often by now."""
+        self._db.execute(
+            "INSERT INTO failure VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT(path) DO UPDATE SET size = excluded.size,"
+            " mtime_ns = excluded.mtime_ns, stage = excluded.stage, error = excluded.error, times = times + 1,"
+            " at = excluded.at",
+            (os.fsencode(path), size, mtime_ns, stage, error, time.time()),
+        )
+
+    # --- plans --------------------------------------------------------------------------------------------------
+
+    def begin_scan(self, run: int, model: str | None, policy: dict[str, Any]) -> None:
+        """Note that a scan begins; the oldest plans go."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO scan (run, model, policy) VALUES (?, ?, ?)", (run, model, json.dumps(policy))
+            )
+            old = self._db.execute("SELECT run FROM scan ORDER BY run DESC LIMIT -1 OFFSET ?", (PLANS_KEPT,))
+            for (number,) in old.fetchall():
+                self._db.execute("DELETE FROM plan WHERE run = ?", (number,))
+                self._db.execute("DELETE FROM scan WHERE run = ?", (number,))
+
+    def finish_scan(self, run: int) -> None:
+        """Note that a scan came to its end: its plan is whole."""
+        self._db.execute("UPDATE scan SET finished = 1 WHERE run = ?", (run,))
+
+    def last_scan(self) -> Scan | None:
+        """Return the last scan whose plan is whole."""
+        row = self._db.execute("SELECT * FROM scan WHERE finished = 1 ORDER BY run DESC LIMIT 1").fetchone()
+        return Scan(row["run"], row["model"], json.loads(row["policy"]), True) if row else None
+
+    def save_plan(self, run: int, rows: Iterable[tuple[int, Path, str, dict[str, Any]]]) -> None:
+        """Keep rows of a plan: (ordinal, path, action, row)."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO plan (run, ordinal, path, action, row) VALUES (?, ?, ?, ?, ?)",
+            ((run, n, os.fsencode(path), action, json.dumps(row)) for n, path, action, row in rows),
+        )
+
+    def plan(self, run: int, *, open_writes: bool = False) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+        """Yield a plan's rows in the order of the walk, all or those still to be written."""
+        sql = "SELECT ordinal, path, row FROM plan WHERE run = ?"
+        sql += " AND action = 'write' AND done = 0" if open_writes else ""
+        last = -1
+        while rows := self._db.execute(f"{sql} AND ordinal > ? ORDER BY ordinal LIMIT 500", (run, last)).fetchall():
+            for row in rows:
+                yield row["ordinal"], Path(os.fsdecode(row["path"])), json.loads(row["row"])
+            last = rows[-1]["ordinal"]
+
+    def mark_done(self, run: int, ordinal: int) -> None:
+        """Note that a row of a plan was written."""
+        self._db.execute("UPDATE plan SET done = 1 WHERE run = ? AND ordinal = ?", (run, ordinal))
+
+    def reopen(self, path: Path) -> None:
+        """Note that what was written into a path was undone: its plan holds again."""
+        self._db.execute("UPDATE plan SET done = 0 WHERE path = ?", (os.fsencode(path),))

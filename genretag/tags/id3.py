@@ -1,0 +1,190 @@
+"""ID3: the TCON frame, in MP3 and inside WAV, AIFF, DSF, DSDIFF and TTA.
+
+Every other frame stays byte for byte, in its order, and the version stays as found. With mutagen
+this needs only TCON to be known and nothing to be translated; all other frames are then raw.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mutagen.aiff import AIFF
+from mutagen.dsdiff import DSDIFF
+from mutagen.dsf import DSF
+from mutagen.id3 import ID3, TCON, Encoding
+from mutagen.id3 import ID3NoHeaderError as NoHeader
+from mutagen.wave import WAVE
+
+from genretag import mpeg
+from genretag.errors import TrackError
+from genretag.tags import ape, riff, words
+
+_ONLY_GENRE: dict[str, Any] = {"translate": False, "known_frames": {"TCON": TCON}, "load_v1": False}
+_V1_LENGTH = 128
+_V1_GENRE_AT = 127
+NEW_TAG_VERSION = 4  # ID3v2.4 where there is no tag yet: mutagen's, Picard's and beets' default
+
+
+def _genres_of(tag: ID3) -> list[str]:
+    """Return the words of a tag's TCON frames."""
+    values = [str(text) for frame in tag.getall("TCON") for text in frame.text]
+    return list(dict.fromkeys(word for value in values for word in words.resolve(value)))
+
+
+def _set(tag: ID3, genres: list[str], version: int) -> None:
+    """Put one TCON frame into a tag, in the old frame's encoding where that can hold the words."""
+    old = tag.getall("TCON")
+    unicode = Encoding.UTF8 if version == 4 else Encoding.UTF16
+    encoding = old[0].encoding if old else Encoding.LATIN1
+    if encoding == Encoding.LATIN1 and not all(_is_latin1(g) for g in genres):
+        encoding = unicode
+    if version == 3 and encoding in (Encoding.UTF8, Encoding.UTF16BE):
+        encoding = unicode
+    tag.setall("TCON", [TCON(encoding=encoding, text=genres)])
+
+
+def _is_latin1(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _version(tag: ID3) -> int:
+    """Return the version to save a tag in: its own."""
+    minor = int(tag.version[1])
+    if minor not in (3, 4):
+        raise TrackError("tags", f"its ID3v2.{minor} tag can only be written as v2.3")
+    return minor
+
+
+# --- MP3 -------------------------------------------------------------------------------------------------------
+
+
+def read_mp3(path: Path) -> list[str]:
+    """Return an MP3's genres: ID3v2's, else APEv2's, else ID3v1's."""
+    try:
+        genres = _genres_of(ID3(path, load_v1=False) if _is_v22(path) else ID3(path, **_ONLY_GENRE))
+    except NoHeader:
+        genres = []
+    if not words.meaningful(genres):
+        genres = words.meaningful(ape.read_beside(path)) or genres
+    if not words.meaningful(genres) and (block := _v1_block(path)):
+        number = block[_V1_GENRE_AT]
+        genres = genres or ([words.by_number(str(number))] if number != words.NO_NUMBER else [])
+    return genres
+
+
+def _is_v22(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(4) == b"ID3\x02"
+
+
+def _v1_block(path: Path) -> bytes | None:
+    """Return the ID3v1 block at a file's end, or None."""
+    with path.open("rb") as handle:
+        length = handle.seek(0, 2)
+        if length < _V1_LENGTH:
+            return None
+        handle.seek(length - _V1_LENGTH)
+        block = handle.read(_V1_LENGTH)
+    return block if block[:3] == b"TAG" else None
+
+
+def write_mp3(path: Path, genres: list[str], convert_v22: bool) -> None:
+    """Write an MP3's genres to ID3v2, and to ID3v1 and APEv2 where these are there.
+
+    A file with nothing but ID3v1 keeps it as its only tag if the word has a number there: a new
+    ID3v2 tag with a genre alone would hide its title and artist from players.
+    """
+    block = _v1_block(path)
+    has_v2 = _has_v2(path)
+    if not (block and not has_v2 and len(genres) == 1 and words.number_of(genres[0]) != words.NO_NUMBER):
+        _write_v2(path, genres, convert_v22, with_v1=bool(block and not has_v2))
+    if block:
+        _put_back_v1(path, block, genres)
+    ape.write_beside(path, genres)
+
+
+def _has_v2(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return bool(mpeg.id3v2_size(handle.read(10)))
+
+
+def _write_v2(path: Path, genres: list[str], convert_v22: bool, with_v1: bool) -> None:
+    """Write TCON into the ID3v2 tag, or into a new one that takes over what ID3v1 told."""
+    if _is_v22(path):
+        if not convert_v22:
+            raise TrackError("tags", "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)")
+        tag, version = ID3(path, v2_version=3, load_v1=False), 3
+    elif _has_v2(path):
+        tag = ID3(path, **_ONLY_GENRE)
+        version = _version(tag)
+    else:
+        tag, version = (ID3(path) if with_v1 else ID3()), NEW_TAG_VERSION
+    _set(tag, genres, version)
+    tag.save(path, v1=1, v2_version=version, v23_sep=None)
+
+
+def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
+    """Put the ID3v1 block back as it was, with the genre's number changed."""
+    new = block[:_V1_GENRE_AT] + bytes([words.number_of(genres[0])])
+    with path.open("r+b") as handle:
+        length = handle.seek(0, 2)
+        handle.seek(length - _V1_LENGTH)
+        if handle.read(3) != b"TAG":
+            raise TrackError("tags", "its ID3v1 block was lost in writing")
+        handle.seek(length - _V1_LENGTH)
+        handle.write(new)
+
+
+def others_mp3(path: Path) -> list[Any]:
+    """Return everything but the genre: raw frames in order, ID3v1, APEv2 items."""
+    block = _v1_block(path)
+    try:
+        frames = raw_frames(ID3(path, **_ONLY_GENRE)) if not _is_v22(path) else ["v2.2"]
+    except NoHeader:
+        frames = []
+    return [frames, block[:_V1_GENRE_AT] if block else None, ape.others_beside(path)]
+
+
+def raw_frames(tag: ID3) -> list[Any]:
+    """Return a tag's version and its frames besides TCON, as bytes."""
+    return [tuple(tag.version), *(bytes(f) for f in tag.unknown_frames)]
+
+
+# --- ID3 in a chunk of another container -----------------------------------------------------------------------
+
+_CHUNKED: dict[str, Any] = {"wav": WAVE, "aiff": AIFF, "dsf": DSF, "dsdiff": DSDIFF}
+
+
+def read_chunk(kind: str, path: Path) -> list[str]:
+    """Return the genres of the ID3 tag in a chunk; for WAV else those of RIFF INFO."""
+    tag = _CHUNKED[kind](path, **_ONLY_GENRE).tags
+    genres = _genres_of(tag) if tag is not None else []
+    if kind == "wav" and not words.meaningful(genres):
+        genres = riff.read_info_genre(path) or genres
+    return genres
+
+
+def write_chunk(kind: str, path: Path, genres: list[str]) -> None:
+    """Write TCON into the ID3 tag of a chunk, and RIFF INFO's genre where there is one."""
+    audio = _CHUNKED[kind](path, **_ONLY_GENRE)
+    if audio.tags is None:
+        audio.add_tags()
+        version = NEW_TAG_VERSION
+    else:
+        version = _version(audio.tags)
+    _set(audio.tags, genres, version)
+    audio.tags.save(path, v2_version=version, v23_sep=None)
+    if kind == "wav":
+        riff.write_info_genre(path, genres)
+
+
+def others_chunk(kind: str, path: Path) -> list[Any]:
+    """Return everything but the genre: raw frames in order, and for WAV the other chunks."""
+    tag = _CHUNKED[kind](path, **_ONLY_GENRE).tags
+    frames = raw_frames(tag) if tag is not None else []
+    return [frames, riff.others(path) if kind == "wav" else None]

@@ -1,0 +1,52 @@
+"""Changes to a log-mel's power that leave the genre alone, so that the network learns to ignore them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def tilt(rng: np.random.Generator, bands: int) -> FloatArray:
+    """Return band gains (power) of a random smooth filter: a slope and two bumps, within about 8 dB."""
+    x = np.linspace(-1, 1, bands)
+    db = rng.normal(0, 3) * x
+    for _ in range(2):
+        db = db + rng.normal(0, 3) * np.exp(-(((x - rng.uniform(-1, 1)) / rng.uniform(0.15, 0.6)) ** 2))
+    return (10 ** (db / 10)).astype(np.float32)
+
+
+def low_pass(rng: np.random.Generator, bands: int) -> FloatArray:
+    """Return band gains that cut everything above a random band in the upper third, as poor codecs do."""
+    edge = rng.integers(bands * 2 // 3, bands)
+    gains = np.ones(bands, dtype=np.float32)
+    gains[edge:] = 10 ** (-rng.uniform(2, 6))
+    return gains
+
+
+def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
+    """Stretch time by up to 8 % and move pitch by up to one and a half bands; ``mel`` has frames to spare."""
+    speed = rng.uniform(0.92, 1.08)
+    speed = min(speed, (len(mel) - 1) / frames)
+    at = np.arange(frames) * speed
+    i = at.astype(int)
+    f = (at - i)[:, None].astype(np.float32)
+    out = mel[i] * (1 - f) + mel[np.minimum(i + 1, len(mel) - 1)] * f
+    shift = rng.uniform(-1.5, 1.5)
+    j = np.clip(np.arange(mel.shape[1]) + shift, 0, mel.shape[1] - 1)
+    k = j.astype(int)
+    g = (j - k).astype(np.float32)
+    shifted: FloatArray = out[:, k] * (1 - g) + out[:, np.minimum(k + 1, mel.shape[1] - 1)] * g
+    return shifted
+
+
+def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
+    """Blot out one stretch of time and one of bands in place (SpecAugment, Park et al. 2019)."""
+    frames, bands = log_mel.shape
+    width = rng.integers(0, max(1, frames // 8))
+    start = rng.integers(0, frames - width)
+    log_mel[start : start + width] = fill
+    width = rng.integers(0, bands // 8)
+    start = rng.integers(0, bands - width)
+    log_mel[:, start : start + width] = fill

@@ -1,0 +1,261 @@
+"""Distil the teacher into the bundled CNN: regress its embedding and its class logits.
+
+The backbone never sees a genre label: hard labels of few artists spoil it. The genre head is
+fitted afterwards (``genretag.train.head``). Consistent teaching with long schedules: Beyer et
+al. 2022; the teacher: EfficientAT mn04, Schmid, Koutini and Widmer 2023.
+
+    python -m genretag.train.distill DATA CACHE OUT --steps 24000 --hold-out 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genretag.features import FrontEnd, LogMel
+from genretag.train import augment
+from genretag.train.corpus import SEGMENT_SECONDS, Lessons, Sound, grouped_folds, read_clips, read_lessons
+from genretag.train.network import Shape, Student
+
+#: Lengths the student hears (s), how often, and how many of them make a batch of equal cost.
+DIET = ((2.0, 0.15, 70), (3.0, 0.25, 48), (5.0, 0.35, 28), (10.0, 0.25, 14))
+
+CLASS_LOSS = 5.0  # weight of the classes' cross-entropy beside the embedding's squared error
+CUT_WEIGHT = 0.25  # trust in the teacher where it heard a short cut padded with silence
+EMA_DECAY = 0.999
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Log-mels [n, bands, frames] and what the teacher said."""
+
+    x: npt.NDArray[np.float32]
+    embedding: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+
+
+class Kitchen:
+    """Makes batches: cut, mix, log-mel, augment. The same seed makes the same batches."""
+
+    def __init__(self, sound: Sound, lessons: Lessons, front_end: FrontEnd, seed: int) -> None:
+        self.sound, self.lessons, self.log_mel = sound, lessons, LogMel.of(front_end)
+        self.rng = np.random.default_rng(seed)
+        rate = front_end.sample_rate
+        starts = np.round(lessons.start_a * rate).astype(np.int64)
+        length = np.minimum(np.diff(sound.offsets)[lessons.clip_a] - starts, SEGMENT_SECONDS * rate)
+        mixed = lessons.clip_b >= 0  # a mix is as long as the shorter of the two
+        starts_b = np.round(lessons.start_b * rate).astype(np.int64)
+        length_b = np.diff(sound.offsets)[lessons.clip_b] - starts_b
+        self.length = np.where(mixed, np.minimum(length, length_b), length)  # samples
+
+    def segment(self, row: int) -> npt.NDArray[np.float32]:
+        """Return what the teacher heard, at our own rate: RMS 0.1 each, mixed by weight."""
+        les, rate = self.lessons, self.log_mel.front_end.sample_rate
+        n = SEGMENT_SECONDS * rate
+        a = self.sound.cut(int(les.clip_a[row]), round(float(les.start_a[row]) * rate), n)
+        a = a / max(float(np.sqrt(np.mean(a * a))), 1e-5)
+        if les.clip_b[row] < 0:
+            return a * np.float32(0.1)
+        b = self.sound.cut(int(les.clip_b[row]), round(float(les.start_b[row]) * rate), n)
+        b = b / max(float(np.sqrt(np.mean(b * b))), 1e-5)
+        m, w = min(len(a), len(b)), les.weight[row]
+        return np.float32(0.1) * (w * a[:m] + (1 - w) * b[:m])
+
+    def dish(self, row: int, frames: int) -> npt.NDArray[np.float32]:
+        """Return one augmented log-mel [bands, frames] out of a segment."""
+        rng, fe = self.rng, self.log_mel.front_end
+        x = self.segment(row)
+        spare = round(frames * 0.09) + 2
+        need = (frames + spare - 1) * fe.hop_length + fe.n_fft
+        if len(x) > need:
+            start = rng.integers(0, len(x) - need)
+            x = x[start : start + need]
+        mel = self.log_mel.mel_power(np.ascontiguousarray(x))
+        # Half of the time the level is the piece's own, else that of the ten seconds around it.
+        gain = self.log_mel.gain(x) if rng.random() < 0.5 else 1.0
+        gain *= 10 ** (rng.normal(0, 2) / 20)
+        if len(mel) > frames + 1 and rng.random() < 0.6:
+            mel = augment.warp(rng, mel, frames)
+        else:
+            skip = rng.integers(0, max(1, len(mel) - frames + 1))
+            mel = mel[skip : skip + frames]
+        if rng.random() < 0.6:
+            mel = mel * augment.tilt(rng, mel.shape[1])
+        if rng.random() < 0.15:
+            mel = mel * augment.low_pass(rng, mel.shape[1])
+        if rng.random() < 0.1:
+            mel = mel + np.float32(10 ** rng.uniform(-6, -3))
+        out = self.log_mel.scale(mel, gain)
+        if rng.random() < 0.5:
+            augment.mask(rng, out, float(out.mean()))
+        return out.T
+
+    def batch(self) -> Batch:
+        """Return one batch of one length."""
+        seconds, _, size = DIET[self.rng.choice(len(DIET), p=[d[1] for d in DIET])]
+        frames = self.log_mel.front_end.frames(int(seconds * self.log_mel.front_end.sample_rate))
+        need = (frames - 1) * self.log_mel.front_end.hop_length + self.log_mel.front_end.n_fft
+        rows = self.rng.choice(np.flatnonzero(self.length >= need), size)
+        x = np.stack([self.dish(int(r), frames) for r in rows])
+        full = self.length[rows] >= (SEGMENT_SECONDS - 0.1) * self.log_mel.front_end.sample_rate
+        weight = np.where(full, 1.0, CUT_WEIGHT).astype(np.float32)
+        return Batch(x, self.lessons.embedding[rows], self.lessons.logits[rows], weight)
+
+
+def served(kitchen: Kitchen, steps: int, ahead: int = 8) -> Iterator[Batch]:
+    """Yield batches that a thread cooks ahead."""
+    hatch: queue.Queue[Batch | Exception] = queue.Queue(ahead)
+    stop = threading.Event()
+
+    def cook() -> None:
+        for _ in range(steps):
+            if stop.is_set():
+                return
+            try:
+                hatch.put(kitchen.batch())
+            except Exception as error:  # the thread's failure is the training's failure
+                hatch.put(error)
+                return
+
+    threading.Thread(target=cook, daemon=True).start()
+    try:
+        for _ in range(steps):
+            plate = hatch.get()
+            if isinstance(plate, Exception):
+                raise plate
+            yield plate
+    finally:
+        stop.set()
+
+
+def loss_of(student: Student, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (loss, embedding error, class cross-entropy) of a batch."""
+    x = torch.from_numpy(batch.x)
+    with torch.autocast("cpu", torch.bfloat16):
+        embedding, logits = student(x)
+    weight = torch.from_numpy(batch.weight)
+    error = (embedding.float() - torch.from_numpy(batch.embedding)).square().mean(1)
+    target = torch.sigmoid(torch.from_numpy(batch.logits))
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none").mean(1)
+    a, b = (weight * error).mean(), (weight * entropy).mean()
+    return a + CLASS_LOSS * b, a, b
+
+
+def learning_rate(step: int, steps: int, peak: float, warm_up: int = 500) -> float:
+    """Return the rate at a step: linear warm-up, then half a cosine down to a hundredth."""
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    x = (step - warm_up) / max(1, steps - warm_up)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * x))))
+
+
+def save(path: Path, student: Student, ema: dict[str, Tensor], step: int, extra: dict[str, object]) -> None:
+    """Write a checkpoint through a temporary file, so that a kill leaves the last one whole."""
+    part = path.with_suffix(".part")
+    torch.save(
+        {"shape": asdict(student.shape), "state": student.state_dict(), "ema": ema, "step": step, **extra}, part
+    )
+    part.replace(path)
+
+
+def load(path: Path) -> Student:
+    """Read a checkpoint's averaged weights into a student in evaluation mode."""
+    data = torch.load(path, weights_only=True)
+    shape = data["shape"]
+    student = Student(Shape(**{**shape, "widths": tuple(shape["widths"])}))
+    student.load_state_dict(data["ema"])
+    return student.eval()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a distillation is asked for."""
+
+    data: Path
+    cache: Path
+    out: Path
+    steps: int
+    hold_out: int | None
+    seed: int = 0
+    peak: float = 3e-3
+    begin: Path | None = None
+
+
+def distil(plan: Plan) -> None:
+    """Train a student, with a checkpoint every 1,000 steps that a second call goes on from."""
+    torch.manual_seed(plan.seed)
+    clips, lessons, sound = read_clips(plan.data), read_lessons(plan.data), Sound.open(plan.cache)
+    keep = np.ones(len(lessons.clip_a), dtype=bool)
+    if plan.hold_out is not None:
+        held = grouped_folds(clips) == plan.hold_out
+        keep = ~held[lessons.clip_a] & ~((lessons.clip_b >= 0) & held[lessons.clip_b])
+    kitchen = Kitchen(sound, lessons.where(keep), FrontEnd(), plan.seed)
+    student = Student(Shape(embedding=lessons.embedding.shape[1], classes=lessons.logits.shape[1]))
+    if plan.begin is not None:
+        student.load_state_dict(load(plan.begin).state_dict())
+    student = student.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=plan.peak, weight_decay=0.02)
+    ema = {k: v.detach().clone() for k, v in student.state_dict().items()}
+    first = 0
+    if plan.out.exists():
+        data = torch.load(plan.out, weights_only=True)
+        student.load_state_dict(data["state"])
+        optimiser.load_state_dict(data["optimiser"])
+        ema, first = data["ema"], data["step"]
+        kitchen.rng = np.random.default_rng([plan.seed, first])
+    print(json.dumps({"lessons": int(keep.sum()), "parameters": sum(p.numel() for p in student.parameters())}))
+    began, sums = time.time(), np.zeros(3)
+    student.train()
+    for step, batch in enumerate(served(kitchen, plan.steps - first), first):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, plan.steps, plan.peak)
+        loss, error, entropy = loss_of(student, batch)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+        optimiser.step()
+        decay = min(EMA_DECAY, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for k, v in student.state_dict().items():
+                if v.dtype.is_floating_point:
+                    ema[k].lerp_(v, 1 - decay)
+                else:
+                    ema[k].copy_(v)
+        sums += [loss.item(), error.item(), entropy.item()]
+        if (step + 1) % 250 == 0:
+            a, b, c = (sums / 250).round(4)
+            print(json.dumps({"step": step + 1, "loss": a, "embedding": b, "classes": c, "s": round(time.time() - began)}), flush=True)
+            sums[:] = 0
+        if (step + 1) % 1000 == 0 or step + 1 == plan.steps:
+            save(plan.out, student, ema, step + 1, {"optimiser": optimiser.state_dict()})
+
+
+def main() -> None:
+    """Command line of the distillation."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", type=Path)
+    p.add_argument("cache", type=Path)
+    p.add_argument("out", type=Path)
+    p.add_argument("--steps", type=int, default=24_000)
+    p.add_argument("--hold-out", type=int, default=None, help="grouped fold that is left out (0 to 4)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
+    p.add_argument("--begin", type=Path, default=None, help="checkpoint whose weights to begin with")
+    a = p.parse_args()
+    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin))
+
+
+if __name__ == "__main__":
+    main()

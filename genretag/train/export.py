@@ -1,0 +1,73 @@
+"""Backbone and heads -> one ONNX file with all that a scan needs in its metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genretag.card import METADATA_KEY, Card, card_text
+from genretag.train.head import Linear
+from genretag.train.network import Backbone
+
+OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
+TOLERANCE = 1e-4  # between torch and onnxruntime
+
+
+class Ear(nn.Module):
+    """The backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding."""
+
+    def __init__(self, backbone: Backbone, genre: Linear, music: Linear) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.genre = self._layer(genre)
+        self.music = self._layer(music)
+
+    @staticmethod
+    def _layer(linear: Linear) -> nn.Linear:
+        layer = nn.Linear(*linear.weight.shape)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(linear.weight.T.copy()))
+            layer.bias.copy_(torch.from_numpy(linear.bias.copy()))
+        return layer
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (logits [batch, labels], music [batch], embedding [batch, dims])."""
+        embedding = self.backbone(x)
+        return self.genre(embedding), self.music(embedding).squeeze(1), embedding
+
+
+def export(ear: Ear, card: Card, path: Path) -> float:
+    """Write the model file, hold it against torch, and return the largest difference.
+
+    Raises:
+        ValueError: onnxruntime and torch differ by more than ``TOLERANCE``.
+    """
+    import onnx
+    import onnxruntime
+
+    ear.eval()
+    example = torch.randn(2, card.front_end.n_mels, card.chunks[0])
+    axes = {"log_mel": {0: "batch", 2: "frames"}, "logits": {0: "batch"}, "music": {0: "batch"}, "embedding": {0: "batch"}}
+    torch.onnx.export(
+        ear, (example,), str(path), input_names=["log_mel"], output_names=["logits", "music", "embedding"],
+        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+    )  # fmt: skip
+    model = onnx.load(str(path))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, card_text(card)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for frames in card.chunks:
+        x = torch.randn(3, card.front_end.n_mels, frames)
+        with torch.no_grad():
+            ours = ear(x)
+        theirs = session.run(None, {"log_mel": x.numpy()})
+        worst = max(worst, *(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours, theirs, strict=True)))
+    if worst > TOLERANCE:
+        raise ValueError(f"onnxruntime differs from torch by {worst:.1e}, more than {TOLERANCE:.0e}")
+    return worst

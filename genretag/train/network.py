@@ -1,0 +1,93 @@
+"""The bundled CNN: log-mel -> embedding, class logits. Needs PyTorch (extra ``train``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Widths of the network; the default costs about 0.7 GMAC a 30 s window."""
+
+    n_mels: int = 80
+    stem: int = 24
+    widths: tuple[int, int, int] = (40, 80, 144)
+    pooled: int = 512
+    embedding: int = 384
+    classes: int = 147
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside a short cut (He et al. 2016; the short cut pools, He et al. 2019)."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width_in, width_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(width_out),
+            nn.ReLU(),
+            nn.Conv2d(width_out, width_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width_out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or width_in != width_out:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride, ceil_mode=True),
+                nn.Conv2d(width_in, width_out, 1, bias=False),
+                nn.BatchNorm2d(width_out),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, width_in, bands, frames] to [batch, width_out, bands', frames']."""
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class Backbone(nn.Module):
+    """Log-mel [batch, n_mels, frames] -> embedding [batch, embedding].
+
+    Pooling keeps the bands apart (a convolution over all of them) and takes the mean
+    over time, so any number of frames from about one second upward is heard as it is.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        a, b, c = shape.widths
+        self.features = nn.Sequential(
+            nn.Conv2d(1, shape.stem, 5, 2, 2, bias=False),
+            nn.BatchNorm2d(shape.stem),
+            nn.ReLU(),
+            nn.Conv2d(shape.stem, a, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(a),
+            nn.ReLU(),
+            Residual(a, b, 2),
+            Residual(b, c, 2),
+            Residual(c, c, 1),
+        )
+        bands = -(-shape.n_mels // 16)  # four halvings, rounded up
+        self.across = nn.Sequential(nn.Conv2d(c, shape.pooled, (bands, 1), bias=False), nn.BatchNorm2d(shape.pooled))
+        self.project = nn.Linear(shape.pooled, shape.embedding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the embedding of each log-mel in the batch."""
+        y = nn.functional.hardswish(self.across(self.features(x.unsqueeze(1))))
+        pooled: Tensor = y.mean(dim=(2, 3))
+        out: Tensor = self.project(pooled)
+        return out
+
+
+class Student(nn.Module):
+    """The backbone with the head that learns the teacher's class logits while distilling."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.backbone = Backbone(shape)
+        self.classes = nn.Linear(shape.embedding, shape.classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (embedding, class logits)."""
+        embedding = self.backbone(x)
+        return embedding, self.classes(embedding)

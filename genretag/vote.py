@@ -1,0 +1,118 @@
+"""Window scores -> a verdict on the track, or an abstention.
+
+The default vote is the mean of log-probabilities over windows, a product of experts (Hinton 1999):
+
+    s_c = mean over windows w of ln p_w(c)          p(c) = softmax(s / T)_c
+
+It lets a window that is sure outvote one that is not, and a genre that any window all but rules
+out loses, where a mean of probabilities is led by the loudest window. T is the calibration's
+temperature (Guo et al. 2017), fitted on the result of this very vote, so that the confidence of a
+*track* is what is calibrated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.card import Calibration, Card
+
+Float16Array = npt.NDArray[np.float16]
+FloatArray = npt.NDArray[np.float64]
+
+
+class Rule(StrEnum):
+    """How windows vote."""
+
+    MEAN = "mean"  # mean of log-probabilities
+    MAJORITY = "majority"  # most windows; ties go to the higher mean
+    WEIGHTED = "weighted"  # mean of probabilities, each window weighted by its own confidence
+
+
+class Status(StrEnum):
+    """What the ear says of a track."""
+
+    OK = "ok"
+    UNSURE = "unsure"
+    NONMUSIC = "nonmusic"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the model heard in a track, in the precision that the store keeps."""
+
+    content_key: str
+    second_key: str | None
+    seconds: float
+    share: float  # of the track that decoded, 0 to 1
+    starts: npt.NDArray[np.float32]  # [windows], s
+    logits: Float16Array  # [windows, labels]
+    music: Float16Array  # [windows], logits
+    embedding: Float16Array  # [dims], mean over windows
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the vote says."""
+
+    status: Status
+    genre: str  # the winner, also where the status says not to trust it
+    confidence: float  # calibrated, 0 to 1
+    scores: dict[str, float]  # label -> 0 to 1, sum 1, the highest first
+    windows: int
+    agreement: float  # share of the windows that vote for the winner
+    music: float  # 0 to 1
+
+
+def log_softmax(logits: npt.ArrayLike) -> FloatArray:
+    """Return log-probabilities over the last axis."""
+    z = np.asarray(logits, np.float64)
+    z = z - z.max(axis=-1, keepdims=True)
+    out: FloatArray = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return out
+
+
+def calibrated(log_probabilities: FloatArray, windows: int, calibration: Calibration) -> FloatArray:
+    """Return probabilities of a mean of log-probabilities over ``windows`` windows."""
+    temperature = calibration.temperature * windows**calibration.slope
+    return np.exp(log_softmax(log_probabilities / temperature))
+
+
+def _shares(window_log_p: FloatArray, rule: Rule, calibration: Calibration) -> tuple[FloatArray, int]:
+    """Return (score of each label, index of the winner)."""
+    mean = calibrated(window_log_p.mean(axis=0), len(window_log_p), calibration)
+    if rule is Rule.MEAN:
+        return mean, int(mean.argmax())
+    if rule is Rule.WEIGHTED:
+        p = np.exp(log_softmax(window_log_p / calibration.temperature))
+        weight = p.max(axis=1, keepdims=True)
+        shares: FloatArray = (weight * p).sum(axis=0) / weight.sum()
+        return shares, int(shares.argmax())
+    votes = np.bincount(window_log_p.argmax(axis=1), minlength=window_log_p.shape[1])
+    return mean, int(np.lexsort((mean, votes))[-1])
+
+
+def vote(heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None) -> Verdict:
+    """Let a track's windows vote, and abstain below ``min_confidence`` or where it is not music."""
+    threshold = card.confidence_threshold if min_confidence is None else min_confidence
+    log_p = log_softmax(heard.logits)
+    scores, winner = _shares(log_p, rule, card.calibration)
+    music = float(1 / (1 + np.exp(-heard.music.astype(np.float64).mean())))
+    confidence = float(scores[winner])
+    status = Status.OK if confidence >= threshold else Status.UNSURE
+    if music < card.music_threshold:
+        status = Status.NONMUSIC
+    order = np.argsort(-scores, kind="stable")
+    return Verdict(
+        status=status,
+        genre=card.labels[winner],
+        confidence=confidence,
+        scores={card.labels[i]: float(scores[i]) for i in order},
+        windows=len(log_p),
+        agreement=float((log_p.argmax(axis=1) == winner).mean()),
+        music=music,
+    )

@@ -1,0 +1,119 @@
+"""A folder -> the music files in it, in a stable order. Nothing is opened here."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+#: What is taken for music. Everything here is decoded; which of it can hold a genre, tags/ knows.
+EXTENSIONS = frozenset(
+    ".mp3 .mp2 .flac .ogg .oga .opus .spx .m4a .m4b .aac .alac .wav .wave .aif .aiff .aifc"
+    " .wma .asf .ape .wv .mpc .mp+ .tta .dsf .dff .mka .caf .au .ac3 .tak".split()
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A music file as the walk met it."""
+
+    path: Path  # as walked: links are not resolved
+    size: int  # bytes
+    mtime_ns: int
+    inode: int
+    device: int
+    links: int  # hard links to it
+    link: bool  # whether the path itself is a symbolic link
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A place that the walk could not look into."""
+
+    path: Path
+    error: str
+
+
+def is_music(name: str) -> bool:
+    """Return whether a file name is one that the walk takes: a known extension, not hidden, not ``._*``."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _excluded(path: str, globs: tuple[str, ...]) -> bool:
+    """Return whether a path matches a glob, whole or by its last part."""
+    name = os.path.basename(path)
+    return any(fnmatch.fnmatch(path, g) or fnmatch.fnmatch(name, g) for g in globs)
+
+
+def _look(path: str) -> Found | Missed | None:
+    """Return a regular file's facts; None for pipes, sockets and devices, which are never opened."""
+    try:
+        s = os.lstat(path)
+        link = stat.S_ISLNK(s.st_mode)
+        if link:
+            s = os.stat(path)
+    except OSError as error:
+        return Missed(Path(path), error.strerror or str(error))
+    if not stat.S_ISREG(s.st_mode):
+        return None
+    return Found(Path(path), s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev, s.st_nlink, link)
+
+
+def _listing(folder: str) -> list[os.DirEntry[str]]:
+    """Return a folder's entries in a stable order."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda e: os.fsencode(e.name))
+
+
+def _walk_folder(top: str, globs: tuple[str, ...]) -> Iterator[Found | Missed]:
+    """Walk one folder with a stack of its own (depth is no limit), each real folder once."""
+    seen: set[tuple[int, int]] = set()
+    stack: list[tuple[str, bool]] = [(top, True)]
+    while stack:
+        path, folder = stack.pop()
+        if not folder:
+            if (found := _look(path)) is not None:
+                yield found
+            continue
+        try:
+            s = os.stat(path)
+            if (s.st_dev, s.st_ino) in seen:
+                continue  # a link back into the tree
+            seen.add((s.st_dev, s.st_ino))
+            entries = _listing(path)
+        except OSError as error:
+            yield Missed(Path(path), error.strerror or str(error))
+            continue
+        for entry in reversed(entries):
+            if entry.name.startswith(".") or _excluded(entry.path, globs):
+                continue
+            if _is_folder(entry):
+                stack.append((entry.path, True))
+            elif is_music(entry.name):
+                stack.append((entry.path, False))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]:
+    """Yield the music below ``paths`` (files or folders), depth first, sorted by name's bytes.
+
+    A file that is named outright is taken whatever its extension. Hidden files and folders,
+    ``._*`` and what matches an ``exclude`` glob are left out; each path comes once.
+    """
+    met: set[Path] = set()
+    for path in paths:
+        entries: Iterable[Found | Missed | None]
+        entries = _walk_folder(os.fspath(path), exclude) if path.is_dir() else [_look(os.fspath(path))]
+        for found in entries:
+            if found is not None and found.path not in met:
+                met.add(found.path)
+                yield found

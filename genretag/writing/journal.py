@@ -1,0 +1,201 @@
+"""The journal: every run, and every change to a music file with what it takes to undo it.
+
+It is precious and small, and a file of its own, so that a broken cache cannot harm it.
+A change goes through the states
+
+    intended -> ready -> replaced -> undoing -> undone
+       └────────┴─> dropped (the file was not touched)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genretag.database import connect, transaction
+
+_MIGRATIONS = (
+    """
+CREATE TABLE run (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  began REAL NOT NULL,
+  ended REAL,
+  version TEXT NOT NULL,
+  options TEXT NOT NULL,
+  counts TEXT
+);
+CREATE TABLE change (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  run INTEGER NOT NULL REFERENCES run(id),
+  path BLOB NOT NULL,
+  target BLOB NOT NULL,
+  temp BLOB NOT NULL,
+  state TEXT NOT NULL,
+  at REAL NOT NULL,
+  before TEXT NOT NULL,
+  after TEXT,
+  content_key TEXT,
+  mtime_ns INTEGER NOT NULL,
+  old TEXT NOT NULL,
+  new TEXT NOT NULL,
+  delta BLOB,
+  undone_by INTEGER
+);
+CREATE INDEX change_run ON change(run);
+CREATE INDEX change_state ON change(state);
+CREATE INDEX change_path ON change(path)
+""",
+)
+
+OPEN_STATES = ("intended", "ready", "undoing")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scan, apply or undo."""
+
+    id: int
+    kind: str
+    began: float  # seconds since the epoch
+    ended: float | None
+    version: str
+    options: dict[str, Any]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to one file."""
+
+    id: int
+    run: int
+    path: Path  # as walked
+    target: Path  # the file itself, links resolved
+    temp: Path
+    state: str
+    before: str  # SHA-256 of the whole file
+    after: str | None
+    content_key: str | None
+    mtime_ns: int  # before
+    old: list[str]
+    new: list[str]
+    delta: bytes | None
+
+
+def _run(row: sqlite3.Row) -> Run:
+    options, counts = json.loads(row["options"]), json.loads(row["counts"] or "{}")
+    return Run(row["id"], row["kind"], row["began"], row["ended"], row["version"], options, counts)
+
+
+def _change(row: sqlite3.Row) -> Change:
+    return Change(
+        id=row["id"],
+        run=row["run"],
+        path=Path(os.fsdecode(row["path"])),
+        target=Path(os.fsdecode(row["target"])),
+        temp=Path(os.fsdecode(row["temp"])),
+        state=row["state"],
+        before=row["before"],
+        after=row["after"],
+        content_key=row["content_key"],
+        mtime_ns=row["mtime_ns"],
+        old=json.loads(row["old"]),
+        new=json.loads(row["new"]),
+        delta=row["delta"],
+    )
+
+
+class Journal:
+    """The journal's file. One writer at a time: take ``lock`` before changing music."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = connect(path, _MIGRATIONS, durable=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+
+    def begin(self, kind: str, version: str, options: dict[str, Any]) -> int:
+        """Note that a run begins, and return its number."""
+        with transaction(self._db):
+            cursor = self._db.execute(
+                "INSERT INTO run (kind, began, version, options) VALUES (?, ?, ?, ?)",
+                (kind, time.time(), version, json.dumps(options)),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def end(self, run: int, counts: dict[str, int]) -> None:
+        """Note that a run ended, and what it did."""
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE run SET ended = ?, counts = ? WHERE id = ?", (time.time(), json.dumps(counts), run)
+            )
+
+    def runs(self) -> list[Run]:
+        """Return all runs, the oldest first."""
+        return [_run(r) for r in self._db.execute("SELECT * FROM run ORDER BY id")]
+
+    # --- changes ------------------------------------------------------------------------------------------------
+
+    def intend(self, run: int, path: Path, target: Path, temp: Path, before: str, mtime_ns: int,
+               old: list[str], new: list[str]) -> int:  # fmt: skip
+        """Note a change that is about to be made, and return its number."""
+        with transaction(self._db):
+            cursor = self._db.execute(
+                "INSERT INTO change (run, path, target, temp, state, at, before, mtime_ns, old, new)"
+                " VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?)",
+                (run, os.fsencode(path), os.fsencode(target), os.fsencode(temp), time.time(), before, mtime_ns,
+                 json.dumps(old), json.dumps(new)),
+            )  # fmt: skip
+        return int(cursor.lastrowid or 0)
+
+    def ready(self, change: int, after: str, content_key: str, delta: bytes) -> None:
+        """Note that the new file stands beside the old one, and how to get back."""
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE change SET state = 'ready', after = ?, content_key = ?, delta = ? WHERE id = ?",
+                (after, content_key, delta, change),
+            )
+
+    def mark(self, change: int, state: str, undone_by: int | None = None) -> None:
+        """Note a change's new state."""
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE change SET state = ?, at = ?, undone_by = coalesce(?, undone_by) WHERE id = ?",
+                (state, time.time(), undone_by, change),
+            )
+
+    def aim(self, change: int, temp: Path) -> None:
+        """Note the temporary name that an undo uses."""
+        with transaction(self._db):
+            self._db.execute("UPDATE change SET temp = ?, state = 'undoing' WHERE id = ?", (os.fsencode(temp), change))
+
+    def changes(self, run: int | None = None, states: tuple[str, ...] = ()) -> Iterator[Change]:
+        """Yield changes, the oldest first, of one run or of all, in some states or in any."""
+        where, values = ["1"], list[Any]()
+        if run is not None:
+            where.append("run = ?")
+            values.append(run)
+        if states:
+            where.append(f"state IN ({', '.join('?' * len(states))})")
+            values += states
+        rows = self._db.execute(f"SELECT id FROM change WHERE {' AND '.join(where)} ORDER BY id", values)
+        for (number,) in rows.fetchall():  # numbers first: rows may be changed between two steps
+            yield _change(self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone())
+
+    def written(self, path: Path) -> set[str]:
+        """Return the genres that genretag wrote into a file and that were not undone."""
+        rows = self._db.execute(
+            "SELECT old, new FROM change WHERE path = ? AND state = 'replaced'", (os.fsencode(path),)
+        )
+        return {genre for r in rows for genre in set(json.loads(r["new"])) - set(json.loads(r["old"]))}
