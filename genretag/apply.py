@@ -15,7 +15,8 @@ from typing import Any
 from genretag.card import read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
-from genretag.plan import Action, Policy, Row, judge
+from genretag.plan import Action, Row, judge
+from genretag.policy import Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
 from genretag.writing.journal import Change, Journal
@@ -153,9 +154,7 @@ def _renewed(f: FileRow, w: Written, genres: list[str]) -> FileRow:
     return replace(f, size=w.size, mtime_ns=w.mtime_ns, inode=w.inode, device=w.device, sha256=w.sha256, tags=tags)
 
 
-def undo_runs(
-    store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult
-) -> Counter[str]:
+def undo_runs(store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult) -> Counter[str]:
     """Put files back as they were, the last change first; return counts. Their plan holds again."""
     counts: Counter[str] = Counter()
     with _stoppable() as stop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ class _Window:
     index: int
     left: int
     count: int
-    sums: list[FloatArray] | None = None
+    sums: list[Any] | None = None
 
 
 class Batcher:
@@ -97,6 +98,6 @@ class Batcher:
                 window.sums = parts if window.sums is None else [a + b for a, b in zip(window.sums, parts, strict=True)]
                 window.left -= 1
                 if window.left == 0:
-                    logits, music, embedding = (s / window.count for s in window.sums)
+                    logits, music, embedding = (np.asarray(s / window.count, np.float32) for s in window.sums)
                     out.append((window.token, window.index, WindowScores(logits, float(music[0]), embedding)))
         return out

@@ -13,7 +13,7 @@ from genretag.errors import RunError
 BUSY_SECONDS = 60  # how long a second genretag waits for the first one's transaction
 
 
-class BrokenDatabase(RunError):
+class BrokenDatabaseError(RunError):
     """The file is not a database, or a damaged one."""
 
 
@@ -26,7 +26,7 @@ def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> sqlite3.
         durable: every commit reaches the disk before it returns (the journal), or not (the cache).
 
     Raises:
-        BrokenDatabase: it cannot be read as a database.
+        BrokenDatabaseError: it cannot be read as a database.
         RunError: it cannot be opened, or is of a later genretag.
     """
     try:
@@ -39,7 +39,7 @@ def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> sqlite3.
     except (OSError, sqlite3.OperationalError) as error:
         raise RunError(f"{path}: the database cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise BrokenDatabase(f"{path}: the database is damaged: {error}") from error
+        raise BrokenDatabaseError(f"{path}: the database is damaged: {error}") from error
     return db
 
 

@@ -1,7 +1,7 @@
-"""Text from files and tags, made safe for where it is seen.
+r"""Text from files and tags, made safe for where it is seen.
 
 Names and tags may hold terminal escapes, newlines, bidirectional overrides, bytes that are not
-UTF-8, and formulas. What would act instead of being read becomes visible: ``\\x1b``, ``\\u202e``.
+UTF-8, and formulas. What would act instead of being read becomes visible: ``\x1b``, ``\u202e``.
 """
 
 from __future__ import annotations

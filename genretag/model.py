@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from genretag.card import METADATA_KEY, Card, read_card
+from genretag.card import METADATA_KEY, read_card
 from genretag.errors import ModelError
 
 FloatArray = npt.NDArray[np.float32]
@@ -97,7 +97,7 @@ class Model:
     @property
     def device(self) -> str:
         """The provider in use, as a person says it."""
-        return {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "CUDA"}.get(self.provider, self.provider)
+        return str(self.provider).removesuffix("ExecutionProvider")
 
     def run(self, chunks: FloatArray) -> Scores:
         """Score up to ``BATCH_ROWS`` chunks [n, bands, frames] of one length."""

@@ -10,20 +10,13 @@ from typing import Any
 
 from genretag.card import Card
 from genretag.errors import RunError
+from genretag.policy import Existing, Policy
 from genretag.store import FileRow
 from genretag.tags import Tags, meaningful
-from genretag.vote import Heard, Rule, Status, Verdict, vote
+from genretag.vote import Heard, Status, Verdict, vote
 
 #: A second or third genre (``--top``) needs at least this score.
 LEAST_SCORE_BESIDE = 0.15
-
-
-class Existing(StrEnum):
-    """What becomes of a genre that is there already."""
-
-    SKIP = "skip"
-    REPLACE = "replace"
-    APPEND = "append"
 
 
 class Action(StrEnum):
@@ -32,27 +25,6 @@ class Action(StrEnum):
     WRITE = "write"
     KEEP = "keep"  # it has a genre, and that stays
     SKIP = "skip"  # nothing can be said, or nothing can be written
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The rules that turn verdicts into a plan."""
-
-    min_confidence: float | None = None  # None: the model's own threshold
-    existing: Existing = Existing.SKIP
-    top: int = 1
-    vote: Rule = Rule.MEAN
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the policy as JSON takes it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Policy:
-        """Read what ``to_dict`` wrote."""
-        return cls(
-            data.get("min_confidence"), Existing(data["existing"]), int(data["top"]), Rule(data.get("vote", "mean"))
-        )
 
 
 @dataclass(frozen=True)

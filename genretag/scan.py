@@ -16,7 +16,8 @@ from genretag.batcher import Batcher, WindowScores
 from genretag.card import card_text
 from genretag.features import FEATURE_VERSION, LogMel
 from genretag.model import Model
-from genretag.plan import Policy, Row, failed_row, judge, linked_row
+from genretag.plan import Row, failed_row, judge, linked_row
+from genretag.policy import Policy
 from genretag.pool import Pool
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
@@ -34,7 +35,7 @@ class Options:
     """What a scan is asked for."""
 
     paths: tuple[Path, ...]
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     jobs: int = 1
     exclude: tuple[str, ...] = ()
     limit: int | None = None
@@ -280,7 +281,7 @@ class Scanner:
             if self.run:
                 self.store.save_plan(self.run, ((n, absolute(p), r.action, r.to_dict()) for n, p, r in self._plan))
         for waiting in (self._pending_heard, self._pending_files, self._pending_failures, self._plan):
-            waiting.clear()  # type: ignore[attr-defined]
+            waiting.clear()
 
 
 def absolute(path: Path) -> Path:

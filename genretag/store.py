@@ -132,9 +132,7 @@ def _heard(row: sqlite3.Row) -> Heard:
     starts = np.frombuffer(row["starts"], np.float32)
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
     music, embedding = np.frombuffer(row["music"], np.float16), np.frombuffer(row["embedding"], np.float16)
-    return Heard(
-        row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding
-    )
+    return Heard(row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding)
 
 
 class Store:
@@ -237,9 +235,7 @@ class Store:
     def begin_scan(self, run: int, model: str | None, policy: dict[str, Any]) -> None:
         """Note that a scan begins; the oldest plans go."""
         with self.transaction():
-            self._db.execute(
-                "INSERT OR REPLACE INTO scan (run, model, policy) VALUES (?, ?, ?)", (run, model, json.dumps(policy))
-            )
+            self._db.execute("INSERT OR REPLACE INTO scan (run, model, policy) VALUES (?, ?, ?)", (run, model, json.dumps(policy)))
             old = self._db.execute("SELECT run FROM scan ORDER BY run DESC LIMIT -1 OFFSET ?", (PLANS_KEPT,))
             for (number,) in old.fetchall():
                 self._db.execute("DELETE FROM plan WHERE run = ?", (number,))

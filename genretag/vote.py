@@ -19,17 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.card import Calibration, Card
+from genretag.policy import Rule
 
 Float16Array = npt.NDArray[np.float16]
 FloatArray = npt.NDArray[np.float64]
-
-
-class Rule(StrEnum):
-    """How windows vote."""
-
-    MEAN = "mean"  # mean of log-probabilities
-    MAJORITY = "majority"  # most windows; ties go to the higher mean
-    WEIGHTED = "weighted"  # mean of probabilities, each window weighted by its own confidence
 
 
 class Status(StrEnum):

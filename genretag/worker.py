@@ -80,9 +80,7 @@ def hear(task: Task, log_mel: LogMel, ask: Any) -> Iterator[Message]:
     rate = log_mel.front_end.sample_rate
     for window in audio.read_windows(task.path, rate, listening):
         yield Ready(window.start, log_mel(window.samples))
-    identity = audio.Identity(
-        listening.content_key, audio.streaminfo_md5(task.path), audio.file_sha256(task.path)
-    )
+    identity = audio.Identity(listening.content_key, audio.streaminfo_md5(task.path), audio.file_sha256(task.path))
     yield Done(identity, listening.seconds, min(1.0, listening.share))
 
 

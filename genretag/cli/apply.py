@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli import session
-from genretag.cli.scan import EXISTING_HELP, ExistingChoice, VoteChoice
+from genretag.cli.scan import EXISTING_HELP
 from genretag.errors import UsageError
+from genretag.policy import Existing, Policy, Rule
 
 if TYPE_CHECKING:
     from genretag.apply import Result
-    from genretag.plan import Policy, Row
+    from genretag.plan import Row
     from genretag.store import Scan
     from genretag.writing.replace import Manner
 
@@ -37,9 +38,9 @@ def apply(
         list[Path] | None, typer.Argument(help="Only what lies below these; or a plan, PLAN.jsonl.", metavar="[PATH...|PLAN.jsonl]")
     ] = None,
     min_confidence: session.MinConfidence = None,
-    existing: Annotated[ExistingChoice | None, typer.Option("--existing", help=EXISTING_HELP)] = None,
+    existing: Annotated[Existing | None, typer.Option("--existing", help=EXISTING_HELP)] = None,
     top: Annotated[int | None, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.")] = None,
-    vote: Annotated[VoteChoice | None, typer.Option("--vote", help="How a track's windows vote.")] = None,
+    vote: Annotated[Rule | None, typer.Option("--vote", help="How a track's windows vote.")] = None,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
@@ -78,11 +79,9 @@ def apply(
 
 
 def _changed(
-    policy: dict[str, Any], min_confidence: float | None, existing: ExistingChoice | None, top: int | None, vote: VoteChoice | None
+    policy: dict[str, Any], min_confidence: float | None, existing: Existing | None, top: int | None, vote: Rule | None
 ) -> Policy:  # fmt: skip
     """Return the last scan's policy with what was asked for in its place."""
-    from genretag.plan import Policy
-
     asked = {
         "min_confidence": min_confidence, "existing": existing and existing.value, "top": top, "vote": vote and vote.value,
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,19 +13,11 @@ import typer
 
 from genretag.cli import session
 from genretag.errors import UsageError
+from genretag.policy import Existing, Policy, Rule
 
 if TYPE_CHECKING:
     from genretag.model import Model
-    from genretag.plan import Policy
     from genretag.scan import Options, Progress
-
-
-class ExistingChoice(StrEnum):
-    """``--existing``."""
-
-    skip = "skip"
-    replace = "replace"
-    append = "append"
 
 
 class Device(StrEnum):
@@ -34,14 +26,6 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
-
-
-class VoteChoice(StrEnum):
-    """``--vote``."""
-
-    mean = "mean"
-    majority = "majority"
-    weighted = "weighted"
 
 
 EXISTING_HELP = "What to do with a genre that is there: skip the file, replace it, or append to it."
@@ -54,8 +38,8 @@ def scan(
     yes: session.Yes = False,
     min_confidence: session.MinConfidence = None,
     top: Annotated[int, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.")] = 1,
-    existing: Annotated[ExistingChoice, typer.Option("--existing", help=EXISTING_HELP)] = ExistingChoice.skip,
-    vote: Annotated[VoteChoice, typer.Option("--vote", help="How a track's windows vote.")] = VoteChoice.mean,
+    existing: Annotated[Existing, typer.Option("--existing", help=EXISTING_HELP)] = Existing.SKIP,
+    vote: Annotated[Rule, typer.Option("--vote", help="How a track's windows vote.")] = Rule.MEAN,
     jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
@@ -76,14 +60,12 @@ def scan(
 
     With --dry-run it ends there. Else it asks once before anything is written.
     """
-    from genretag.plan import Existing, Policy
     from genretag.scan import Options
-    from genretag.vote import Rule
 
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
-    policy = Policy(min_confidence, Existing(existing.value), top, Rule(vote.value))
+    policy = Policy(min_confidence, existing, top, vote)
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
@@ -139,7 +121,7 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[object]:
+def _progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """Show a progress line on a terminal; nothing elsewhere."""
     talk = session.talk(quiet)
     if not talk.is_terminal or quiet:
@@ -153,7 +135,8 @@ def _progress(quiet: bool) -> Iterator[object]:
 
         def show(progress: Progress) -> None:
             left = ", ".join(f"{n:,} {status}" for status, n in progress.counts.items() if n)
-            bar.update(task, description=f"{progress.files:,} files ({left or 'listening'}), {progress.heard_seconds / 3600:,.1f} h of music heard")
+            hours = progress.heard_seconds / 3600
+            bar.update(task, description=f"{progress.files:,} files ({left or 'listening'}), {hours:,.1f} h of music heard")
 
         yield show
 

@@ -60,14 +60,14 @@ class Books:
 @contextmanager
 def books(database: Path | None) -> Iterator[Books]:
     """Open the cache and the journal. A broken cache is set aside: it can be made again."""
-    from genretag.database import BrokenDatabase, set_aside
+    from genretag.database import BrokenDatabaseError, set_aside
     from genretag.store import Store
     from genretag.writing.journal import Journal
 
     path = database_path(database)
     try:
         store = Store(path)
-    except BrokenDatabase as error:
+    except BrokenDatabaseError as error:
         aside = set_aside(path)
         log.warning("%s; it was set aside as %s and begun anew", error, aside.name)
         store = Store(path)

@@ -59,7 +59,7 @@ def _table(rows: Iterable[Row], show_folder: bool = False) -> Table:
     table.add_column("why", overflow="fold", ratio=5)
     for row in rows:
         name = home_relative(Path(row.path)) if show_folder else shown(Path(row.path).name)
-        sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+        sure = "" if row.confidence is None or row.status == Status.NONMUSIC else f"{row.confidence:.2f}"
         table.add_row(Text("  " + name), _genre_text(row), sure, _votes(row), _why(row, heard=True))
     return table
 

@@ -32,7 +32,7 @@ from genretag.errors import TrackError
 from genretag.tags import ape, asf, id3, mp4, vorbis
 from genretag.tags.words import is_generic, meaningful
 
-__all__ = ["Album", "Tags", "is_generic", "meaningful", "others", "read", "write"]
+__all__ = ["Album", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Field:
     name: str  # as the field calls it
     read: Callable[[Any, Path], list[str]]
     write: Callable[[Any, Path, list[str]], None]
-    others: Callable[[Any, Path], list[Any]]
+    others: Callable[[Any, Path], dict[str, Any]]
 
 
 def _chunked(kind: str) -> _Field:
@@ -188,12 +188,17 @@ def write(path: Path, genres: list[str], *, convert_v22: bool = False) -> None:
         raise TrackError("tags", f"its tags cannot be written: {_said(error)}") from error
 
 
-def others(path: Path) -> list[Any]:
-    """Return everything in a file's tags but the genre, comparable before and after a write."""
+def others(path: Path) -> dict[str, Any]:
+    """Return everything in a file's tags but the genre, by place; None where a place is not there."""
     audio, field = _open(path)
     if audio is None or field is None:
-        return []
+        return {}
     try:
         return field.others(audio, path)
     except Exception as error:
         raise TrackError("tags", f"its tags cannot be compared: {_said(error)}") from error
+
+
+def lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return the places whose other tags are not as before; a place that was not there has nothing to lose."""
+    return [place for place, was in before.items() if was is not None and after.get(place) != was]

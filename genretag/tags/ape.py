@@ -18,16 +18,16 @@ def _values(tag: APEv2 | None) -> list[str]:
     return [v for v in str(value).split("\0") if v] if value.kind == 0 else []
 
 
-def _others(tag: APEv2 | None) -> list[Any]:
-    """Return every item but the genre, as (key, kind, bytes), sorted: APEv2 asks for no order."""
+def _others(tag: APEv2 | None) -> list[Any] | None:
+    """Return every item but the genre, as (key, kind, bytes), sorted: APEv2 asks for no order. None: no tag."""
     if tag is None:
-        return []
+        return None
     return sorted((k, v.kind, bytes(v._write())) for k, v in tag.items() if k.lower() != KEY.lower())
 
 
 def _set(tag: APEv2, genres: list[str]) -> None:
     """Set the genre, keeping the case of a key that is there."""
-    key = next((k for k in tag.keys() if k.lower() == KEY.lower()), KEY)
+    key = next((k for k in list(tag) if k.lower() == KEY.lower()), KEY)
     tag[key] = APEValue("\0".join(genres), 0)
 
 
@@ -51,7 +51,7 @@ def write_beside(path: Path, genres: list[str]) -> None:
         tag.save(path)
 
 
-def others_beside(path: Path) -> list[Any]:
+def others_beside(path: Path) -> list[Any] | None:
     """Return the other items of an APEv2 tag beside ID3."""
     return _others(_beside(path))
 
@@ -69,6 +69,6 @@ def write(audio: APEv2File, path: Path, genres: list[str]) -> None:
     audio.tags.save(path)
 
 
-def others(audio: APEv2File) -> list[Any]:
+def others(audio: APEv2File) -> dict[str, Any]:
     """Return everything but the genre."""
-    return _others(audio.tags)
+    return {"APEv2": _others(audio.tags)}

@@ -21,10 +21,10 @@ def write(audio: ASF, path: Path, genres: list[str]) -> None:
     audio.save(path)
 
 
-def others(audio: ASF) -> list[Any]:
+def others(audio: ASF) -> dict[str, Any]:
     """Return every attribute but the genre."""
-    pairs = audio.tags.items() if audio.tags else []
-    return sorted((k, a.TYPE, str(a.language), str(a.stream), repr(a.value)) for k, values in pairs if k != KEY for a in _listed(values))
+    pairs = [(k, v) for k, values in audio.tags.items() for v in _listed(values)] if audio.tags else []
+    return {"attributes": sorted((k, v.TYPE, str(v.language), str(v.stream), repr(v.value)) for k, v in pairs if k != KEY)}
 
 
 def _listed(values: Any) -> list[Any]:

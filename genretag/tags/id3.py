@@ -140,18 +140,15 @@ def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
         handle.write(new)
 
 
-def others_mp3(path: Path) -> list[Any]:
-    """Return everything but the genre: raw frames in order, ID3v1, APEv2 items."""
+def others_mp3(path: Path) -> dict[str, Any]:
+    """Return everything but the genre: raw frames in order, ID3v1, APEv2 items. None: it is not there."""
     block = _v1_block(path)
-    try:
-        frames = raw_frames(ID3(path, **_ONLY_GENRE)) if not _is_v22(path) else ["v2.2"]
-    except NoHeader:
-        frames = []
-    return [frames, block[:_V1_GENRE_AT] if block else None, ape.others_beside(path)]
+    frames = raw_frames(ID3(path, **_ONLY_GENRE)) if _has_v2(path) and not _is_v22(path) else None
+    return {"ID3v2": frames, "ID3v1": block[:_V1_GENRE_AT] if block else None, "APEv2": ape.others_beside(path)}
 
 
 def raw_frames(tag: ID3) -> list[Any]:
-    """Return a tag's version and its frames besides TCON, as bytes."""
+    """Return a tag's version and its frames besides TCON, as bytes, in their order."""
     return [tuple(tag.version), *(bytes(f) for f in tag.unknown_frames)]
 
 
@@ -183,8 +180,8 @@ def write_chunk(kind: str, path: Path, genres: list[str]) -> None:
         riff.write_info_genre(path, genres)
 
 
-def others_chunk(kind: str, path: Path) -> list[Any]:
-    """Return everything but the genre: raw frames in order, and for WAV the other chunks."""
+def others_chunk(kind: str, path: Path) -> dict[str, Any]:
+    """Return everything but the genre: raw frames in order, and for WAV the other chunks. None: it is not there."""
     tag = _CHUNKED[kind](path, **_ONLY_GENRE).tags
-    frames = raw_frames(tag) if tag is not None else []
-    return [frames, riff.others(path) if kind == "wav" else None]
+    frames = raw_frames(tag) if tag is not None else None
+    return {"ID3v2": frames, "chunks": riff.others(path) if kind == "wav" else None}

@@ -27,13 +27,14 @@ def write(audio: MP4, path: Path, genres: list[str]) -> None:
     audio.tags.save(path)
 
 
-def others(path: Path) -> list[Any]:
+def others(path: Path) -> dict[str, Any]:
     """Return the paths and hashes of all leaf atoms but the genre, the audio, padding and offsets."""
     out: list[tuple[bytes, str]] = []
     with path.open("rb") as handle:
         for atom in Atoms(handle).atoms:
             _collect(handle, atom, b"", out)
-    return sorted(out)
+    had_tags = any(name.endswith(b"/ilst") or b"/ilst/" in name for name, _ in out)
+    return {"atoms": sorted(out) if had_tags else None, "audio": sorted(o for o in out if b"/trak/" in o[0])}
 
 
 def _collect(handle: Any, atom: Atom, above: bytes, out: list[tuple[bytes, str]]) -> None:

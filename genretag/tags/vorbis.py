@@ -38,12 +38,11 @@ def write(audio: Any, path: Path, genres: list[str]) -> None:
     audio.save(path)
 
 
-def others(audio: Any, path: Path) -> list[Any]:
-    """Return everything but the genre: vendor, other lines in order, and FLAC's other blocks."""
+def others(audio: Any, path: Path) -> dict[str, Any]:
+    """Return everything but the genre: vendor, other lines in order, and FLAC's other blocks. None: it is not there."""
     comments = audio.tags
-    lines = [(k, v) for k, v in (comments or []) if k.upper() != KEY]
-    vendor = comments.vendor if comments is not None else None
-    return [vendor, lines, _flac_blocks(path) if isinstance(audio, FLAC) else None]
+    lines = [comments.vendor, *(pair for pair in comments if pair[0].upper() != KEY)] if comments is not None else None
+    return {"comments": lines, "blocks": _flac_blocks(path) if isinstance(audio, FLAC) else None}
 
 
 def _flac_blocks(path: Path) -> list[tuple[int, str]]:

@@ -8,9 +8,11 @@ from mutagen._constants import GENRES
 
 #: A genre that says nothing counts as an empty one.
 GENERIC = frozenset(
-    "other others unknown misc misc. miscellaneous music genre none default undefined unclassifiable unclassified"
-    " n/a <unknown> (unknown) [unknown]".split()
-    + ["no genre", "not set", "unknown genre", "genre unknown", "other genre", "genre (unknown)"]
+    """other|others|unknown|misc|misc.|miscellaneous|music|genre|none|default|undefined|unclassifiable|unclassified
+    |n/a|<unknown>|(unknown)|[unknown]|no genre|not set|unknown genre|genre unknown|other genre|genre (unknown)
+    """.replace("\n", "")
+    .replace("    ", "")
+    .split("|")
 )
 
 #: ID3v1's genre byte where the genre has no number.

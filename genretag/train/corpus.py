@@ -53,8 +53,7 @@ def read_clips(folder: Path) -> list[Clip]:
     """Read ``clips.csv``."""
     with (folder / "clips.csv").open(newline="", encoding="utf-8") as handle:
         return [
-            Clip(r["id"], r["source"], r["role"], r["genre"], r["artist"], r["kind"], float(r["seconds"]))
-            for r in csv.DictReader(handle)
+            Clip(r["id"], r["source"], r["role"], r["genre"], r["artist"], r["kind"], float(r["seconds"])) for r in csv.DictReader(handle)
         ]
 
 
@@ -91,10 +90,7 @@ class Lessons:
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Lessons:
         """Return the rows that ``keep`` marks."""
-        rows = {
-            f: getattr(self, f)[keep]
-            for f in ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")
-        }
+        rows = {f: getattr(self, f)[keep] for f in ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")}
         return Lessons(mean=self.mean, std=self.std, **rows)
 
 

@@ -164,9 +164,7 @@ def learning_rate(step: int, steps: int, peak: float, warm_up: int = 500) -> flo
 def save(path: Path, student: Student, ema: dict[str, Tensor], step: int, extra: dict[str, object]) -> None:
     """Write a checkpoint through a temporary file, so that a kill leaves the last one whole."""
     part = path.with_suffix(".part")
-    torch.save(
-        {"shape": asdict(student.shape), "state": student.state_dict(), "ema": ema, "step": step, **extra}, part
-    )
+    torch.save({"shape": asdict(student.shape), "state": student.state_dict(), "ema": ema, "step": step, **extra}, part)
     part.replace(path)
 
 

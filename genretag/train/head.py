@@ -25,7 +25,7 @@ class Linear:
 
 def balanced_weights(y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64]) -> FloatArray:
     """Return weights under which every class counts the same, and every clip within a class."""
-    per_clip = {c: n for c, n in zip(*np.unique(clip, return_counts=True), strict=True)}
+    per_clip = dict(zip(*np.unique(clip, return_counts=True), strict=True))
     weight = np.array([1.0 / per_clip[c] for c in clip])
     for label in np.unique(y):
         weight[y == label] /= weight[y == label].sum()
@@ -33,9 +33,7 @@ def balanced_weights(y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64]) -> F
     return out
 
 
-def fit_genre_head(
-    x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64], c: float
-) -> Linear:
+def fit_genre_head(x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64], c: float) -> Linear:
     """Fit a multinomial logistic regression; ``c`` is the inverse strength of its L2 penalty."""
     from sklearn.linear_model import LogisticRegression
 
@@ -48,9 +46,7 @@ def fit_genre_head(
     return Linear(weight, bias)
 
 
-def fit_music_head(
-    x: npt.NDArray[np.floating], is_music: npt.NDArray[np.bool_], clip: npt.NDArray[np.int64], c: float
-) -> Linear:
+def fit_music_head(x: npt.NDArray[np.floating], is_music: npt.NDArray[np.bool_], clip: npt.NDArray[np.int64], c: float) -> Linear:
     """Fit a logistic regression whose one logit is that of "this is music"."""
     two = fit_genre_head(x, is_music.astype(np.int64), clip, c)
     return Linear((two.weight[:, 1] - two.weight[:, 0])[:, None], np.array([two.bias[1] - two.bias[0]]))

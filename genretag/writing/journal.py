@@ -137,9 +137,7 @@ class Journal:
     def end(self, run: int, counts: dict[str, int]) -> None:
         """Note that a run ended, and what it did."""
         with transaction(self._db):
-            self._db.execute(
-                "UPDATE run SET ended = ?, counts = ? WHERE id = ?", (time.time(), json.dumps(counts), run)
-            )
+            self._db.execute("UPDATE run SET ended = ?, counts = ? WHERE id = ?", (time.time(), json.dumps(counts), run))
 
     def runs(self) -> list[Run]:
         """Return all runs, the oldest first."""
@@ -195,7 +193,5 @@ class Journal:
 
     def written(self, path: Path) -> set[str]:
         """Return the genres that genretag wrote into a file and that were not undone."""
-        rows = self._db.execute(
-            "SELECT old, new FROM change WHERE path = ? AND state = 'replaced'", (os.fsencode(path),)
-        )
+        rows = self._db.execute("SELECT old, new FROM change WHERE path = ? AND state = 'replaced'", (os.fsencode(path),))
         return {genre for r in rows for genre in set(json.loads(r["new"])) - set(json.loads(r["old"]))}

@@ -7,6 +7,7 @@ leaves the old file or the new one, and ``recover`` tidies up and learns which.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
@@ -133,8 +134,8 @@ def _verify(target: Path, temp: Path, genres: list[str], content_key: str) -> No
     read_back = tags.read(temp)
     if read_back.problem or read_back.genres != genres:
         raise TrackError("verify", f"the genre did not read back as planned ({read_back.genres}); it was not written")
-    if tags.others(temp) != tags.others(target):
-        raise TrackError("verify", "another tag would have changed; it was not written")
+    if places := tags.lost(tags.others(target), tags.others(temp)):
+        raise TrackError("verify", f"another tag would have changed ({', '.join(places)}); it was not written")
 
 
 class _Discard(io.RawIOBase):
@@ -159,15 +160,11 @@ def _temp_beside(target: Path) -> Path:
 
 
 def _unlink(temp: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):  # recover() tries again on the next run
         temp.unlink(missing_ok=True)
-    except OSError:
-        pass  # recover() tries again on the next run
 
 
-def write_genres(
-    journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: Manner
-) -> Written:
+def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: Manner) -> Written:
     """Write genres into one file, safely.
 
     Raises:
