@@ -22,12 +22,13 @@ class Container:
     rate: int = 44_100
     format: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+    sample_format: str | None = None  # None: the encoder's first
 
 
 #: Extension -> how it is encoded. What PyAV's wheels cannot encode is not here.
 CONTAINERS = {
     ".mp3": Container("libmp3lame"),
-    ".flac": Container("flac"),
+    ".flac": Container("flac", sample_format="s16"),
     ".ogg": Container("vorbis", options=(("strict", "experimental"),)),  # FFmpeg's own; it takes stereo alone
     ".oga": Container("flac", format="ogg"),
     ".opus": Container("libopus", 48_000),
@@ -36,8 +37,8 @@ CONTAINERS = {
     ".wav": Container("pcm_s16le"),
     ".aiff": Container("pcm_s16be"),
     ".wma": Container("wmav2", format="asf"),
-    ".wv": Container("wavpack"),
-    ".tta": Container("tta"),
+    ".wv": Container("wavpack", sample_format="s16p"),
+    ".tta": Container("tta", sample_format="s16"),
     ".mka": Container("flac", format="matroska"),
 }
 
@@ -53,6 +54,8 @@ def encode(path: Path, samples: FloatArray, rate: int, container: Container | No
         if tags:
             out.metadata.update(tags)
         stream: Any = out.add_stream(how.encoder, rate=how.rate, layout=layout, options=dict(how.options))
+        if how.sample_format:
+            stream.codec_context.format = how.sample_format
         if how.encoder.startswith("wma"):
             stream.bit_rate = 128_000
         resampler = av.AudioResampler(stream.codec_context.format or "s16", layout, how.rate, stream.codec_context.frame_size or 4096)

@@ -29,10 +29,11 @@ def write(audio: Any, path: Path, genres: list[str]) -> None:
     comments: VComment = audio.tags
     if any(_NOT_UTF8 in v for k, v in comments if k.upper() != KEY):
         raise TrackError("tags", "it has comments that are not UTF-8, which writing would change")
-    old = [i for i, (k, _) in enumerate(comments) if k.upper() == KEY]
-    at = old[0] if old else len(comments)
-    key = comments[at][0] if old else KEY
-    lines = [pair for pair in comments if pair[0].upper() != KEY]
+    pairs = list(comments)
+    old = [i for i, (k, _) in enumerate(pairs) if k.upper() == KEY]
+    at = old[0] if old else len(pairs)
+    key = pairs[at][0] if old else KEY
+    lines = [pair for pair in pairs if pair[0].upper() != KEY]
     lines[at:at] = [(key, g) for g in genres]
     comments[:] = lines
     audio.save(path)

@@ -142,8 +142,9 @@ def rebuild(delta: Delta, new: Path, out: BinaryIO) -> str:
     with new.open("rb") as source:
         at = 0
         for start, data in (*delta.ranges, (delta.old_size, b"")):
-            source.seek(at + delta.shift)
             left = start - at
+            if left > 0:
+                source.seek(at + delta.shift)
             while left > 0:
                 piece = source.read(min(left, _BLOCK))
                 if not piece:

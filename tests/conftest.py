@@ -1,0 +1,73 @@
+"""What the tests share: small music that they make, and the program run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genretag import demo
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+HAS_DATA = (SHARED / "clips.csv").exists()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("data") and not HAS_DATA:
+            item.add_marker(pytest.mark.skip(reason="the training data is not here"))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the program gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Program = Callable[..., Ran]
+
+
+@pytest.fixture
+def genretag(tmp_path: Path) -> Program:
+    """Run the program in a process of its own, with a database of its own."""
+
+    def run(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
+        environment = {**os.environ, "GENRETAG_DB": str(tmp_path / "db" / "genretag.db"), "COLUMNS": "160", **(env or {})}
+        environment.pop("FORCE_COLOR", None)
+        done = subprocess.run(
+            [sys.executable, "-m", "genretag", *map(os.fspath, map(_text, arguments))],
+            input=stdin.encode(), capture_output=True, env=environment, timeout=200, check=False,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+    return run
+
+
+def _text(argument: object) -> str | Path:
+    return argument if isinstance(argument, Path) else str(argument)
+
+
+@pytest.fixture(scope="session")
+def seed_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One piece of twelve seconds in every container that PyAV encodes, with title and artist, without a genre."""
+    folder = tmp_path_factory.mktemp("seeds")
+    samples = demo.piece(7, 12)
+    made = {}
+    for extension in demo.CONTAINERS:
+        made[extension] = folder / f"seed{extension}"
+        demo.encode(made[extension], samples, 44_100, tags={"title": "A Title", "artist": "An Artist", "comment": "keep me"})
+    return made

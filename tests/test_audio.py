@@ -1,0 +1,230 @@
+"""Decoding: the contract holds in every container, and bad input is told."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genretag import audio, demo
+from genretag.errors import TrackError
+
+RATE = 16_000
+LOSSLESS = [".flac", ".oga", ".alac", ".wav", ".aiff", ".wv", ".tta", ".mka"]
+LOSSY = [".mp3", ".ogg", ".opus", ".m4a", ".wma"]
+
+
+def heard(path: Path) -> tuple[np.ndarray, audio.Listening]:
+    listening = audio.Listening()
+    blocks = list(audio.decode(path, RATE, listening))
+    return np.concatenate(blocks), listening
+
+
+def expected() -> np.ndarray:
+    """The contract in one line: the mean of the channels, resampled by soxr HQ."""
+    return soxr.resample(demo.piece(7, 12).mean(0), 44_100, RATE, quality="HQ")
+
+
+@pytest.mark.parametrize("extension", LOSSLESS)
+def test_lossless_containers_give_the_contract_to_16_bits(seed_files: dict[str, Path], extension: str) -> None:
+    got, listening = heard(seed_files[extension])
+    want = expected()
+    assert abs(len(got) - len(want)) <= 2
+    n = min(len(got), len(want))
+    assert np.abs(got[:n] - want[:n]).max() < 2e-4  # three steps of 16 bits
+    assert listening.share == pytest.approx(1)
+    assert listening.seconds == pytest.approx(12, abs=0.001)
+
+
+@pytest.mark.parametrize("extension", LOSSY)
+def test_lossy_containers_give_the_same_music(seed_files: dict[str, Path], extension: str) -> None:
+    got, listening = heard(seed_files[extension])
+    want = expected()
+    assert listening.seconds == pytest.approx(12, abs=0.15)
+    # Encoders shift by their delay where the container does not tell it: compare at the best shift.
+    middle = want[RATE : 3 * RATE]
+    scores = [np.corrcoef(middle, got[RATE + s : 3 * RATE + s])[0, 1] for s in range(-800, 1600)]
+    assert max(scores) > 0.97
+    assert got[RATE:].std() == pytest.approx(want[RATE:].std(), rel=0.05)
+
+
+def test_mono_and_stereo_of_the_same_sound_are_equal(tmp_path: Path) -> None:
+    mono = demo.piece(3, 4).mean(0)
+    demo.encode(tmp_path / "mono.flac", mono, 44_100)
+    demo.encode(tmp_path / "both.flac", np.stack([mono, mono]), 44_100)
+    a, b = heard(tmp_path / "mono.flac")[0], heard(tmp_path / "both.flac")[0]
+    assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("extension", sorted(demo.CONTAINERS))
+def test_content_key_is_the_same_demuxed_or_decoded(seed_files: dict[str, Path], extension: str) -> None:
+    _, listening = heard(seed_files[extension])
+    assert audio.identify(seed_files[extension]).content_key == listening.content_key
+
+
+def test_content_keys_of_different_music_differ(tmp_path: Path) -> None:
+    keys = set()
+    for seed in (1, 2):
+        demo.encode(tmp_path / f"{seed}.mp3", demo.piece(seed, 3), 44_100)
+        keys.add(audio.identify(tmp_path / f"{seed}.mp3").content_key)
+    assert len(keys) == 2
+
+
+def test_flac_compressed_anew_is_known_by_its_second_key(tmp_path: Path) -> None:
+    samples = demo.piece(1, 5)
+    for level in ("0", "8"):
+        how = demo.Container("flac", options=(("compression_level", level),))
+        demo.encode(tmp_path / f"{level}.flac", samples, 44_100, how)
+    a, b = audio.identify(tmp_path / "0.flac"), audio.identify(tmp_path / "8.flac")
+    assert a.content_key != b.content_key
+    assert a.second_key == b.second_key is not None
+
+
+# --- windows -----------------------------------------------------------------------------------------------------
+
+
+def lengths(seconds: float, rate: int = 100) -> list[float]:
+    total = round(seconds * rate)
+    blocks = iter(np.array_split(np.zeros(total, np.float32), max(1, total // 777)))
+    return [len(w.samples) / rate for w in audio.windows(blocks, rate)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "want"),
+    [(1, [1]), (12, [12]), (29.9, [29.9]), (30, [30]), (39.9, [30]), (40, [30, 10]), (75, [30, 30, 15]), (60, [30, 30])],
+)
+def test_windows_cover_the_track_and_keep_a_long_enough_rest(seconds: float, want: list[float]) -> None:
+    assert lengths(seconds) == pytest.approx(want)
+
+
+def test_a_track_under_one_second_is_too_short() -> None:
+    with pytest.raises(TrackError, match="too short"):
+        lengths(0.99)
+
+
+@given(st.lists(st.integers(0, 500), max_size=40), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_windows_lose_and_invent_nothing(sizes: list[int], seed: int) -> None:
+    samples = np.random.default_rng(seed).normal(size=sum(sizes) + 30).astype(np.float32)
+    blocks = iter(np.split(samples, np.cumsum(sizes)))
+    got = list(audio.windows(blocks, 10))
+    joined = np.concatenate([w.samples for w in got])
+    assert np.array_equal(joined, samples[: len(joined)])
+    assert len(samples) - len(joined) < 100  # what is left out is under ten seconds
+    assert [w.start for w in got] == [30.0 * i for i in range(len(got))]
+
+
+# --- bad input ---------------------------------------------------------------------------------------------------
+
+
+def test_a_page_named_mp3_is_no_audio(tmp_path: Path) -> None:
+    path = tmp_path / "page.mp3"
+    path.write_text("<html><body>404</body></html>" * 50)
+    with pytest.raises(TrackError, match=r"no decoder|no audio"):
+        heard(path)
+
+
+def test_an_empty_file_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "none.flac").touch()
+    with pytest.raises(TrackError, match="empty"):
+        heard(tmp_path / "none.flac")
+
+
+def test_a_missing_file_is_a_track_error(tmp_path: Path) -> None:
+    with pytest.raises(TrackError, match="No such file"):
+        heard(tmp_path / "gone.mp3")
+
+
+def test_a_flac_cut_off_at_three_quarters_is_heard_and_told(seed_files: dict[str, Path], tmp_path: Path) -> None:
+    data = seed_files[".flac"].read_bytes()
+    (tmp_path / "cut.flac").write_bytes(data[: len(data) * 3 // 4])
+    samples, listening = heard(tmp_path / "cut.flac")
+    assert 0.55 < listening.share < 0.95
+    assert len(samples) / RATE == pytest.approx(listening.seconds, abs=0.1)
+
+
+def test_a_flac_cut_off_at_a_quarter_fails_with_its_share(seed_files: dict[str, Path], tmp_path: Path) -> None:
+    data = seed_files[".flac"].read_bytes()
+    (tmp_path / "cut.flac").write_bytes(data[: len(data) // 4])
+    with pytest.raises(TrackError, match=r"only \d+% of it decodes"):
+        heard(tmp_path / "cut.flac")
+
+
+def test_garbage_in_the_middle_of_an_mp3_costs_only_that(seed_files: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(seed_files[".mp3"].read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4000] = np.random.default_rng(0).bytes(4000)
+    (tmp_path / "hurt.mp3").write_bytes(bytes(data))
+    samples, _ = heard(tmp_path / "hurt.mp3")
+    assert len(samples) / RATE > 11
+
+
+def test_bytes_before_the_first_mp3_frame_do_no_harm(seed_files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "junk.mp3").write_bytes(b"\0" * 700 + seed_files[".mp3"].read_bytes())
+    samples, _ = heard(tmp_path / "junk.mp3")
+    assert len(samples) / RATE > 11
+
+
+def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(tmp_path: Path) -> None:
+    data = np.zeros(44_100 * 3, np.float32)
+    data[::100], data[50::100] = np.nan, 1e30
+    demo.encode(tmp_path / "wild.wav", data, 44_100, demo.Container("pcm_f32le"))
+    samples, _ = heard(tmp_path / "wild.wav")
+    assert np.isfinite(samples).all()
+    assert np.abs(samples).max() < 1000
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_track(tmp_path: Path) -> None:
+    """A ten-hour mix (a sparse file of 8-bit silence) takes hardly more memory than a one-minute one."""
+    peaks = []
+    for seconds in (60, 36_000):
+        path = tmp_path / f"{seconds}.wav"
+        size = seconds * 8000
+        header = b"RIFF" + (size + 36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+        header += b"".join(n.to_bytes(k, "little") for n, k in ((1, 2), (1, 2), (8000, 4), (8000, 4), (1, 2), (8, 2)))
+        with path.open("wb") as out:
+            out.write(header + b"data" + size.to_bytes(4, "little"))
+            out.truncate(44 + size)
+        code = (
+            "import sys, resource; from pathlib import Path; from genretag import audio\n"
+            "n = sum(1 for _ in audio.read_windows(Path(sys.argv[1]), 16000, audio.Listening()))\n"
+            "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        out = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+        windows, peak = map(int, out.stdout.split())
+        assert windows == seconds // 30
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 40_000  # KiB
+
+
+# --- a second opinion: other people's encoders -------------------------------------------------------------------
+
+OTHERS = {
+    "lame": ("x.mp3", ["lame", "--quiet", "-b", "192", "{wav}", "{out}"]),
+    "flac": ("x.flac", ["flac", "--silent", "-f", "-o", "{out}", "{wav}"]),
+    "oggenc": ("x.ogg", ["oggenc", "-Q", "-o", "{out}", "{wav}"]),
+    "opusenc": ("x.opus", ["opusenc", "--quiet", "{wav}", "{out}"]),
+    "wavpack": ("x.wv", ["wavpack", "-q", "-y", "{wav}", "-o", "{out}"]),
+    "mpcenc": ("x.mpc", ["mpcenc", "--silent", "--overwrite", "{wav}", "{out}"]),
+    "speexenc": ("x.spx", ["speexenc", "--quiet", "-w", "{wav}", "{out}"]),
+}
+
+
+@pytest.mark.parametrize("tool", OTHERS)
+def test_files_of_other_encoders_are_heard(tool: str, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    name, command = OTHERS[tool]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    out = tmp_path / name
+    subprocess.run([c.format(wav=seed_files[".wav"], out=out) for c in command], check=True, capture_output=True)
+    samples, listening = heard(out)
+    assert listening.seconds == pytest.approx(12, abs=0.2)
+    assert samples.std() == pytest.approx(expected().std(), rel=0.6)  # speexenc keeps the speech band alone

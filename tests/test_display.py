@@ -1,0 +1,48 @@
+"""Text from outside is read, and never acts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genretag.display import cell, shown
+from genretag.plan import Row, failed_row
+from genretag.report.files import write_csv
+
+HOSTILE = ["\x1b[31mred", "a\nb", "a\rb", "\u202egnp.exe", "\x9b2J", "\x07", "a\u2028b", os.fsdecode(b"caf\xe9"), "[red]x[/red]"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_acts_on_a_terminal(text: str) -> None:
+    safe = shown(text)
+    safe.encode("utf-8")
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028" for c in safe)
+
+
+@given(st.text())
+def test_any_text_is_shown_on_one_line(text: str) -> None:
+    assert len(shown(text).splitlines()) <= 1
+
+
+@pytest.mark.parametrize("text", ["Motörhead", "Sigur Rós – Ágætis byrjun", "宇多田ヒカル", "AC/DC", "[red]"])
+def test_names_that_harm_nobody_stay_as_they_are(text: str) -> None:
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert not cell(text).startswith(("=", "+", "-", "@", "\t"))
+
+
+def test_a_hostile_row_makes_one_safe_line_of_csv() -> None:
+    row = Row(**{**failed_row(__import__("pathlib").Path("=cmd|x\n\x1b[2J.mp3"), "no\nway").to_dict(), "old": ["=1"]})
+    out = io.StringIO()
+    write_csv([row], out)
+    lines = list(csv.reader(io.StringIO(out.getvalue())))
+    assert len(lines) == 2
+    assert not any(c.startswith(("=", "+", "@")) or "\x1b" in c or "\n" in c for c in lines[1])

@@ -1,0 +1,62 @@
+"""The plan: what becomes of a file, by verdict, tags and policy."""
+
+from __future__ import annotations
+
+import pytest
+
+from genretag.errors import RunError
+from genretag.plan import Action, Row, decide, failed_row
+from genretag.policy import Existing, Policy
+from genretag.tags import Tags
+from genretag.vote import Status, Verdict
+
+
+def verdict(status: Status = Status.OK) -> Verdict:
+    return Verdict(status, "Jazz", 0.8, {"Jazz": 0.8, "Blues": 0.18, "Rock": 0.02}, 4, 1.0, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("old", "existing", "action", "new"),
+    [
+        ([], Existing.SKIP, Action.WRITE, ["Jazz"]),
+        (["Other"], Existing.SKIP, Action.WRITE, ["Jazz"]),
+        (["misc"], Existing.SKIP, Action.WRITE, ["Jazz"]),
+        (["Rock"], Existing.SKIP, Action.KEEP, ["Rock"]),
+        (["Rock"], Existing.REPLACE, Action.WRITE, ["Jazz"]),
+        (["Jazz"], Existing.REPLACE, Action.KEEP, ["Jazz"]),
+        (["Rock"], Existing.APPEND, Action.WRITE, ["Rock", "Jazz"]),
+        (["jazz"], Existing.APPEND, Action.KEEP, ["jazz"]),
+        (["Unknown"], Existing.APPEND, Action.WRITE, ["Jazz"]),
+        (["A", "B"], Existing.SKIP, Action.KEEP, ["A", "B"]),
+    ],
+)
+def test_what_becomes_of_a_genre_that_is_there(old: list[str], existing: Existing, action: Action, new: list[str]) -> None:
+    got = decide(verdict(), Tags(old, "TCON"), Policy(existing=existing))
+    assert (got[0], got[2]) == (action, new)
+
+
+@pytest.mark.parametrize("status", [Status.UNSURE, Status.NONMUSIC])
+def test_nothing_is_written_where_the_ear_abstains(status: Status) -> None:
+    for existing in Existing:
+        action, _, new = decide(verdict(status), Tags([], "TCON"), Policy(existing=existing))
+        assert (action, new) == (Action.SKIP, [])
+
+
+def test_a_file_whose_tags_have_a_problem_is_skipped_with_it() -> None:
+    assert decide(verdict(), Tags([], None, problem="no place"), Policy())[:2] == (Action.SKIP, "no place")
+
+
+def test_top_writes_more_genres_but_none_that_hardly_sounded() -> None:
+    assert decide(verdict(), Tags([], "TCON"), Policy(top=3))[2] == ["Jazz", "Blues"]
+
+
+def test_a_row_survives_json() -> None:
+    row = failed_row(__import__("pathlib").Path("a\udcff.mp3"), "no")
+    assert Row.from_dict(row.to_dict()) == row
+
+
+@pytest.mark.parametrize("change", [{"new": "Jazz"}, {"action": "delete"}, {"path": 3}, {"old": [1]}])
+def test_a_row_that_is_none_is_refused(change: dict[str, object]) -> None:
+    data = {**failed_row(__import__("pathlib").Path("a"), "no").to_dict(), **change}
+    with pytest.raises(RunError, match="not a row"):
+        Row.from_dict(data)

@@ -1,0 +1,78 @@
+"""The vote: what it must be invariant to, and when it abstains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from genretag.card import Calibration, Card
+from genretag.features import FrontEnd
+from genretag.policy import Rule
+from genretag.vote import Heard, Status, vote
+
+LABELS = ("Blues", "Jazz", "Rock")
+
+
+def card(**changes: object) -> Card:
+    facts = {
+        "id": "x", "name": "x", "version": "1", "labels": LABELS, "front_end": FrontEnd(), "chunks": (61,),
+        "music_threshold": 0.5, "confidence_threshold": 0.7, "calibration": Calibration(),
+    }  # fmt: skip
+    return Card(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def heard(logits: list[list[float]] | np.ndarray, music: float = 5.0) -> Heard:
+    rows = np.asarray(logits, np.float16)
+    starts = np.arange(len(rows), dtype=np.float32) * 30
+    return Heard("k", None, 30.0 * len(rows), 1.0, starts, rows, np.full(len(rows), music, np.float16), np.zeros(4, np.float16))
+
+
+matrices = hnp.arrays(np.float16, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-20, 20, width=16))
+
+
+@given(matrices, st.sampled_from(list(Rule)))
+def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(logits: np.ndarray, rule: Rule) -> None:
+    a, b = vote(heard(logits), card(), rule), vote(heard(logits[::-1]), card(), rule)
+    assert sum(a.scores.values()) == pytest.approx(1)
+    assert 0 <= a.confidence <= 1
+    assert 0 <= a.agreement <= 1
+    assert a.confidence == pytest.approx(b.confidence)
+    assert a.windows == len(logits)
+
+
+@given(matrices, st.floats(0.3, 5))
+def test_calibration_changes_how_sure_but_not_who_wins(logits: np.ndarray, temperature: float) -> None:
+    plain, warm = vote(heard(logits), card()), vote(heard(logits), card(calibration=Calibration(temperature)))
+    assert plain.scores[plain.genre] == pytest.approx(max(plain.scores.values()))
+    assert plain.scores[warm.genre] == pytest.approx(plain.scores[plain.genre], abs=1e-6)
+
+
+def test_the_mean_is_of_log_probabilities() -> None:
+    p = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
+    want = np.exp(np.log(p).mean(0))
+    want /= want.sum()
+    got = vote(heard(np.log(p)), card())
+    assert [got.scores[g] for g in LABELS] == pytest.approx(want, abs=2e-3)
+
+
+def test_a_sure_window_outvotes_two_that_are_not() -> None:
+    rows = [[6, 0, -6], [0, 0.3, 0], [0, 0.3, 0]]
+    assert vote(heard(rows), card()).genre == "Blues"
+    assert vote(heard(rows), card(), Rule.MAJORITY).genre == "Jazz"
+
+
+def test_agreement_is_the_share_of_windows_for_the_winner() -> None:
+    assert vote(heard([[5, 0, 0], [5, 0, 0], [0, 1, 0], [5, 0, 0]]), card()).agreement == 0.75
+
+
+def test_it_abstains_below_the_threshold() -> None:
+    verdict = vote(heard([[0.5, 0, 0]]), card())
+    assert verdict.status is Status.UNSURE
+    assert vote(heard([[0.5, 0, 0]]), card(), min_confidence=0.4).status is Status.OK
+
+
+def test_what_is_not_music_has_no_genre_however_sure() -> None:
+    assert vote(heard([[20, 0, 0]], music=-3), card()).status is Status.NONMUSIC

@@ -1,0 +1,112 @@
+"""The walk: a stable order, every trap survived, nothing opened."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from genretag.walk import Found, Missed, is_music, walk
+
+
+def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
+    return [os.fspath(f.path.relative_to(paths[0])) for f in walk(paths, exclude) if isinstance(f, Found)]
+
+
+def touch(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_finds_music_below_in_a_stable_order(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.mp3", "b/1.FLAC", "a.ogg", "c/d/e.m4a", "c/cover.jpg", "readme.txt")
+    assert names(tmp_path) == ["a.ogg", "b/1.FLAC", "b/2.mp3", "c/d/e.m4a"]
+    assert names(tmp_path) == names(tmp_path)
+
+
+def test_hidden_and_resource_files_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "._a.mp3", ".hidden/b.mp3", ".c.mp3", "d.mp3", ".abc.genretag-tmp")
+    assert names(tmp_path) == ["d.mp3"]
+
+
+def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.mp3")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "self").symlink_to(tmp_path / "a")
+    assert names(tmp_path) == ["a/x.mp3"]
+
+
+def test_a_broken_link_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone.mp3").symlink_to(tmp_path / "nowhere.mp3")
+    (missed,) = walk([tmp_path])
+    assert isinstance(missed, Missed)
+    assert "No such file" in missed.error
+
+
+def test_pipes_and_sockets_are_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp3")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(os.fspath(tmp_path / "s.mp3"))
+        assert list(walk([tmp_path])) == []
+
+
+def test_names_that_are_not_utf8_are_walked(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/caf\xe9.mp3"
+    Path(os.fsdecode(raw)).write_bytes(b"x")
+    (found,) = walk([tmp_path])
+    assert os.fsencode(found.path) == raw
+
+
+def test_excluded_globs_match_names_and_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "Podcasts/a.mp3", "b.mp3", "c.live.mp3")
+    assert names(tmp_path, exclude=("Podcasts", "*.live.mp3")) == ["b.mp3"]
+
+
+def test_a_path_given_twice_comes_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.mp3")
+    assert names(tmp_path, tmp_path / "a", tmp_path / "a" / "x.mp3") == ["a/x.mp3"]
+
+
+def test_a_thousand_folders_deep_is_no_limit(tmp_path: Path) -> None:
+    here = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1000):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("deep.mp3").write_bytes(b"x")
+    finally:
+        os.chdir(here)
+    got = list(walk([tmp_path]))
+    assert any(isinstance(f, Found) and f.path.name == "deep.mp3" for f in got)
+
+
+def test_a_path_longer_than_the_system_takes_is_told_and_not_fatal(tmp_path: Path) -> None:
+    touch(tmp_path, "z.mp3")
+    here = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(30):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+    finally:
+        os.chdir(here)
+    got = list(walk([tmp_path]))
+    assert [f.path.name for f in got if isinstance(f, Found)] == ["z.mp3"]
+    assert any(isinstance(f, Missed) for f in got)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "no/a.mp3", "yes/b.mp3")
+    (tmp_path / "no").chmod(0)
+    kinds = [type(f) for f in walk([tmp_path])]
+    assert kinds == [Missed, Found]
+
+
+@pytest.mark.parametrize(("name", "want"), [("a.MP3", True), ("a.m4a", True), ("mp3", False), ("._a.mp3", False), ("a.jpg", False)])
+def test_what_is_music_by_its_name(name: str, want: bool) -> None:
+    assert is_music(name) is want
