@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ def test_finds_music_below_in_a_stable_order(tmp_path: Path) -> None:
 
 
 def test_hidden_and_resource_files_are_left_out(tmp_path: Path) -> None:
-    touch(tmp_path, "._a.mp3", ".hidden/b.mp3", ".c.mp3", "d.mp3", ".abc.genretag-tmp")
+    touch(tmp_path, "._a.mp3", ".hidden/b.mp3", ".c.mp3", "d.mp3", ".abc.genretag-tmp.mp3")
     assert names(tmp_path) == ["d.mp3"]
 
 
@@ -70,7 +72,15 @@ def test_a_path_given_twice_comes_once(tmp_path: Path) -> None:
     assert names(tmp_path, tmp_path / "a", tmp_path / "a" / "x.mp3") == ["a/x.mp3"]
 
 
-def test_a_thousand_folders_deep_is_no_limit(tmp_path: Path) -> None:
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is emptied by rm: pytest's own clean-up stumbles over trees this deep."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", "--", *map(os.fspath, tmp_path.iterdir())], check=True)
+
+
+def test_a_thousand_folders_deep_is_no_limit(deep: Path) -> None:
+    tmp_path = deep
     here = os.getcwd()
     try:
         os.chdir(tmp_path)
@@ -84,7 +94,8 @@ def test_a_thousand_folders_deep_is_no_limit(tmp_path: Path) -> None:
     assert any(isinstance(f, Found) and f.path.name == "deep.mp3" for f in got)
 
 
-def test_a_path_longer_than_the_system_takes_is_told_and_not_fatal(tmp_path: Path) -> None:
+def test_a_path_longer_than_the_system_takes_is_told_and_not_fatal(deep: Path) -> None:
+    tmp_path = deep
     touch(tmp_path, "z.mp3")
     here = os.getcwd()
     try:

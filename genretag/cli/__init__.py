@@ -13,7 +13,7 @@ import genretag
 from genretag.cli import apply, inspect, scan
 from genretag.errors import GenretagError, UsageError
 
-OK, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+SOME_FAILED, WRONG_USAGE = 1, 2
 
 app = typer.Typer(
     name="genretag",
@@ -74,9 +74,6 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         sys.exit(SOME_FAILED)
-    except KeyboardInterrupt:
-        _say("stopped; what was heard is kept, and the next scan goes on from there")
-        sys.exit(INTERRUPTED)
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,8 +109,11 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     try:
         with _progress(session.is_quiet(context)) as show:
             counts = scanner.scan(show)
-    except BaseException:
+    except BaseException as error:
         books.journal.end(run, {**scanner.counts, "interrupted": 1})
+        if isinstance(error, KeyboardInterrupt):
+            print("stopped; what was heard is kept, and the next scan goes on from there", file=sys.stderr)
+            raise typer.Exit(130) from error
         raise
     books.journal.end(run, dict(counts))
     seconds = time.monotonic() - began
@@ -143,8 +147,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
 
 def _report(books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool) -> int:
     """Print the report of a run's plan and write it to a file; return how many files failed."""
-    import sys
-
     from genretag.report.files import write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report

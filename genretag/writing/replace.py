@@ -22,7 +22,8 @@ from genretag.errors import TrackError
 from genretag.writing import delta
 from genretag.writing.journal import OPEN_STATES, Change, Journal
 
-TEMP_SUFFIX = ".genretag-tmp"
+#: Temporary files are hidden, bear this mark, and keep the extension: readers of tags go by it.
+TEMP_MARK = "genretag-tmp"
 _FICLONE = 0x40049409  # Linux: let two files share their blocks until one changes
 
 
@@ -156,7 +157,7 @@ def _way_back(target: Path, temp: Path, before: str) -> bytes:
 
 
 def _temp_beside(target: Path) -> Path:
-    return target.with_name(f".{secrets.token_hex(8)}{TEMP_SUFFIX}")
+    return target.with_name(f".{secrets.token_hex(8)}.{TEMP_MARK}{target.suffix}")
 
 
 def _unlink(temp: Path) -> None:

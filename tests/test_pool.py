@@ -1,0 +1,61 @@
+"""The pool: a worker that crashes, hangs or leaves costs its own task, and the others go on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from crashers import misbehave
+
+from genretag.pool import Pool
+from genretag.worker import Failed
+
+
+def run(words: list[str], workers: int = 2, limit: float = 60.0) -> dict[int, list[Any]]:
+    said: dict[int, list[Any]] = {}
+    todo = list(enumerate(words))
+    with Pool(workers, misbehave, ()) as pool:
+        while todo or pool.busy:
+            while todo and pool.idle:
+                token, word = todo.pop(0)
+                pool.give(token, word, 1.0 if word in ("spin", "sleep") else limit)
+            for token, message in pool.messages(0.2):
+                said.setdefault(token, []).append(message)
+                if isinstance(message, Failed) or str(message).startswith("done"):
+                    pool.finished(token)
+    return said
+
+
+def test_every_task_is_answered_though_workers_die() -> None:
+    words = ["a", "segfault", "b", "exit", "c", "abort", "d", "half", "e"]
+    said = run(words)
+    assert set(said) == set(range(len(words)))
+    for token, word in enumerate(words):
+        last = said[token][-1]
+        if len(word) == 1:
+            assert last == f"done {word}"
+        else:
+            assert isinstance(last, Failed)
+            assert last.stage == "crash"
+    assert "SIGSEGV" in said[1][-1].error
+    assert "SIGABRT" in said[5][-1].error
+    assert said[7][0] == "first"
+
+
+@pytest.mark.parametrize("word", ["spin", "sleep"])
+def test_a_task_that_hangs_is_ended_and_told(word: str) -> None:
+    said = run([word, "a", "b"])
+    assert isinstance(said[0][-1], Failed)
+    assert "longer than" in said[0][-1].error
+    assert said[1] == ["done a"]
+    assert said[2] == ["done b"]
+
+
+def test_no_worker_outlives_the_pool() -> None:
+    with Pool(2, misbehave, ()) as pool:
+        pids = [w.process.pid for w in pool._workers]
+        pool.give(0, "sleep", 60)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid or 0, 0)

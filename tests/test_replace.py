@@ -1,0 +1,266 @@
+"""The safe write: a file is wholly old or wholly new, whatever happens, and undo gives every byte back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genretag import audio, demo, tags
+from genretag.errors import TrackError
+from genretag.writing import replace
+from genretag.writing.journal import Journal
+from genretag.writing.replace import Expected, Manner, recover, undo_change, write_genres
+
+WRITABLE = [e for e in demo.CONTAINERS if e != ".mka"]
+STEPS = ("intended", "copied", "tagged", "verified", "synced", "ready", "replaced", "marked")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "j.db")
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def expected(path: Path) -> Expected:
+    s, identity = path.stat(), audio.identify(path)
+    return Expected(s.st_size, s.st_mtime_ns, identity.sha256, identity.content_key)
+
+
+def music(seed_files: dict[str, Path], folder: Path, extension: str = ".mp3") -> Path:
+    (folder / "music").mkdir(exist_ok=True)
+    path = Path(shutil.copy(seed_files[extension], folder / "music" / f"a{extension}"))
+    os.utime(path, ns=(10**18, 10**18 + 123_456_789))
+    return path
+
+
+def write(journal: Journal, path: Path, genres: list[str], manner: Manner | None = None) -> int:
+    run = journal.begin("apply", "0", {})
+    write_genres(journal, run, path, [], genres, expected(path), manner or Manner())
+    return run
+
+
+@pytest.mark.parametrize("extension", WRITABLE)
+def test_undo_gives_every_byte_and_the_time_back(journal: Journal, seed_files: dict[str, Path], tmp_path: Path, extension: str) -> None:
+    path = music(seed_files, tmp_path, extension)
+    before, mtime, key = sha(path), path.stat().st_mtime_ns, audio.identify(path).content_key
+    run = write(journal, path, ["Jazz"])
+    assert tags.read(path).genres == ["Jazz"]
+    assert audio.identify(path).content_key == key
+    assert path.stat().st_mtime_ns != mtime
+    (change,) = journal.changes(run, ("replaced",))
+    undo_change(journal, run, change)
+    assert (sha(path), path.stat().st_mtime_ns) == (before, mtime)
+    assert [c.state for c in journal.changes()] == ["undone"]
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_what_the_journal_keeps_is_small(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    for extension in WRITABLE:
+        write(journal, music(seed_files, tmp_path, extension), ["Jazz"])
+    for change in journal.changes():
+        assert change.delta is not None
+        assert len(change.delta) < 8_000, change.path
+
+
+def test_mode_and_times_are_kept_as_asked(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    path.chmod(0o640)
+    mtime = path.stat().st_mtime_ns
+    write(journal, path, ["Jazz"], Manner(preserve_mtimes=True))
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.stat().st_mtime_ns == mtime
+
+
+def test_extended_attributes_are_kept(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    try:
+        os.setxattr(path, "user.note", b"mine")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    write(journal, path, ["Jazz"])
+    assert os.getxattr(path, "user.note") == b"mine"
+
+
+def test_a_link_stays_and_its_target_is_written(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    link = tmp_path / "link.mp3"
+    link.symlink_to(path)
+    write(journal, link, ["Jazz"])
+    assert link.is_symlink()
+    assert tags.read(path).genres == ["Jazz"]
+
+
+def refused(journal: Journal, path: Path, why: str, facts: Expected | None = None, manner: Manner | None = None) -> None:
+    before, listing = sha(path), sorted(os.listdir(path.parent))
+    with pytest.raises(TrackError, match=why):
+        write_genres(journal, journal.begin("apply", "0", {}), path, [], ["Jazz"], facts or expected(path), manner or Manner())
+    assert sha(path) == before
+    assert sorted(os.listdir(path.parent)) == listing
+    assert not list(journal.changes(states=("intended", "ready", "replaced")))
+
+
+def test_a_file_that_changed_since_the_scan_is_refused(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    facts = expected(path)
+    tags.write(path, ["Mine"])
+    refused(journal, path, "changed since the scan", facts)
+
+
+def test_a_file_that_was_only_touched_is_written(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    facts = expected(path)
+    os.utime(path)
+    write_genres(journal, 1, path, [], ["Jazz"], facts, Manner())
+    assert tags.read(path).genres == ["Jazz"]
+
+
+def test_a_hard_link_is_skipped_or_broken_as_asked(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    other = tmp_path / "other.mp3"
+    os.link(path, other)
+    refused(journal, path, "hard link")
+    before = sha(other)
+    write(journal, path, ["Jazz"], Manner(hardlinks="break"))
+    assert sha(other) == before
+    assert tags.read(path).genres == ["Jazz"]
+
+
+def test_a_read_only_file_is_left_alone(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    path.chmod(0o444)
+    refused(journal, path, "read-only")
+
+
+def test_a_full_disk_leaves_the_file_alone(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    import resource
+
+    path = music(seed_files, tmp_path, ".wav")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    facts = expected(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        refused(journal, path, "could not be written", facts)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_tagger_that_harms_the_audio_is_caught(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def harmful(path: Path, genres: list[str], **_: object) -> None:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    monkeypatch.setattr(tags, "write", harmful)
+    refused(journal, music(seed_files, tmp_path), "audio would have changed")
+
+
+def test_a_tagger_that_drops_another_tag_is_caught(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(path: Path, genres: list[str], **_: object) -> None:
+        from mutagen.id3 import ID3, TCON
+
+        tag = ID3(path)
+        tag.delall("TPE1")
+        tag.add(TCON(encoding=3, text=genres))
+        tag.save(path)
+
+    monkeypatch.setattr(tags, "write", careless)
+    refused(journal, music(seed_files, tmp_path), "another tag would have changed")
+
+
+# --- killed between two steps ------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from genretag import audio
+from genretag.writing import replace
+from genretag.writing.journal import Journal
+music, journal, step, what = Path(sys.argv[1]), Journal(Path(sys.argv[2])), sys.argv[3], sys.argv[4]
+def kill(name):
+    if name == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+replace.hook = kill
+if what == "write":
+    s, i = music.stat(), audio.identify(music)
+    facts = replace.Expected(s.st_size, s.st_mtime_ns, i.sha256, i.content_key)
+    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, replace.Manner())
+else:
+    (change,) = journal.changes(states=("replaced",))
+    replace.undo_change(journal, 2, change)
+"""
+
+
+def killed_at(step: str, path: Path, journal: Path, what: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(journal), step, what], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("extension", [".mp3", ".flac", ".m4a", ".opus", ".wav"])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_the_file_is_whole_and_the_journal_knows(
+    seed_files: dict[str, Path], tmp_path: Path, step: str, extension: str
+) -> None:
+    path = music(seed_files, tmp_path, extension)
+    before, key = sha(path), audio.identify(path).content_key
+    killed_at(step, path, tmp_path / "j.db", "write")
+    journal = Journal(tmp_path / "j.db")
+    recover(journal)
+    assert os.listdir(path.parent) == [path.name]
+    (change,) = journal.changes()
+    is_new = step in ("replaced", "marked")
+    assert change.state == ("replaced" if is_new else "dropped")
+    assert (sha(path) == before) is not is_new
+    assert audio.identify(path).content_key == key
+    if is_new:
+        undo_change(journal, 2, change)
+        assert sha(path) == before
+
+
+@pytest.mark.parametrize("step", ["aimed", "rebuilt", "put back"])
+def test_killed_in_an_undo_the_file_is_whole_and_undo_goes_on(seed_files: dict[str, Path], tmp_path: Path, step: str) -> None:
+    path = music(seed_files, tmp_path)
+    before = sha(path)
+    journal = Journal(tmp_path / "j.db")
+    write(journal, path, ["Jazz"])
+    written = sha(path)
+    killed_at(step, path, tmp_path / "j.db", "undo")
+    recover(journal)
+    assert os.listdir(path.parent) == [path.name]
+    (change,) = journal.changes()
+    if step == "put back":
+        assert (change.state, sha(path)) == ("undone", before)
+    else:
+        assert (change.state, sha(path)) == ("replaced", written)
+        undo_change(journal, 2, change)
+        assert sha(path) == before
+
+
+def test_undo_refuses_a_file_that_changed_since(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    write(journal, path, ["Jazz"])
+    tags.write(path, ["Mine"])
+    mine = sha(path)
+    (change,) = journal.changes()
+    with pytest.raises(TrackError, match="changed since"):
+        undo_change(journal, 2, change)
+    assert sha(path) == mine
+    assert [c.state for c in journal.changes()] == ["replaced"]
+
+
+def test_the_hook_is_for_tests_alone() -> None:
+    assert replace.hook is None
