@@ -42,11 +42,12 @@ def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
 
 
 def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
-    """Blot out one stretch of time and one of bands in place (SpecAugment, Park et al. 2019)."""
+    """Blot out two stretches of time and two of bands in place (SpecAugment, Park et al. 2019)."""
     frames, bands = log_mel.shape
-    width = rng.integers(0, max(1, frames // 8))
-    start = rng.integers(0, frames - width)
-    log_mel[start : start + width] = fill
-    width = rng.integers(0, bands // 8)
-    start = rng.integers(0, bands - width)
-    log_mel[:, start : start + width] = fill
+    for _ in range(2):
+        width = rng.integers(0, max(1, frames // 8))
+        start = rng.integers(0, frames - width)
+        log_mel[start : start + width] = fill
+        width = rng.integers(0, bands // 8)
+        start = rng.integers(0, bands - width)
+        log_mel[:, start : start + width] = fill

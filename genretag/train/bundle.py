@@ -31,7 +31,7 @@ from genretag.vote import log_softmax
 
 CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # pieces that the heads learn from; every clip gives each length that it has
-GENRE_C, MUSIC_C = 0.02, 0.02  # inverse strength of the L2 penalty on standardised embeddings
+GENRE_C, MUSIC_C = 0.003, 0.02  # inverse strength of the L2 penalty on standardised embeddings
 MUSIC_THRESHOLD = 0.5
 
 FloatArray = npt.NDArray[np.float64]

@@ -34,6 +34,10 @@ DIET = ((2.0, 0.15, 70), (3.0, 0.25, 48), (5.0, 0.35, 28), (10.0, 0.25, 14))
 CLASS_LOSS = 5.0  # weight of the classes' cross-entropy beside the embedding's squared error
 CUT_WEIGHT = 0.25  # trust in the teacher where it heard a short cut padded with silence
 EMA_DECAY = 0.999
+MIXUP_SHARE = 0.5  # of the batches
+WEIGHT_DECAY = 0.05
+
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Kitchen:
         if rng.random() < 0.1:
             mel = mel + np.float32(10 ** rng.uniform(-6, -3))
         out = self.log_mel.scale(mel, gain)
-        if rng.random() < 0.5:
+        if rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
         return out.T
 
@@ -109,9 +113,23 @@ class Kitchen:
         need = (frames - 1) * self.log_mel.front_end.hop_length + self.log_mel.front_end.n_fft
         rows = self.rng.choice(np.flatnonzero(self.length >= need), size)
         x = np.stack([self.dish(int(r), frames) for r in rows])
+        embedding, logits = self.lessons.embedding[rows], self.lessons.logits[rows]
+        if self.rng.random() < MIXUP_SHARE:
+            x, embedding, logits = self.mixed(x, embedding, logits)
         full = self.length[rows] >= (SEGMENT_SECONDS - 0.1) * self.log_mel.front_end.sample_rate
         weight = np.where(full, 1.0, CUT_WEIGHT).astype(np.float32)
-        return Batch(x, self.lessons.embedding[rows], self.lessons.logits[rows], weight)
+        return Batch(x, embedding, logits, weight)
+
+    def mixed(self, x: FloatArray, embedding: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Mix each log-mel with another of the batch, and the answers likewise (mixup, Zhang et al. 2018)."""
+        other = self.rng.permutation(len(x))
+        w = np.maximum(b := self.rng.beta(0.4, 0.4, len(x)), 1 - b).astype(np.float32)[:, None]
+        power = np.exp(x * self.log_mel.front_end.std) * w[..., None] + np.exp(x[other] * self.log_mel.front_end.std) * (1 - w[..., None])
+        return (
+            np.log(power) / np.float32(self.log_mel.front_end.std),
+            w * embedding + (1 - w) * embedding[other],
+            w * logits + (1 - w) * logits[other],
+        )
 
 
 def served(kitchen: Kitchen, steps: int, ahead: int = 8) -> Iterator[Batch]:
@@ -204,7 +222,7 @@ def distil(plan: Plan) -> None:
     if plan.begin is not None:
         student.load_state_dict(load(plan.begin).state_dict())
     student = student.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=plan.peak, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=plan.peak, weight_decay=WEIGHT_DECAY)
     ema = {k: v.detach().clone() for k, v in student.state_dict().items()}
     first = 0
     if plan.out.exists():

@@ -18,6 +18,7 @@ class Shape:
     pooled: int = 512
     embedding: int = 384
     classes: int = 147
+    dropout: float = 0.15  # of the pooled features
 
 
 class Residual(nn.Module):
@@ -68,13 +69,14 @@ class Backbone(nn.Module):
         )
         bands = -(-shape.n_mels // 16)  # four halvings, rounded up
         self.across = nn.Sequential(nn.Conv2d(c, shape.pooled, (bands, 1), bias=False), nn.BatchNorm2d(shape.pooled))
+        self.dropout = nn.Dropout(shape.dropout)
         self.project = nn.Linear(shape.pooled, shape.embedding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embedding of each log-mel in the batch."""
         y = nn.functional.hardswish(self.across(self.features(x.unsqueeze(1))))
         pooled: Tensor = y.mean(dim=(2, 3))
-        out: Tensor = self.project(pooled)
+        out: Tensor = self.project(self.dropout(pooled))
         return out
 
 
