@@ -1,0 +1,124 @@
+"""The bundled model keeps its promises, and a model that does not fit is refused with what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from genretag.card import METADATA_KEY, card_text, read_card
+from genretag.errors import ModelError
+from genretag.model import BATCH_ROWS, Model, bundled_model, chunk_length, chunk_starts, cut_chunks
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model()
+
+
+def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
+    assert bundled_model().stat().st_size <= 5_000_000
+    assert model.card.labels == (
+        "Blues", "Classical", "Country", "Disco", "Electronic", "Hip-Hop", "Jazz", "Metal", "Pop", "Reggae", "Rock",
+    )  # fmt: skip
+    assert model.card.about["data"]
+    assert model.provider == "CPUExecutionProvider"
+    assert bundled_model().with_suffix(".md").stat().st_size > 1000
+
+
+def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
+    rng = np.random.default_rng(0)
+    chunks = rng.normal(size=(BATCH_ROWS, model.card.front_end.n_mels, model.card.chunks[0])).astype(np.float32)
+    together = model.run(chunks)
+    alone = model.run(chunks[3:4])
+    for name in ("logits", "music", "embedding"):
+        assert np.array_equal(getattr(together, name)[3:4], getattr(alone, name)), name
+
+
+def test_every_chunk_length_is_heard(model: Model) -> None:
+    for frames in model.card.chunks:
+        scores = model.run(np.zeros((1, model.card.front_end.n_mels, frames), np.float32))
+        assert np.isfinite(scores.logits).all()
+        assert 256 <= scores.embedding.shape[1] <= 512
+
+
+@pytest.mark.parametrize("frames", [61, 62, 124, 180, 311, 624, 625, 1200, 1874])
+def test_chunks_cover_a_window_and_pad_nothing(frames: int) -> None:
+    chunks = (624, 312, 187, 124, 61)
+    length = chunk_length(frames, chunks)
+    starts = chunk_starts(frames, length)
+    heard = np.zeros(frames, bool)
+    for s in starts:
+        assert s + length <= frames
+        heard[s : s + length] = True
+    assert heard.mean() > 0.99
+    assert [c.shape[1] for c in cut_chunks(np.zeros((4, frames), np.float32), chunks)] == [length] * len(starts)
+
+
+def tiny(path: Path, metadata: str | None, bands: int = 80, outputs: tuple[str, ...] = ("logits", "music", "embedding")) -> Path:
+    """Write an ONNX model that takes the mean over frames."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[2], keepdims=0)]
+    sizes = {"logits": 3, "music": 1, "embedding": 4}
+    inits, outs = [], []
+    for name in outputs:
+        w = np.ones((bands, sizes[name]), np.float32)
+        inits.append(onnx.numpy_helper.from_array(w, f"w_{name}"))
+        nodes.append(helper.make_node("MatMul", ["m", f"w_{name}"], [f"{name}2" if name == "music" else name]))
+        if name == "music":
+            inits.append(onnx.numpy_helper.from_array(np.array([-1], np.int64), "flat"))
+            nodes.append(helper.make_node("Reshape", ["music2", "flat"], ["music"]))
+        outs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", bands, "t"])], outs, inits)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if metadata is not None:
+        entry = made.metadata_props.add()
+        entry.key, entry.value = METADATA_KEY, metadata
+    onnx.save(made, str(path))
+    return path
+
+
+def metadata(model: Model, **changes: Any) -> str:
+    return json.dumps({**json.loads(card_text(model.card)), "labels": ["A", "B", "C"], **changes})
+
+
+def test_another_model_with_our_metadata_is_taken(model: Model, tmp_path: Path) -> None:
+    assert Model(tiny(tmp_path / "m.onnx", metadata(model))).card.labels == ("A", "B", "C")
+
+
+@pytest.mark.parametrize(
+    ("changes", "say"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"labels": ["A"]}, "labels"),
+        ({"labels": ["A", "B"]}, "outputs do not have the shapes"),
+        ({"chunks": []}, "chunk"),
+        ({"front_end": {"kind": "cqt"}}, "front end"),
+        ({"calibration": {"magic": 1}}, "metadata cannot be used"),
+    ],
+)
+def test_lying_metadata_is_refused(model: Model, tmp_path: Path, changes: dict[str, Any], say: str) -> None:
+    with pytest.raises(ModelError, match=say):
+        Model(tiny(tmp_path / "m.onnx", metadata(model, **changes)))
+
+
+def test_a_model_that_does_not_fit_says_what_is_missing(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no genretag metadata"):
+        Model(tiny(tmp_path / "a.onnx", None))
+    with pytest.raises(ModelError, match="lacks the output"):
+        Model(tiny(tmp_path / "b.onnx", metadata(model), outputs=("logits", "music")))
+    with pytest.raises(ModelError, match="does not take log-mel"):
+        Model(tiny(tmp_path / "c.onnx", metadata(model), bands=64))
+    (tmp_path / "d.onnx").write_bytes(b"rubbish")
+    with pytest.raises(ModelError, match="cannot load"):
+        Model(tmp_path / "d.onnx")
+    with pytest.raises(ModelError, match="cannot be read"):
+        Model(tmp_path / "none.onnx")
+
+
+def test_a_card_survives_its_text(model: Model) -> None:
+    assert read_card(Path("x"), model.card.id, card_text(model.card)) == model.card
