@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sqlite3
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from genretag.audio import file_sha256, identify
 from genretag.card import read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
@@ -19,6 +21,7 @@ from genretag.plan import Action, Row, judge
 from genretag.policy import Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
+from genretag.tags import read as read_tags
 from genretag.writing.journal import Change, Journal
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
 
@@ -124,7 +127,8 @@ def apply_rows(
                 on_result(Result(Path(row.path), row.old, row.new, str(error)))
                 continue
             if ordinal is not None and plan_run is not None:
-                store.mark_done(plan_run, ordinal)
+                with contextlib.suppress(sqlite3.Error):  # the cache may fail; the write holds
+                    store.mark_done(plan_run, ordinal)
             counts["written"] += 1
             on_result(Result(Path(row.path), row.old, row.new))
     return counts
@@ -141,17 +145,49 @@ def _write_row(store: Store, journal: Journal, run: int, row: Row, manner: Manne
 
 def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None:
     """Note a file's facts after a write, so that the next scan need not open it. The cache may fail; the write holds."""
-    try:
+    with contextlib.suppress(sqlite3.Error):  # the next scan opens the file and finds its music known
         f = store.file(path)
         if f is not None:
             store.save_file(_renewed(f, written, genres))
-    except sqlite3.Error:
-        pass  # the next scan opens the file and finds its music known
 
 
 def _renewed(f: FileRow, w: Written, genres: list[str]) -> FileRow:
     tags = Tags(genres, f.tags.field, f.tags.album, f.tags.problem)
     return replace(f, size=w.size, mtime_ns=w.mtime_ns, inode=w.inode, device=w.device, sha256=w.sha256, tags=tags)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Whether a file is as a run left it."""
+
+    path: Path
+    genres: list[str]  # as written
+    finding: str | None  # None: it is, byte for byte
+
+
+def verify_change(change: Change) -> Verified:
+    """Compare a written file with what the journal says of it."""
+    try:
+        if file_sha256(change.target) == change.after:
+            return Verified(change.path, change.new, None)
+    except FileNotFoundError:
+        return Verified(change.path, change.new, "it is gone (moved or deleted)")
+    except OSError as error:
+        return Verified(change.path, change.new, f"it cannot be read: {error.strerror}")
+    return Verified(change.path, change.new, _what_others_changed(change))
+
+
+def _what_others_changed(change: Change) -> str:
+    """Say what became of a file that is not as it was written: its audio, its genre, or something else."""
+    try:
+        identity = identify(change.target)
+    except TrackError as error:
+        return f"it was damaged since: {error}"
+    now = read_tags(change.target)
+    audio = "" if identity.content_key == change.content_key else "its audio was changed since; "
+    if now.genres != change.new:
+        return f"{audio}its genre was changed since, to {', '.join(now.genres) or 'none'}"
+    return f"{audio}other tags were changed since; the genre is as written" if not audio else audio.rstrip("; ")
 
 
 def undo_runs(store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult) -> Counter[str]:
@@ -169,7 +205,8 @@ def undo_runs(store: Store, journal: Journal, run: int, changes: Iterable[Change
                 on_result(Result(change.path, change.new, change.old, str(error)))
                 continue
             _note(store, change.path, written, change.old)
-            store.reopen(change.path)
+            with contextlib.suppress(sqlite3.Error):
+                store.reopen(change.path)
             counts["undone"] += 1
             on_result(Result(change.path, change.new, change.old))
     return counts

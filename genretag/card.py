@@ -6,6 +6,7 @@ One JSON document travels inside the ONNX file; a scan refuses what it does not 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,9 @@ def read_card(path: Path, model_id: str, text: str | None) -> Card:
         raise ModelError(f"{path}: its labels must be two or more, and differ")
     if not card.chunks or min(card.chunks) < 8 or max(card.chunks) > 100_000:
         raise ModelError(f"{path}: its chunk lengths {list(card.chunks)} are out of range")
+    numbers = (card.music_threshold, card.confidence_threshold, card.calibration.temperature, card.calibration.slope)
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or card.calibration.temperature <= 0:
+        raise ModelError(f"{path}: its thresholds or its calibration are out of range")
     return card
 
 

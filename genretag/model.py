@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from genretag import foreign
 from genretag.card import METADATA_KEY, read_card
 from genretag.errors import ModelError
 
@@ -59,6 +60,8 @@ class Model:
 
     def __init__(self, path: Path | None = None, device: str = "cpu", threads: int = 1) -> None:
         self.path = path or bundled_model()
+        if path is not None:
+            foreign.check(path)
         try:
             data = self.path.read_bytes()
         except OSError as error:
@@ -77,7 +80,10 @@ class Model:
         self.provider = self._session.get_providers()[0]
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
             raise ModelError("--device cuda: onnxruntime fell back to the CPU; is the CUDA runtime (cuDNN 9) installed?")
-        metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        try:
+            metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        except (UnicodeDecodeError, RuntimeError) as error:
+            raise ModelError(f"{self.path}: its metadata cannot be read: {error}") from error
         self.card = read_card(self.path, hashlib.sha256(data).hexdigest()[:16], metadata)
         self._check()
 

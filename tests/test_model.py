@@ -114,7 +114,7 @@ def test_a_model_that_does_not_fit_says_what_is_missing(model: Model, tmp_path: 
     with pytest.raises(ModelError, match="does not take log-mel"):
         Model(tiny(tmp_path / "c.onnx", metadata(model), bands=64))
     (tmp_path / "d.onnx").write_bytes(b"rubbish")
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="no ONNX model"):
         Model(tmp_path / "d.onnx")
     with pytest.raises(ModelError, match="cannot be read"):
         Model(tmp_path / "none.onnx")
@@ -122,3 +122,61 @@ def test_a_model_that_does_not_fit_says_what_is_missing(model: Model, tmp_path: 
 
 def test_a_card_survives_its_text(model: Model) -> None:
     assert read_card(Path("x"), model.card.id, card_text(model.card)) == model.card
+
+
+# --- hostile models ----------------------------------------------------------------------------------------------
+
+
+def changed(model: Model, path: Path, change: Any) -> Path:
+    made = onnx.load(str(tiny(path, metadata(model))))
+    change(made)
+    onnx.save(made, str(path))
+    return path
+
+
+def outside(made: Any) -> None:
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../../../etc/passwd"
+
+
+def custom(made: Any) -> None:
+    made.graph.node[0].domain = "evil.ops"
+    made.opset_import.append(helper.make_opsetid("evil.ops", 1))
+
+
+def huge(made: Any) -> None:
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1 << 20, 1 << 20], np.int64), "shape"))
+    made.graph.node.append(helper.make_node("ConstantOfShape", ["shape"], ["sea"]))
+
+
+def huge_inside(made: Any) -> None:
+    inner = helper.make_graph([helper.make_node("Mine", [], ["y"], domain="evil.ops")], "inner", [], [])
+    made.graph.node.append(helper.make_node("If", ["m"], ["z"], then_branch=inner, else_branch=inner))
+
+
+@pytest.mark.parametrize(
+    ("change", "say"), [(outside, "another file"), (custom, "custom operator"), (huge, "too large"), (huge_inside, "custom operator")]
+)
+def test_a_hostile_model_is_refused_before_anything_runs(
+    model: Model, tmp_path: Path, change: Any, say: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = changed(model, tmp_path / "m.onnx", change)
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(ModelError, match=say):
+        Model(path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_mutated_model_is_an_error_or_a_model_and_nothing_else(model: Model, tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = bytearray(tiny(tmp_path / "m.onnx", metadata(model)).read_bytes())
+    for at in rng.integers(0, len(data), 5):
+        data[at] = rng.integers(0, 256)
+    (tmp_path / "m.onnx").write_bytes(bytes(data))
+    try:
+        Model(tmp_path / "m.onnx")
+    except ModelError as error:
+        assert "m.onnx" in str(error)

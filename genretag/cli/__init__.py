@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("scan", rich_help_panel="Hear and write")(scan.scan)
 app.command("apply", rich_help_panel="Hear and write")(apply.apply)
 app.command("undo", rich_help_panel="Hear and write")(apply.undo)
+app.command("verify", rich_help_panel="Look")(apply.verify)
 app.command("info", rich_help_panel="Look")(inspect.info)
 app.command("history", rich_help_panel="Look")(inspect.history)
 app.command("errors", rich_help_panel="Look")(inspect.errors)
@@ -70,6 +72,9 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     except GenretagError as error:
         _say(str(error))
+        sys.exit(SOME_FAILED)
+    except sqlite3.Error as error:
+        _say(f"the database could not be used: {error}; no music file was changed by this")
         sys.exit(SOME_FAILED)
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()

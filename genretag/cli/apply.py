@@ -162,6 +162,30 @@ def _tell(quiet: bool, count: int) -> Any:
     return tell
 
 
+def verify(
+    run: Annotated[int | None, typer.Argument(help="The run to check (see history); all of them if not given.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    db: session.Database = None,
+) -> None:
+    """Check that the files are still as they were written, and say what others changed since."""
+    import json as json_lib
+
+    from genretag.apply import verify_change
+    from genretag.display import home_relative, shown
+
+    fine = changed = 0
+    with session.books(db) as books:
+        for change in books.journal.changes(run, ("replaced",)):
+            verified = verify_change(change)
+            fine, changed = fine + (verified.finding is None), changed + (verified.finding is not None)
+            if json:
+                print(json_lib.dumps({"path": str(verified.path), "genres": verified.genres, "finding": verified.finding}))
+            elif verified.finding:
+                print(f"{home_relative(verified.path)}: {shown(verified.finding)}")
+    print(f"{fine:,} of {fine + changed:,} files are as they were written, byte for byte", file=sys.stderr)
+    raise typer.Exit(1 if changed else 0)
+
+
 def undo(
     context: typer.Context,
     run: Annotated[int | None, typer.Argument(help="The run to take back (see history); the last one if not given.")] = None,
@@ -176,7 +200,6 @@ def undo(
 
     quiet = session.is_quiet(context)
     with session.books(db) as books:
-        session.settle(books)
         changes = sorted(books.journal.changes(states=("replaced",)), key=lambda c: -c.id)
         if not everything:
             number = run if run is not None else max((c.run for c in changes), default=0)

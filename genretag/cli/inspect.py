@@ -134,9 +134,17 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
 # --- history, errors, models -------------------------------------------------------------------------------------
 
 
-def history(json: Json = False, db: session.Database = None) -> None:
+def history(
+    json: Json = False,
+    export: Annotated[Path | None, typer.Option("--export", help="Copy the whole journal, that undo lives on, to this file.")] = None,
+    db: session.Database = None,
+) -> None:
     """List what genretag did: scans, writes and undos, with what is still written."""
     with session.books(db) as books:
+        if export is not None:
+            books.journal.export(export)
+            print(f"the journal was copied to {export}; beside a database it is taken as that one's journal")
+            return
         runs = books.journal.runs()
         standing = {r.id: sum(1 for _ in books.journal.changes(r.id, ("replaced",))) for r in runs if r.kind == "apply"}
     table = _plain_table("run", "when", "what", "counts", "still written")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Iterator
@@ -59,10 +60,14 @@ class Books:
 
 @contextmanager
 def books(database: Path | None) -> Iterator[Books]:
-    """Open the cache and the journal. A broken cache is set aside: it can be made again."""
+    """Open the cache and the journal, and tidy up after a killed run unless another one is at work.
+
+    A broken cache is set aside and begun anew: it can be made again. Of a broken journal, what can
+    still be read is saved into a new one.
+    """
     from genretag.database import BrokenDatabaseError, set_aside
     from genretag.store import Store
-    from genretag.writing.journal import Journal
+    from genretag.writing.journal import Journal, save_what_is_readable
 
     path = database_path(database)
     try:
@@ -71,29 +76,45 @@ def books(database: Path | None) -> Iterator[Books]:
         aside = set_aside(path)
         log.warning("%s; it was set aside as %s and begun anew", error, aside.name)
         store = Store(path)
-    journal = Journal(journal_path(path))
     try:
-        yield Books(store, journal)
+        journal = Journal(journal_path(path))
+    except BrokenDatabaseError as error:
+        aside = set_aside(journal_path(path))
+        journal = Journal(journal_path(path))
+        saved = save_what_is_readable(aside, journal)
+        log.error("%s; it was set aside as %s, and %d of its changes could be saved into a new one", error, aside.name, saved)
+    given = Books(store, journal)
+    try:
+        with contextlib.suppress(RunError), _lock(given, seconds=0):
+            settle(given)
+        yield given
     finally:
         store.close()
         journal.close()
 
 
 @contextmanager
-def writing(given: Books) -> Iterator[None]:
-    """Hold the right to write music: one genretag at a time. Tidies up after a killed run first."""
+def _lock(given: Books, seconds: float) -> Iterator[None]:
+    """Hold the right to write music: one genretag at a time. The system takes it from a process that dies."""
     import filelock
 
     lock = filelock.FileLock(str(given.journal.path) + ".lock")
     try:
-        lock.acquire(timeout=5)
+        lock.acquire(timeout=seconds)
     except filelock.Timeout as error:
         raise RunError("another genretag is writing just now; wait for it, or stop it") from error
     try:
-        settle(given)
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def writing(given: Books) -> Iterator[None]:
+    """Hold the right to write music, with everything tidied up before."""
+    with _lock(given, seconds=5):
+        settle(given)
+        yield
 
 
 def settle(given: Books) -> None:

@@ -1,6 +1,6 @@
 """Decode a corpus once, with the scan's own decoder, into one memory-mapped array of samples.
 
-    python -m genretag.train.listen DATA CACHE
+python -m genretag.train.listen DATA CACHE
 """
 
 from __future__ import annotations

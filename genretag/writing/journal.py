@@ -9,6 +9,7 @@ A change goes through the states
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag.database import connect, transaction
+from genretag.errors import RunError
 
 _MIGRATIONS = (
     """
@@ -123,6 +125,17 @@ class Journal:
         """Close the file."""
         self._db.close()
 
+    def export(self, path: Path) -> None:
+        """Copy the whole journal into a new file, while it may be in use."""
+        if path.exists():
+            raise RunError(f"{path}: it exists already")
+        try:
+            copy = sqlite3.connect(path)
+            with contextlib.closing(copy):
+                self._db.backup(copy)
+        except (sqlite3.Error, OSError) as error:
+            raise RunError(f"{path}: the journal cannot be copied: {error}") from error
+
     # --- runs ---------------------------------------------------------------------------------------------------
 
     def begin(self, kind: str, version: str, options: dict[str, Any]) -> int:
@@ -191,7 +204,46 @@ class Journal:
         for (number,) in rows.fetchall():  # numbers first: rows may be changed between two steps
             yield _change(self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone())
 
+    def copy_rows(self, source: sqlite3.Connection) -> int:
+        """Take over the runs and changes of another journal that can be read; return how many changes."""
+        with transaction(self._db):
+            return self._copy_rows(source)
+
+    def _copy_rows(self, source: sqlite3.Connection) -> int:
+        saved = 0
+        for table in ("run", "change"):
+            columns = [r[1] for r in self._db.execute(f"PRAGMA table_info({table})")]
+            insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            for number in range(1, _highest(source, table) + 1):
+                try:
+                    row = source.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", (number,)).fetchone()
+                except sqlite3.DatabaseError:
+                    continue  # this one lies on a damaged page
+                if row is not None:
+                    self._db.execute(insert, tuple(row))
+                    saved += table == "change"
+        return saved
+
     def written(self, path: Path) -> set[str]:
         """Return the genres that genretag wrote into a file and that were not undone."""
         rows = self._db.execute("SELECT old, new FROM change WHERE path = ? AND state = 'replaced'", (os.fsencode(path),))
         return {genre for r in rows for genre in set(json.loads(r["new"])) - set(json.loads(r["old"]))}
+
+
+def _highest(db: sqlite3.Connection, table: str) -> int:
+    """Return the highest number in a table of a damaged journal; 0 where that cannot be read."""
+    for sql in (f"SELECT max(id) FROM {table}", f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'"):
+        try:
+            row = db.execute(sql).fetchone()
+        except sqlite3.DatabaseError:
+            continue
+        if row and row[0]:
+            return int(row[0])
+    return 0
+
+
+def save_what_is_readable(broken: Path, journal: Journal) -> int:
+    """Copy what can be read of a damaged journal into a new one; return how many changes that were."""
+    db = sqlite3.connect(broken)
+    with contextlib.closing(db):
+        return journal.copy_rows(db)

@@ -12,6 +12,7 @@ import io
 import os
 import secrets
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -227,9 +228,10 @@ def _failed(error: Exception) -> TrackError:
 
 def _settle(journal: Journal, number: int) -> None:
     """Bring one open change to the state that its file shows."""
-    for change in journal.changes(states=OPEN_STATES):
-        if change.id == number:
-            _settle_change(journal, change)
+    with contextlib.suppress(sqlite3.Error):  # recover() does it on the next run
+        for change in journal.changes(states=OPEN_STATES):
+            if change.id == number:
+                _settle_change(journal, change)
 
 
 def _settle_change(journal: Journal, change: Change) -> str | None:
