@@ -18,7 +18,7 @@ from genretag.card import read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
 from genretag.plan import Action, Row, judge
-from genretag.policy import Policy
+from genretag.policy import HardLinks, Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
 from genretag.tags import read as read_tags
@@ -123,6 +123,9 @@ def apply_rows(
             try:
                 _write_row(store, journal, run, row, manner)
             except TrackError as error:
+                if error.stage == "changed" and manner.hardlinks is HardLinks.IN_PLACE and _says_so_already(row):
+                    counts["same file"] += 1  # another of its names was written a moment ago
+                    continue
                 counts["failed"] += 1
                 on_result(Result(Path(row.path), row.old, row.new, str(error)))
                 continue
@@ -132,6 +135,13 @@ def apply_rows(
             counts["written"] += 1
             on_result(Result(Path(row.path), row.old, row.new))
     return counts
+
+
+def _says_so_already(row: Row) -> bool:
+    """Return whether a file holds the planned genres and the planned music already."""
+    with contextlib.suppress(TrackError, OSError):
+        return read_tags(row.absolute).genres == row.new and identify(row.absolute).content_key == row.content_key
+    return False
 
 
 def _write_row(store: Store, journal: Journal, run: int, row: Row, manner: Manner) -> None:
@@ -153,7 +163,7 @@ def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None
 
 def _renewed(f: FileRow, w: Written, genres: list[str]) -> FileRow:
     tags = Tags(genres, f.tags.field, f.tags.album, f.tags.problem)
-    return replace(f, size=w.size, mtime_ns=w.mtime_ns, inode=w.inode, device=w.device, sha256=w.sha256, tags=tags)
+    return replace(f, size=w.size, mtime_ns=w.mtime_ns, inode=w.inode, device=w.device, links=w.links, sha256=w.sha256, tags=tags)
 
 
 @dataclass(frozen=True)

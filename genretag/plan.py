@@ -10,7 +10,7 @@ from typing import Any
 
 from genretag.card import Card
 from genretag.errors import RunError
-from genretag.policy import Existing, Policy
+from genretag.policy import Existing, HardLinks, Policy
 from genretag.store import FileRow
 from genretag.tags import Tags, meaningful
 from genretag.vote import Heard, Status, Verdict, vote
@@ -87,7 +87,7 @@ def _new_genres(verdict: Verdict, old: list[str], policy: Policy) -> list[str]:
     return [*meaningful(old), *(g for g in heard if g.casefold() not in have)]
 
 
-def decide(verdict: Verdict, tags: Tags, policy: Policy) -> tuple[Action, str, list[str]]:
+def decide(verdict: Verdict, tags: Tags, policy: Policy, links: int = 1) -> tuple[Action, str, list[str]]:
     """Return (action, reason, the genres that the file will have)."""
     old = tags.genres
     if verdict.status is Status.NONMUSIC:
@@ -102,6 +102,8 @@ def decide(verdict: Verdict, tags: Tags, policy: Policy) -> tuple[Action, str, l
     new = _new_genres(verdict, old, policy)
     if new == old:
         return Action.KEEP, "already says so", old
+    if links > 1 and policy.hardlinks is HardLinks.SKIP:
+        return Action.SKIP, "has other hard links", old
     if not has_genre:
         return Action.WRITE, "fills a generic genre" if old else "fills an empty genre", new
     return Action.WRITE, "adds to the genre" if policy.existing is Existing.APPEND else "replaces the genre", new
@@ -110,7 +112,7 @@ def decide(verdict: Verdict, tags: Tags, policy: Policy) -> tuple[Action, str, l
 def judge(path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy) -> Row:
     """Return the row of a file from what is stored of it: no inference, no decoding."""
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
-    action, reason, new = decide(verdict, f.tags, policy)
+    action, reason, new = decide(verdict, f.tags, policy, f.links)
     return Row(
         path=str(path),
         status=verdict.status,

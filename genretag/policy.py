@@ -23,6 +23,14 @@ class Existing(StrEnum):
     APPEND = "append"
 
 
+class HardLinks(StrEnum):
+    """What becomes of a file that has other names (torrents and deduplication live on such)."""
+
+    SKIP = "skip"
+    BREAK = "break"  # this name gets a file of its own
+    IN_PLACE = "in-place"  # all names see the change; a kill in the middle is mended by the next run
+
+
 @dataclass(frozen=True)
 class Policy:
     """The rules that turn verdicts into a plan."""
@@ -31,6 +39,7 @@ class Policy:
     existing: Existing = Existing.SKIP
     top: int = 1
     vote: Rule = Rule.MEAN
+    hardlinks: HardLinks = HardLinks.SKIP
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as JSON takes it."""
@@ -39,4 +48,10 @@ class Policy:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:
         """Read what ``to_dict`` wrote."""
-        return cls(data.get("min_confidence"), Existing(data["existing"]), int(data["top"]), Rule(data.get("vote", "mean")))
+        return cls(
+            min_confidence=data.get("min_confidence"),
+            existing=Existing(data["existing"]),
+            top=int(data["top"]),
+            vote=Rule(data["vote"]),
+            hardlinks=HardLinks(data["hardlinks"]),
+        )

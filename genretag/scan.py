@@ -178,7 +178,7 @@ class Scanner:
             self._add_row(ordinal, found.path, failed_row(found.path, f"{failure.error} (known; --retry-failed tries again)"))
             return True
         f = self.store.file(absolute(found.path))
-        if f is None or (f.size, f.mtime_ns, f.inode, f.device) != (found.size, found.mtime_ns, found.inode, found.device):
+        if f is None or facts(f) != facts(found):
             return False
         heard = self.store.heard(f.content_key, self.model.card.id, FEATURE_VERSION)
         if heard is None:
@@ -248,7 +248,7 @@ class Scanner:
         """Store a file's row and judge it."""
         found = track.found
         f = FileRow(
-            absolute(found.path), found.size, found.mtime_ns, found.inode, found.device, identity.sha256,
+            absolute(found.path), found.size, found.mtime_ns, found.inode, found.device, found.links, identity.sha256,
             identity.content_key, track.tags or tags.Tags([], None, problem="its tags were not read"),
         )  # fmt: skip
         self._pending_files.append(f)
@@ -282,6 +282,11 @@ class Scanner:
                 self.store.save_plan(self.run, ((n, absolute(p), r.action, r.to_dict()) for n, p, r in self._plan))
         for waiting in (self._pending_heard, self._pending_files, self._pending_failures, self._plan):
             waiting.clear()
+
+
+def facts(f: FileRow | Found) -> tuple[int, ...]:
+    """Return what tells, without opening it, that a file is as it was."""
+    return (f.size, f.mtime_ns, f.inode, f.device, f.links)
 
 
 def absolute(path: Path) -> Path:

@@ -31,6 +31,7 @@ CREATE TABLE file (
   mtime_ns INTEGER NOT NULL,
   inode INTEGER NOT NULL,
   device INTEGER NOT NULL,
+  links INTEGER NOT NULL,
   sha256 TEXT NOT NULL,
   content_key TEXT NOT NULL,
   genres TEXT NOT NULL,
@@ -92,6 +93,7 @@ class FileRow:
     mtime_ns: int
     inode: int
     device: int
+    links: int  # hard links to it
     sha256: str
     content_key: str
     tags: Tags
@@ -123,7 +125,7 @@ class Scan:
 def _file_row(row: sqlite3.Row) -> FileRow:
     tags = Tags(json.loads(row["genres"]), row["field"], Album(**json.loads(row["album"])), row["problem"])
     return FileRow(
-        Path(os.fsdecode(row["path"])), row["size"], row["mtime_ns"], row["inode"], row["device"],
+        Path(os.fsdecode(row["path"])), row["size"], row["mtime_ns"], row["inode"], row["device"], row["links"],
         row["sha256"], row["content_key"], tags,
     )  # fmt: skip
 
@@ -172,8 +174,8 @@ class Store:
         """Note a file as it is now, and forget that it failed."""
         key = os.fsencode(f.path)
         self._db.execute(
-            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, f.size, f.mtime_ns, f.inode, f.device, f.sha256, f.content_key, json.dumps(f.tags.genres),
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, f.size, f.mtime_ns, f.inode, f.device, f.links, f.sha256, f.content_key, json.dumps(f.tags.genres),
              f.tags.field, f.tags.problem, json.dumps(asdict(f.tags.album))),
         )  # fmt: skip
         self._db.execute("DELETE FROM failure WHERE path = ?", (key,))

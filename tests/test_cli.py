@@ -225,6 +225,54 @@ def test_interrupted_the_scan_keeps_what_it_heard(genretag: Program, library: Pa
     assert len(genretag("scan", library, "--dry-run", "--json").rows) == 68
 
 
+def test_hard_links_are_told_and_written_as_asked(genretag: Program, library: Path, tmp_path: Path) -> None:
+    name = "The Examples/Album 1/01 Piece 1.mp3"
+    os.link(library / name, tmp_path / "seed.mp3")
+    rows = genretag("scan", library, "--dry-run", "--json", *ANY).rows
+    assert next(r for r in rows if r["path"].endswith(name))["reason"] == "has other hard links"
+    assert genretag("apply", "--yes").status == 0
+    assert not tags.read(library / name).genres
+    assert genretag("apply", "--yes", "--hardlinks", "in-place").status == 0
+    assert tags.read(tmp_path / "seed.mp3").genres == tags.read(library / name).genres != []
+
+
+def test_verify_says_what_others_changed(genretag: Program, library: Path) -> None:
+    genretag("scan", library, "--yes", *ANY)
+    assert genretag("verify").status == 0
+    tags.write(library / "The Examples/Album 1/01 Piece 1.mp3", ["Mine"])
+    (library / "Various Artists/Album 2/01 Piece 4.ogg").unlink()
+    ran = genretag("verify")
+    assert ran.status == 1
+    assert "01 Piece 1.mp3: its genre was changed since, to Mine" in ran.out
+    assert "01 Piece 4.ogg: it is gone" in ran.out
+
+
+def test_the_journal_can_be_exported_and_taken_into_use(genretag: Program, library: Path, tmp_path: Path) -> None:
+    before = state(library)
+    genretag("scan", library, "--yes", *ANY)
+    assert genretag("history", "--export", tmp_path / "new.journal.db").status == 0
+    assert genretag("undo", "--yes", "--db", tmp_path / "new.db").status == 0
+    assert state(library) == before
+
+
+def test_of_a_broken_journal_what_is_readable_is_saved(genretag: Program, library: Path, tmp_path: Path) -> None:
+    genretag("scan", library, "--yes", *ANY)
+    for part in (tmp_path / "db").glob("genretag.journal.db*"):
+        part.write_bytes(b"rubbish " * 4096)
+    ran = genretag("history")
+    assert ran.status == 0, ran.err
+    assert "set aside" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_database_that_cannot_be_opened_is_one_clear_sentence(genretag: Program, library: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    ran = genretag("scan", library, "--dry-run", "--db", tmp_path / "file" / "g.db")
+    assert ran.status == 1
+    assert "the database cannot be opened" in ran.err
+    assert "Traceback" not in ran.err
+
+
 def test_two_scans_at_once_do_no_harm(genretag: Program, library: Path, tmp_path: Path) -> None:
     env = {**os.environ, "GENRETAG_DB": str(tmp_path / "db" / "genretag.db")}
     command = [sys.executable, "-m", "genretag", "scan", str(library), "--dry-run", "--json", "-j", "1"]

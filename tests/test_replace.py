@@ -14,6 +14,7 @@ import pytest
 
 from genretag import audio, demo, tags
 from genretag.errors import TrackError
+from genretag.policy import HardLinks
 from genretag.writing import replace
 from genretag.writing.journal import Journal
 from genretag.writing.replace import Expected, Manner, recover, undo_change, write_genres
@@ -130,9 +131,43 @@ def test_a_hard_link_is_skipped_or_broken_as_asked(journal: Journal, seed_files:
     os.link(path, other)
     refused(journal, path, "hard link")
     before = sha(other)
-    write(journal, path, ["Jazz"], Manner(hardlinks="break"))
+    write(journal, path, ["Jazz"], Manner(hardlinks=HardLinks.BREAK))
     assert sha(other) == before
     assert tags.read(path).genres == ["Jazz"]
+
+
+def test_in_place_all_names_see_the_change_and_the_way_back(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+    path = music(seed_files, tmp_path)
+    other = tmp_path / "other.mp3"
+    os.link(path, other)
+    before, inode, mtime = sha(path), path.stat().st_ino, path.stat().st_mtime_ns
+    write(journal, path, ["Jazz"], Manner(hardlinks=HardLinks.IN_PLACE))
+    assert tags.read(other).genres == ["Jazz"]
+    (change,) = journal.changes()
+    undo_change(journal, 2, change)
+    assert sha(other) == before
+    assert (path.stat().st_ino, other.stat().st_ino, path.stat().st_mtime_ns) == (inode, inode, mtime)
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("step", ["overwriting", "overwritten"])
+def test_killed_while_overwriting_in_place_the_next_run_ends_it(seed_files: dict[str, Path], tmp_path: Path, step: str) -> None:
+    path = music(seed_files, tmp_path)
+    os.link(path, tmp_path / "other.mp3")
+    before, key = sha(path), audio.identify(path).content_key
+    killed_at(step, path, tmp_path / "j.db", "write")
+    if step == "overwriting":  # as a kill in the middle of a write leaves it
+        with path.open("r+b") as handle:
+            handle.write(b"half of something else")
+    journal = Journal(tmp_path / "j.db")
+    recover(journal)
+    (change,) = journal.changes()
+    assert change.state == "replaced"
+    assert audio.identify(path).content_key == key
+    assert tags.read(path).genres == ["Jazz"]
+    undo_change(journal, 2, change)
+    assert sha(path) == before
+    assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_read_only_file_is_left_alone(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
@@ -198,7 +233,7 @@ replace.hook = kill
 if what == "write":
     s, i = music.stat(), audio.identify(music)
     facts = replace.Expected(s.st_size, s.st_mtime_ns, i.sha256, i.content_key)
-    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, replace.Manner())
+    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, replace.Manner(hardlinks=replace.HardLinks.IN_PLACE))
 else:
     (change,) = journal.changes(states=("replaced",))
     replace.undo_change(journal, 2, change)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli import session
-from genretag.cli.scan import EXISTING_HELP
+from genretag.cli.scan import EXISTING_HELP, HARDLINKS_HELP
 from genretag.errors import UsageError
-from genretag.policy import Existing, Policy, Rule
+from genretag.policy import Existing, HardLinks, Policy, Rule
 
 if TYPE_CHECKING:
     from genretag.apply import Result
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 Numbered = tuple[int | None, "Row"]
 
 
-def manner(preserve_mtimes: bool, hardlinks: str, convert_v22: bool) -> Manner:
+def manner(preserve_mtimes: bool, hardlinks: HardLinks, convert_v22: bool) -> Manner:
     """Return how files are to be written."""
     from genretag.writing.replace import Manner
 
-    if hardlinks not in ("skip", "break"):
-        raise UsageError(f"--hardlinks {hardlinks}: skip or break")
     return Manner(preserve_mtimes, convert_v22, hardlinks)
 
 
@@ -47,7 +45,7 @@ def apply(
     preserve_mtimes: Annotated[
         bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
     ] = False,
-    hardlinks: Annotated[str, typer.Option("--hardlinks", help="Files with other hard links: skip them, or break the link.")] = "skip",
+    hardlinks: Annotated[HardLinks | None, typer.Option("--hardlinks", help=HARDLINKS_HELP)] = None,
     convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
     db: session.Database = None,
 ) -> None:
@@ -58,33 +56,37 @@ def apply(
     """
     from genretag.cli.scan import _report
 
-    how = manner(preserve_mtimes, hardlinks, convert_v22)
     quiet = session.is_quiet(context)
     with session.books(db) as books:
         if paths and len(paths) == 1 and paths[0].suffix.lower() in (".jsonl", ".json"):
+            how = manner(preserve_mtimes, hardlinks or HardLinks.SKIP, convert_v22)
             failed = perform(books, None, _given(paths[0]), how, yes=yes, dry_run=dry_run, quiet=quiet)
             raise typer.Exit(1 if failed else 0)
         last = books.store.last_scan()
         if last is None:
             raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
-        run = last.run
-        if any(x is not None for x in (min_confidence, existing, top, vote)):
-            run = _decide_again(books, last, _changed(last.policy, min_confidence, existing, top, vote))
+        run, policy = last.run, _changed(last.policy, min_confidence, existing, top, vote, hardlinks)
+        if any(x is not None for x in (min_confidence, existing, top, vote, hardlinks)):
+            run = _decide_again(books, last, policy)
             _report(books, run, json=json, output=None, quiet=quiet)
         elif json:
             _report(books, run, json=True, output=None, quiet=quiet)
         rows = below(_planned(books, run), [p.absolute() for p in paths]) if paths else None
+        how = manner(preserve_mtimes, policy.hardlinks, convert_v22)
         failed = perform(books, run, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
     raise typer.Exit(1 if failed else 0)
 
 
 def _changed(
-    policy: dict[str, Any], min_confidence: float | None, existing: Existing | None, top: int | None, vote: Rule | None
-) -> Policy:  # fmt: skip
+    policy: dict[str, Any],
+    min_confidence: float | None,
+    existing: Existing | None,
+    top: int | None,
+    vote: Rule | None,
+    hardlinks: HardLinks | None,
+) -> Policy:
     """Return the last scan's policy with what was asked for in its place."""
-    asked = {
-        "min_confidence": min_confidence, "existing": existing and existing.value, "top": top, "vote": vote and vote.value,
-    }  # fmt: skip
+    asked = {"min_confidence": min_confidence, "existing": existing, "top": top, "vote": vote, "hardlinks": hardlinks}
     return Policy.from_dict({**policy, **{k: v for k, v in asked.items() if v is not None}})
 
 

@@ -14,7 +14,7 @@ import typer
 
 from genretag.cli import session
 from genretag.errors import UsageError
-from genretag.policy import Existing, Policy, Rule
+from genretag.policy import Existing, HardLinks, Policy, Rule
 
 if TYPE_CHECKING:
     from genretag.model import Model
@@ -29,6 +29,7 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+HARDLINKS_HELP = "Files with other hard links: skip them, break the link, or write in place for all names (not atomic)."
 EXISTING_HELP = "What to do with a genre that is there: skip the file, replace it, or append to it."
 
 
@@ -53,7 +54,7 @@ def scan(
     preserve_mtimes: Annotated[
         bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
     ] = False,
-    hardlinks: Annotated[str, typer.Option("--hardlinks", help="Files with other hard links: skip them, or break the link.")] = "skip",
+    hardlinks: Annotated[HardLinks, typer.Option("--hardlinks", help=HARDLINKS_HELP)] = HardLinks.SKIP,
     convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
     db: session.Database = None,
 ) -> None:
@@ -66,7 +67,7 @@ def scan(
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
-    policy = Policy(min_confidence, existing, top, vote)
+    policy = Policy(min_confidence, existing, top, vote, hardlinks)
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:

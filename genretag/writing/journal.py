@@ -5,6 +5,9 @@ A change goes through the states
 
     intended -> ready -> replaced -> undoing -> undone
        └────────┴─> dropped (the file was not touched)
+
+A file that is written in place (hard links) passes through ``overwriting`` instead of a rename, and
+``overwriting back`` on the way back; its checked copy stays until that is over.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ CREATE INDEX change_path ON change(path)
 """,
 )
 
-OPEN_STATES = ("intended", "ready", "undoing")
+OPEN_STATES = ("intended", "ready", "overwriting", "undoing", "overwriting back")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from genretag import audio, tags
 from genretag.errors import TrackError
+from genretag.policy import HardLinks
 from genretag.writing import delta
 from genretag.writing.journal import OPEN_STATES, Change, Journal
 
@@ -44,7 +45,7 @@ class Manner:
 
     preserve_mtimes: bool = False
     convert_v22: bool = False
-    hardlinks: str = "skip"  # skip | break
+    hardlinks: HardLinks = HardLinks.SKIP
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def _check_target(target: Path, manner: Manner) -> os.stat_result:
         raise TrackError("write", "it is no regular file")
     if not s.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
         raise TrackError("write", "the file is read-only")
-    if s.st_nlink > 1 and manner.hardlinks == "skip":
-        raise TrackError("write", f"it has {s.st_nlink - 1} other hard link(s) (--hardlinks break writes it)")
+    if s.st_nlink > 1 and manner.hardlinks is HardLinks.SKIP:
+        raise TrackError("write", f"it has {s.st_nlink - 1} other hard link(s) (--hardlinks break or in-place writes it)")
     return s
 
 
@@ -196,11 +197,14 @@ def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres:
         journal.ready(change, after, expected.content_key, packed)
         _step("ready")
         _check_still(target, stat_before)
-        os.replace(temp, target)
+        if stat_before.st_nlink > 1 and manner.hardlinks is HardLinks.IN_PLACE:
+            journal.mark(change, "overwriting")
+            _overwrite(target, temp)
+        else:
+            os.replace(temp, target)
         _step("replaced")
         _sync(target.parent)
     except BaseException as error:
-        _unlink(temp)
         _settle(journal, change)
         if isinstance(error, OSError | ValueError):
             raise _failed(error) from error
@@ -208,6 +212,23 @@ def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres:
     journal.mark(change, "replaced")
     _step("marked")
     return _facts(target, after)
+
+
+def _overwrite(target: Path, temp: Path) -> None:
+    """Write the checked copy over the file itself, so that all its names see it; then the copy goes.
+
+    This is the one write that is not atomic. The journal knows of it and the copy is on the disk, so that
+    ``recover`` ends what a kill began.
+    """
+    _step("overwriting")
+    with temp.open("rb") as source, target.open("r+b") as out:
+        shutil.copyfileobj(source, out, 1 << 16)
+        _step("overwritten")
+        out.truncate()
+        out.flush()
+        os.fsync(out.fileno())
+    shutil.copystat(temp, target)
+    _unlink(temp)
 
 
 def _check_still(target: Path, before: os.stat_result) -> None:
@@ -228,28 +249,32 @@ def _failed(error: Exception) -> TrackError:
 
 def _settle(journal: Journal, number: int) -> None:
     """Bring one open change to the state that its file shows."""
-    with contextlib.suppress(sqlite3.Error):  # recover() does it on the next run
+    try:
         for change in journal.changes(states=OPEN_STATES):
             if change.id == number:
                 _settle_change(journal, change)
+    except sqlite3.Error:  # the journal's disk is full, say: recover() looks at it on the next run
+        return
 
 
 def _settle_change(journal: Journal, change: Change) -> str | None:
-    """Remove the stray copy, and note which of the two files is there. None: cannot be told yet."""
+    """Finish what overwrites in place, remove the stray copy, and note which of the two files is there.
+
+    None: that cannot be told yet.
+    """
     if not change.temp.parent.is_dir():
         return None  # an unmounted disk, perhaps: the stray may still be there
-    _unlink(change.temp)
-    if change.state == "intended":
-        journal.mark(change.id, "dropped")
-        return "dropped"
+    back = change.state in ("undoing", "overwriting back")
+    wanted = change.before if back else change.after
     try:
-        now = audio.file_sha256(change.target)
+        if change.state.startswith("overwriting") and change.temp.exists() and audio.file_sha256(change.temp) == wanted:
+            _overwrite(change.target, change.temp)
+        now = audio.file_sha256(change.target) if change.state != "intended" else None
     except OSError:
         return None
-    if change.state == "undoing":
-        state = "undone" if now == change.before else "replaced"
-    else:
-        state = "replaced" if now == change.after else "dropped"
+    _unlink(change.temp)
+    done, not_done = ("undone", "replaced") if back else ("replaced", "dropped")
+    state = done if now == wanted and now is not None else not_done
     journal.mark(change.id, state)
     return state
 
@@ -286,11 +311,14 @@ def undo_change(journal: Journal, run: int, change: Change) -> Written:
         os.utime(temp, ns=(before.st_atime_ns, change.mtime_ns))
         _sync(temp)
         _check_still(change.target, before)
-        os.replace(temp, change.target)
+        if before.st_nlink > 1:
+            journal.mark(change.id, "overwriting back")
+            _overwrite(change.target, temp)
+        else:
+            os.replace(temp, change.target)
         _step("put back")
         _sync(change.target.parent)
     except BaseException as error:
-        _unlink(temp)
         _settle(journal, change.id)
         if isinstance(error, OSError | ValueError):
             raise _failed(error) from error
