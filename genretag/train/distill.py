@@ -34,7 +34,7 @@ DIET = ((2.0, 0.15, 70), (3.0, 0.25, 48), (5.0, 0.35, 28), (10.0, 0.25, 14))
 CLASS_LOSS = 5.0  # weight of the classes' cross-entropy beside the embedding's squared error
 CUT_WEIGHT = 0.25  # trust in the teacher where it heard a short cut padded with silence
 EMA_DECAY = 0.999
-MIXUP_SHARE = 0.5  # of the batches
+MIXUP_SHARE = 0.2  # of the batches
 WEIGHT_DECAY = 0.05
 
 FloatArray = npt.NDArray[np.float32]
