@@ -103,3 +103,101 @@ def _comments(block: bytes) -> list[tuple[str, str]]:
     count = int.from_bytes(stream.read(4), "little")
     pairs = (text().partition("=") for _ in range(count))
     return [(k, v) for k, _, v in pairs]
+
+
+# --- Ogg, MP4, RIFF, AIFF, FLAC blocks, APEv2, ASF -----------------------------------------------------------------
+
+
+def ogg_comments(path: Path) -> list[tuple[str, str]]:
+    """Return the comments of the second packet of an Ogg Vorbis or Opus file, from its pages."""
+    data, at, packets, packet = path.read_bytes(), 0, [], b""
+    while len(packets) < 2 and data[at : at + 4] == b"OggS":
+        sizes = data[at + 27 : at + 27 + data[at + 26]]
+        body = at + 27 + len(sizes)
+        for size in sizes:
+            packet += data[body : body + size]
+            body += size
+            if size < 255:
+                packets.append(packet)
+                packet = b""
+        at = body
+    head = packets[1]
+    return _comments(head[8:] if head[:8] == b"OpusTags" else head[7:])
+
+
+def flac_blocks(path: Path) -> list[tuple[int, bytes]]:
+    """Return (type, data) of a FLAC file's metadata blocks."""
+    data, at, out, last = path.read_bytes(), 4, [], 0
+    while not last:
+        last, kind, size = data[at] & 0x80, data[at] & 0x7F, int.from_bytes(data[at + 1 : at + 4], "big")
+        out.append((kind, data[at + 4 : at + 4 + size]))
+        at += 4 + size
+    return out
+
+
+def mp4_leaves(path: Path) -> list[tuple[str, bytes]]:
+    """Return (path, data) of the leaves below moov/udta/meta/ilst and of freeform atoms, from the raw bytes."""
+    data = path.read_bytes()
+    out: list[tuple[str, bytes]] = []
+
+    def walk(at: int, stop: int, above: str) -> None:
+        while at + 8 <= stop:
+            size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8].decode("latin-1")
+            if size < 8:
+                return
+            skip = 4 if name == "meta" else 0
+            if name in ("moov", "udta", "meta"):
+                walk(at + 8 + skip, at + size, f"{above}/{name}")
+            elif name == "ilst":
+                walk(at + 8, at + size, f"{above}/ilst")
+            elif above.endswith("ilst"):
+                out.append((name, data[at : at + size]))
+            at += size
+
+    walk(0, len(data), "")
+    return out
+
+
+def iff_chunks(path: Path) -> list[tuple[bytes, bytes]]:
+    """Return (name, data) of a WAV's or AIFF's chunks."""
+    data, at, out = path.read_bytes(), 12, []
+    order = "little" if data[:4] == b"RIFF" else "big"
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], order)  # type: ignore[arg-type]
+        out.append((data[at : at + 4], data[at + 8 : at + 8 + size]))
+        at += 8 + size + (size & 1)
+    return out
+
+
+def ape_items(data: bytes) -> dict[str, bytes]:
+    """Return the items of the APEv2 tag that ends some bytes (or stands before an ID3v1 block)."""
+    if data[-128:-125] == b"TAG":
+        data = data[:-128]
+    footer = data[-32:]
+    if footer[:8] != b"APETAGEX":
+        return {}
+    size, count = int.from_bytes(footer[12:16], "little"), int.from_bytes(footer[16:20], "little")
+    body, out = io.BytesIO(data[-size:-32]), {}
+    for _ in range(count):
+        length = int.from_bytes(body.read(4), "little")
+        flags, key = body.read(4), b""
+        while (c := body.read(1)) != b"\0":
+            key += c
+        out[key.decode()] = flags + body.read(length)
+    return out
+
+
+def asf_strings(path: Path) -> list[tuple[str, bytes]]:
+    """Return (name, type and value) of the extended content description of an ASF file, from the raw bytes."""
+    data = path.read_bytes()
+    guid = bytes.fromhex("40a4d0d207e3d21197f000a0c95ea850")
+    at = data.find(guid)
+    if at < 0:
+        return []
+    body = io.BytesIO(data[at + 24 :])
+    out = []
+    for _ in range(int.from_bytes(body.read(2), "little")):
+        name = body.read(int.from_bytes(body.read(2), "little")).decode("utf-16-le").rstrip("\0")
+        kind = body.read(2)
+        out.append((name, kind + body.read(int.from_bytes(body.read(2), "little"))))
+    return out
