@@ -8,7 +8,9 @@ the queue's lock; with one pipe a worker there is nothing to hold.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -31,6 +33,14 @@ class _Worker:
     limit: float = 0.0  # s
 
 
+def _end(process: BaseProcess) -> None:
+    """Kill a worker, and with it whatever its decoder forked, where it leads a group of its own."""
+    with contextlib.suppress(OSError, AttributeError):
+        if process.pid is not None and process.pid != os.getpgid(0):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
 class Pool:
     """A fixed number of supervised workers that run ``target(pipe, *args)``."""
 
@@ -50,7 +60,7 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.kill()
+            _end(worker.process)
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
@@ -72,7 +82,8 @@ class Pool:
             self._replace(self._workers[index])
         worker = self._workers[index]
         worker.token, worker.limit, worker.deadline = token, seconds, time.monotonic() + seconds
-        worker.pipe.send(task)
+        with contextlib.suppress(OSError):  # it died just now: messages() will say so
+            worker.pipe.send(task)
 
     def answer(self, token: int, reply: object) -> None:
         """Answer the question of the worker that holds a task."""
@@ -99,7 +110,7 @@ class Pool:
                 except (EOFError, OSError):
                     out.append((worker.token, self._bury(worker)))
             elif time.monotonic() > worker.deadline:
-                worker.process.kill()
+                _end(worker.process)
                 out.append((worker.token, Failed("decode", f"took longer than {worker.limit:.0f} s")))
                 self._replace(worker)
         return out
@@ -115,7 +126,7 @@ class Pool:
         return Failed("crash", f"the decoder crashed on it ({how})")
 
     def _replace(self, worker: _Worker) -> None:
-        worker.process.kill()
+        _end(worker.process)
         worker.process.join()
         worker.pipe.close()
         fresh = self._start()

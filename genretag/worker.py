@@ -92,6 +92,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+def _lead_a_group() -> None:
+    """Lead a process group, so that whatever a decoder forks is ended together with this worker."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpgid(0, 0)
+
+
 def _limit_memory() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
@@ -102,9 +108,9 @@ def _limit_memory() -> None:
 def serve(connection: Connection, log_mel: LogMel) -> None:
     """Hear tasks from a pipe until it closes. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _lead_a_group()
     _die_with_parent()
     _limit_memory()
-    os.nice(1)
 
     def ask(identity: audio.Identity) -> bool:
         connection.send(identity)

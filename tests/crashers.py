@@ -32,3 +32,34 @@ def misbehave(connection: Connection) -> None:
             connection.send(f"done {word}")
     except EOFError:
         pass
+
+
+def serve_misbehaving(connection: Connection) -> None:
+    """Run the real worker, with a decoder that eats memory, forks or crashes where it should decode."""
+    from pathlib import Path
+
+    import numpy as np
+
+    from genretag import worker
+    from genretag.features import FrontEnd, LogMel
+
+    worker.MEMORY_LIMIT = 2 << 30
+
+    def hear(task: worker.Task, *_: object) -> object:
+        word = task.path.name
+        if word == "eat":
+            hoard = []
+            while True:
+                hoard.append(np.ones(1 << 24))
+        elif word.startswith("fork"):
+            child = os.fork()
+            if child == 0:
+                time.sleep(1000)
+            Path(task.path.parent / "pid").write_text(str(child))
+            time.sleep(1000)
+        elif word == "segfault":
+            ctypes.string_at(0)
+        yield worker.Failed("none", f"done {word}")
+
+    worker.hear = hear  # type: ignore[assignment]
+    worker.serve(connection, LogMel(FrontEnd(), np.zeros((1, 1), np.float32)))

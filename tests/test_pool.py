@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from crashers import misbehave
+from crashers import misbehave, serve_misbehaving
 
 from genretag.pool import Pool
-from genretag.worker import Failed
+from genretag.worker import Failed, Task
 
 
 def run(words: list[str], workers: int = 2, limit: float = 60.0) -> dict[int, list[Any]]:
@@ -59,3 +61,43 @@ def test_no_worker_outlives_the_pool() -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid or 0, 0)
+
+
+def hear(folder: Path, words: list[str]) -> dict[str, Failed]:
+    """Give tasks to real workers whose decoder misbehaves; return what they said last."""
+    said, todo = {}, list(enumerate(words))
+    with Pool(1, serve_misbehaving, ()) as pool:
+        while todo or pool.busy:
+            if todo and pool.idle:
+                token, word = todo.pop(0)
+                pool.give(token, Task(folder / word, ask=False), 3.0 if word == "fork" else 100.0)
+            for token, message in pool.messages(0.2):
+                said[words[token]] = message
+                pool.finished(token)
+    return said
+
+
+def test_a_decoder_that_eats_memory_costs_its_track_and_the_worker_lives(tmp_path: Path) -> None:
+    said = hear(tmp_path, ["a", "eat", "b"])
+    assert "more memory" in said["eat"].error
+    assert said["b"].error == "done b"
+
+
+def test_what_a_hung_decoder_forked_is_ended_with_it(tmp_path: Path) -> None:
+    said = hear(tmp_path, ["fork", "segfault", "b"])
+    assert "longer than" in said["fork"].error
+    assert said["segfault"].stage == "crash"
+    assert said["b"].error == "done b"
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(pid):
+        time.sleep(0.05)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    """Return whether a process runs; one that is dead and only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
