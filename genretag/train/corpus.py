@@ -57,10 +57,11 @@ def read_clips(folder: Path) -> list[Clip]:
         ]
 
 
-def grouped_folds(clips: list[Clip], folds: int = 5, seed: int = 0) -> npt.NDArray[np.int64]:
+def grouped_folds(clips: list[Clip], folds: int = 5, seed: int = 0, *, nonmusic: bool = False) -> npt.NDArray[np.int64]:
     """Return a fold for each clip (-1: always training), artists apart, genres as even as they can be.
 
-    A clip that is not labelled but whose artist is labelled goes with that artist.
+    A clip that is not labelled but whose artist is labelled goes with that artist. With ``nonmusic`` the
+    clips that are no music are dealt out to the folds too, one by one.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -71,7 +72,11 @@ def grouped_folds(clips: list[Clip], folds: int = 5, seed: int = 0) -> npt.NDArr
     fold_of: dict[str, int] = {}
     for fold, (_, test) in enumerate(splitter.split(labelled, genres, groups)):
         fold_of.update({groups[i]: fold for i in test})
-    return np.array([fold_of.get(c.group, -1) if c.role != "nonmusic" else -1 for c in clips])
+    out = np.array([fold_of.get(c.group, -1) if c.role != "nonmusic" else -1 for c in clips])
+    if nonmusic:
+        rows = np.array([c.role == "nonmusic" for c in clips])
+        out[rows] = np.arange(rows.sum()) % folds
+    return out
 
 
 @dataclass(frozen=True)

@@ -104,17 +104,19 @@ class Killer:
             if undo:
                 from genretag.apply import undo_runs
 
-                changes = sorted(books.journal.changes(states=("replaced",)), key=lambda c: -c.id)
+                changes = list(books.journal.changes(states=("replaced",)))
+                self.rng.shuffle(changes)  # type: ignore[arg-type]
                 with session.writing(books):
                     undo_runs(books.store, books.journal, books.journal.begin("undo", "0", {}), changes, lambda _: None)
             else:
-                todo = [(None, row) for row in self.rows if sha(Path(row.path)) == self.before[Path(row.path)]]
+                todo = [(None, row) for row in self.rows if Path(row.path).stat().st_mtime_ns == row.mtime_ns]
                 how = commands.manner(False, HardLinks.SKIP, False)
                 commands.perform(books, None, todo, how, yes=True, dry_run=False, quiet=True)
 
     def once(self, undo: bool) -> bool:
         """Run a child and kill it somewhere; return whether it came to its end before."""
         self.shared[0] = 0
+        self.rng.shuffle(self.rows)  # type: ignore[arg-type]  # else the first big file would take all the kills
         child = os.fork()
         if child == 0:
             try:
@@ -126,7 +128,7 @@ class Killer:
         if self.shared[0] == 0:
             return True
         if self.rng.random() < 0.5:
-            time.sleep(self.rng.uniform(0, self.span))
+            time.sleep(float(self.rng.exponential(self.span)))
         else:  # wait for one step, that short ones are hit too
             wanted, deadline = int(self.rng.integers(1, len(STEPS) + 1)), time.monotonic() + self.span
             while self.shared[0] != wanted and time.monotonic() < deadline:
@@ -175,9 +177,10 @@ class Killer:
             began = time.monotonic()
             ended = self.once(undo)
             self.check(whole=ended)
-            if ended:
+            if ended or self.rng.random() < 0.1:  # undo is killed too, and not only when all is written
                 undo = not undo
-            self.span = max(0.02, min(10.0, (time.monotonic() - began) * 1.2 if ended else self.span))
+            if ended:
+                self.span = max(0.02, min(5.0, (time.monotonic() - began) / 2))
         self._end_whole()
         return self.found
 

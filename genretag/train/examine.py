@@ -1,0 +1,99 @@
+"""Examine a model through the program itself: ``genretag scan --json`` over clips of a corpus, against their labels.
+
+python -m genretag.train.examine DATA MODEL.onnx --fold 0     # the clips of one grouped fold
+python -m genretag.train.examine DATA MODEL.onnx              # all labelled and non-music clips
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genretag.train.corpus import LABELS, Clip, grouped_folds, read_clips
+
+_BINS = 10  # of the calibration error
+_LOT = 300  # paths a call of the program
+
+
+def scanned(paths: list[Path], model: Path) -> dict[str, dict[str, Any]]:
+    """Return what a scan says of files, by their stem."""
+    rows: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for start in range(0, len(paths), _LOT):
+            lot = [str(p) for p in paths[start : start + _LOT]]
+            command = [
+                sys.executable,
+                "-m",
+                "genretag",
+                "scan",
+                *lot,
+                "--dry-run",
+                "--json",
+                "--model",
+                str(model),
+                "--db",
+                f"{folder}/x.db",
+            ]
+            out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            rows |= {Path(row["path"]).stem: row for row in map(json.loads, out.splitlines())}
+    return rows
+
+
+def calibration_error(confidence: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
+    """Return the expected calibration error over ten bins of equal width (Naeini et al. 2015), 0 to 1."""
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    return float(sum(abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)))
+
+
+def figures(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the figures of a scan: of the labelled clips, and of what is no music."""
+    labelled = [c for c in clips if c.role == "labelled" and rows[c.id]["scores"]]
+    truth = np.array([LABELS[c.genre] for c in labelled])
+    said = np.array([next(iter(rows[c.id]["scores"])) for c in labelled])  # the highest score comes first
+    confidence = np.array([rows[c.id]["confidence"] for c in labelled])
+    status = np.array([rows[c.id]["status"] for c in labelled])
+    right, sure = said == truth, (confidence >= 0.7) & (status != "nonmusic")
+    gtzan, whole = np.array([c.source == "gtzan" for c in labelled]), np.array([c.kind != "cut" for c in labelled])
+    recall = {g: (round(float(right[truth == g].mean()), 3), int((truth == g).sum())) for g in np.unique(truth)}
+    outside = [c for c in clips if c.role == "nonmusic"]
+    told = [rows[c.id]["status"] == "nonmusic" or rows[c.id]["error"] is not None for c in outside]
+    return {
+        "clips": len(labelled),
+        "accuracy": round(float(right.mean()), 4),
+        "macro recall": round(float(np.mean([r for r, _ in recall.values()])), 4),
+        "accuracy, ten genres of GTZAN": round(float(right[gtzan].mean()), 4),
+        "clips of GTZAN": int(gtzan.sum()),
+        "accuracy, whole clips and cuts": [round(float(right[m].mean()), 3) if m.any() else None for m in (whole, ~whole)],
+        "recall": recall,
+        "at 0.7: precision, coverage": [round(float(right[sure].mean()), 3), round(float(sure.mean()), 3)],
+        "calibration error": round(calibration_error(confidence, right), 3),
+        "music taken for none": round(float((status == "nonmusic").mean()), 4),
+        "non-music told": [round(float(np.mean(told)), 4), len(told)] if told else None,
+    }
+
+
+def main() -> None:
+    """Command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", type=Path)
+    p.add_argument("model", type=Path)
+    p.add_argument("--fold", type=int, default=None, help="only the clips of this grouped fold (0 to 4)")
+    a = p.parse_args()
+    clips = read_clips(a.data)
+    if a.fold is not None:
+        folds = grouped_folds(clips, nonmusic=True)
+        clips = [c for c, fold in zip(clips, folds, strict=True) if fold == a.fold]
+    clips = [c for c in clips if c.role in ("labelled", "nonmusic")]
+    paths = [next((a.data / "clips").glob(f"{c.id}.*")) for c in clips]
+    print(json.dumps(figures(clips, scanned(paths, a.model)), indent=1))
+
+
+if __name__ == "__main__":
+    main()
