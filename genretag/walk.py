@@ -48,6 +48,11 @@ def _excluded(path: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatch(path, g) or fnmatch.fnmatch(name, g) for g in globs)
 
 
+def signed(number: int) -> int:
+    """Return a number as 64 bits with a sign: inodes of some file systems have no sign, and SQLite knows only such."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
 def _look(path: str) -> Found | Missed | None:
     """Return a regular file's facts; None for pipes, sockets and devices, which are never opened."""
     try:
@@ -59,7 +64,7 @@ def _look(path: str) -> Found | Missed | None:
         return Missed(Path(path), error.strerror or str(error))
     if not stat.S_ISREG(s.st_mode):
         return None
-    return Found(Path(path), s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev, s.st_nlink, link)
+    return Found(Path(path), s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, link)
 
 
 def _listing(folder: str) -> list[os.DirEntry[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.walk import Found, Missed, is_music, walk
+from genretag.walk import Found, Missed, is_music, signed, walk
 
 
 def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
@@ -121,3 +121,9 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "want"), [("a.MP3", True), ("a.m4a", True), ("mp3", False), ("._a.mp3", False), ("a.jpg", False)])
 def test_what_is_music_by_its_name(name: str, want: bool) -> None:
     assert is_music(name) is want
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**63 - 1, 2**63, 2**64 - 1, -5])
+def test_numbers_of_64_bits_fit_into_the_store(number: int) -> None:
+    assert -(2**63) <= signed(number) < 2**63
+    assert signed(number) % 2**64 == number % 2**64

@@ -21,6 +21,7 @@ from pathlib import Path
 from genretag import audio, tags
 from genretag.errors import TrackError
 from genretag.policy import HardLinks
+from genretag.walk import signed
 from genretag.writing import delta
 from genretag.writing.journal import OPEN_STATES, Change, Journal
 
@@ -72,7 +73,7 @@ hook: Callable[[str], None] | None = None
 
 def _facts(path: Path, sha256: str) -> Written:
     s = path.stat()
-    return Written(s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev, s.st_nlink, sha256)
+    return Written(s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, sha256)
 
 
 def _check_target(target: Path, manner: Manner) -> os.stat_result:

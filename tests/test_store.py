@@ -1,0 +1,89 @@
+"""The store keeps what it is given, and a database of another time is told as such."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_vote import heard
+
+from genretag.errors import RunError
+from genretag.plan import failed_row
+from genretag.store import PLANS_KEPT, FileRow, Store
+from genretag.tags import Album, Tags
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "g.db")
+
+
+def test_what_was_heard_comes_back_exactly(store: Store) -> None:
+    h = replace(heard(np.random.default_rng(0).normal(size=(5, 3))), second_key="flac:1")
+    store.save_heard(h, "m", 1)
+    for back in (store.heard("k", "m", 1), store.heard("other", "m", 1, second_key="flac:1")):
+        assert back is not None
+        assert np.array_equal(back.logits, h.logits)
+        assert np.array_equal(back.starts, h.starts)
+        assert np.array_equal(back.embedding, h.embedding)
+        assert (back.seconds, back.share, back.second_key) == (h.seconds, h.share, h.second_key)
+
+
+def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: Store) -> None:
+    store.save_heard(heard([[1, 2, 3]]), "m", 1)
+    assert store.heard("k", "n", 1) is None
+    assert store.heard("k", "m", 2) is None
+
+
+def test_any_path_and_any_tag_can_be_kept(store: Store) -> None:
+    path = Path(os.fsdecode(b"/caf\xe9\n\x1b[2J.mp3"))
+    f = FileRow(path, 1, 2**62, 2**63 - 1, 4, 1, "s", "k", Tags(["\x00", "宇宙", "'; DROP TABLE file"], "TCON", Album("a", "b", "c")))
+    store.save_file(f)
+    assert store.file(path) == f
+
+
+def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Store) -> None:
+    for _ in range(3):
+        store.save_failure(Path("/x"), 1, 2, "decode", "no")
+    failure = store.failure(Path("/x"))
+    assert failure is not None
+    assert failure.times == 3
+    store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
+    assert list(store.failures()) == []
+
+
+def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(store: Store) -> None:
+    store.begin_scan(1, "m", {})
+    rows = [(n, Path(f"/{n}"), "write" if n % 2 else "skip", failed_row(Path(f"/{n}"), "").to_dict()) for n in range(1234)]
+    store.save_plan(1, reversed(rows))
+    assert store.last_scan() is None
+    store.finish_scan(1)
+    store.begin_scan(2, "m", {})
+    last = store.last_scan()
+    assert last is not None
+    assert last.run == 1
+    assert [n for n, _, _ in store.plan(1)] == list(range(1234))
+    store.mark_done(1, 1)
+    assert [n for n, _, _ in store.plan(1, open_writes=True)] == list(range(3, 1234, 2))
+    store.reopen(Path("/1"))
+    assert next(iter(store.plan(1, open_writes=True)))[0] == 1
+
+
+def test_old_plans_are_dropped(store: Store) -> None:
+    for run in range(1, PLANS_KEPT + 3):
+        store.begin_scan(run, "m", {})
+        store.save_plan(run, [(0, Path("/a"), "skip", {})])
+        store.finish_scan(run)
+    assert not list(store.plan(1))
+    assert list(store.plan(PLANS_KEPT + 2))
+
+
+def test_a_database_of_a_later_genretag_is_refused(store: Store) -> None:
+    store.close()
+    sqlite3.connect(store.path).execute("PRAGMA user_version = 99")
+    with pytest.raises(RunError, match="later genretag"):
+        Store(store.path)
