@@ -21,7 +21,9 @@ from genretag import demo, tags
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(demo.make_library(tmp_path_factory.mktemp("demo") / "Music")[0]).parents[2]
+    folder = Path(demo.make_library(tmp_path_factory.mktemp("demo") / "Music")[0]).parents[2]
+    (folder / "Recordings" / "not really music.mp3").write_text("<html>a page that was saved under a wrong name</html>")
+    return folder
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from genretag.cli import session
+from genretag.cli.reporting import plan_rows, report
 from genretag.cli.scan import EXISTING_HELP, HARDLINKS_HELP
 from genretag.errors import UsageError
 from genretag.policy import Existing, HardLinks, Policy, Rule
@@ -54,8 +55,6 @@ def apply(
     With --min-confidence, --existing, --top or --vote it first decides again from what was heard, and
     shows the new plan. A file that changed since the scan is left alone, and that is said.
     """
-    from genretag.cli.scan import _report
-
     quiet = session.is_quiet(context)
     with session.books(db) as books:
         if paths and len(paths) == 1 and paths[0].suffix.lower() in (".jsonl", ".json"):
@@ -68,10 +67,10 @@ def apply(
         run, policy = last.run, _changed(last.policy, min_confidence, existing, top, vote, hardlinks)
         if any(x is not None for x in (min_confidence, existing, top, vote, hardlinks)):
             run = _decide_again(books, last, policy)
-            _report(books, run, json=json, output=None, quiet=quiet)
+            report(books, run, json=json, output=None, quiet=quiet)
         elif json:
-            _report(books, run, json=True, output=None, quiet=quiet)
-        rows = below(_planned(books, run), [p.absolute() for p in paths]) if paths else None
+            report(books, run, json=True, output=None, quiet=quiet)
+        rows = below(plan_rows(books, run, open_writes=True), [p.absolute() for p in paths]) if paths else None
         how = manner(preserve_mtimes, policy.hardlinks, convert_v22)
         failed = perform(books, run, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
     raise typer.Exit(1 if failed else 0)
@@ -100,13 +99,6 @@ def _decide_again(books: session.Books, last: Scan, policy: Policy) -> int:
     return run
 
 
-def _planned(books: session.Books, run: int) -> Iterator[Numbered]:
-    """Yield the rows of a plan that are still to be written."""
-    from genretag.cli.scan import plan_rows
-
-    yield from plan_rows(books, run, open_writes=True)  # type: ignore[misc]
-
-
 def _given(path: Path) -> list[Numbered]:
     """Return the rows of a plan that was given as a file."""
     from genretag.plan import Action
@@ -127,7 +119,7 @@ def perform(
     import genretag
     from genretag.apply import apply_rows
 
-    count = len(rows) if rows is not None else sum(1 for _ in _planned(books, run or 0))
+    count = len(rows) if rows is not None else sum(1 for _ in plan_rows(books, run or 0, open_writes=True))
     if count == 0:
         if not quiet:
             print("nothing to write", file=sys.stderr)
@@ -136,7 +128,7 @@ def perform(
         return 0
     with session.writing(books):
         number = books.journal.begin("apply", genretag.__version__, {"plan": run})
-        todo = rows if rows is not None else _planned(books, run or 0)
+        todo = rows if rows is not None else plan_rows(books, run or 0, open_writes=True)
         counts = apply_rows(books.store, books.journal, number, todo, how, _tell(quiet, count), run)
         books.journal.end(number, dict(counts))
     if not quiet:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli import session
+from genretag.cli.reporting import report
 from genretag.errors import UsageError
 from genretag.policy import Existing, HardLinks, Policy, Rule
 
@@ -72,7 +73,7 @@ def scan(
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
         run = _hear(books, loaded, options, context)
-        failed = _report(books, run, json=json, output=output, quiet=session.is_quiet(context))
+        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context))
         from genretag.cli import apply
 
         manner = apply.manner(preserve_mtimes, hardlinks, convert_v22)
@@ -144,31 +145,3 @@ def _progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
             bar.update(task, description=f"{progress.files:,} files ({left or 'listening'}), {hours:,.1f} h of music heard")
 
         yield show
-
-
-def _report(books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool) -> int:
-    """Print the report of a run's plan and write it to a file; return how many files failed."""
-    from genretag.report.files import write_json, write_report
-    from genretag.report.summary import summarise
-    from genretag.report.terminal import print_report
-
-    def rows() -> Iterator[object]:
-        return (row for _, row in plan_rows(books, run))
-
-    summary = summarise(rows())  # type: ignore[arg-type]
-    if output is not None:
-        write_report(rows(), output)  # type: ignore[arg-type]
-    if json:
-        write_json(rows(), sys.stdout)  # type: ignore[arg-type]
-    elif not quiet:
-        whole = f"in {output}" if output else "with --json, or -O report.csv"
-        print_report(session.results(), rows(), summary, whole)  # type: ignore[arg-type]
-    return summary.failed
-
-
-def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> Iterator[tuple[int, object]]:
-    """Yield (ordinal, row) of a run's plan."""
-    from genretag.plan import Row
-
-    for ordinal, _, data in books.store.plan(run, open_writes=open_writes):
-        yield ordinal, Row.from_dict(data)

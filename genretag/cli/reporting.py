@@ -1,0 +1,41 @@
+"""A run's plan, from the store to the reader: on the terminal, as JSON lines, into a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli import session
+
+if TYPE_CHECKING:
+    from genretag.plan import Row
+
+
+def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> Iterator[tuple[int | None, Row]]:
+    """Yield (ordinal, row) of a run's plan, all of it or what is still to be written."""
+    from genretag.plan import Row
+
+    for ordinal, _, data in books.store.plan(run, open_writes=open_writes):
+        yield ordinal, Row.from_dict(data)
+
+
+def report(books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool) -> int:
+    """Print the report of a run's plan and write it to a file; return how many files failed."""
+    from genretag.report.files import write_json, write_report
+    from genretag.report.summary import summarise
+    from genretag.report.terminal import print_report
+
+    def rows() -> Iterator[Row]:
+        return (row for _, row in plan_rows(books, run))
+
+    summary = summarise(rows())
+    if output is not None:
+        write_report(rows(), output)
+    if json:
+        write_json(rows(), sys.stdout)
+    elif not quiet:
+        whole = f"in {output}" if output else "with --json, or -O report.csv"
+        print_report(session.results(), rows(), summary, whole)
+    return summary.failed
