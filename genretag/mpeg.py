@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 _ID3V2_HEADER = 10
 _ID3V2_FOOTER_FLAG = 0x10
-_ID3V1 = 128
+ID3V1_LENGTH = 128
 _APE_FOOTER = 32
 _APE_HEADER_FLAG = 1 << 31
 _LYRICS3_END = 15  # six digits of size and "LYRICS200"
@@ -53,12 +53,19 @@ def audio_span(handle: BinaryIO) -> Span:
     return Span(start, stop)
 
 
+def has_id3v1(handle: BinaryIO, stop: int) -> bool:
+    """Return whether an ID3v1 block ends at ``stop``; the TAG of an APEv2 tag's own name is none."""
+    if stop < ID3V1_LENGTH:
+        return False
+    handle.seek(stop - ID3V1_LENGTH - min(3, stop - ID3V1_LENGTH))
+    head = handle.read(min(3, stop - ID3V1_LENGTH) + 5)
+    return head[-5:-2] == b"TAG" and head != b"APETAGEX"
+
+
 def _before_tail_tag(handle: BinaryIO, start: int, stop: int) -> int:
     """Return where the tag that ends at ``stop`` begins, or ``stop`` where no tag ends there."""
-    if stop - start >= _ID3V1:
-        handle.seek(stop - _ID3V1)
-        if handle.read(3) == b"TAG":
-            return stop - _ID3V1
+    if stop - start >= ID3V1_LENGTH and has_id3v1(handle, stop):
+        return stop - ID3V1_LENGTH
     if stop - start >= _APE_FOOTER:
         handle.seek(stop - _APE_FOOTER)
         footer = handle.read(_APE_FOOTER)

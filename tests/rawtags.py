@@ -171,7 +171,7 @@ def iff_chunks(path: Path) -> list[tuple[bytes, bytes]]:
 
 def ape_items(data: bytes) -> dict[str, bytes]:
     """Return the items of the APEv2 tag that ends some bytes (or stands before an ID3v1 block)."""
-    if data[-128:-125] == b"TAG":
+    if data[-128:-125] == b"TAG" and data[-131:-125] != b"APETAG":
         data = data[:-128]
     footer = data[-32:]
     if footer[:8] != b"APETAGEX":

@@ -155,6 +155,25 @@ def test_a_stale_genre_in_apev2_beside_id3_is_renewed(seed_files: dict[str, Path
     assert audio.identify(path).content_key == key
 
 
+def test_the_name_of_an_apev2_tag_is_not_taken_for_id3v1(seed_files: dict[str, Path], tmp_path: Path) -> None:
+    """An APEv2 tag of 131 bytes puts the TAG of its APETAGEX where an ID3v1 block would begin."""
+    for length in range(120, 140):
+        tail = make_apev2([("Genre", b"x" * (length - 78))])
+        assert len(tail) == length
+        path = mp3_with(seed_files, tmp_path, b"", tail)
+        plain = len(path.read_bytes()) - length
+        with path.open("rb") as handle:
+            assert audio.mpeg.audio_span(handle).stop == plain, length
+
+
+def test_an_id3v1_block_behind_an_apev2_tag_stays(seed_files: dict[str, Path], tmp_path: Path) -> None:
+    block = make_id3v1("T", "A", 12)
+    path = mp3_with(seed_files, tmp_path, make_id3(3, FRAMES), make_apev2([("Genre", b"Other")]) + block)
+    tags.write(path, ["Jazz"])
+    assert path.read_bytes()[-128:] == block[:127] + b"\x08"
+    assert b"Genre\0Jazz" in path.read_bytes()
+
+
 def test_sync_bytes_in_apev2_are_not_taken_for_music(seed_files: dict[str, Path], tmp_path: Path) -> None:
     """FFmpeg alone reads them as audio; the demuxer is bounded to the bytes between the tags."""
     plain = mp3_with(seed_files, tmp_path, make_id3(4, FRAMES)).rename(tmp_path / "plain.mp3")

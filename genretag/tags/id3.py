@@ -21,7 +21,6 @@ from genretag.errors import TrackError
 from genretag.tags import ape, riff, words
 
 _ONLY_GENRE: dict[str, Any] = {"translate": False, "known_frames": {"TCON": TCON}, "load_v1": False}
-_V1_LENGTH = 128
 _V1_GENRE_AT = 127
 NEW_TAG_VERSION = 4  # ID3v2.4 where there is no tag yet: mutagen's, Picard's and beets' default
 
@@ -86,11 +85,10 @@ def _v1_block(path: Path) -> bytes | None:
     """Return the ID3v1 block at a file's end, or None."""
     with path.open("rb") as handle:
         length = handle.seek(0, 2)
-        if length < _V1_LENGTH:
+        if not mpeg.has_id3v1(handle, length):
             return None
-        handle.seek(length - _V1_LENGTH)
-        block = handle.read(_V1_LENGTH)
-    return block if block[:3] == b"TAG" else None
+        handle.seek(length - mpeg.ID3V1_LENGTH)
+        return handle.read(mpeg.ID3V1_LENGTH)
 
 
 def write_mp3(path: Path, genres: list[str], convert_v22: bool) -> None:
@@ -103,9 +101,9 @@ def write_mp3(path: Path, genres: list[str], convert_v22: bool) -> None:
     has_v2 = _has_v2(path)
     if not (block and not has_v2 and len(genres) == 1 and words.number_of(genres[0]) != words.NO_NUMBER):
         _write_v2(path, genres, convert_v22, with_v1=bool(block and not has_v2))
+    ape.write_beside(path, genres)
     if block:
         _put_back_v1(path, block, genres)
-    ape.write_beside(path, genres)
 
 
 def _has_v2(path: Path) -> bool:
@@ -129,15 +127,14 @@ def _write_v2(path: Path, genres: list[str], convert_v22: bool, with_v1: bool) -
 
 
 def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
-    """Put the ID3v1 block back as it was, with the genre's number changed."""
-    new = block[:_V1_GENRE_AT] + bytes([words.number_of(genres[0])])
+    """Put the ID3v1 block back as it was, with the genre's number changed.
+
+    mutagen makes a block of its own of the frames that it knows, and drops it where it saves an APEv2 tag.
+    """
     with path.open("r+b") as handle:
         length = handle.seek(0, 2)
-        handle.seek(length - _V1_LENGTH)
-        if handle.read(3) != b"TAG":
-            raise TrackError("tags", "its ID3v1 block was lost in writing")
-        handle.seek(length - _V1_LENGTH)
-        handle.write(new)
+        handle.seek(length - mpeg.ID3V1_LENGTH if mpeg.has_id3v1(handle, length) else length)
+        handle.write(block[:_V1_GENRE_AT] + bytes([words.number_of(genres[0])]))
 
 
 def others_mp3(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from genretag.store import Store
 from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
 
-EXAMPLES = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+EXAMPLES = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 GENRES = st.lists(st.sampled_from(["Jazz", "Hip-Hop", "Drum & Bass", "Ωμέγα"]), min_size=1, max_size=2, unique=True)
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
