@@ -38,6 +38,9 @@ _MOST_CHANNELS = 64
 #: Formats whose declared length is exact, so that a file that was cut off shows.
 _EXACT_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "ape", "wv", "tta", "dsf"}
 
+#: Tags that are not UTF-8 must not keep a file from being heard. PyAV 19 has no such setting any more, and needs none.
+_LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 _INTEGER_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0}
 
 
@@ -95,7 +98,7 @@ def _opened(path: Path) -> Iterator[Any]:
             if mpeg.id3v2_size(head) or (head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
                 source = mpeg.SpanReader(cast(BinaryIO, handle), mpeg.audio_span(cast(BinaryIO, handle)))
             try:
-                container = av.open(source, metadata_errors="replace")
+                container = av.open(source, **_LENIENT)
             except (av.error.FFmpegError, ValueError, EOFError) as error:
                 raise TrackError("decode", f"no decoder understands it ({_message(error)})") from error
             if not container.streams.audio:

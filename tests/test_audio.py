@@ -137,6 +137,14 @@ def test_an_empty_file_is_told_as_such(tmp_path: Path) -> None:
         heard(tmp_path / "none.flac")
 
 
+def test_tags_that_are_not_utf8_do_not_keep_a_file_from_being_heard(tmp_path: Path) -> None:
+    demo.encode(tmp_path / "x.flac", demo.piece(1, 2), 44_100, tags={"title": "caffe"})
+    data = (tmp_path / "x.flac").read_bytes()
+    assert b"caffe" in data
+    (tmp_path / "x.flac").write_bytes(data.replace(b"caffe", b"caf\xe9\xff"))
+    assert heard(tmp_path / "x.flac")[1].seconds == pytest.approx(2, abs=0.01)
+
+
 def test_a_missing_file_is_a_track_error(tmp_path: Path) -> None:
     with pytest.raises(TrackError, match="No such file"):
         heard(tmp_path / "gone.mp3")
