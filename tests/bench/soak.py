@@ -33,13 +33,11 @@ from genretag.vote import Heard
 
 def kills(a: argparse.Namespace, folder: Path) -> int:
     """Kill apply and undo at random moments."""
-    files = make_library(folder / "music", 12, big=True)
+    files = make_library(folder / "music", 12, big=not a.small)
     sizes = {p.name: p.stat().st_size / 1e6 for p in files}
     began = time.monotonic()
     found = Killer(files, folder / "g.db", seed=a.seed).run(a.kills)
-    print(
-        f"{len(files)} files in {len(files) // 2} containers, the big ones {min(s for n, s in sizes.items() if 'big' in n):.0f} MB or more"
-    )
+    print(f"{len(files)} files in {len({p.suffix for p in files})} containers, the largest {max(sizes.values()):.1f} MB")
     print("| killed at or after this step | times |\n| --- | --- |")
     for step in STEPS:
         print(f"| {step} | {found.kills[step]} |")
@@ -113,6 +111,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("what", choices=["kills", "mutations", "rows"])
     p.add_argument("--kills", type=int, default=1000)
+    p.add_argument("--small", action="store_true", help="kills: without the files of more than 50 MB")
     p.add_argument("--files", type=int, default=6000)
     p.add_argument("--rows", type=int, default=100_000)
     p.add_argument("--seed", type=int, default=0)
