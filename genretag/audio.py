@@ -8,7 +8,6 @@ honours gapless information). Memory does not grow with the length of a track.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -289,7 +288,6 @@ def windows(blocks: Iterator[FloatArray], rate: int) -> Iterator[Window]:
         yield Window(count * float(WINDOW_SECONDS), buffer[:filled].copy())
 
 
-def read_windows(path: Path, rate: int, listening: Listening, limit: int | None = None) -> Iterator[Window]:
-    """Decode a file into windows; ``limit`` stops after that many."""
-    stream = windows(decode(path, rate, listening), rate)
-    return itertools.islice(stream, limit) if limit is not None else stream
+def read_windows(path: Path, rate: int, listening: Listening) -> Iterator[Window]:
+    """Decode a file into windows."""
+    return windows(decode(path, rate, listening), rate)

@@ -26,11 +26,6 @@ class Summary:
     surest: list[tuple[float, str, Row]] = field(default_factory=list)  # of the writes
     least: list[tuple[float, str, Row]] = field(default_factory=list)
 
-    @property
-    def to_write(self) -> int:
-        """How many files would be written."""
-        return sum(1 for _ in self.writes.elements())
-
     def add(self, row: Row) -> None:
         """Count one row."""
         self.files += 1

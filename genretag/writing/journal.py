@@ -227,11 +227,6 @@ class Journal:
                     saved += table == "change"
         return saved
 
-    def written(self, path: Path) -> set[str]:
-        """Return the genres that genretag wrote into a file and that were not undone."""
-        rows = self._db.execute("SELECT old, new FROM change WHERE path = ? AND state = 'replaced'", (os.fsencode(path),))
-        return {genre for r in rows for genre in set(json.loads(r["new"])) - set(json.loads(r["old"]))}
-
 
 def _highest(db: sqlite3.Connection, table: str) -> int:
     """Return the highest number in a table of a damaged journal; 0 where that cannot be read."""

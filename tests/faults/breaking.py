@@ -113,16 +113,21 @@ class Killer:
                 how = commands.manner(False, HardLinks.SKIP, False)
                 commands.perform(books, None, todo, how, yes=True, dry_run=False, quiet=True)
 
-    def once(self, undo: bool) -> bool:
-        """Run a child and kill it somewhere; return whether it came to its end before."""
-        self.shared[0] = 0
-        self.rng.shuffle(self.rows)  # type: ignore[arg-type]  # else the first big file would take all the kills
+    def _start(self, undo: bool) -> int:
+        """Start a child and return its process id."""
         child = os.fork()
         if child == 0:
             try:
                 self._child(undo)
             finally:
                 os._exit(0)
+        return child
+
+    def once(self, undo: bool) -> bool:
+        """Run a child and kill it somewhere; return whether it came to its end before."""
+        self.shared[0] = 0
+        self.rng.shuffle(self.rows)  # type: ignore[arg-type]  # else the first big file would take all the kills
+        child = self._start(undo)
         while self.shared[0] == 0 and os.waitpid(child, os.WNOHANG) == (0, 0):
             time.sleep(0.0005)
         if self.shared[0] == 0:
@@ -186,13 +191,7 @@ class Killer:
 
     def _end_whole(self) -> None:
         """Let an undo come to its end: every byte must be back."""
-        child = os.fork()
-        if child == 0:
-            try:
-                self._child(True)
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
+        os.waitpid(self._start(undo=True), 0)
         self.found.lost += [f"{p.name} did not come back" for p in self.files if sha(p) != self.before[p]]
 
 
