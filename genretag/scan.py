@@ -65,12 +65,17 @@ class _Track:
 
 
 class Scanner:
-    """One scan of one store with one model. Run 0 hears without making a plan."""
+    """One scan of one store with one model. Run 0 hears without making a plan.
 
-    def __init__(self, store: Store, model: Model, options: Options, run: int) -> None:
+    ``decoder`` is what runs in a worker process: ``genretag.worker.serve``, or what speaks as it does.
+    """
+
+    def __init__(self, store: Store, model: Model, options: Options, run: int, decoder: Callable[..., None] = serve) -> None:
         self.store, self.model, self.options, self.run = store, model, options, run
         self.counts: Counter[str] = Counter()
         self.heard_seconds = 0.0
+        self.heard_tracks = 0  # those that had to be decoded
+        self._decoder = decoder
         self._tracks: dict[int, _Track] = {}
         self._plan: list[tuple[int, Path, Row]] = []
         self._committed = time.monotonic()
@@ -99,7 +104,7 @@ class Scanner:
         log_mel = LogMel.of(self.model.card.front_end)
         ask = self.store.has_heard(self.model.card.id, FEATURE_VERSION)
         try:
-            with Pool(self.options.jobs, serve, (log_mel,)) as pool:
+            with Pool(self.options.jobs, self._decoder, (log_mel,)) as pool:
                 for _ in self._pump(pool, batcher, ask):
                     if on_progress is not None:
                         on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
@@ -135,7 +140,8 @@ class Scanner:
                 if token in self._tracks:  # it may have failed meanwhile
                     self._tracks[token].scores[index] = scores
                     self._finish_if_whole(token)
-            if time.monotonic() - self._committed > _COMMIT_SECONDS:
+            # What was heard is kept at once: a kill loses the tracks in flight at most. Rows of known files can wait.
+            if self._pending_heard or self._pending_failures or time.monotonic() - self._committed > _COMMIT_SECONDS:
                 self._commit()
             yield
 
@@ -241,6 +247,7 @@ class Scanner:
             embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
         )
         self.heard_seconds += heard.seconds
+        self.heard_tracks += 1
         self._pending_heard.append(heard)
         self._keep(track, track.done.identity, heard)
 

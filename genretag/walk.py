@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,37 @@ def _listing(folder: str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda e: os.fsencode(e.name))
 
 
-def _walk_folder(top: str, globs: tuple[str, ...]) -> Iterator[Found | Missed]:
-    """Walk one folder with a stack of its own (depth is no limit), each real folder once."""
-    seen: set[tuple[int, int]] = set()
+def spelt(path: Path) -> Path:
+    """Return a path as the disk spells it: as it was given, where that is so already. Links are not resolved.
+
+    On a file system that ignores case or normalises Unicode (APFS, NTFS, most network shares), ``~/music`` and
+    ``~/Music`` are one folder: under two names its files would have two rows.
+    """
+    given = Path(os.path.abspath(path))
+    at = Path(given.anchor)
+    for part in given.parts[1:]:
+        at /= _entry(at, part)
+    return path if at == given else at
+
+
+def _entry(folder: Path, name: str) -> str:
+    """Return the name under which a folder lists an entry."""
+    try:
+        names = os.listdir(folder)
+        if name in names or not os.path.lexists(folder / name):
+            return name
+        wanted = _folded(name)
+        return next((n for n in names if _folded(n) == wanted and os.path.samefile(folder / n, folder / name)), name)
+    except OSError:
+        return name  # a folder that may be passed through but not listed
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _walk_folder(top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]) -> Iterator[Found | Missed]:
+    """Walk one folder with a stack of its own (depth is no limit), each real folder that was not ``seen`` once."""
     stack: list[tuple[str, bool]] = [(top, True)]
     while stack:
         path, folder = stack.pop()
@@ -112,12 +141,14 @@ def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found
     """Yield the music below ``paths`` (files or folders), depth first, sorted by name's bytes.
 
     A file that is named outright is taken whatever its extension. Hidden files and folders,
-    ``._*`` and what matches an ``exclude`` glob are left out; each path comes once.
+    ``._*`` and what matches an ``exclude`` glob are left out. Each path comes once, and so does a folder that has
+    several (two spellings where case does not count, a bind mount, a link that was given beside it).
     """
     met: set[Path] = set()
-    for path in paths:
+    seen: set[tuple[int, int]] = set()
+    for path in map(spelt, paths):
         entries: Iterable[Found | Missed | None]
-        entries = _walk_folder(os.fspath(path), exclude) if path.is_dir() else [_look(os.fspath(path))]
+        entries = _walk_folder(os.fspath(path), exclude, seen) if path.is_dir() else [_look(os.fspath(path))]
         for found in entries:
             if found is not None and found.path not in met:
                 met.add(found.path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.walk import Found, Missed, is_music, signed, walk
+from genretag.walk import Found, Missed, is_music, signed, spelt, walk
 
 
 def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
@@ -127,3 +127,16 @@ def test_what_is_music_by_its_name(name: str, want: bool) -> None:
 def test_numbers_of_64_bits_fit_into_the_store(number: int) -> None:
     assert -(2**63) <= signed(number) < 2**63
     assert signed(number) % 2**64 == number % 2**64
+
+
+def test_a_folder_that_has_two_names_is_walked_once(tmp_path: Path) -> None:
+    touch(tmp_path, "real/a.mp3")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert len(list(walk([tmp_path / "real", tmp_path / "link"]))) == 1
+
+
+def test_a_path_that_is_spelt_as_on_the_disk_stays_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "Music/a.mp3")
+    monkeypatch.chdir(tmp_path)
+    assert [f.path for f in walk([Path("Music")])] == [Path("Music/a.mp3")]
+    assert spelt(tmp_path / "nothing" / "here") == tmp_path / "nothing" / "here"

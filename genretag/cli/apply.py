@@ -14,6 +14,7 @@ from genretag.cli.reporting import plan_rows, report
 from genretag.cli.scan import EXISTING_HELP, HARDLINKS_HELP
 from genretag.errors import UsageError
 from genretag.policy import Existing, HardLinks, Policy, Rule
+from genretag.walk import spelt
 
 if TYPE_CHECKING:
     from genretag.apply import Result
@@ -70,7 +71,7 @@ def apply(
             report(books, run, json=json, output=None, quiet=quiet)
         elif json:
             report(books, run, json=True, output=None, quiet=quiet)
-        rows = below(plan_rows(books, run, open_writes=True), [p.absolute() for p in paths]) if paths else None
+        rows = below(plan_rows(books, run, open_writes=True), [spelt(p).absolute() for p in paths]) if paths else None
         how = manner(preserve_mtimes, policy.hardlinks, convert_v22)
         failed = perform(books, run, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
     raise typer.Exit(1 if failed else 0)

@@ -62,11 +62,12 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
     from genretag.features import FEATURE_VERSION
     from genretag.model import Model
     from genretag.scan import Options, Scanner, absolute
+    from genretag.walk import spelt
 
     loaded = Model(model)
     with session.books(db) as books:
         Scanner(books.store, loaded, Options((file,), retry_failed=True), run=0).hear()
-        path = absolute(file)
+        path = absolute(spelt(file))
         if (failure := books.store.failure(path)) is not None:
             raise RunError(f"{file}: {failure.error}")
         f = books.store.file(path)

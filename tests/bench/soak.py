@@ -2,33 +2,47 @@
 
 python tests/bench/soak.py kills --kills 1000      # SIGKILL at random moments of apply and undo, files over 50 MB too
 python tests/bench/soak.py mutations --files 6000  # mutated files of every container through a whole scan
-python tests/bench/soak.py rows --rows 100000      # that many made-up tracks through the real store, batcher and plan
+python tests/bench/soak.py rows --rows 100000      # that many made-up tracks through the real store and plan
+python tests/bench/soak.py scan --files 5000       # real encoded files, real decoders, killed in the middle
+python tests/bench/soak.py stubs --files 100000    # made-up tracks through walk, workers, model, store and plan, killed too
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
+import mmap
+import multiprocessing
 import os
 import resource
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "faults"), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[1] / "faults"), str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from breaking import STEPS, Killer, make_library, mutated, sha
+from breaking import CONTAINERS, STEPS, Killer, make_library, mutated, sha
+from speed import proportional_memory
 
-from genretag import tags
-from genretag.features import FEATURE_VERSION
+from genretag import audio, demo, tags, worker
+from genretag.features import FEATURE_VERSION, LogMel
 from genretag.plan import judge
 from genretag.policy import Policy
+from genretag.scan import Options, Progress, Scanner
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
+from genretag.worker import serve
 
 
 def kills(a: argparse.Namespace, folder: Path) -> int:
@@ -106,10 +120,136 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
     return read != a.rows or peaks[-1] - peaks[10] > 50
 
 
+def encode_one(job: tuple[Path, int]) -> None:
+    """Encode one distinct piece of 3 to 15 s."""
+    path, seed = job
+    path.parent.mkdir(exist_ok=True, parents=True)
+    demo.encode(path, demo.piece(seed, 3 + seed % 13), 44_100, tags={"title": str(seed), "artist": f"A{seed % 97}"})
+
+
+def real_files(folder: Path, count: int) -> int:
+    """Encode ``count`` files over all containers; return how many containers."""
+    jobs = [(folder / f"{n // 100:03d}" / f"{n:06d}{CONTAINERS[n % len(CONTAINERS)]}", n) for n in range(count)]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        for _ in pool.imap_unordered(encode_one, jobs, chunksize=20):
+            pass
+    return len(CONTAINERS)
+
+
+def stub_files(folder: Path, count: int) -> int:
+    """Make ``count`` empty files for the fake decoder."""
+    for n in range(count):
+        path = folder / f"{n // 1000:04d}" / f"{n:07d}.mp3"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    return 1
+
+
+def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
+    """Speak as a decode worker does, of a second of noise that the path's hash makes."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            task = connection.recv()
+            key = hashlib.sha256(os.fsencode(task.path)).hexdigest()
+            identity = audio.Identity(key[:32], None, key)
+            connection.send(worker.Looked(tags.Tags([], "TCON")))
+            if task.ask:
+                connection.send(identity)
+                if not connection.recv():
+                    continue
+            noise = np.random.default_rng(int(key[:8], 16)).normal(size=(log_mel.front_end.n_mels, 61)).astype(np.float32)
+            connection.send(worker.Ready(0.0, noise))
+            connection.send(worker.Done(identity, 1.0, 1.0))
+
+
+class LongRun:
+    """A scan in a process of its own that is watched, and may be killed."""
+
+    def __init__(self, music: Path, database: Path, decoder: Callable[..., None]) -> None:
+        self.music, self.database, self.decoder = music, database, decoder
+        self.told = mmap.mmap(-1, 16)  # files with a row, tracks decoded
+        self.memory: list[tuple[int, float]] = []  # (files, MB)
+
+    def _child(self) -> None:
+        from genretag.model import Model
+
+        os.setpgid(0, 0)
+        store = Store(self.database)
+        last = store.last_scan()
+        scanner = Scanner(store, Model(threads=2), Options((self.music,), jobs=2), (last.run if last else 0) + 1, self.decoder)
+
+        def note(progress: Progress) -> None:
+            self.told[:] = struct.pack("qq", progress.files, scanner.heard_tracks)
+
+        scanner.scan(note)
+        self.told[:] = struct.pack("qq", sum(scanner.counts.values()), scanner.heard_tracks)
+
+    @property
+    def so_far(self) -> tuple[int, int]:
+        """(Files with a row, tracks decoded)."""
+        files, heard = struct.unpack("qq", self.told[:])
+        return files, heard
+
+    def run(self, kill_at: int | None) -> float:
+        """Run to the end, or until so many files were told and then SIGKILL; return seconds."""
+        self.told[:] = bytes(16)
+        began, child = time.monotonic(), os.fork()
+        if child == 0:
+            try:
+                self._child()
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if kill_at is not None and self.so_far[0] >= kill_at:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                break
+            self.memory.append((self.so_far[0], proportional_memory(child)))
+            time.sleep(0.01 if kill_at is not None else 0.5)
+        return time.monotonic() - began
+
+    def heard(self) -> int:
+        """Return how many tracks the store knows."""
+        store = Store(self.database)
+        (count,) = store._db.execute("SELECT count(*) FROM heard").fetchone()
+        store.close()
+        return int(count)
+
+
+def long_scan(a: argparse.Namespace, folder: Path) -> int:
+    """Scan many files, killed in the middle and gone on; memory must be flat, and only what was in flight be lost."""
+    real = a.what == "scan"
+    containers = (real_files if real else stub_files)(folder / "music", a.files)
+    run = LongRun(folder / "music", folder / "g.db", serve if real else fake_decoder)
+    run.run(kill_at=int(a.files * 0.4))
+    told, kept = run.so_far[1], run.heard()
+    seconds = run.run(kill_at=None)
+    files, again = run.so_far
+    early = max(m for n, m in run.memory if n <= files * 0.2)
+    late = max(m for n, m in run.memory if n >= files * 0.8)
+    size = sum(os.path.getsize(p) for p in folder.glob("g.db*"))
+    findings = [f"{told - kept} tracks were told and not kept"] if kept < told else []
+    if kept + again > files + 2:
+        findings.append(f"{kept + again - files} tracks were heard twice")
+    if files != a.files:
+        findings.append(f"{files} rows of {a.files} files")
+    if late > early * 1.15 + 20:
+        findings.append("memory grows")
+    print(
+        f"{a.files:,} {'real files in ' + str(containers) + ' containers' if real else 'stub tracks, fake decoder'}; killed after {told:,}"
+    )
+    print(f"kept {kept:,}; the next scan decoded {again:,} and took {seconds:,.0f} s; {run.heard():,} known")
+    print(f"peak memory of all processes {early:.0f} MB in the first fifth, {late:.0f} MB in the last; {size / files:,.0f} bytes a row")
+    print(f"findings: {findings or 'none'}")
+    return bool(findings)
+
+
 def main() -> int:
     """Command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["kills", "mutations", "rows"])
+    p.add_argument("what", choices=["kills", "mutations", "rows", "scan", "stubs"])
     p.add_argument("--kills", type=int, default=1000)
     p.add_argument("--small", action="store_true", help="kills: without the files of more than 50 MB")
     p.add_argument("--files", type=int, default=6000)
@@ -117,7 +257,8 @@ def main() -> int:
     p.add_argument("--seed", type=int, default=0)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        return int({"kills": kills, "mutations": mutations, "rows": rows}[a.what](a, Path(folder)))
+        what = {"kills": kills, "mutations": mutations, "rows": rows, "scan": long_scan, "stubs": long_scan}
+        return int(what[a.what](a, Path(folder)))
 
 
 if __name__ == "__main__":
