@@ -10,7 +10,7 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag.train.corpus import Clip, grouped_folds, read_clips
+from genretag.ear.corpus import Clip, grouped_folds, read_clips
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
 from genretag.vote import log_softmax
 

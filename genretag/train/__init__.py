@@ -1,1 +1,1 @@
-"""Teaching: from labelled music to a model file. A scan never imports this."""
+"""Teaching genretag a user's own folders: labelled tracks -> an honest split -> a model file. A scan never imports this."""

@@ -1,7 +1,7 @@
 """Examine a model through the program itself: ``genretag scan --json`` over clips of a corpus, against their labels.
 
-python -m genretag.train.examine DATA MODEL.onnx --fold 0     # the clips of one grouped fold
-python -m genretag.train.examine DATA MODEL.onnx              # all labelled and non-music clips
+python -m genretag.ear.examine DATA MODEL.onnx --fold 0     # the clips of one grouped fold
+python -m genretag.ear.examine DATA MODEL.onnx              # all labelled and non-music clips
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from genretag.train.corpus import LABELS, Clip, grouped_folds, read_clips
+from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
 
 _BINS = 10  # of the calibration error
 _LOT = 300  # paths a call of the program

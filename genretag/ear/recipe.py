@@ -1,6 +1,6 @@
 """The bundled model, from the corpus to the file, with one command and fixed seeds.
 
-    python -m genretag.train.recipe DATA WORK OUT.onnx
+    python -m genretag.ear.recipe DATA WORK OUT.onnx
 
 It decodes the corpus, distils a backbone without the first grouped fold, fits heads without it and judges
 them on it; then it goes on from that backbone with everything, fits the heads on everything, and
@@ -16,9 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genretag.ear.distill import Plan, distil
+from genretag.ear.listen import listen
 from genretag.features import FrontEnd
-from genretag.train.distill import Plan, distil
-from genretag.train.listen import listen
 
 HONEST_STEPS, WHOLE_STEPS = 20_000, 12_000
 HONEST_PEAK, WHOLE_PEAK = 3e-3, 1.5e-3  # highest learning rates
@@ -30,7 +30,7 @@ def make(data: Path, work: Path, out: Path) -> None:
         listen(data, work, FrontEnd().sample_rate)
     honest, whole = work / "honest.pt", work / "whole.pt"
     distil(Plan(data, work, honest, HONEST_STEPS, hold_out=0, peak=HONEST_PEAK))
-    bundle = [sys.executable, "-m", "genretag.train.bundle", str(data), str(work)]
+    bundle = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work)]
     judged = subprocess.run(
         [*bundle, str(honest), str(work / "honest.onnx"), "--hold-out", "0"], check=True, capture_output=True, text=True
     )

@@ -1,6 +1,6 @@
 """Make a model file: a distilled backbone -> heads, calibration, ONNX.
 
-    python -m genretag.train.bundle DATA CACHE CHECKPOINT OUT.onnx [--hold-out 0]
+    python -m genretag.ear.bundle DATA CACHE CHECKPOINT OUT.onnx [--hold-out 0]
 
 With ``--hold-out`` the heads never see that fold either, its figures are printed, and the temperature is fitted
 on it: the backbone must have been distilled with the same fold held out. Without it the heads learn from
@@ -20,11 +20,11 @@ import numpy.typing as npt
 import torch
 
 from genretag.card import Calibration, Card
+from genretag.ear.corpus import LABELS, Clip, Sound, grouped_folds, read_clips
+from genretag.ear.distill import load
 from genretag.features import FrontEnd, LogMel
 from genretag.model import cut_chunks
 from genretag.train import augment
-from genretag.train.corpus import LABELS, Clip, Sound, grouped_folds, read_clips
-from genretag.train.distill import load
 from genretag.train.export import Ear, export
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
 from genretag.train.network import Student

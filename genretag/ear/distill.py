@@ -4,7 +4,7 @@ The backbone never sees a genre label: hard labels of few artists spoil it. The 
 fitted afterwards (``genretag.train.head``). Consistent teaching with long schedules: Beyer et
 al. 2022; the teacher: EfficientAT mn04, Schmid, Koutini and Widmer 2023.
 
-    python -m genretag.train.distill DATA CACHE OUT --steps 24000 --hold-out 0
+    python -m genretag.ear.distill DATA CACHE OUT --steps 24000 --hold-out 0
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound, grouped_folds, read_clips, read_lessons
 from genretag.features import FrontEnd, LogMel
 from genretag.train import augment
-from genretag.train.corpus import SEGMENT_SECONDS, Lessons, Sound, grouped_folds, read_clips, read_lessons
 from genretag.train.network import Shape, Student
 
 #: Lengths the student hears (s), how often, and how many of them make a batch of equal cost.

@@ -1,6 +1,6 @@
 """Decode a corpus once, with the scan's own decoder, into one memory-mapped array of samples.
 
-python -m genretag.train.listen DATA CACHE
+python -m genretag.ear.listen DATA CACHE
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from genretag import audio
+from genretag.ear.corpus import read_clips
 from genretag.features import FrontEnd
-from genretag.train.corpus import read_clips
 
 
 def samples_of(path: Path, rate: int) -> npt.NDArray[np.int16]:

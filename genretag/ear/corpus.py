@@ -127,7 +127,7 @@ class Sound:
 
     @classmethod
     def open(cls, cache: Path) -> Sound:
-        """Open a cache made by ``genretag.train.listen``."""
+        """Open a cache made by ``genretag.ear.listen``."""
         return cls(np.load(cache / "audio.npy", mmap_mode="r"), np.load(cache / "off.npy"))
 
     def clip(self, index: int) -> npt.NDArray[np.float32]:
