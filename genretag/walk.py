@@ -74,29 +74,45 @@ def _listing(folder: str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda e: os.fsencode(e.name))
 
 
-def spelt(path: Path) -> Path:
-    """Return a path as the disk spells it: as it was given, where that is so already. Links are not resolved.
+class Speller:
+    """Says how the disk spells a path; each folder is listed once.
 
     On a file system that ignores case or normalises Unicode (APFS, NTFS, most network shares), ``~/music`` and
     ``~/Music`` are one folder: under two names its files would have two rows.
     """
-    given = Path(os.path.abspath(path))
-    at = Path(given.anchor)
-    for part in given.parts[1:]:
-        at /= _entry(at, part)
-    return path if at == given else at
 
+    def __init__(self) -> None:
+        self._names: dict[Path, frozenset[str] | None] = {}
 
-def _entry(folder: Path, name: str) -> str:
-    """Return the name under which a folder lists an entry."""
-    try:
-        names = os.listdir(folder)
-        if name in names or not os.path.lexists(folder / name):
+    def __call__(self, path: Path) -> Path:
+        """Return a path as the disk spells it: as it was given, where that is so already. Links are not resolved."""
+        given = Path(os.path.abspath(path))
+        at = Path(given.anchor)
+        for part in given.parts[1:]:
+            at /= self._entry(at, part)
+        return path if at == given else at
+
+    def _listing(self, folder: Path) -> frozenset[str] | None:
+        """Return a folder's names; None for one that may be passed through but not listed."""
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._names[folder] = None
+        return self._names[folder]
+
+    def _entry(self, folder: Path, name: str) -> str:
+        """Return the name under which a folder lists an entry."""
+        names = self._listing(folder)
+        if names is None or name in names or not os.path.lexists(folder / name):
             return name
         wanted = _folded(name)
-        return next((n for n in names if _folded(n) == wanted and os.path.samefile(folder / n, folder / name)), name)
-    except OSError:
-        return name  # a folder that may be passed through but not listed
+        return next((n for n in sorted(names) if _folded(n) == wanted and os.path.samefile(folder / n, folder / name)), name)
+
+
+def spelt(path: Path) -> Path:
+    """Return a path as the disk spells it."""
+    return Speller()(path)
 
 
 def _folded(name: str) -> str:
@@ -146,7 +162,7 @@ def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found
     """
     met: set[Path] = set()
     seen: set[tuple[int, int]] = set()
-    for path in map(spelt, paths):
+    for path in map(Speller(), paths):
         entries: Iterable[Found | Missed | None]
         entries = _walk_folder(os.fspath(path), exclude, seen) if path.is_dir() else [_look(os.fspath(path))]
         for found in entries:

@@ -46,7 +46,13 @@ def genretag(tmp_path: Path) -> Program:
     """Run the program in a process of its own, with a database of its own."""
 
     def run(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
-        environment = {**os.environ, "GENRETAG_DB": str(tmp_path / "db" / "genretag.db"), "COLUMNS": "160", **(env or {})}
+        environment = {
+            **os.environ,
+            "GENRETAG_DB": str(tmp_path / "db" / "genretag.db"),
+            "GENRETAG_CONFIG": str(tmp_path / "config.toml"),
+            "COLUMNS": "160",
+            **(env or {}),
+        }
         environment.pop("FORCE_COLOR", None)
         done = subprocess.run(
             [sys.executable, "-m", "genretag", *map(os.fspath, map(_text, arguments))],

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 import genretag
-from genretag.cli import apply, inspect, scan
+from genretag.cli import apply, inspect, scan, train
+from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
 SOME_FAILED, WRONG_USAGE = 1, 2
@@ -29,10 +30,11 @@ app.command("scan", rich_help_panel="Hear and write")(scan.scan)
 app.command("apply", rich_help_panel="Hear and write")(apply.apply)
 app.command("undo", rich_help_panel="Hear and write")(apply.undo)
 app.command("verify", rich_help_panel="Look")(apply.verify)
+app.command("train", rich_help_panel="Teach")(train.train)
 app.command("info", rich_help_panel="Look")(inspect.info)
 app.command("history", rich_help_panel="Look")(inspect.history)
 app.command("errors", rich_help_panel="Look")(inspect.errors)
-app.command("models", rich_help_panel="Look")(inspect.models)
+app.add_typer(models, name="models", rich_help_panel="Look")
 app.command("demo", rich_help_panel="Try")(inspect.demo)
 
 

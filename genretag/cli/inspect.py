@@ -1,4 +1,4 @@
-"""Commands that look: info, history, errors, models; and demo, which makes something to look at."""
+"""Commands that look: info, history, errors; and demo, which makes something to look at."""
 
 from __future__ import annotations
 
@@ -59,12 +59,13 @@ def info(
 
 def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Heard]:
     """Return what is known of a file; one that is not known is heard now (without making a plan)."""
+    from genretag.config import default_model
     from genretag.features import FEATURE_VERSION
     from genretag.model import Model
     from genretag.scan import Options, Scanner, absolute
     from genretag.walk import spelt
 
-    loaded = Model(model)
+    loaded = Model(model or default_model())
     with session.books(db) as books:
         Scanner(books.store, loaded, Options((file,), retry_failed=True), run=0).hear()
         path = absolute(spelt(file))
@@ -132,7 +133,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     out.print(Text(f"vote: {said}; {votes} of {verdict.windows} window(s) agree", style="bold"))
 
 
-# --- history, errors, models -------------------------------------------------------------------------------------
+# --- history, errors -------------------------------------------------------------------------------------
 
 
 def history(
@@ -173,32 +174,6 @@ def errors(json: Json = False, db: session.Database = None) -> None:
         table.add_row(Text(home_relative(f.path)), f.stage, Text(shown(f.error)), str(f.times))
     if not json:
         session.results().print(table if failures else "no file failed")
-
-
-def models(
-    card: Annotated[bool, typer.Option("--card", help="Show the whole model card.")] = False,
-    json: Json = False,
-) -> None:
-    """Show the bundled model: what it hears, how it was made, and how well it does."""
-    from genretag.model import Model, bundled_model
-
-    path = bundled_model()
-    if card:
-        print(path.with_suffix(".md").read_text(encoding="utf-8"))
-        return
-    c = Model(path).card
-    figures = c.about.get("figures", {})
-    if json:
-        about = {"name": c.name, "version": c.version, "id": c.id, "labels": list(c.labels), "about": c.about}
-        print(json_lib.dumps({"path": str(path), "bytes": path.stat().st_size, **about}))
-        return
-    out = session.results()
-    out.print(f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id})")
-    out.print(f"labels: {', '.join(c.labels)}; and music or not")
-    out.print(f"hears: log-mel, {c.front_end.n_mels} bands to {c.front_end.fmax:,.0f} Hz at {c.front_end.sample_rate:,} Hz")
-    for name, value in figures.items():
-        out.print(f"{name}: {value}")
-    out.print("genretag models --card shows how it was made, and what it does not hear")
 
 
 def demo(

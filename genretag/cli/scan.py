@@ -94,9 +94,10 @@ def _jobs(text: str) -> int:
 
 def _load(path: Path | None, device: str, jobs: int) -> Model:
     """Load the model; one thread a decode worker, so that both keep the same cores busy."""
+    from genretag.config import default_model
     from genretag.model import Model
 
-    return Model(path, device, threads=jobs)
+    return Model(path or default_model(), device, threads=jobs)
 
 
 def _hear(books: session.Books, model: Model, options: Options, context: typer.Context) -> int:

@@ -138,7 +138,7 @@ def talk(quiet: bool = False) -> Console:
     """Return the console for talk: stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet, soft_wrap=True)
 
 
 def is_quiet(context: typer.Context) -> bool:

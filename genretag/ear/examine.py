@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
+from genretag.metrics import calibration_error
 
-_BINS = 10  # of the calibration error
 _LOT = 300  # paths a call of the program
 
 
@@ -44,12 +44,6 @@ def scanned(paths: list[Path], model: Path) -> dict[str, dict[str, Any]]:
             out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
             rows |= {Path(row["path"]).stem: row for row in map(json.loads, out.splitlines())}
     return rows
-
-
-def calibration_error(confidence: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
-    """Return the expected calibration error over ten bins of equal width (Naeini et al. 2015), 0 to 1."""
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    return float(sum(abs(confidence[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)))
 
 
 def figures(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> dict[str, Any]:

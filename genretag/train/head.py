@@ -23,6 +23,12 @@ class Linear:
         return out
 
 
+def folded(head: Linear, mean: npt.NDArray[np.floating], std: npt.NDArray[np.floating]) -> Linear:
+    """Return a head for raw embeddings from one for standardised ones: ``((x - mean) / std) @ W + b``."""
+    weight = head.weight / std[:, None]
+    return Linear(weight, head.bias - mean @ weight)
+
+
 def balanced_weights(y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64]) -> FloatArray:
     """Return weights under which every class counts the same, and every clip within a class."""
     per_clip = dict(zip(*np.unique(clip, return_counts=True), strict=True))

@@ -1,0 +1,89 @@
+"""A fitted linear head -> a copy of the backbone's ONNX file with that head in the place of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genretag.card import METADATA_KEY, Card, card_text
+from genretag.errors import ModelError
+from genretag.train.head import Linear
+
+TOLERANCE = 1e-4  # between scikit-learn's head and the file's
+
+
+def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
+    """Write a model file: the backbone's graph with ``head`` on its embedding; return the largest difference found.
+
+    The embedding, music-or-not, IR version and operator set stay as they are. The scaler must be part of the head
+    already (``folded``), so that it takes embeddings as the store keeps them.
+
+    Raises:
+        ModelError: the backbone has no embedding of that width, or the new file does not say what the head says.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(backbone))
+    graph = model.graph
+    _without(graph, "logits")
+    weight, bias = head.weight.astype(np.float32), head.bias.astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(weight), "grafted.weight"))
+    graph.initializer.append(numpy_helper.from_array(bias, "grafted.bias"))
+    graph.node.append(helper.make_node("Gemm", ["embedding", "grafted.weight", "grafted.bias"], ["logits"], name="grafted"))
+    for output in graph.output:
+        if output.name == "logits":
+            output.type.tensor_type.shape.dim[1].Clear()
+            output.type.tensor_type.shape.dim[1].dim_value = len(bias)
+    _describe(model, card)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise ModelError(f"{backbone}: no new head can be put onto it: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    onnx.save(model, str(part))
+    part.replace(path)
+    return _parity(path, head)
+
+
+def _describe(model: Any, card: Card) -> None:
+    """Put the card in the place of the backbone's."""
+    kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, card_text(card)
+
+
+def _without(graph: Any, output: str) -> None:
+    """Take out the nodes and weights that only make one output."""
+    kept_outputs = {o.name for o in graph.output} - {output}
+    needed, nodes = set(kept_outputs), []
+    for node in reversed(graph.node):
+        if set(node.output) & needed:
+            needed.update(node.input)
+            nodes.append(node)
+    nodes.reverse()
+    weights = [w for w in graph.initializer if w.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(weights)
+
+
+def _parity(path: Path, head: Linear) -> float:
+    """Return how far the file's logits are from the head's on the file's own embeddings."""
+    from genretag.model import Model
+
+    model = Model(path)
+    bands = model.card.front_end.n_mels
+    x = np.random.default_rng(0).normal(size=(4, bands, model.card.chunks[-1])).astype(np.float32)
+    scores = model.run(x)
+    if scores.embedding.shape[1] != len(head.weight):
+        raise ModelError(f"{path}: an embedding of {scores.embedding.shape[1]} numbers, and a head for {len(head.weight)}")
+    worst = float(np.abs(head(scores.embedding) - scores.logits).max())
+    if worst > TOLERANCE * max(1.0, float(np.abs(scores.logits).max())):
+        raise ModelError(f"{path}: the file says other than what was fitted (by {worst:.1e})")
+    return worst
