@@ -114,7 +114,7 @@ def interval(figure: Callable[[IntArray], float], groups: IntArray, seed: int = 
 
 
 def judge(p: FloatArray, y: IntArray, groups: IntArray, labels: list[str], y_train: IntArray, threshold: float = 0.7) -> Judged:
-    """Judge probabilities [n, labels] of a test part.
+    """Judge probabilities [n, labels] of a test part; ``y_train`` is empty where nothing was learned here.
 
     Raises:
         ValueError: the test part is empty.
@@ -125,7 +125,7 @@ def judge(p: FloatArray, y: IntArray, groups: IntArray, labels: list[str], y_tra
     right = said == y
     two = (np.argsort(-p, axis=1)[:, :2] == y[:, None]).any(1)
     confusion = confusion_of(said, y, len(labels))
-    majority = np.bincount(y_train, minlength=len(labels)).argmax() if len(y_train) else 0
+    majority = np.bincount(y_train if len(y_train) else y, minlength=len(labels)).argmax()
     sure = confidence >= threshold
     train, (recall, precision, f1) = np.bincount(y_train, minlength=len(labels)), scores_of(confusion)
     there, claimed = confusion.sum(1), confusion.sum(0)

@@ -14,6 +14,10 @@ from genretag.cli import session
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from genretag.evaluate import Comparison
+    from genretag.metrics import Judged
     from genretag.model import Model
     from genretag.train.layouts import Labelled
     from genretag.train.teach import Lesson
@@ -122,10 +126,8 @@ def hear(books: session.Books, model: Model, paths: list[Path], jobs: int, conte
 
 def print_lesson(lesson: Lesson) -> None:
     """Print what was learned."""
-    from rich.table import Table
-
     from genretag.display import home_relative, shown
-    from genretag.train.write_up import class_rows, summary_lines
+    from genretag.train.write_up import summary_lines
 
     out = session.results()
     c = lesson.collection
@@ -146,11 +148,144 @@ def print_lesson(lesson: Lesson) -> None:
         out.print(line, soft_wrap=True)
     if lesson.judged is None:
         return
+    out.print()
+    out.print(_label_table(lesson.judged))
+
+
+def evaluate(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="A folder of genre folders or a .csv; with --tags, any music.", metavar="FOLDER|CSV|PATH")],
+    tags: Annotated[bool, typer.Option("--tags", help="Hold the ear against the genres in the files' own tags.")] = False,
+    model: Annotated[Path | None, typer.Option("--model", help="Another model than the default one.", show_default=False)] = None,
+    min_confidence: session.MinConfidence = None,
+    classes: Classes = None,
+    subset: Subset = None,
+    audio: Audio = None,
+    jobs: Jobs = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON; with --tags one disagreement a line.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-O", "--output", help="With --tags: the disagreements as a plan (.jsonl), .csv or playlist (.m3u8).")
+    ] = None,
+    db: session.Database = None,
+) -> None:
+    """Hold the ear against labels, or against the genres that are in the tags. Nothing is written into music."""
+    from genretag.cli.scan import _jobs, _load
+
+    if not source.exists():
+        raise UsageError(f"{source}: there is no such file or folder")
+    workers = _jobs(jobs)
+    loaded = _load(model, "cpu", workers)
+    with session.books(db) as books:
+        if tags:
+            failed = _evaluate_tags(books, loaded, source, workers, context, min_confidence, json, output)
+        else:
+            failed = _evaluate_labels(books, loaded, labelled_of(source, None, classes, subset, audio), workers, context, json)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _evaluate_labels(books: session.Books, model: Model, labelled: Labelled, jobs: int, context: typer.Context, json: bool) -> int:
+    from genretag.display import shown
+    from genretag.evaluate import against_labels
+
+    hear(books, model, [e.path for e in labelled.examples], jobs, context)
+    artists = {e.path: name for e in labelled.examples if (name := e.artist or e.folder)}
+    found = against_labels(books.store, model.card, [(e.path, e.label) for e in labelled.examples], artists)
+    j = found.judged
+    if json:
+        print(json_lib.dumps({**found.to_dict(), "notes": labelled.notes}))
+        return len(found.unheard)
+    out = session.results()
+    for note in labelled.notes:
+        out.print(f"noticed: {shown(note)}", soft_wrap=True)
+    for label, n in found.unknown.items():
+        out.print(f"noticed: {shown(label)} ({n:,} tracks) is no label of this model, and was left out", soft_wrap=True)
+    out.print(f"{model.card.name} {model.card.version} on {j.tracks:,} tracks of {j.groups:,} artists", soft_wrap=True)
+    out.print(
+        f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}", soft_wrap=True
+    )
+    sure = f", {j.precision:.0%} of them rightly" if j.precision is not None else ""
+    out.print(f"calibration error {j.ece:.3f}; at the threshold {j.coverage:.0%} get a genre{sure}; {found.nonmusic:,} taken for no music")
+    out.print()
+    out.print(_label_table(j))
+    return len(found.unheard)
+
+
+def _label_table(j: Judged) -> Table:
+    """Return the labels' figures as a table."""
+    from rich.table import Table
+
+    from genretag.train.write_up import class_rows
+
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("label", overflow="fold")
-    for name in ("learned", "judged", "recall", "precision", "F1"):
+    learned = any(c.train for c in j.classes)
+    for name in (*(["learned"] if learned else []), "judged", "recall", "precision", "F1"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in class_rows(lesson.judged):
-        table.add_row(*row)
-    out.print()
-    out.print(table)
+    for row, c in zip(class_rows(j), j.classes, strict=True):
+        if c.train or c.test:
+            table.add_row(row[0], *(row[1:] if learned else row[2:]))
+    return table
+
+
+def _evaluate_tags(
+    books: session.Books, model: Model, source: Path, jobs: int, context: typer.Context, min_confidence: float | None, json: bool,
+    output: Path | None,
+) -> int:  # fmt: skip
+    from genretag.evaluate import against_tags
+    from genretag.walk import Found, walk
+
+    paths = [found.path for found in walk([source]) if isinstance(found, Found)]
+    hear(books, model, [source], jobs, context)
+    found = against_tags(books.store, model.card, paths, min_confidence)
+    if output is not None:
+        _write_disagreements(found, output)
+    if json:
+        for d in found.disagreements:
+            facts = {k: v for k, v in vars(d).items() if k != "row"}
+            print(json_lib.dumps({"path": d.row.path, **facts, "row": d.row.to_dict()}))
+    else:
+        _print_comparison(found, output)
+    return len(found.unheard)
+
+
+def _print_comparison(found: Comparison, output: Path | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from genretag.display import home_relative, shown
+
+    out = session.results()
+    if found.disagreements:
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for name in ("file", "tag", "sounds like", "sure", "looks wrong", "why"):
+            table.add_column(name, overflow="fold")
+        for d in found.disagreements[:50]:
+            table.add_row(
+                Text(home_relative(d.row.absolute)), Text(shown(d.tag)), d.said, f"{d.confidence:.2f}",
+                Text(d.suspect, style={"tag": "bold red", "ear": "yellow"}.get(d.suspect, "dim")), Text(shown(d.why), style="dim"),
+            )  # fmt: skip
+        out.print(table)
+        out.print()
+    share = f" ({found.agreeing / found.compared:.0%})" if found.compared else ""
+    out.print(f"{found.agreeing:,} of {found.compared:,} tracks agree{share}; {len(found.disagreements):,} do not", soft_wrap=True)
+    others = ", ".join(f"{shown(g)} ({n:,})" for g, n in list(found.incomparable.items())[:8])
+    out.print(
+        f"not compared: {found.untagged:,} without a genre, {found.unsure:,} that the ear is unsure of,"
+        f" {sum(found.incomparable.values()):,} whose genre is none of its labels{': ' + others if others else ''}",
+        soft_wrap=True,
+    )
+    if found.unheard:
+        out.print(f"{len(found.unheard):,} files could not be heard: genretag errors", soft_wrap=True)
+    if found.disagreements and output is None:
+        out.print("-O plan.jsonl writes them as a plan for genretag apply, -O list.m3u8 as a playlist to listen to", soft_wrap=True)
+
+
+def _write_disagreements(found: Comparison, output: Path) -> None:
+    """Write the disagreements as a plan, a table or a playlist."""
+    from genretag.report.files import write_playlist, write_report
+
+    rows = [d.row for d in found.disagreements]
+    if output.suffix.lower() in (".m3u8", ".m3u"):
+        write_playlist(rows, output)
+    else:
+        write_report(rows, output)

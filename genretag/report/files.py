@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from genretag.display import cell
+from genretag.display import cell, shown
 from genretag.errors import RunError, UsageError
 from genretag.plan import Row
 
@@ -50,6 +50,20 @@ def write_report(rows: Iterable[Row], path: Path) -> None:
             writer(rows, out)
     except OSError as error:
         raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+def write_playlist(rows: Iterable[Row], path: Path) -> None:
+    """Write the rows' files as an extended M3U playlist in UTF-8; a name that UTF-8 cannot hold is left out with a remark."""
+    lines = ["#EXTM3U"]
+    for row in rows:
+        title = shown(f"{row.absolute.name} ({', '.join(row.new) or row.genre or row.status})")
+        name = str(row.absolute)
+        fits = "\n" not in name and "\r" not in name and not any(0xD800 <= ord(c) <= 0xDFFF for c in name)
+        lines += [f"#EXTINF:{round(row.seconds or -1)},{title}", name if fits else f"# left out: {shown(name)}"]
+    try:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: the playlist cannot be written: {error.strerror}") from error
 
 
 def read_plan(path: Path) -> Iterable[Row]:
