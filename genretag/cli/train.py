@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_lib
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,16 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli import session
-from genretag.errors import UsageError
+from genretag.cli.scan import Device
+from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.table import Table
 
+    from genretag.card import Card
     from genretag.evaluate import Comparison
     from genretag.metrics import Judged
     from genretag.model import Model
+    from genretag.train.collection import Collection
     from genretag.train.layouts import Labelled
-    from genretag.train.teach import Lesson
+    from genretag.train.teach import Lesson, Split
 
 
 class SplitName(StrEnum):
@@ -57,6 +63,16 @@ def train(
     classes: Classes = None,
     subset: Subset = None,
     audio: Audio = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Train the network itself, not only its head (needs genretag[train]).")] = False,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="With --deep: begin with random weights.")] = False,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, max=10_000, help="With --deep: the most epochs.")] = 30,
+    device: Annotated[Device, typer.Option("--device", help="With --deep: where to train.")] = Device.auto,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="With --deep: where log-mels are kept for training.", show_default=False)
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", help="With --deep: write curves for TensorBoard here.", show_default=False)
+    ] = None,
     jobs: Jobs = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other parts.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -84,8 +100,13 @@ def train(
         gathered = collection.gather(books.store, model.card.id, labelled.examples, labelled.notes)
     if split is SplitName.random:
         print("--split random: artists will be on both sides; the figures will be too good, and compare with nothing", file=sys.stderr)
-    lesson, fitted = teach.teach_head(gathered, teach.Split(split.value), seed, lambda text: talk.print(f"  {text}"))
-    card = teach.write_grafted(lesson, fitted, model, output)
+    how, say = teach.Split(split.value), lambda text: talk.print(f"  {text}")
+    if deep:
+        plan = DeepPlan(from_scratch, epochs, device.value, seed, tensorboard, cache, workers)
+        lesson, card = _deep(gathered, how, model, plan, output, say)
+    else:
+        lesson, fitted = teach.teach_head(gathered, how, seed, say)
+        card = teach.write_grafted(lesson, fitted, model, output)
     written = write_up.write_up(lesson, card, output)
     if json:
         print(json_lib.dumps({**lesson.figures, "model": str(output), "page": str(written.page)}))
@@ -94,6 +115,44 @@ def train(
     talk.print(f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.card.name}, {written.page.name}, {written.pictures.name}/")
     talk.print(f"try it: genretag scan FOLDER --dry-run --model {output}     for good: genretag models use {output}")
     raise typer.Exit(1 if gathered.unreadable else 0)
+
+
+@dataclass(frozen=True)
+class DeepPlan:
+    """What was asked for with ``--deep``."""
+
+    from_scratch: bool
+    epochs: int
+    device: str
+    seed: int
+    tensorboard: Path | None
+    cache: Path | None
+    jobs: int
+
+
+def _deep(
+    gathered: Collection, split: Split, model: Model, asked: DeepPlan, output: Path, say: Callable[[str], None]
+) -> tuple[Lesson, Card]:  # fmt: skip
+    """Cache the log-mels and train the network."""
+    try:
+        from genretag.train import deep
+    except ImportError as error:
+        raise RunError("--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)") from error
+    import platformdirs
+
+    from genretag.train.cache import FeatureCache, fill
+
+    folder = asked.cache or platformdirs.user_cache_path("genretag") / "features"
+    features = FeatureCache(folder, model.card.front_end)
+    new = [i for i, key in enumerate(gathered.keys) if key not in features]
+    size = features.size_of(gathered.seconds[new].tolist())
+    features.check_room(size)
+    say(f"log-mels of {len(new):,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - len(new):,} are in {features.folder}")
+    failed = fill(features, list(zip(gathered.keys, gathered.paths, strict=True)), asked.jobs)
+    if failed:
+        raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+    plan = deep.Plan(asked.from_scratch, asked.epochs, device=asked.device, seed=asked.seed, tensorboard=asked.tensorboard)
+    return deep.teach_deep(gathered, split, model, features, plan, output, say)
 
 
 def labelled_of(source: Path | None, review: Path | None, classes: str | None, subset: str | None, audio: Path | None) -> Labelled:

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import queue
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound, grouped_folds, 
 from genretag.features import FrontEnd, LogMel
 from genretag.train import augment
 from genretag.train.network import Shape, Student
+from genretag.train.prefetch import Prefetch
 
 #: Lengths the student hears (s), how often, and how many of them make a batch of equal cost.
 DIET = ((2.0, 0.15, 70), (3.0, 0.25, 48), (5.0, 0.35, 28), (10.0, 0.25, 14))
@@ -81,7 +79,7 @@ class Kitchen:
         """Return one augmented log-mel [bands, frames] out of a segment."""
         rng, fe = self.rng, self.log_mel.front_end
         x = self.segment(row)
-        spare = round(frames * 0.09) + 2
+        spare = augment.spare_frames(frames)
         need = (frames + spare - 1) * fe.hop_length + fe.n_fft
         if len(x) > need:
             start = rng.integers(0, len(x) - need)
@@ -90,17 +88,7 @@ class Kitchen:
         # Half of the time the level is the piece's own, else that of the ten seconds around it.
         gain = self.log_mel.gain(x) if rng.random() < 0.5 else 1.0
         gain *= 10 ** (rng.normal(0, 2) / 20)
-        if len(mel) > frames + 1 and rng.random() < 0.6:
-            mel = augment.warp(rng, mel, frames)
-        else:
-            skip = rng.integers(0, max(1, len(mel) - frames + 1))
-            mel = mel[skip : skip + frames]
-        if rng.random() < 0.6:
-            mel = mel * augment.tilt(rng, mel.shape[1])
-        if rng.random() < 0.15:
-            mel = mel * augment.low_pass(rng, mel.shape[1])
-        if rng.random() < 0.1:
-            mel = mel + np.float32(10 ** rng.uniform(-6, -3))
+        mel = augment.varied(rng, mel, frames)
         out = self.log_mel.scale(mel, gain)
         if rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
@@ -124,38 +112,11 @@ class Kitchen:
         """Mix each log-mel with another of the batch, and the answers likewise (mixup, Zhang et al. 2018)."""
         other = self.rng.permutation(len(x))
         w = np.maximum(b := self.rng.beta(0.4, 0.4, len(x)), 1 - b).astype(np.float32)[:, None]
-        power = np.exp(x * self.log_mel.front_end.std) * w[..., None] + np.exp(x[other] * self.log_mel.front_end.std) * (1 - w[..., None])
         return (
-            np.log(power) / np.float32(self.log_mel.front_end.std),
+            augment.mixed(x, other, w, self.log_mel.front_end.std),
             w * embedding + (1 - w) * embedding[other],
             w * logits + (1 - w) * logits[other],
         )
-
-
-def served(kitchen: Kitchen, steps: int, ahead: int = 8) -> Iterator[Batch]:
-    """Yield batches that a thread cooks ahead."""
-    hatch: queue.Queue[Batch | Exception] = queue.Queue(ahead)
-    stop = threading.Event()
-
-    def cook() -> None:
-        for _ in range(steps):
-            if stop.is_set():
-                return
-            try:
-                hatch.put(kitchen.batch())
-            except Exception as error:  # the thread's failure is the training's failure
-                hatch.put(error)
-                return
-
-    threading.Thread(target=cook, daemon=True).start()
-    try:
-        for _ in range(steps):
-            plate = hatch.get()
-            if isinstance(plate, Exception):
-                raise plate
-            yield plate
-    finally:
-        stop.set()
 
 
 def loss_of(student: Student, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -234,7 +195,7 @@ def distil(plan: Plan) -> None:
     print(json.dumps({"lessons": int(keep.sum()), "parameters": sum(p.numel() for p in student.parameters())}))
     began, sums = time.time(), np.zeros(3)
     student.train()
-    for step, batch in enumerate(served(kitchen, plan.steps - first), first):
+    for step, batch in enumerate(Prefetch(kitchen.batch, plan.steps - first), first):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, plan.steps, plan.peak)
         loss, error, entropy = loss_of(student, batch)

@@ -41,6 +41,27 @@ def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
     return shifted
 
 
+def varied(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
+    """Return ``frames`` frames out of mel power [frames or more, bands], as another room, codec or tempo would give them."""
+    if len(mel) > frames + 1 and rng.random() < 0.6:
+        mel = warp(rng, mel, frames)
+    else:
+        skip = rng.integers(0, max(1, len(mel) - frames + 1))
+        mel = mel[skip : skip + frames]
+    if rng.random() < 0.6:
+        mel = mel * tilt(rng, mel.shape[1])
+    if rng.random() < 0.15:
+        mel = mel * low_pass(rng, mel.shape[1])
+    if rng.random() < 0.1:
+        mel = mel + np.float32(10 ** rng.uniform(-6, -3))
+    return mel
+
+
+def spare_frames(frames: int) -> int:
+    """Return how many frames more than ``frames`` ``varied`` wants, to stretch time."""
+    return round(frames * 0.09) + 2
+
+
 def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
     """Blot out two stretches of time and two of bands in place (SpecAugment, Park et al. 2019)."""
     frames, bands = log_mel.shape
@@ -51,3 +72,10 @@ def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
         width = rng.integers(0, bands // 8)
         start = rng.integers(0, bands - width)
         log_mel[:, start : start + width] = fill
+
+
+def mixed(x: FloatArray, other: npt.NDArray[np.intp], share: FloatArray, std: float) -> FloatArray:
+    """Return log-mels [n, bands, frames] mixed as sounds are, by power: ``share`` [n, 1] of each and the rest of another."""
+    power = np.exp(x * std) * share[..., None] + np.exp(x[other] * std) * (1 - share[..., None])
+    out: FloatArray = np.log(power) / np.float32(std)
+    return out

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genretag.card import METADATA_KEY, Card, card_text
 from genretag.train.head import Linear
-from genretag.train.network import Backbone
+from genretag.train.network import Backbone, fold_norms
 
 OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
 TOLERANCE = 1e-4  # between torch and onnxruntime
@@ -46,11 +46,7 @@ def halved(ear: Ear) -> Ear:
     Done before the export, so that what is judged in torch is exactly what the file holds.
     """
     ear.eval()
-    for block in [m for m in ear.modules() if isinstance(m, nn.Sequential)]:
-        for i in range(len(block) - 1):
-            conv, norm = block[i], block[i + 1]
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                block[i], block[i + 1] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.Identity()
+    fold_norms(ear)
     with torch.no_grad():
         for parameter in ear.parameters():
             parameter.copy_(parameter.half().float())

@@ -158,7 +158,7 @@ def _from_fma(path: Path, rows: list[list[str]], subset: str, audio: Path | None
         if len(row) <= genre or not row[0].strip().isdigit() or row[in_subset] not in wanted or not row[genre].strip():
             continue
         name = f"{int(row[0]):06d}"
-        examples.append(Example(base / name[:3] / f"{name}.mp3", row[genre], row[artist] or None, row[in_split] or None))
+        examples.append(Example(base / name[:3] / f"{name}.mp3", row[genre], artist=row[artist] or None, part=row[in_split] or None))
     return _existing(path, examples, [])
 
 

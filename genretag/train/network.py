@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from genretag.errors import ModelError
+from genretag.train.head import Linear
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,40 @@ class Student(nn.Module):
         """Return (embedding, class logits)."""
         embedding = self.backbone(x)
         return embedding, self.classes(embedding)
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Fold batch norms into the convolutions before them, in place: what is judged in torch is exactly what a file holds."""
+    for block in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
+        for i in range(len(block) - 1):
+            conv, norm = block[i], block[i + 1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                block[i], block[i + 1] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.Identity()
+
+
+def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
+    """Read the bundled network out of its file: the backbone (norms folded), the genre head, the music head.
+
+    Raises:
+        ModelError: the file holds another network.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    weights = {t.name.removesuffix(".half"): numpy_helper.to_array(t).astype("float32") for t in onnx.load(str(path)).graph.initializer}
+    backbone = Backbone(Shape(dropout=0.0)).eval()
+    fold_norms(backbone)
+    mine = {name.removeprefix("backbone."): torch.from_numpy(w.copy()) for name, w in weights.items() if name.startswith("backbone.")}
+    try:
+        backbone.load_state_dict(mine)
+        heads = [_linear(weights, name) for name in ("genre", "music")]
+    except (RuntimeError, KeyError) as error:
+        raise ModelError(f"{path}: it does not hold the bundled network, so it cannot be trained further (leave --deep out)") from error
+    return backbone, heads[0], heads[1]
+
+
+def _linear(weights: dict[str, Any], name: str) -> Linear:
+    """Return a head; one that was grafted is stored the other way round."""
+    if name == "genre" and "grafted.weight" in weights:
+        return Linear(weights["grafted.weight"].astype("float64"), weights["grafted.bias"].astype("float64"))
+    return Linear(weights[f"{name}.weight"].T.astype("float64"), weights[f"{name}.bias"].astype("float64"))

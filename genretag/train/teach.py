@@ -132,6 +132,15 @@ def teach_head(
     return lesson, whole
 
 
+def judged_lesson(draft: Lesson, probabilities: npt.NDArray[np.float64], temperature: float, seconds: float) -> Lesson:
+    """Return a lesson with its figures: probabilities [tests, labels] are calibrated already."""
+    test = draft.part == Part.TEST
+    return replace(
+        draft, judged=judged_on_test(draft.collection, draft.part, probabilities), probabilities=probabilities,
+        y_test=draft.collection.y[test], temperature=temperature, seconds=seconds,
+    )  # fmt: skip
+
+
 def write_grafted(lesson: Lesson, fitted: fit.Fitted, backbone: Model, path: Path) -> Card:
     """Write the model file: the backbone with the new head, and all that a scan needs in its metadata."""
     card = card_of(lesson, backbone.card, path.stem)

@@ -1,0 +1,162 @@
+"""``train --deep``: the feature cache, prefetching, the loop that goes on after Ctrl-C, and the exported file."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import labelled
+import numpy as np
+import pytest
+from conftest import Program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genretag.errors import RunError
+from genretag.features import FrontEnd
+from genretag.model import Model
+from genretag.train.cache import MOST_WINDOWS, FeatureCache, _Spread, fill
+from genretag.train.prefetch import Prefetch
+
+
+def windows(rng: np.random.Generator, count: int) -> list[tuple[float, np.ndarray]]:
+    return [(30.0 * n, rng.normal(size=(80, int(rng.integers(61, 200)))).astype(np.float32)) for n in range(count)]
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_what_is_cached_comes_back_and_survives_a_kill(tmp_path_factory: pytest.TempPathFactory, counts: list[int], seed: int) -> None:
+    folder, rng = tmp_path_factory.mktemp("cache"), np.random.default_rng(seed)
+    cache, given_windows = FeatureCache(folder, FrontEnd()), {}
+    for n, count in enumerate(counts):
+        given_windows[str(n)] = windows(rng, count)
+        cache.add(str(n), given_windows[str(n)])
+    shard = next(cache.folder.glob("shard-*"))
+    with shard.open("ab") as out:  # a kill in the middle of the next track: half a row, and half a line
+        out.write(b"\x00" * 77)
+    with (cache.folder / "index.jsonl").open("a") as out_index:
+        out_index.write('{"key": "half", "spa')
+    again = FeatureCache(folder, FrontEnd())
+    assert "half" not in again
+    (again.folder / "index.jsonl").open("a").write("\n")
+    given_windows["more"] = windows(rng, 2)
+    again.add("more", given_windows["more"])
+    third = FeatureCache(folder, FrontEnd())
+    for key, made in given_windows.items():
+        for (_, log_mel), kept in zip(made, third.windows(key), strict=True):
+            np.testing.assert_allclose(kept, log_mel.T, atol=2e-3)
+
+
+def test_another_front_end_is_another_cache(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, FrontEnd())
+    cache.add("a", windows(np.random.default_rng(0), 1))
+    assert "a" not in FeatureCache(tmp_path, FrontEnd(n_mels=40))
+
+
+def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, FrontEnd())
+    assert cache.size_of([240.0] * 1000) == pytest.approx(1000 * 180 * 62.5 * 80 * 2)
+    with pytest.raises(RunError, match=r"would take .* are free"):
+        cache.check_room(1 << 60)
+
+
+@given(st.integers(1, 3000))
+@settings(max_examples=40, deadline=None)
+def test_a_long_track_leaves_a_few_windows_spread_over_it(count: int) -> None:
+    spread = _Spread()
+    for n in range(count):
+        spread.add(float(n), np.zeros((1, 1), np.float32))
+    starts = [s for s, _ in spread.kept]
+    assert 1 <= len(starts) <= MOST_WINDOWS
+    assert len(starts) >= min(count, MOST_WINDOWS // 2)
+    assert len({b - a for a, b in itertools.pairwise(starts)}) <= 1
+
+
+def test_a_failure_while_making_batches_is_the_trainings_failure() -> None:
+    def make() -> int:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        list(Prefetch(make, 3))
+    assert list(Prefetch(lambda: 7, 3)) == [7, 7, 7]
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("deep") / "Labelled"
+    labelled.make(folder, kinds=labelled.KINDS[:2], artists=6, each=2)
+    return folder
+
+
+def test_the_cache_is_filled_once_and_a_broken_file_named(music: Path, tmp_path: Path) -> None:
+    files = sorted(music.rglob("*.flac"))[:3]
+    (tmp_path / "broken.mp3").write_bytes(b"no music" * 100)
+    cache = FeatureCache(tmp_path / "c", FrontEnd())
+    tracks = [*((str(n), f) for n, f in enumerate(files)), ("broken", tmp_path / "broken.mp3")]
+    assert fill(cache, tracks, 1) == [tmp_path / "broken.mp3"]
+    assert all(str(n) in cache for n in range(3))
+    sizes = [p.stat().st_size for p in cache.folder.iterdir()]
+    assert fill(cache, tracks[:3], 1) == []
+    assert [p.stat().st_size for p in cache.folder.iterdir()] == sizes
+
+
+def test_deep_training_makes_a_model_that_a_scan_uses(genretag: Program, music: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    library = shutil.copytree(music, tmp_path / "L")
+    done = genretag(
+        "train", library, "--deep", "--epochs", 2, "--cache", tmp_path / "c", "-O", tmp_path / "d.onnx", "--json", "--device", "cpu"
+    )
+    assert done.status == 0, done.err
+    assert "log-mels of 24 tracks to make" in done.err
+    (figures,) = done.rows
+    assert figures["settings"]["epochs"] == 2
+    assert 0 <= figures["settings"]["waited for data"] < 1
+    assert figures["test"]["accuracy"]["value"] >= 0.5
+    assert not list(tmp_path.glob("*.checkpoint*"))
+    rows = genretag("scan", library, "--model", tmp_path / "d.onnx", "--dry-run", "--json").rows
+    right = [next(iter(r["scores"])) == Path(r["path"]).parent.name for r in rows]
+    assert np.mean(right) >= 0.8
+
+
+def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.store import Store
+    from genretag.train import collection, deep, layouts, teach
+
+    model, store = Model(threads=2), Store(tmp_path / "g.db")
+    examples = layouts.read_labelled(music).examples
+    collection.hear(store, model, [e.path for e in examples], 1)
+    gathered = collection.gather(store, model.card.id, examples, [])
+    cache = FeatureCache(tmp_path / "c", model.card.front_end)
+    fill(cache, list(zip(gathered.keys, gathered.paths, strict=True)), 1)
+    plan = deep.Plan(from_scratch=True, epochs=3, device="cpu")
+    part = teach.parts_of(gathered, teach.Split.ARTIST, 0)
+
+    def training() -> deep.Training:
+        return deep.Training(gathered, part, cache, deep.begin(gathered, part, model, plan), plan, tmp_path / "x.checkpoint")
+
+    def stop(text: str) -> None:
+        if text.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training().run(stop)
+    said: list[str] = []
+    going = training()
+    going.run(said.append)
+    assert said[0] == "going on after epoch 2"
+    assert len(going.history.loss) == 3
+    other = deep.Training(
+        gathered, part, cache, deep.begin(gathered, part, model, plan), deep.Plan(True, 3, seed=1), tmp_path / "x.checkpoint"
+    )
+    assert other.resume() == 0
+
+
+def test_without_torch_deep_says_what_to_install(genretag: Program, music: Path, tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('none here')")
+    done = genretag("train", music, "--deep", "-O", tmp_path / "d.onnx", env={"PYTHONPATH": str(tmp_path)})
+    assert done.status == 1
+    assert "genretag[train]" in done.err
