@@ -32,7 +32,14 @@ from genretag.errors import TrackError
 from genretag.tags import ape, asf, id3, mp4, vorbis
 from genretag.tags.words import is_generic, meaningful
 
-__all__ = ["Album", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
+__all__ = ["Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a genre is to be written, where a container leaves a choice."""
+
+    convert_v22: bool = False  # ID3v2.2 as v2.3; else such tags are left alone
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class _Field:
 
     name: str  # as the field calls it
     read: Callable[[Any, Path], list[str]]
-    write: Callable[[Any, Path, list[str]], None]
+    write: Callable[[Any, Path, list[str], Form], None]
     others: Callable[[Any, Path], dict[str, Any]]
 
 
@@ -49,21 +56,26 @@ def _chunked(kind: str) -> _Field:
     return _Field(
         "TCON",
         lambda _, path: id3.read_chunk(kind, path),
-        lambda _, path, genres: id3.write_chunk(kind, path, genres),
+        lambda _, path, genres, form: id3.write_chunk(kind, path, genres),
         lambda _, path: id3.others_chunk(kind, path),
     )
+
+
+def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], Form], None]:
+    """Return a row's write function for a container that leaves no choice."""
+    return lambda audio, path, genres, form: write(audio, path, genres)
 
 
 _ID3 = _Field(
     "TCON",
     lambda _, path: id3.read_mp3(path),
-    lambda _, path, genres: id3.write_mp3(path, genres, convert_v22=False),
+    lambda _, path, genres, form: id3.write_mp3(path, genres, form.convert_v22),
     lambda _, path: id3.others_mp3(path),
 )
-_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), vorbis.write, vorbis.others)
-_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), mp4.write, lambda _, path: mp4.others(path))
-_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), asf.write, lambda audio, _: asf.others(audio))
-_APE = _Field("Genre", lambda audio, _: ape.read(audio), ape.write, lambda audio, _: ape.others(audio))
+_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), _plainly(vorbis.write), vorbis.others)
+_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path: mp4.others(path))
+_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, _: asf.others(audio))
+_APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, _: ape.others(audio))
 
 #: Container -> field; the first row whose class fits counts.
 _TABLE: tuple[tuple[type[Any], _Field], ...] = (
@@ -168,7 +180,7 @@ def _first(tags: Any, keys: tuple[str, ...]) -> str:
     return ""
 
 
-def write(path: Path, genres: list[str], *, convert_v22: bool = False) -> None:
+def write(path: Path, genres: list[str], form: Form = Form()) -> None:
     """Write the genres into a file, and into every second place of the genre that it has.
 
     Raises:
@@ -178,10 +190,7 @@ def write(path: Path, genres: list[str], *, convert_v22: bool = False) -> None:
     if audio is None or field is None:
         raise TrackError("tags", "this container holds no genre that genretag can write")
     try:
-        if field is _ID3:
-            id3.write_mp3(path, genres, convert_v22)
-        else:
-            field.write(audio, path, genres)
+        field.write(audio, path, genres, form)
     except TrackError:
         raise
     except Exception as error:

@@ -186,7 +186,7 @@ def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres:
         _step("intended")
         _copy(target, temp)
         _step("copied")
-        tags.write(temp, genres, convert_v22=manner.convert_v22)
+        tags.write(temp, genres, tags.Form(manner.convert_v22))
         _step("tagged")
         _verify(target, temp, genres, expected.content_key)
         _step("verified")
