@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_file_alone(journal: Journal, seed_files: dict[st
 def test_a_tagger_that_harms_the_audio_is_caught(
     journal: Journal, seed_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def harmful(path: Path, genres: list[str], **_: object) -> None:
+    def harmful(path: Path, genres: list[str], *_: object) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
@@ -205,7 +205,7 @@ def test_a_tagger_that_harms_the_audio_is_caught(
 def test_a_tagger_that_drops_another_tag_is_caught(
     journal: Journal, seed_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(path: Path, genres: list[str], **_: object) -> None:
+    def careless(path: Path, genres: list[str], *_: object) -> None:
         from mutagen.id3 import ID3, TCON
 
         tag = ID3(path)
