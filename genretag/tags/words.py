@@ -61,3 +61,8 @@ def is_generic(word: str) -> bool:
 def meaningful(genres: list[str]) -> list[str]:
     """Return the genres that say something."""
     return [g for g in genres if not is_generic(g)]
+
+
+def id3v1_list() -> list[str]:
+    """Return ID3v1's genres with Winamp's, in the order of their numbers."""
+    return list(map(str, GENRES))

@@ -111,6 +111,13 @@ def teach_head(
     collection: Collection, split: Split, seed: int = 0, on_step: Callable[[str], None] | None = None
 ) -> tuple[Lesson, fit.Fitted]:
     """Fit a linear head, judge it on the test part, and fit it anew on everything: that one is for use."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # matrices this small are slower on several threads, by far so on a busy machine
+        return _teach_head(collection, split, seed, on_step)
+
+
+def _teach_head(collection: Collection, split: Split, seed: int, on_step: Callable[[str], None] | None) -> tuple[Lesson, fit.Fitted]:
     began = time.monotonic()
     x, y, groups = collection.x.astype(np.float32), collection.y, collection.groups
     part = parts_of(collection, split, seed)

@@ -1,0 +1,1 @@
+"""Ready-made vocabularies: a compact tree of genres."""

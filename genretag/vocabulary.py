@@ -1,0 +1,352 @@
+"""A model's labels -> the user's words. Keys as beets' lastgenre has them; nothing here hears or writes.
+
+A vocabulary is a TOML file (or beets' own YAML configuration, or its tree, whitelist and alias files as they are):
+
+    whitelist = "mine.txt"         # a file of words, a list of words, "id3v1", or true for all words of the tree
+    canonical = true               # true: the tree that comes along; or a file like beets' genres-tree.yaml
+    parents = true                 # write general and fine as separate values: Electronic; Techno
+    ignorelist = ["Pop"]           # never write these; or { artist = [patterns], "*" = [patterns] }
+    count = 2                      # the most values a file gets
+    fallback = "Unclassified"      # where the heard genre has no word left
+    title_case = true              # words that are all lower case get capitals
+    unknown = "pass"               # words outside the whitelist: "pass" or "drop" (drop where there is a whitelist)
+
+    [aliases]                      # the ear's label = your word
+    Hip-Hop = "Rap"
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from genretag.errors import UsageError
+
+_KEYS = frozenset("whitelist canonical parents ignorelist count fallback title_case unknown aliases".split())
+EVERYONE = "*"  # of an ignorelist: for all artists
+
+
+def plain(word: str) -> str:
+    """Return letters and digits alone, without case: Hip-Hop, hip hop and HipHop are one word."""
+    bare = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", word).replace("&", " and ").casefold())
+    return bare or word.casefold()
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Words with their parents."""
+
+    parent: Mapping[str, str] = field(default_factory=dict)  # plain -> plain
+    spelling: Mapping[str, str] = field(default_factory=dict)  # plain -> as the tree spells it
+
+    def chain(self, word: str) -> list[str]:
+        """Return a word and its parents, the finest first; the word alone where the tree does not have it."""
+        at, out = plain(word), [self.spelling.get(plain(word), word)]
+        while (at := self.parent.get(at, "")) and self.spelling[at] not in out:
+            out.append(self.spelling[at])
+        return out
+
+    def is_finer(self, word: str, general: str) -> bool:
+        """Return whether a word lies below another."""
+        return plain(word) != plain(general) and plain(general) in {plain(w) for w in self.chain(word)}
+
+
+def tree_of(nested: Any) -> Tree:
+    """Return the tree of nested lists and mappings, as beets' genres-tree.yaml nests them.
+
+    Raises:
+        UsageError: it is nested otherwise.
+    """
+    parent: dict[str, str] = {}
+    spelling: dict[str, str] = {}
+
+    def add(node: Any, above: str | None) -> None:
+        if isinstance(node, list):
+            for one in node:
+                add(one, above)
+        elif isinstance(node, dict):
+            for word, below in node.items():
+                add(str(word), above)
+                add(below if below is not None else [], plain(str(word)))
+        else:
+            key = plain(str(node))
+            spelling.setdefault(key, str(node))
+            if above is not None and above != key:
+                parent.setdefault(key, above)
+
+    if not isinstance(nested, list | dict):
+        raise UsageError("a genre tree is nested lists of words")
+    add(nested, None)
+    return Tree(parent, spelling)
+
+
+@cache
+def built_in_tree() -> Tree:
+    """Return the tree that comes along."""
+    text = resources.files("genretag.vocabularies").joinpath("tree.yaml").read_text(encoding="utf-8")
+    return tree_of(_yaml(text, "the built-in tree"))
+
+
+def id3v1_words() -> list[str]:
+    """Return ID3v1's list of genres, with Winamp's."""
+    from genretag.tags.words import id3v1_list
+
+    return id3v1_list()
+
+
+def _yaml(text: str, name: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a word on its way, for ``--explain``."""
+
+    what: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How labels become words. The default changes nothing."""
+
+    whitelist: tuple[str, ...] | None = None
+    nested: Any = None  # the tree as it was read; None: no canonicalisation
+    parents: bool = False
+    ignorelist: Mapping[str, Sequence[str]] = field(default_factory=dict)  # artist, or "*" -> patterns
+    count: int | None = None
+    fallback: str | None = None
+    title_case: bool = True
+    drop_unknown: bool | None = None  # None: where there is a whitelist
+    aliases: tuple[tuple[str, str], ...] = ()  # (pattern of a whole word, replacement)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The tree of ``canonical``; empty without it."""
+        return Tree() if self.nested is None else tree_of(self.nested)
+
+    @cached_property
+    def _allowed(self) -> frozenset[str] | None:
+        return None if self.whitelist is None else frozenset(map(plain, self.whitelist))
+
+    @cached_property
+    def _spelling(self) -> dict[str, str]:
+        return {plain(w): w for w in reversed(self.whitelist or ())}
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether words are written as the model calls them."""
+        return self == Vocabulary()
+
+    def words(self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None) -> list[str]:
+        """Return the words for labels, the best first; ``steps`` is filled with what became of them."""
+        if self.changes_nothing:
+            return list(labels)
+        note = steps.append if steps is not None else (lambda _: None)
+        renamed = [self._renamed(label) for label in labels]
+        note(Step("aliases", tuple(renamed)))
+        found: list[str] = []
+        for word in renamed:
+            chain = [w for w in self._chain(word) if not self._ignored(w, artist) and self._is_allowed(w)]
+            chain = list(reversed(chain)) if self.parents else chain[:1]
+            found += [w for w in chain if plain(w) not in {plain(f) for f in found}]
+        note(Step("tree, whitelist and ignorelist", tuple(found)))
+        if not found and self.fallback:
+            found = [self.fallback]
+            note(Step("fallback", tuple(found)))
+        shown = [self._spelt(w) for w in found[: self.count]]
+        note(Step("count and case", tuple(shown)))
+        return shown
+
+    def _renamed(self, label: str) -> str:
+        for pattern, replacement in self.aliases:
+            try:
+                match = re.fullmatch(pattern, label, re.IGNORECASE)
+                if match:
+                    return match.expand(replacement)
+            except re.error:
+                continue
+        return label
+
+    def _chain(self, word: str) -> list[str]:
+        return [word] if self.nested is None else [word, *self.tree.chain(word)[1:]]
+
+    def _is_allowed(self, word: str) -> bool:
+        if self._allowed is None:
+            return not self.drop_unknown or self.nested is None or plain(word) in self.tree.spelling
+        return plain(word) in self._allowed or self.drop_unknown is False
+
+    def _ignored(self, word: str, artist: str) -> bool:
+        patterns = [*self.ignorelist.get(EVERYONE, ()), *self.ignorelist.get(artist.casefold(), ())]
+        return any(plain(p) == plain(word) or _matches(p, word) for p in patterns)
+
+    def _spelt(self, word: str) -> str:
+        """Return a word as the whitelist or the tree spells it, with capitals where it has none."""
+        word = self._spelling.get(plain(word), word)
+        return string.capwords(word) if self.title_case and word == word.lower() else word
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the vocabulary as JSON takes it."""
+        return {k: v for k, v in vars(self).items() if k in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
+        """Read what ``to_dict`` wrote."""
+        whitelist = data.get("whitelist")
+        aliases = tuple((str(a), str(b)) for a, b in data.get("aliases", ()))
+        return cls(**{**data, "whitelist": None if whitelist is None else tuple(whitelist), "aliases": aliases})
+
+
+def _matches(pattern: str, word: str) -> bool:
+    try:
+        return re.fullmatch(pattern, word, re.IGNORECASE) is not None
+    except re.error:
+        return False
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a vocabulary: our TOML, or beets' configuration (its section ``lastgenre``).
+
+    Raises:
+        UsageError: it cannot be read, or has a key that is not known; the text suggests the nearest.
+    """
+    text = _text(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        data = _yaml(text, str(path)) or {}
+        section = data.get("lastgenre", data) if isinstance(data, dict) else None
+        if not isinstance(section, dict) or not (set(section) & _KEYS):
+            raise UsageError(f"{path}: no settings of lastgenre in it")
+        known = {k: v for k, v in section.items() if k in _KEYS}  # beets has others: source, force ...
+        return _built(known, path, beets=True)
+    try:
+        return _built(tomllib.loads(text), path, beets=False)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: the vocabulary cannot be read: {error}") from error
+
+
+def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
+    import difflib
+
+    for key in data:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            raise UsageError(f"{path}: {key} is no key of a vocabulary" + (f"; did you mean {near[0]}?" if near else ""))
+    unknown = data.get("unknown")
+    if unknown not in (None, "pass", "drop"):
+        raise UsageError(f'{path}: unknown = {unknown!r}; "pass" or "drop"')
+    count = data.get("count", 1 if beets else None)
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise UsageError(f"{path}: count = {count!r}; a number from 1 on")
+    nested = _tree(data.get("canonical", False), path)
+    return Vocabulary(
+        whitelist=_whitelist(data.get("whitelist", beets and nested is None), nested, path),
+        nested=nested,
+        parents=_yes(data, "parents", False, path),
+        ignorelist=_ignorelist(data.get("ignorelist", {}), path),
+        count=count,
+        fallback=str(data["fallback"]) if data.get("fallback") else None,
+        title_case=_yes(data, "title_case", True, path),
+        drop_unknown=None if unknown is None else unknown == "drop",
+        aliases=_aliases(data.get("aliases", {}), path, beets=beets),
+    )
+
+
+def _yes(data: dict[str, Any], key: str, default: bool, path: Path) -> bool:
+    value = data.get(key, default)
+    if not isinstance(value, bool):
+        raise UsageError(f"{path}: {key} = {value!r}; true or false")
+    return value
+
+
+def _tree(value: Any, path: Path) -> Any:
+    """Return the nested tree that ``canonical`` asks for."""
+    if value in (False, None, ""):
+        return None
+    if value is True or value == "built-in":
+        return _yaml(resources.files("genretag.vocabularies").joinpath("tree.yaml").read_text(encoding="utf-8"), "the built-in tree")
+    if isinstance(value, str):
+        file = path.parent / Path(value).expanduser()
+        nested = _yaml(_text(file), str(file))
+    else:
+        nested = value
+    tree_of(nested)  # refused here if it is no tree
+    return nested
+
+
+def _whitelist(value: Any, nested: Any, path: Path) -> tuple[str, ...] | None:
+    if value in (False, None, ""):
+        return None
+    if value is True:
+        tree = built_in_tree() if nested is None else tree_of(nested)
+        return tuple(tree.spelling.values())
+    if value == "id3v1":
+        return tuple(id3v1_words())
+    if isinstance(value, str):
+        lines = _text(path.parent / Path(value).expanduser()).splitlines()
+        return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    if isinstance(value, list):
+        return tuple(map(str, value))
+    raise UsageError(f'{path}: whitelist = {value!r}; a file, a list of words, "id3v1", or true')
+
+
+def _ignorelist(value: Any, path: Path) -> dict[str, tuple[str, ...]]:
+    if isinstance(value, list):
+        return {EVERYONE: tuple(map(str, value))}
+    if isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
+        return {str(artist).casefold(): tuple(map(str, patterns)) for artist, patterns in value.items()}
+    raise UsageError(f"{path}: ignorelist = {value!r}; a list of words, or lists by artist")
+
+
+def _aliases(value: Any, path: Path, *, beets: bool) -> tuple[tuple[str, str], ...]:
+    """Return (pattern, replacement): ours say label = word, beets' say word = [patterns of labels]."""
+    if isinstance(value, str):
+        value, beets = _yaml(_text(path.parent / Path(value).expanduser()), value), True
+    if value in (None, True, False):
+        return ()
+    if not isinstance(value, dict):
+        raise UsageError(f'{path}: aliases are pairs: label = "word"')
+    out: list[tuple[str, str]] = []
+    for key, words in value.items():
+        if isinstance(words, list):  # beets' direction, wherever it stands
+            out += [(str(pattern), str(key)) for pattern in words]
+        elif beets:
+            out.append((str(words), str(key)))
+        else:
+            out.append((re.escape(str(key)), str(words).replace("\\", r"\\")))
+    return tuple(out)
+
+
+def default_vocabulary() -> Vocabulary:
+    """Return the vocabulary beside ``config.toml``; the one that changes nothing where there is none."""
+    from genretag.config import config_path
+
+    path = config_path().with_name("vocabulary.toml")
+    return read_vocabulary(path) if path.exists() else Vocabulary()
+
+
+def general_of(words: Iterable[str], finer: Sequence[str], tree: Tree) -> list[str]:
+    """Return those of ``words`` that are only the general word of one of ``finer``: Jazz, where Bebop is there."""
+    return [w for w in words if any(tree.is_finer(f, w) for f in finer)]
