@@ -121,6 +121,7 @@ def embedding_map(lesson: Lesson) -> Any:
     """Return the embeddings in two dimensions (t-SNE, van der Maaten and Hinton 2008), a colour a label."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     from genretag.train.split import standardised
 
@@ -128,7 +129,11 @@ def embedding_map(lesson: Lesson) -> Any:
     rows = rng.permutation(len(lesson.collection.y))[:_MOST_POINTS]
     x, y = standardised(lesson.collection.x[rows]), lesson.collection.y[rows]
     x = PCA(min(30, *x.shape), random_state=0).fit_transform(x)
-    flat = TSNE(2, perplexity=max(2, min(30, (len(x) - 1) // 3)), init="pca", random_state=0).fit_transform(x) if len(x) > 10 else x[:, :2]
+    flat = x[:, :2]
+    if len(x) > 10:
+        with threadpool_limits(1):  # on several threads it spins, and takes many times as long on a busy machine
+            perplexity = max(2, min(30, (len(x) - 1) // 3))
+            flat = TSNE(2, perplexity=perplexity, init="pca", random_state=0, max_iter=500).fit_transform(x)
     import matplotlib
 
     colours = matplotlib.colormaps["tab20"](np.arange(20))
