@@ -13,11 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from genretag import albums
 from genretag.audio import file_sha256, identify
 from genretag.card import read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
-from genretag.plan import Action, Row, judge
+from genretag.plan import Action, Row, Wrote, judge
 from genretag.policy import HardLinks, Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
@@ -65,18 +66,26 @@ def _stoppable() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def replan(store: Store, scan: Scan, policy: Policy, run: int) -> int:
-    """Decide again about every file of a scan, from the stored scores; return how many rows there are."""
+def replan(store: Store, scan: Scan, policy: Policy, run: int, wrote: Wrote | None = None, tops: list[Path] | None = None) -> int:
+    """Decide again about every file of a scan, from the stored scores; return how many rows there are.
+
+    With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
+    """
     text = store.model_card(scan.model or "")
     if text is None:
         raise RunError("the last scan's model is not known any more; scan again")
-    card = read_card(Path("the store"), scan.model or "", text)
-    store.begin_scan(run, card.id, policy.to_dict())
+    card, before = read_card(Path("the store"), scan.model or "", text), Policy.from_dict(scan.policy)
+    store.begin_scan(run, card.id, (policy if tops is None else before).to_dict())
     count = 0
+
+    def policy_for(path: Path) -> Policy:
+        return policy if tops is None or any(path.is_relative_to(top) for top in tops) else before
+
     for rows in _in_lots(store.plan(scan.run), 500):
         with store.transaction():
-            store.save_plan(run, (_again(store, n, path, data, card, policy) for n, path, data in rows))
+            store.save_plan(run, [_again(store, n, path, data, card, policy_for(path), wrote) for n, path, data in rows])
         count += len(rows)
+    albums.settle(store, run, card, policy, wrote)
     store.finish_scan(run)
     return count
 
@@ -93,14 +102,14 @@ def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _again(
-    store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy
+    store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy, wrote: Wrote | None
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
     f = store.file(path)
     heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f else None
     if f is None or heard is None or not data.get("scores"):
         return ordinal, path, data["action"], data
-    row = judge(Path(data["path"]), f, heard, card, policy)
+    row = judge(Path(data["path"]), f, heard, card, policy, wrote=wrote)
     return ordinal, path, row.action, row.to_dict()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from genretag.errors import RunError
 from genretag.policy import Existing, HardLinks, Policy
 from genretag.store import FileRow
 from genretag.tags import Tags, meaningful
+from genretag.vocabulary import built_in_tree, plain
 from genretag.vote import Heard, Status, Verdict, vote
+
+#: What genretag wrote last into the music with a content key; None where that no longer stands.
+Wrote = Callable[[str], list[str] | None]
 
 #: A second or third genre (``--top``) needs at least this score.
 LEAST_SCORE_BESIDE = 0.15
@@ -51,6 +56,9 @@ class Row:
     mtime_ns: int = 0
     sha256: str = ""
     content_key: str = ""
+    artist: str = ""
+    album: str = ""
+    album_artist: str = ""
 
     @property
     def absolute(self) -> Path:
@@ -77,18 +85,39 @@ class Row:
         return row
 
 
-def _new_genres(verdict: Verdict, old: list[str], policy: Policy) -> list[str]:
-    """Return the genres that a file would have."""
-    heard = [g for i, (g, s) in enumerate(verdict.scores.items()) if i < policy.top and s >= LEAST_SCORE_BESIDE]
-    heard = [verdict.genre, *(g for g in heard if g != verdict.genre)][: policy.top]
+@dataclass(frozen=True)
+class AlbumVerdict:
+    """What an album says, where its tracks decide together."""
+
+    label: str | None  # None: its tracks do not agree, and it is left alone
+    votes: int  # sure tracks that say so ...
+    of: int  # ... of so many
+    tie: bool = False  # broken by the sum of confidences
+
+    @property
+    def told(self) -> str:
+        """What the report says of it."""
+        return f"{self.votes} of {self.of} sure tracks of its album{', a tie that confidence broke' if self.tie else ''}"
+
+
+def heard_labels(verdict: Verdict, policy: Policy) -> list[str]:
+    """Return the labels that a file would get, the best first."""
+    beside = [g for i, (g, s) in enumerate(verdict.scores.items()) if i < policy.top and s >= LEAST_SCORE_BESIDE]
+    return [verdict.genre, *(g for g in beside if g != verdict.genre)][: policy.top]
+
+
+def _with_old(words: list[str], old: list[str], policy: Policy) -> list[str]:
+    """Return the genres that a file would have: the words alone, or after what is there."""
     if policy.existing is not Existing.APPEND:
-        return heard
-    have = {g.casefold() for g in old}
-    return [*meaningful(old), *(g for g in heard if g.casefold() not in have)]
+        return words
+    have = {plain(g) for g in old}
+    return [*meaningful(old), *(w for w in words if plain(w) not in have)]
 
 
-def decide(verdict: Verdict, tags: Tags, policy: Policy, links: int = 1) -> tuple[Action, str, list[str]]:
-    """Return (action, reason, the genres that the file will have)."""
+def decide(
+    verdict: Verdict, tags: Tags, policy: Policy, links: int = 1, *, path: str = "", ours: bool = False
+) -> tuple[Action, str, list[str]]:  # fmt: skip
+    """Return (action, reason, the genres that the file will have). ``ours``: its genre is what genretag wrote."""
     old = tags.genres
     if verdict.status is Status.NONMUSIC:
         return Action.SKIP, "not music", old
@@ -96,27 +125,57 @@ def decide(verdict: Verdict, tags: Tags, policy: Policy, links: int = 1) -> tupl
         return Action.SKIP, "unsure", old
     if tags.problem is not None:
         return Action.SKIP, tags.problem, old
+    if (why := policy.protect.reason(path, (tags.album.artist, tags.album.album_artist), old)) is not None:
+        return Action.SKIP, why, old
     has_genre = bool(meaningful(old))
-    if has_genre and policy.existing is Existing.SKIP:
+    if has_genre and policy.existing is Existing.SKIP and not ours:
         return Action.KEEP, "already has a genre", old
-    new = _new_genres(verdict, old, policy)
+    words = policy.vocabulary.words(heard_labels(verdict, policy), tags.album.artist)
+    if not words:
+        return Action.SKIP, f"the vocabulary has no word for {verdict.genre}", old
+    new = _with_old(words, old, policy)
     if new == old:
         return Action.KEEP, "already says so", old
+    if has_genre and policy.existing is Existing.REPLACE and not policy.coarsen and _is_coarser(new, old, policy):
+        return Action.KEEP, "finer than what was heard", old
     if links > 1 and policy.hardlinks is HardLinks.SKIP:
         return Action.SKIP, "has other hard links", old
     if not has_genre:
         return Action.WRITE, "fills a generic genre" if old else "fills an empty genre", new
-    return Action.WRITE, "adds to the genre" if policy.existing is Existing.APPEND else "replaces the genre", new
+    if policy.existing is Existing.APPEND:
+        return Action.WRITE, "adds to the genre", new
+    return Action.WRITE, "renews what genretag wrote" if ours else "replaces the genre", new
 
 
-def judge(path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy) -> Row:
-    """Return the row of a file from what is stored of it: no inference, no decoding."""
+def _is_coarser(new: list[str], old: list[str], policy: Policy) -> bool:
+    """Return whether each new word is only the general one of a word that is there: Jazz, where Bebop is."""
+    trees = (policy.vocabulary.tree, built_in_tree())
+    return all(any(tree.is_finer(o, word) for tree in trees for o in old) for word in new)
+
+
+def judge(
+    path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy, *, wrote: Wrote | None = None, album: AlbumVerdict | None = None
+) -> Row:  # fmt: skip
+    """Return the row of a file from what is stored of it: no inference, no decoding.
+
+    ``wrote`` tells what genretag wrote last into the music with a content key, if anything.
+    """
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
-    action, reason, new = decide(verdict, f.tags, policy, f.links)
+    last = wrote(f.content_key) if wrote is not None and meaningful(f.tags.genres) else None
+    decided = verdict
+    if album is not None and album.label is not None and verdict.status is not Status.NONMUSIC:
+        decided = replace(verdict, status=Status.OK, genre=album.label)
+    action, reason, new = decide(decided, f.tags, policy, f.links, path=str(f.path), ours=last is not None and last == f.tags.genres)
+    if album is not None and album.label is None and action is Action.WRITE:
+        action, reason, new = Action.SKIP, f"its album does not agree ({album.told})", f.tags.genres
+    elif album is not None and decided.genre != verdict.genre and action is Action.WRITE:
+        reason = f"{reason}, as {album.told}"
+    elif album is not None and verdict.status is Status.UNSURE and action is Action.WRITE:
+        reason = f"{reason}; unsure alone, but {album.told} say so"
     return Row(
         path=str(path),
-        status=verdict.status,
-        genre=verdict.genre if verdict.status is Status.OK else None,
+        status=decided.status,
+        genre=decided.genre if decided.status is Status.OK else None,
         confidence=round(verdict.confidence, 4),
         scores={g: round(s, 4) for g, s in verdict.scores.items()},
         windows=verdict.windows,
@@ -133,6 +192,9 @@ def judge(path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy) -> R
         mtime_ns=f.mtime_ns,
         sha256=f.sha256,
         content_key=f.content_key,
+        artist=f.tags.album.artist,
+        album=f.tags.album.album,
+        album_artist=f.tags.album.album_artist,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import fnmatch
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from genretag.vocabulary import Vocabulary, plain
 
 
 class Rule(StrEnum):
@@ -31,6 +34,35 @@ class HardLinks(StrEnum):
     IN_PLACE = "in-place"  # all names see the change; a kill in the middle is mended by the next run
 
 
+class AlbumRule(StrEnum):
+    """How the tracks of an album decide together."""
+
+    OFF = "off"  # each for itself
+    MAJORITY = "majority"  # what more than half of its sure tracks say is written into all of them
+    ALL = "all"  # written where all its sure tracks agree; else the album is left alone
+
+
+@dataclass(frozen=True)
+class Protect:
+    """What is never written, whatever else was asked for."""
+
+    paths: tuple[str, ...] = ()  # globs, of the whole path or of a folder in it
+    artists: tuple[str, ...] = ()
+    genres: tuple[str, ...] = ()  # a file that has one of these keeps it
+
+    def reason(self, path: str, artists: tuple[str, ...], genres: list[str]) -> str | None:
+        """Return why a file is protected; None if it is not."""
+        for glob in self.paths:
+            if fnmatch.fnmatch(path, glob) or fnmatch.fnmatch(path, f"*/{glob.strip('/')}/*") or fnmatch.fnmatch(path, f"*/{glob}"):
+                return f"protected path ({glob})"
+        names = {name.strip().casefold() for name in artists if name}
+        for artist in self.artists:
+            if artist.strip().casefold() in names:
+                return f"protected artist ({artist})"
+        words = {plain(g) for g in genres}
+        return next((f"protected genre ({g})" for g in self.genres if plain(g) in words), None)
+
+
 @dataclass(frozen=True)
 class Policy:
     """The rules that turn verdicts into a plan."""
@@ -40,10 +72,15 @@ class Policy:
     top: int = 1
     vote: Rule = Rule.MEAN
     hardlinks: HardLinks = HardLinks.SKIP
+    album: AlbumRule = AlbumRule.OFF
+    coarsen: bool = False  # replace a finer genre by its parent (Bebop by Jazz)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    protect: Protect = field(default_factory=Protect)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as JSON takes it."""
-        return asdict(self)
+        plain_fields = {k: v for k, v in vars(self).items() if k not in ("vocabulary", "protect")}
+        return {**plain_fields, "vocabulary": self.vocabulary.to_dict(), "protect": asdict(self.protect)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:
@@ -54,4 +91,8 @@ class Policy:
             top=int(data["top"]),
             vote=Rule(data["vote"]),
             hardlinks=HardLinks(data["hardlinks"]),
+            album=AlbumRule(data.get("album", AlbumRule.OFF)),
+            coarsen=bool(data.get("coarsen", False)),
+            vocabulary=Vocabulary.from_dict(data.get("vocabulary", {})),
+            protect=Protect(**{k: tuple(v) for k, v in data.get("protect", {}).items()}),
         )

@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command("scan", rich_help_panel="Hear and write")(scan.scan)
+app.command("plan", rich_help_panel="Hear and write")(apply.plan)
 app.command("apply", rich_help_panel="Hear and write")(apply.apply)
 app.command("undo", rich_help_panel="Hear and write")(apply.undo)
 app.command("verify", rich_help_panel="Look")(apply.verify)

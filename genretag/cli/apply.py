@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genretag.cli import session
+from genretag.cli import rules, session
 from genretag.cli.reporting import plan_rows, report
-from genretag.cli.scan import EXISTING_HELP, HARDLINKS_HELP
 from genretag.errors import UsageError
-from genretag.policy import Existing, HardLinks, Policy, Rule
+from genretag.policy import HardLinks, Policy
 from genretag.walk import spelt
 
 if TYPE_CHECKING:
@@ -38,23 +37,29 @@ def apply(
         list[Path] | None, typer.Argument(help="Only what lies below these; or a plan, PLAN.jsonl.", metavar="[PATH...|PLAN.jsonl]")
     ] = None,
     min_confidence: session.MinConfidence = None,
-    existing: Annotated[Existing | None, typer.Option("--existing", help=EXISTING_HELP)] = None,
-    top: Annotated[int | None, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.")] = None,
-    vote: Annotated[Rule | None, typer.Option("--vote", help="How a track's windows vote.")] = None,
+    existing: rules.ExistingOption = None,
+    skip_existing: rules.Skip = False,
+    force: rules.Force = False,
+    keep_existing: rules.Keep = False,
+    top: rules.Top = None,
+    vote: rules.Vote = None,
+    album: rules.Album = None,
+    coarsen: rules.Coarsen = None,
+    vocabulary: rules.VocabularyFile = None,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
     preserve_mtimes: Annotated[
         bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
     ] = False,
-    hardlinks: Annotated[HardLinks | None, typer.Option("--hardlinks", help=HARDLINKS_HELP)] = None,
+    hardlinks: rules.Links = None,
     convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
     db: session.Database = None,
 ) -> None:
     """Write the plan of the last scan, exactly, without listening again.
 
-    With --min-confidence, --existing, --top or --vote it first decides again from what was heard, and
-    shows the new plan. A file that changed since the scan is left alone, and that is said.
+    With --min-confidence, --existing, --top, --vote, --album or --vocabulary it first decides again from what was
+    heard, and shows the new plan. A file that changed since the scan is left alone, and that is said.
     """
     quiet = session.is_quiet(context)
     with session.books(db) as books:
@@ -65,9 +70,14 @@ def apply(
         last = books.store.last_scan()
         if last is None:
             raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
-        run, policy = last.run, _changed(last.policy, min_confidence, existing, top, vote, hardlinks)
-        if any(x is not None for x in (min_confidence, existing, top, vote, hardlinks)):
-            run = _decide_again(books, last, policy)
+        asked = {
+            "min_confidence": min_confidence, "existing": rules.existing_of(existing, skip_existing, force, keep_existing),
+            "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen,
+        }  # fmt: skip
+        run, policy = last.run, Policy.from_dict(last.policy)
+        if vocabulary is not None or any(x is not None for x in asked.values()):
+            policy = rules.changed_policy(last.policy, vocabulary, **asked)
+            run = decide_again(books, last, policy)
             report(books, run, json=json, output=None, quiet=quiet)
         elif json:
             report(books, run, json=True, output=None, quiet=quiet)
@@ -77,27 +87,59 @@ def apply(
     raise typer.Exit(1 if failed else 0)
 
 
-def _changed(
-    policy: dict[str, Any],
-    min_confidence: float | None,
-    existing: Existing | None,
-    top: int | None,
-    vote: Rule | None,
-    hardlinks: HardLinks | None,
-) -> Policy:
-    """Return the last scan's policy with what was asked for in its place."""
-    asked = {"min_confidence": min_confidence, "existing": existing, "top": top, "vote": vote, "hardlinks": hardlinks}
-    return Policy.from_dict({**policy, **{k: v for k, v in asked.items() if v is not None}})
-
-
-def _decide_again(books: session.Books, last: Scan, policy: Policy) -> int:
+def decide_again(books: session.Books, last: Scan, policy: Policy, tops: list[Path] | None = None) -> int:
     """Make a new plan from the stored scores, and return its run."""
     import genretag
     from genretag.apply import replan
 
     run = books.journal.begin("plan", genretag.__version__, policy.to_dict())
-    books.journal.end(run, {"files": replan(books.store, last, policy, run)})
+    books.journal.end(run, {"files": replan(books.store, last, policy, run, books.journal.wrote, tops)})
     return run
+
+
+def plan(
+    context: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")] = None,
+    min_confidence: session.MinConfidence = None,
+    existing: rules.ExistingOption = None,
+    skip_existing: rules.Skip = False,
+    force: rules.Force = False,
+    keep_existing: rules.Keep = False,
+    top: rules.Top = None,
+    vote: rules.Vote = None,
+    album: rules.Album = None,
+    coarsen: rules.Coarsen = None,
+    vocabulary: rules.VocabularyFile = None,
+    hardlinks: rules.Links = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option("--explain", help="Show each step for one file, from its windows to the written words.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
+    output: Annotated[Path | None, typer.Option("-O", "--output", help="Write the whole list to a .csv or .jsonl file.")] = None,
+    db: session.Database = None,
+) -> None:
+    """Decide again from what was heard, without listening: other words, another threshold, another rule.
+
+    The new plan is what genretag apply writes.
+    """
+    with session.books(db) as books:
+        last = books.store.last_scan()
+        if last is None:
+            raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
+        policy = rules.changed_policy(
+            last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen,
+            existing=rules.existing_of(existing, skip_existing, force, keep_existing),
+        )  # fmt: skip
+        if explain is not None:
+            from genretag.cli.explaining import explain_file
+
+            explain_file(books, last, policy, explain, json=json)
+            return
+        tops = [spelt(p).absolute() for p in paths] if paths else None
+        run = decide_again(books, last, policy, tops)
+        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), tops=tops)
+    raise typer.Exit(1 if failed else 0)
 
 
 def _given(path: Path) -> list[Numbered]:

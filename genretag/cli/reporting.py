@@ -21,14 +21,17 @@ def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> I
         yield ordinal, Row.from_dict(data)
 
 
-def report(books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool) -> int:
-    """Print the report of a run's plan and write it to a file; return how many files failed."""
+def report(
+    books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool, tops: list[Path] | None = None
+) -> int:  # fmt: skip
+    """Print the report of a run's plan, or of what lies below ``tops``, and write it to a file; return how many files failed."""
     from genretag.report.files import write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
 
     def rows() -> Iterator[Row]:
-        return (row for _, row in plan_rows(books, run))
+        every = (row for _, row in plan_rows(books, run))
+        return every if tops is None else (row for row in every if any(row.absolute.is_relative_to(top) for top in tops))
 
     summary = summarise(rows())
     if output is not None:

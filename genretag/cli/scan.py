@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import session
+from genretag.cli import rules, session
 from genretag.cli.reporting import report
 from genretag.errors import UsageError
-from genretag.policy import Existing, HardLinks, Policy, Rule
 
 if TYPE_CHECKING:
     from genretag.model import Model
@@ -30,19 +29,21 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-HARDLINKS_HELP = "Files with other hard links: skip them, break the link, or write in place for all names (not atomic)."
-EXISTING_HELP = "What to do with a genre that is there: skip the file, replace it, or append to it."
-
-
 def scan(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="Folders or files of music.", metavar="PATH...")],
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     min_confidence: session.MinConfidence = None,
-    top: Annotated[int, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.")] = 1,
-    existing: Annotated[Existing, typer.Option("--existing", help=EXISTING_HELP)] = Existing.SKIP,
-    vote: Annotated[Rule, typer.Option("--vote", help="How a track's windows vote.")] = Rule.MEAN,
+    top: rules.Top = None,
+    existing: rules.ExistingOption = None,
+    skip_existing: rules.Skip = False,
+    force: rules.Force = False,
+    keep_existing: rules.Keep = False,
+    vote: rules.Vote = None,
+    album: rules.Album = None,
+    coarsen: rules.Coarsen = None,
+    vocabulary: rules.VocabularyFile = None,
     jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
@@ -55,7 +56,7 @@ def scan(
     preserve_mtimes: Annotated[
         bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
     ] = False,
-    hardlinks: Annotated[HardLinks, typer.Option("--hardlinks", help=HARDLINKS_HELP)] = HardLinks.SKIP,
+    hardlinks: rules.Links = None,
     convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
     db: session.Database = None,
 ) -> None:
@@ -68,7 +69,10 @@ def scan(
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
-    policy = Policy(min_confidence, existing, top, vote, hardlinks)
+    policy = rules.first_policy(
+        vocabulary, min_confidence=min_confidence, existing=rules.existing_of(existing, skip_existing, force, keep_existing),
+        top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen,
+    )  # fmt: skip
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
@@ -76,7 +80,7 @@ def scan(
         failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context))
         from genretag.cli import apply
 
-        manner = apply.manner(preserve_mtimes, hardlinks, convert_v22)
+        manner = apply.manner(preserve_mtimes, policy.hardlinks, convert_v22)
         failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context))
     raise typer.Exit(1 if failed else 0)
 
@@ -107,7 +111,7 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
 
     talk = session.talk(session.is_quiet(context))
     run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in options.paths]})
-    scanner = Scanner(books.store, model, options, run)
+    scanner = Scanner(books.store, model, options, run, wrote=books.journal.wrote)
     began = time.monotonic()
     try:
         with _progress(session.is_quiet(context)) as show:

@@ -57,6 +57,9 @@ CREATE INDEX change_run ON change(run);
 CREATE INDEX change_state ON change(state);
 CREATE INDEX change_path ON change(path)
 """,
+    """
+CREATE INDEX change_content ON change(content_key)
+""",
 )
 
 OPEN_STATES = ("intended", "ready", "overwriting", "undoing", "overwriting back")
@@ -206,6 +209,12 @@ class Journal:
         rows = self._db.execute(f"SELECT id FROM change WHERE {' AND '.join(where)} ORDER BY id", values)
         for (number,) in rows.fetchall():  # numbers first: rows may be changed between two steps
             yield _change(self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone())
+
+    def wrote(self, content_key: str) -> list[str] | None:
+        """Return the genres that genretag wrote last into the music with a content key; None where nothing of that stands."""
+        sql = "SELECT new FROM change WHERE content_key = ? AND state = 'replaced' ORDER BY id DESC LIMIT 1"
+        row = self._db.execute(sql, (content_key,)).fetchone()
+        return [str(w) for w in json.loads(row["new"])] if row else None
 
     def copy_rows(self, source: sqlite3.Connection) -> int:
         """Take over the runs and changes of another journal that can be read; return how many changes."""

@@ -1,0 +1,107 @@
+"""Tracks of one album decide together: one vote a sure track; ties go to the higher sum of confidences, and are told."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genretag.card import Card
+from genretag.features import FEATURE_VERSION
+from genretag.plan import AlbumVerdict, Wrote, judge
+from genretag.policy import AlbumRule, Policy
+from genretag.store import Store
+from genretag.vote import Status
+
+LEAST_VOTES = 2  # sure tracks; fewer are no album
+_MOST_ARTISTS = 2  # more of them without an album artist: a compilation
+_MOST_WITHOUT_TAGS = 30  # tracks of a folder whose tags name no album: more is a heap, not an album
+_VARIOUS = {"various", "various artists", "va", "v.a.", "compilation", "soundtrack"}
+
+Key = tuple[str, str]
+
+
+@dataclass
+class _Album:
+    """What is known of an album while its rows go by."""
+
+    tracks: int = 0
+    votes: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)  # of confidences
+    artists: set[str] = field(default_factory=set)
+    compilation: bool = False
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.tracks += 1
+        self.compilation |= row.get("album_artist", "").strip().casefold() in _VARIOUS
+        if not row.get("album_artist") and len(self.artists) <= _MOST_ARTISTS:
+            self.artists.add(row.get("artist", "").casefold())
+        if row["status"] == Status.OK and row["genre"]:
+            self.votes[row["genre"]] += 1
+            self.sums[row["genre"]] += row["confidence"]
+
+    def verdict(self, rule: AlbumRule, tagged: bool) -> AlbumVerdict | None:
+        """Return what the album says; None where its tracks are judged each for itself."""
+        sure = self.votes.total()
+        heap = not tagged and self.tracks > _MOST_WITHOUT_TAGS
+        if sure < LEAST_VOTES or self.compilation or len(self.artists) > _MOST_ARTISTS or heap:
+            return None
+        label = max(self.votes, key=lambda g: (self.votes[g], self.sums[g], g))
+        votes = self.votes[label]
+        if rule is AlbumRule.ALL:
+            return AlbumVerdict(label if votes == sure else None, votes, sure)
+        tie = sum(v == votes for v in self.votes.values()) > 1
+        if votes * 2 > sure or (tie and votes * 2 == sure):
+            return AlbumVerdict(label, votes, sure, tie)
+        return None
+
+
+def key_of(row: dict[str, Any]) -> Key:
+    """Return what tells a row's album: album artist (or artist) and album, else the folder."""
+    if row.get("album"):
+        return (row.get("album_artist") or row.get("artist") or "").strip().casefold(), row["album"].strip().casefold()
+    return "", str(Path(row.get("file") or row["path"]).parent)
+
+
+def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+    return ((n, path, row) for n, path, row in store.plan(run) if row.get("scores"))
+
+
+def settle(store: Store, run: int, card: Card, policy: Policy, wrote: Wrote | None = None) -> int:
+    """Decide a run's plan again where albums decide; return how many rows became other than they were."""
+    if policy.album is AlbumRule.OFF:
+        return 0
+    albums: dict[Key, _Album] = {}
+    tagged: set[Key] = set()
+    for _, _, row in _rows(store, run):
+        key = key_of(row)
+        albums.setdefault(key, _Album()).add(row)
+        if row.get("album"):
+            tagged.add(key)
+    verdicts = {key: v for key, album in albums.items() if (v := album.verdict(policy.album, key in tagged)) is not None}
+    changed = 0
+    lot: list[tuple[int, Path, str, dict[str, Any]]] = []
+    for ordinal, path, row in _rows(store, run):
+        verdict = verdicts.get(key_of(row))
+        f = store.file(path) if verdict is not None else None
+        heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f is not None else None
+        if verdict is None or f is None or heard is None:
+            continue
+        again = judge(Path(row["path"]), f, heard, card, policy, wrote=wrote, album=verdict).to_dict()
+        if json.dumps(again) != json.dumps(row):
+            lot.append((ordinal, path, again["action"], again))
+        if len(lot) >= 500:
+            changed += _save(store, run, lot)
+    return changed + _save(store, run, lot)
+
+
+def _save(store: Store, run: int, lot: list[tuple[int, Path, str, dict[str, Any]]]) -> int:
+    """Write rows and forget them; return how many."""
+    with store.transaction():
+        store.save_plan(run, lot)
+    count = len(lot)
+    lot.clear()
+    return count

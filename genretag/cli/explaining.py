@@ -1,0 +1,81 @@
+"""``genretag plan --explain FILE``: each step of a decision, from the windows to the written words."""
+
+from __future__ import annotations
+
+import json as json_lib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli import session
+from genretag.errors import RunError
+
+if TYPE_CHECKING:
+    from genretag.policy import Policy
+    from genretag.store import Scan
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step, as it is shown."""
+
+    step: str
+    what: str
+
+
+def explain_file(books: session.Books, last: Scan, policy: Policy, file: Path, *, json: bool) -> None:
+    """Print the steps of one file's decision."""
+    lines = list(steps_of(books, last, policy, file))
+    if json:
+        print(json_lib.dumps([vars(line) for line in lines]))
+        return
+    width = max(len(line.step) for line in lines)
+    for line in lines:
+        session.results().print(f"{line.step:<{width}}  {line.what}", soft_wrap=True)
+
+
+def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> list[Line]:
+    """Return the steps; raise ``RunError`` for a file that was not heard."""
+    import numpy as np
+
+    from genretag.card import read_card
+    from genretag.display import shown, words
+    from genretag.features import FEATURE_VERSION
+    from genretag.plan import heard_labels, judge
+    from genretag.scan import absolute
+    from genretag.vocabulary import Step
+    from genretag.vote import log_softmax, vote
+    from genretag.walk import spelt
+
+    text = books.store.model_card(last.model or "")
+    f = books.store.file(absolute(spelt(file)))
+    heard = books.store.heard(f.content_key, last.model or "", FEATURE_VERSION) if f else None
+    if text is None or f is None or heard is None:
+        raise RunError(f"{file}: it was not heard by the last scan's model; genretag scan hears it")
+    card = read_card(Path("the store"), last.model or "", text)
+    verdict = vote(heard, card, policy.vote, policy.min_confidence)
+    lines = []
+    for start, row in zip(heard.starts, np.exp(log_softmax(heard.logits)), strict=True):
+        best = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in np.argsort(-row)[:3])
+        lines.append(Line(f"window at {int(start) // 60}:{int(start) % 60:02d}", best))
+    best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:3])
+    votes = f"{round(verdict.agreement * verdict.windows)} of {verdict.windows} windows agree"
+    threshold = card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+    lines += [
+        Line(f"vote ({policy.vote})", f"{best}; {votes}"),
+        Line("threshold", f"{verdict.confidence:.2f} against {threshold:.2f}: {verdict.status}; music {verdict.music:.2f}"),
+        Line(f"labels (--top {policy.top})", ", ".join(heard_labels(verdict, policy))),
+    ]
+    if not policy.vocabulary.changes_nothing:
+        steps: list[Step] = []
+        policy.vocabulary.words(heard_labels(verdict, policy), f.tags.album.artist, steps)
+        lines += [Line(s.what, ", ".join(map(shown, s.words)) or "nothing is left") for s in steps]
+    row = judge(file, f, heard, card, policy, wrote=books.journal.wrote)
+    lines += [
+        Line("in the file", words(f.tags.genres)),
+        Line(f"decision ({policy.existing})", f"{row.action}: {shown(row.reason)}"),
+        Line("written", words(row.new) if row.action == "write" else "nothing"),
+    ]
+    if policy.album != "off":
+        lines.append(Line("album", f"--album {policy.album} may still change this: genretag plan shows it for whole albums"))
+    return lines

@@ -1,0 +1,81 @@
+"""The options that decide what is written: shared by scan, plan and apply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genretag.errors import UsageError
+from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Protect, Rule
+from genretag.vocabulary import Vocabulary, default_vocabulary, read_vocabulary
+
+Top = Annotated[int | None, typer.Option("--top", min=1, max=5, help="Write up to so many genres a track.", show_default="1")]
+ExistingOption = Annotated[
+    Existing | None,
+    typer.Option("--existing", help="What to do with a genre that is there: skip the file, replace it, or append to it.",
+                 show_default="skip"),
+]  # fmt: skip
+Skip = Annotated[bool, typer.Option("-S", "--skip-existing", help="The same as --existing skip.")]
+Force = Annotated[bool, typer.Option("-f", "--force", help="The same as --existing replace.")]
+Keep = Annotated[bool, typer.Option("-k", "--keep-existing", help="The same as --existing append.")]
+Vote = Annotated[Rule | None, typer.Option("--vote", help="How a track's windows vote.", show_default="mean")]
+Links = Annotated[
+    HardLinks | None,
+    typer.Option("--hardlinks", show_default="skip",
+                 help="Files with other hard links: skip them, break the link, or write in place for all names (not atomic)."),
+]  # fmt: skip
+Album = Annotated[
+    AlbumRule | None,
+    typer.Option("--album", show_default="off",
+                 help="Let an album's tracks decide together: by the majority of the sure ones, or only where all of these agree."),
+]  # fmt: skip
+Coarsen = Annotated[
+    bool | None, typer.Option("--coarsen/--no-coarsen", help="Replace a finer genre by its parent, too (Bebop by Jazz).", show_default="no")
+]
+VocabularyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--vocabulary", help="Your words: a vocabulary.toml, or a beets configuration.", show_default="vocabulary.toml beside config.toml"
+    ),
+]
+
+
+def existing_of(existing: Existing | None, skip: bool, force: bool, keep: bool) -> Existing | None:
+    """Return what was asked for by --existing or by one of its short forms."""
+    short = [e for e, given in ((Existing.SKIP, skip), (Existing.REPLACE, force), (Existing.APPEND, keep)) if given]
+    if existing is not None:
+        short.append(existing)
+    if len(set(short)) > 1:
+        raise UsageError("--existing, -S, -f and -k say different things; give one of them")
+    return short[0] if short else None
+
+
+def protection() -> Protect:
+    """Return what ``[protect]`` in config.toml says."""
+    from genretag import config
+
+    table = config.read().get("protect", {})
+    known = {"paths", "artists", "genres"}
+    if not isinstance(table, dict) or set(table) - known or not all(isinstance(v, list) for v in table.values()):
+        raise UsageError(f"{config.config_path()}: [protect] has lists named paths, artists and genres, and nothing else")
+    return Protect(**{k: tuple(map(str, v)) for k, v in table.items()})
+
+
+def vocabulary_of(path: Path | None) -> Vocabulary:
+    """Return the vocabulary that was named, or the user's own."""
+    return read_vocabulary(path) if path is not None else default_vocabulary()
+
+
+def first_policy(vocabulary: Path | None, **asked: Any) -> Policy:
+    """Return the policy of a scan: what was asked for, else the defaults."""
+    return Policy(vocabulary=vocabulary_of(vocabulary), protect=protection(), **{k: v for k, v in asked.items() if v is not None})
+
+
+def changed_policy(base: dict[str, Any], vocabulary: Path | None, **asked: Any) -> Policy:
+    """Return an earlier policy with what was asked for in its place; the vocabulary and protection are read anew."""
+    before = Policy.from_dict(base)
+    kept = {k: v for k, v in vars(before).items() if k not in ("vocabulary", "protect")}
+    given = {k: v for k, v in asked.items() if v is not None}
+    return Policy(**{**kept, **given}, vocabulary=vocabulary_of(vocabulary), protect=protection())
