@@ -6,12 +6,12 @@ import logging
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import genretag
-from genretag.cli import apply, inspect, scan, train
+from genretag.cli import apply, doctoring, inspect, playlist, scan, settings, train
 from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
@@ -37,6 +37,9 @@ app.command("info", rich_help_panel="Look")(inspect.info)
 app.command("history", rich_help_panel="Look")(inspect.history)
 app.command("errors", rich_help_panel="Look")(inspect.errors)
 app.add_typer(models, name="models", rich_help_panel="Look")
+app.command("playlist", rich_help_panel="Look")(playlist.playlist)
+app.command("doctor", rich_help_panel="Look")(doctoring.doctor)
+app.command("config", rich_help_panel="Look")(settings.config)
 app.command("demo", rich_help_panel="Try")(inspect.demo)
 
 
@@ -70,7 +73,8 @@ def _common(
 def main() -> None:
     """Run the command line, and leave with its exit status."""
     try:
-        app()
+        command = typer.main.get_command(app)
+        command(_common_first(sys.argv[1:]), default_map=_defaults(command))
     except UsageError as error:
         _say(str(error))
         sys.exit(WRONG_USAGE)
@@ -83,6 +87,23 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         sys.exit(SOME_FAILED)
+
+
+def _common_first(arguments: list[str]) -> list[str]:
+    """Let -q and -v stand after the command as well as before it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    common = [a for a in arguments[:end] if a in ("-q", "--quiet", "--verbose") or (a.startswith("-v") and set(a[1:]) == {"v"})]
+    return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
+
+
+def _defaults(command: Any) -> dict[str, Any]:
+    """Return what config.toml says; a mistake in it does not keep anybody from the help."""
+    try:
+        return settings.install(command)
+    except GenretagError:
+        if {"--help", "-h", "--version"} & set(sys.argv):
+            return {}
+        raise
 
 
 def _say(text: str) -> None:

@@ -71,7 +71,7 @@ def apply(
         if last is None:
             raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
         asked = {
-            "min_confidence": min_confidence, "existing": rules.existing_of(existing, skip_existing, force, keep_existing),
+            "min_confidence": min_confidence, "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
             "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen,
         }  # fmt: skip
         run, policy = last.run, Policy.from_dict(last.policy)
@@ -129,7 +129,7 @@ def plan(
             raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
         policy = rules.changed_policy(
             last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen,
-            existing=rules.existing_of(existing, skip_existing, force, keep_existing),
+            existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         )  # fmt: skip
         if explain is not None:
             from genretag.cli.explaining import explain_file

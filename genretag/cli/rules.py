@@ -42,14 +42,23 @@ VocabularyFile = Annotated[
 ]
 
 
-def existing_of(existing: Existing | None, skip: bool, force: bool, keep: bool) -> Existing | None:
-    """Return what was asked for by --existing or by one of its short forms."""
-    short = [e for e, given in ((Existing.SKIP, skip), (Existing.REPLACE, force), (Existing.APPEND, keep)) if given]
+def existing_of(context: typer.Context, existing: Existing | None, skip: bool, force: bool, keep: bool) -> Existing | None:
+    """Return what was asked for by --existing or by one of its short forms; a flag counts before a setting."""
+    given = {"skip_existing": (Existing.SKIP, skip), "force": (Existing.REPLACE, force), "keep_existing": (Existing.APPEND, keep)}
+    asked = {name: rule for name, (rule, wanted) in given.items() if wanted}
     if existing is not None:
-        short.append(existing)
-    if len(set(short)) > 1:
+        asked["existing"] = existing
+    flags = {rule for name, rule in asked.items() if _is_flag(context, name)}
+    rules = flags or set(asked.values())
+    if len(rules) > 1:
         raise UsageError("--existing, -S, -f and -k say different things; give one of them")
-    return short[0] if short else None
+    return next(iter(rules), None)
+
+
+def _is_flag(context: typer.Context, name: str) -> bool:
+    """Return whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def protection() -> Protect:

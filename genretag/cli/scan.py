@@ -70,7 +70,7 @@ def scan(
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
     policy = rules.first_policy(
-        vocabulary, min_confidence=min_confidence, existing=rules.existing_of(existing, skip_existing, force, keep_existing),
+        vocabulary, min_confidence=min_confidence, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen,
     )  # fmt: skip
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -52,13 +53,17 @@ def write_report(rows: Iterable[Row], path: Path) -> None:
         raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
 
 
-def write_playlist(rows: Iterable[Row], path: Path) -> None:
-    """Write the rows' files as an extended M3U playlist in UTF-8; a name that UTF-8 cannot hold is left out with a remark."""
+def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) -> None:
+    """Write the rows' files as an extended M3U playlist in UTF-8, as absolute paths or from ``base`` on.
+
+    A name that such a playlist cannot hold (a line break, bytes that are not UTF-8) is left out with a remark.
+    """
     lines = ["#EXTM3U"]
     for row in rows:
         title = shown(f"{row.absolute.name} ({', '.join(row.new) or row.genre or row.status})")
-        name = str(row.absolute)
+        name = str(row.absolute) if base is None else os.path.relpath(row.absolute, base)
         fits = "\n" not in name and "\r" not in name and not any(0xD800 <= ord(c) <= 0xDFFF for c in name)
+        name = f"./{name}" if name.startswith("#") else name
         lines += [f"#EXTINF:{round(row.seconds or -1)},{title}", name if fits else f"# left out: {shown(name)}"]
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""Playlists, the doctor, the Python API."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Program
+
+from genretag import demo, tags
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    for n, name in enumerate(["one.flac", "sub/two, or #2.mp3", "sub/#three.mp3"]):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        demo.encode(path, demo.piece(n, 3), 44_100, tags={"artist": "A"})
+    return folder
+
+
+def entries(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+
+
+def test_playlists_lead_to_the_files(genretag: Program, music: Path, tmp_path: Path) -> None:
+    rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
+    genre = rows[0]["genre"]
+    mine = [r["file"] for r in rows if r["genre"] == genre]
+    assert genretag("playlist", "--genre", genre.upper(), "-O", tmp_path / "a.m3u8").status == 0
+    assert entries(tmp_path / "a.m3u8") == mine
+    lists = tmp_path / "music" / "lists"
+    assert genretag("playlist", "--all", "--relative", "-O", lists).status == 0
+    found = [(lists / e).resolve() for p in lists.glob("*.m3u8") for e in entries(p)]
+    assert sorted(found) == sorted(Path(r["file"]) for r in rows)
+    assert "there are" in genretag("playlist", "--genre", "Polka", "-O", tmp_path / "b.m3u8").err
+
+
+def test_the_unsure_have_a_playlist_of_their_own(genretag: Program, music: Path, tmp_path: Path) -> None:
+    rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
+    assert genretag("playlist", "--unsure", "-O", tmp_path / "u.m3u8").status == 0
+    by_confidence = sorted(rows, key=lambda r: -r["confidence"])
+    assert entries(tmp_path / "u.m3u8")[0] == by_confidence[0]["file"]
+    assert genretag("playlist", "--genre", "Jazz", "-O", tmp_path / "u.txt").status == 2
+
+
+def test_the_doctor_tries_every_container_and_finds_a_broken_journal(genretag: Program, music: Path, tmp_path: Path) -> None:
+    genretag("scan", music, "--dry-run")
+    done = genretag("doctor", "--json")
+    found = {f["what"]: f for f in map(json.loads, done.out.splitlines())}
+    assert done.status == 0, done.out
+    assert set(demo.CONTAINERS) <= set(found)
+    assert all(f["health"] in ("fine", "note") for f in found.values())
+    assert "ms a 30 s window" in found["model"]["told"]
+    journal = tmp_path / "db" / "genretag.journal.db"
+    journal.write_bytes(b"broken" * 1000)
+    done = genretag("doctor")
+    assert done.status == 1
+    assert "broken" in done.out
+    assert journal.read_bytes() == b"broken" * 1000  # it is only looked at
+
+
+def test_the_doctor_says_what_is_wrong_with_the_settings(genretag: Program, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('model = "/nowhere/x.onnx"\n')
+    done = genretag("doctor")
+    assert done.status == 1
+    assert "is not there" in done.out
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import genretag.api as genretag
+
+if __name__ == "__main__":
+    with genretag.Library(sys.argv[1], jobs=1) as library:
+        rows = library.hear([Path(sys.argv[2])], genretag.Policy(min_confidence=0.0))
+        assert len(rows) == 3 and "Jazz" in library.labels
+        assert library.apply(confirm=lambda rows: False) == []
+        results = library.apply()
+        assert len(results) == 3 and all(r.error is None for r in results)
+        again = library.plan(genretag.Policy(existing=genretag.Existing.APPEND, min_confidence=0.0))
+        assert all(r.action == "keep" for r in again)
+        print("written")
+        if "undo" in sys.argv:
+            assert len(library.undo()) == 3
+"""
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_the_python_api_hears_applies_and_undoes(music: Path, tmp_path: Path, undo: bool) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in music.rglob("*.*")}
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "my.db", music, *(["undo"] if undo else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    after = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in music.rglob("*.*")}
+    assert (after == before) is undo
+    assert bool(tags.read(music / "one.flac").genres) is not undo
+    with sqlite3.connect(tmp_path / "my.journal.db") as db:
+        kinds = [k for (k,) in db.execute("SELECT kind FROM run ORDER BY id")]
+    assert kinds == ["scan", "apply", "plan", *(["undo"] if undo else [])]

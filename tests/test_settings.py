@@ -1,0 +1,77 @@
+"""config.toml and GENRETAG_*: what holds, from where, and what a mistake says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Program
+
+from genretag import demo
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for n in range(2):
+        demo.encode(folder / f"{n}.flac", demo.piece(n, 3), 44_100, tags={"genre": "Old"} if n else {})
+    return folder
+
+
+def settings(genretag: Program, **env: str) -> dict[str, tuple[object, str]]:
+    return {s["name"]: (s["value"], s["source"]) for s in map(json.loads, genretag("config", "--json", env=env).out.splitlines())}
+
+
+def test_a_flag_counts_before_a_variable_before_the_file(genretag: Program, music: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('existing = "append"\nmin_confidence = 0.0\n[scan]\nlimit = 1\n')
+    assert settings(genretag)["existing"] == ("append", "config.toml")
+    assert settings(genretag, GENRETAG_EXISTING="replace")["existing"] == ("replace", "GENRETAG_EXISTING")
+    assert settings(genretag)["jobs"] == ("auto", "default")
+    rows = genretag("scan", music / "1.flac", "--dry-run", "--json").rows
+    assert rows[0]["new"][0] == "Old"
+    assert len(rows[0]["new"]) == 2
+    assert genretag("scan", music / "1.flac", "--dry-run", "--json", env={"GENRETAG_EXISTING": "skip"}).rows[0]["action"] == "keep"
+    assert len(genretag("scan", music / "1.flac", "--dry-run", "--json", "-f").rows[0]["new"]) == 1
+    assert len(genretag("scan", music, "--dry-run", "--json").rows) == 1  # [scan] limit
+    assert len(genretag("scan", music, "--dry-run", "--json", "--limit", 5).rows) == 2
+
+
+def test_apply_writes_the_plan_that_was_shown_whatever_is_set(genretag: Program, music: Path, tmp_path: Path) -> None:
+    genretag("scan", music, "--dry-run", "--min-confidence", 0)
+    (tmp_path / "config.toml").write_text("min_confidence = 1.0\n")
+    assert "wrote 1 of 1" in genretag("apply", "--yes").err
+
+
+@pytest.mark.parametrize(
+    ("text", "say"),
+    [
+        ("min_confidnce = 1", "did you mean min_confidence?"),
+        ("[scan]\nlimt = 1", "did you mean limit?"),
+        ("output = 'x.csv'", "[scan]"),
+        ("not toml", "config.toml"),
+        ("[protect]\nfolders = ['x']", "[protect]"),
+        ("existing = 'perhaps'", "perhaps"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_clear_sentence(genretag: Program, music: Path, tmp_path: Path, text: str, say: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    done = genretag("scan", music, "--dry-run")
+    assert done.status in (1, 2)
+    assert say in done.err
+    assert "Traceback" not in done.err
+    assert genretag("--help").status == 0
+
+
+def test_what_is_protected_in_the_file_is_left_alone(genretag: Program, music: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[protect]\npaths = ['*/0.flac']\ngenres = ['old']\n")
+    rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0, "-f").rows
+    assert [r["action"] for r in rows] == ["skip", "skip"]
+    assert all(r["reason"].startswith("protected") for r in rows)
+    assert "protect.genres" in genretag("config").out
+
+
+def test_quiet_may_stand_after_the_command(genretag: Program, music: Path) -> None:
+    assert genretag("scan", music, "--dry-run", "-q").out == ""
+    assert genretag("-q", "scan", music, "--dry-run").out == ""
