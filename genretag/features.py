@@ -8,7 +8,13 @@ centred); the parity test holds this module to librosa.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
 from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,17 +97,40 @@ class FrontEnd:
 
 
 def mel_filters(front_end: FrontEnd) -> FloatArray:
-    """Return librosa's mel filter bank, shape [n_fft // 2 + 1, n_mels] (transposed for the product)."""
-    # Imported here: librosa.filters brings numba along, which costs a second that --help must not pay.
+    """Return librosa's mel filter bank, shape [n_fft // 2 + 1, n_mels] (transposed for the product).
+
+    It is kept in the platform's cache folder: librosa brings numba along, and importing that takes a second of every start.
+    """
+    shape = (front_end.n_fft // 2 + 1, front_end.n_mels)
+    path = _kept_filters(front_end)
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        kept = np.load(path, allow_pickle=False)
+        if kept.shape == shape and kept.dtype == np.float32 and np.isfinite(kept).all():
+            return np.ascontiguousarray(kept)
+    made = _librosa_filters(front_end)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs a second, no more
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.npy")
+        np.save(part, made)
+        part.replace(path)
+    return made
+
+
+def _kept_filters(front_end: FrontEnd) -> Path:
+    """Return where a filter bank is kept; its name tells what it was made with."""
+    import platformdirs
+
+    fe = front_end
+    told = [FEATURE_VERSION, metadata.version("librosa"), fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax]
+    name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return platformdirs.user_cache_path("genretag") / f"mel-{name}.npy"
+
+
+def _librosa_filters(front_end: FrontEnd) -> FloatArray:
     from librosa.filters import mel
 
-    bank = mel(
-        sr=front_end.sample_rate,
-        n_fft=front_end.n_fft,
-        n_mels=front_end.n_mels,
-        fmin=front_end.fmin,
-        fmax=front_end.fmax,
-    )
+    fe = front_end
+    bank = mel(sr=fe.sample_rate, n_fft=fe.n_fft, n_mels=fe.n_mels, fmin=fe.fmin, fmax=fe.fmax)
     return np.ascontiguousarray(bank.T, dtype=np.float32)
 
 

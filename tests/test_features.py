@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo
+from genretag import demo, features
 from genretag.errors import ModelError
 from genretag.features import FrontEnd, LogMel
 
@@ -66,3 +68,17 @@ def test_a_front_end_that_is_not_understood_is_refused(change: dict[str, object]
 
 def test_a_front_end_survives_its_metadata() -> None:
     assert FrontEnd.from_metadata(FrontEnd().to_metadata()) == FrontEnd()
+
+
+def test_a_kept_filter_bank_is_the_one_that_librosa_makes_and_a_broken_one_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "_kept_filters", lambda _: tmp_path / "mel.npy")
+    made = features.mel_filters(FrontEnd())
+    assert (tmp_path / "mel.npy").exists()
+    np.testing.assert_array_equal(features.mel_filters(FrontEnd()), made)
+    np.testing.assert_array_equal(made, features._librosa_filters(FrontEnd()))
+    for broken in (b"", b"nonsense", (tmp_path / "mel.npy").read_bytes()[:500]):
+        (tmp_path / "mel.npy").write_bytes(broken)
+        np.testing.assert_array_equal(features.mel_filters(FrontEnd()), made)
+    assert features.mel_filters(FrontEnd(n_mels=40)).shape == (257, 40)
