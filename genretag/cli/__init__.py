@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import genretag
-from genretag.cli import apply, doctoring, inspect, playlist, scan, settings, train
+from genretag.cli import apply, doctoring, inspect, playlist, scan, settings, train, watching
 from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("scan", rich_help_panel="Hear and write")(scan.scan)
 app.command("plan", rich_help_panel="Hear and write")(apply.plan)
 app.command("apply", rich_help_panel="Hear and write")(apply.apply)
+app.command("watch", rich_help_panel="Hear and write")(watching.watch)
 app.command("undo", rich_help_panel="Hear and write")(apply.undo)
 app.command("verify", rich_help_panel="Look")(apply.verify)
 app.command("train", rich_help_panel="Teach")(train.train)

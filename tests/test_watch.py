@@ -1,0 +1,131 @@
+"""``genretag watch`` tags what arrives once it has settled, leaves its own writes alone, and goes on after a restart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from genretag import demo, tags
+from genretag.watch import Arrivals
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_file_that_grows_is_not_settled_and_one_that_vanishes_is_forgotten(tmp_path: Path) -> None:
+    clock = Clock()
+    waiting, path = Arrivals(5.0, clock), tmp_path / "a.mp3"
+    for size in range(1, 5):
+        path.write_bytes(b"x" * size)
+        waiting.note(path)
+        clock.now += 4
+        assert waiting.settled() == []
+    clock.now += 2
+    assert waiting.settled() == []
+    clock.now += 4
+    assert waiting.settled() == [path]
+    assert waiting.waiting == 0
+    waiting.note(path)
+    path.unlink()
+    assert waiting.settled() == []
+    assert waiting.waiting == 0
+
+
+def test_what_is_no_music_or_hidden_is_not_noted(tmp_path: Path) -> None:
+    waiting = Arrivals(1.0)
+    for name in ("notes.txt", ".a.mp3.genretag-tmp", "._a.mp3", ".trash/a.mp3"):
+        waiting.note(tmp_path / name)
+    assert waiting.waiting == 0
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run() -> subprocess.Popen[bytes]:
+        env = {**os.environ, "GENRETAG_DB": str(tmp_path / "g.db"), "GENRETAG_CONFIG": str(tmp_path / "none.toml")}
+        command = [
+            sys.executable,
+            "-m",
+            "genretag",
+            "watch",
+            str(tmp_path / "music"),
+            "--settle",
+            "0.5",
+            "--min-confidence",
+            "0",
+            "-j",
+            "1",
+        ]
+        running.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE))
+        return running[-1]
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def until(what: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def genre(path: Path) -> list[str]:
+    try:
+        return tags.read(path).genres
+    except Exception:  # it is just being copied
+        return []
+
+
+def writes(tmp_path: Path) -> int:
+    with sqlite3.connect(tmp_path / "g.journal.db") as db:
+        return int(db.execute("SELECT count(*) FROM change").fetchone()[0])
+
+
+def test_what_arrives_is_tagged_once_and_a_restart_misses_nothing(start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    music, made = tmp_path / "music", []
+    music.mkdir()
+    for n in range(4):
+        made.append(tmp_path / f"{n}.flac")
+        demo.encode(made[-1], demo.piece(n, 3), 44_100)
+    shutil.copy(made[0], music / "there before.flac")
+    process = start()
+    assert until(lambda: bool(genre(music / "there before.flac")))
+    data = made[1].read_bytes()
+    with (music / "arriving.flac").open("wb") as out:  # a slow download
+        out.write(data[: len(data) // 2])
+        out.flush()
+        time.sleep(0.4)
+        out.write(data[len(data) // 2 :])
+    (tmp_path / "album").mkdir()
+    shutil.copy(made[2], tmp_path / "album" / "moved in.flac")
+    (tmp_path / "album").rename(music / "album")
+    assert until(lambda: bool(genre(music / "arriving.flac")) and bool(genre(music / "album" / "moved in.flac")))
+    time.sleep(2)  # its own writes are events too
+    assert writes(tmp_path) == 3
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    shutil.copy(made[3], music / "while it slept.flac")
+    process = start()
+    assert until(lambda: bool(genre(music / "while it slept.flac")))
+    assert writes(tmp_path) == 4
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
