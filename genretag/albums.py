@@ -88,7 +88,7 @@ def settle(store: Store, run: int, card: Card, policy: Policy, wrote: Wrote | No
         verdict = verdicts.get(key_of(row))
         f = store.file(path) if verdict is not None else None
         heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f is not None else None
-        if verdict is None or f is None or heard is None:
+        if verdict is None or f is None or heard is None or row.get("reviewed"):
             continue
         again = judge(Path(row["path"]), f, heard, card, policy, wrote=wrote, album=verdict).to_dict()
         if json.dumps(again) != json.dumps(row):

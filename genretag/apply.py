@@ -107,7 +107,7 @@ def _again(
     """Return a plan's row, decided again where the file was heard."""
     f = store.file(path)
     heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f else None
-    if f is None or heard is None or not data.get("scores"):
+    if f is None or heard is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
         return ordinal, path, data["action"], data
     row = judge(Path(data["path"]), f, heard, card, policy, wrote=wrote)
     return ordinal, path, row.action, row.to_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ log = logging.getLogger("genretag")
 
 
 def database_path(given: Path | None) -> Path:
-    """Return where the cache is kept."""
+    """Return where the cache is kept: as given, else as GENRETAG_DB or config.toml says, else in the platform's place."""
+    from genretag import config
+
+    if given is None and (told := os.environ.get("GENRETAG_DB") or config.read().get("db")):
+        given = Path(str(told)).expanduser()
     if given is not None:
         return given
     import platformdirs

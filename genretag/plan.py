@@ -59,6 +59,7 @@ class Row:
     artist: str = ""
     album: str = ""
     album_artist: str = ""
+    reviewed: bool = False  # a person said so
 
     @property
     def absolute(self) -> Path:

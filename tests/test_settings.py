@@ -75,3 +75,15 @@ def test_what_is_protected_in_the_file_is_left_alone(genretag: Program, music: P
 def test_quiet_may_stand_after_the_command(genretag: Program, music: Path) -> None:
     assert genretag("scan", music, "--dry-run", "-q").out == ""
     assert genretag("-q", "scan", music, "--dry-run").out == ""
+
+
+def test_the_shell_completes_commands_runs_and_genres(genretag: Program, music: Path) -> None:
+    genretag("scan", music, "--yes", "--min-confidence", 0)
+
+    def offered(line: str) -> str:
+        return genretag(env={"_GENRETAG_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}).out
+
+    assert "playlist" in offered("genretag play")
+    assert "1 written" in offered("genretag undo ")
+    genre = genretag("scan", music, "--dry-run", "--json").rows[0]["old"][0]
+    assert genre in offered(f"genretag playlist --genre {genre[:2]}")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import genretag
-from genretag.cli import apply, doctoring, inspect, playlist, scan, settings, train, watching
+from genretag.cli import apply, doctoring, inspect, playlist, reviewing, scan, settings, train, watching
 from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 
 app.command("scan", rich_help_panel="Hear and write")(scan.scan)
 app.command("plan", rich_help_panel="Hear and write")(apply.plan)
+app.command("review", rich_help_panel="Hear and write")(reviewing.review)
 app.command("apply", rich_help_panel="Hear and write")(apply.apply)
 app.command("watch", rich_help_panel="Hear and write")(watching.watch)
 app.command("undo", rich_help_panel="Hear and write")(apply.undo)
@@ -75,7 +76,7 @@ def main() -> None:
     """Run the command line, and leave with its exit status."""
     try:
         command = typer.main.get_command(app)
-        command(_common_first(sys.argv[1:]), default_map=_defaults(command))
+        command(_common_first(sys.argv[1:]), prog_name="genretag", default_map=_defaults(command))
     except UsageError as error:
         _say(str(error))
         sys.exit(WRONG_USAGE)

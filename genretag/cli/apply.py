@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -199,8 +200,18 @@ def _tell(quiet: bool, count: int) -> Any:
     return tell
 
 
+def _runs() -> Iterable[tuple[str, str]]:
+    """Offer the runs that wrote to the shell, the newest first."""
+    with session.books(None) as books:
+        for run in reversed(books.journal.runs()):
+            if run.kind == "apply":
+                yield str(run.id), f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(run.began))}, {run.counts.get('written', 0)} written"
+
+
 def verify(
-    run: Annotated[int | None, typer.Argument(help="The run to check (see history); all of them if not given.")] = None,
+    run: Annotated[
+        int | None, typer.Argument(help="The run to check (see history); all of them if not given.", autocompletion=_runs)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     db: session.Database = None,
 ) -> None:
@@ -225,7 +236,9 @@ def verify(
 
 def undo(
     context: typer.Context,
-    run: Annotated[int | None, typer.Argument(help="The run to take back (see history); the last one if not given.")] = None,
+    run: Annotated[
+        int | None, typer.Argument(help="The run to take back (see history); the last one if not given.", autocompletion=_runs)
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Take back everything that genretag ever wrote.")] = False,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,

@@ -190,7 +190,7 @@ def read_review(path: Path) -> Labelled:
     from genretag.report.files import read_plan
 
     rows = list(read_plan(path))
-    fixed = [r for r in rows if r.new and r.new != r.old and r.new[0] != (r.genre or next(iter(r.scores), None))]
+    fixed = [r for r in rows if r.new and (r.reviewed or (r.new != r.old and r.new[0] != (r.genre or next(iter(r.scores), None))))]
     if not fixed:
         raise RunError(f"{path}: {len(rows):,} rows, and in none of them the genre is another than the ear said: nothing to learn")
     return merged(

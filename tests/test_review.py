@@ -1,0 +1,123 @@
+"""``genretag review`` in a real terminal (tmux): choose, type, skip, take back; the answers become plan and labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Program
+
+from genretag import demo, tags
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for n in range(4):
+        demo.encode(folder / f"{n} [red]x[bold].flac", demo.piece(n, 3), 44_100, tags={"artist": f"\x1b[31mBand {n}"})
+    return folder
+
+
+class Terminal:
+    """A tmux window of its own."""
+
+    def __init__(self, socket: Path, command: list[str], env: dict[str, str]) -> None:
+        self.tmux = ["tmux", "-S", str(socket)]
+        settings = [f"{k}={v}" for k, v in env.items()]
+        subprocess.run(
+            [*self.tmux, "new-session", "-d", "-x", "110", "-y", "32", "env", *settings, *command],
+            check=True,
+            env={**os.environ, "TERM": "xterm"},
+        )
+
+    def screen(self) -> str:
+        return subprocess.run([*self.tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False).stdout
+
+    def shows(self, text: str, seconds: float = 30) -> str:
+        deadline = time.monotonic() + seconds
+        while text not in (screen := self.screen()):
+            assert time.monotonic() < deadline, f"{text!r} is not on\n{screen}"
+            time.sleep(0.1)
+        return screen
+
+    def press(self, *keys: str) -> None:
+        subprocess.run([*self.tmux, "send-keys", *keys], check=True)
+
+    def ended(self, seconds: float = 30) -> bool:
+        deadline = time.monotonic() + seconds
+        while subprocess.run([*self.tmux, "has-session"], capture_output=True, check=False).returncode == 0:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    env = {"GENRETAG_DB": str(tmp_path / "db" / "genretag.db"), "GENRETAG_CONFIG": str(tmp_path / "config.toml"), "LANG": "C.UTF-8"}
+    made = Terminal(tmp_path / "t", [sys.executable, "-m", "genretag", "review", "-O", str(tmp_path / "answers.jsonl")], env)
+    yield made
+    subprocess.run([*made.tmux, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.fixture
+def scanned(genretag: Program, music: Path) -> list[dict]:
+    rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
+    assert [r["status"] for r in rows] == ["unsure"] * 4
+    return sorted(rows, key=lambda r: (-r["confidence"], r["path"]))
+
+
+def test_answers_become_plan_and_labels(scanned: list[dict], terminal: Terminal, genretag: Program, music: Path, tmp_path: Path) -> None:
+    screen = terminal.shows("1 of 4")
+    assert Path(scanned[0]["path"]).name in screen  # markup in a name is a name
+    assert "\\x1b[31mBand" in screen
+    second = list(scanned[0]["scores"])[1]
+    terminal.press("2")
+    terminal.shows("2 of 4")
+    terminal.shows(f"written later: {second}")
+    terminal.press("1")
+    terminal.shows("3 of 4")
+    terminal.press("u")  # taken back ...
+    terminal.shows("2 of 4")
+    terminal.press("s")  # ... and skipped
+    terminal.shows("3 of 4")
+    terminal.press("t")
+    terminal.press("C", "u", "m", "b", "i", "a", "Enter")
+    terminal.shows("4 of 4")
+    terminal.press("1")
+    terminal.shows("the last one: 3 answered")
+    terminal.press("q")
+    assert terminal.ended()
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [a["new"] for a in answers] == [[second], ["Cumbia"], [next(iter(scanned[3]["scores"]))]]
+    planned = {r["path"]: r for r in genretag("plan", "--json").rows}  # deciding again keeps what a person said
+    assert planned[scanned[2]["path"]]["new"] == ["Cumbia"]
+    assert genretag("apply", "--yes").status == 0
+    assert tags.read(Path(scanned[0]["path"])).genres == [second]
+    assert tags.read(Path(scanned[1]["path"])).genres == []
+
+
+def test_killed_in_the_middle_the_answers_are_kept(scanned: list[dict], terminal: Terminal, genretag: Program) -> None:
+    terminal.shows("1 of 4")
+    terminal.press("1")
+    terminal.shows("2 of 4")
+    subprocess.run([*terminal.tmux, "kill-server"], check=True)
+    rows = {r["path"]: r for r in genretag("plan", "--json").rows}
+    assert rows[scanned[0]["path"]]["reviewed"] is True
+    assert rows[scanned[1]["path"]]["reviewed"] is False
+
+
+def test_without_a_terminal_it_says_what_to_do(scanned: list[dict], genretag: Program) -> None:
+    done = genretag("review")
+    assert done.status == 2
+    assert "playlist --unsure" in done.err
