@@ -172,10 +172,14 @@ def _mono(frame: Any) -> FloatArray:
     name = frame.format.name.removesuffix("p")
     if not frame.format.is_planar and channels > 1:
         a = a.reshape(-1, channels).T
-    mono = a.mean(axis=0, dtype=np.float32) if channels > 1 else a.reshape(-1).astype(np.float32)
+    if channels == 2 and a.dtype == np.float32:  # nearly all music: three times as fast as the general mean
+        mono = np.add(a[0], a[1])
+        mono *= np.float32(0.5)
+    else:
+        mono = a.mean(axis=0, dtype=np.float32) if channels > 1 else a.reshape(-1).astype(np.float32)
     if name in _INTEGER_SCALE:
         mono = (mono - np.float32(128.0 if name == "u8" else 0.0)) / np.float32(_INTEGER_SCALE[name])
-    else:
+    elif not (mono.min() >= -_LOUDEST and mono.max() <= _LOUDEST):  # not a number fails both; nearly no block comes here
         mono = np.clip(np.nan_to_num(mono, copy=False, posinf=0.0, neginf=0.0), -_LOUDEST, _LOUDEST)
     return cast(FloatArray, mono)
 

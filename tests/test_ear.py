@@ -105,7 +105,7 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
 
 def test_distilling_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.train import distill
+    from genretag.ear import distill
 
     data, cache = tmp_path / "data", tmp_path / "cache"
     make_corpus(data, cache)
