@@ -148,11 +148,15 @@ def _deep(
     size = features.size_of(gathered.seconds[new].tolist())
     features.check_room(size)
     say(f"log-mels of {len(new):,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - len(new):,} are in {features.folder}")
-    failed = fill(features, list(zip(gathered.keys, gathered.paths, strict=True)), asked.jobs)
-    if failed:
-        raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
     plan = deep.Plan(asked.from_scratch, asked.epochs, device=asked.device, seed=asked.seed, tensorboard=asked.tensorboard)
-    return deep.teach_deep(gathered, split, model, features, plan, output, say)
+    try:
+        failed = fill(features, list(zip(gathered.keys, gathered.paths, strict=True)), asked.jobs)
+        if failed:
+            raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+        return deep.teach_deep(gathered, split, model, features, plan, output, say)
+    except KeyboardInterrupt as error:
+        print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
+        raise typer.Exit(130) from error
 
 
 def labelled_of(source: Path | None, review: Path | None, classes: str | None, subset: str | None, audio: Path | None) -> Labelled:
@@ -179,8 +183,12 @@ def hear(books: session.Books, model: Model, paths: list[Path], jobs: int, conte
     from genretag.cli.scan import _progress
     from genretag.train.collection import hear as hear_all
 
-    with _progress(session.is_quiet(context)) as show:
-        hear_all(books.store, model, paths, jobs, show)
+    try:
+        with _progress(session.is_quiet(context)) as show:
+            hear_all(books.store, model, paths, jobs, show)
+    except KeyboardInterrupt as error:
+        print("stopped; what was heard is kept, and the same command goes on from there", file=sys.stderr)
+        raise typer.Exit(130) from error
 
 
 def print_lesson(lesson: Lesson) -> None:
