@@ -397,3 +397,31 @@ def test_evaluate_tags_shows_what_looks_wrong_and_exports_it(genretag: Program, 
     assert "03-1.flac" in (tmp_path / "w.m3u8").read_text()
     assert genretag("apply", plan, "--yes").status == 0
     assert tags.read(library / "Beats" / "03-1.flac").genres == ["Beats"]
+
+
+# --- calibrate ---------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_calibrated_on_other_labelled_music(genretag: Program, library: Path, tmp_path: Path) -> None:
+    """A head made ten times too sure is brought back, and its verdicts stay."""
+    from dataclasses import replace
+
+    from genretag.train.graft import graft
+
+    base, rng = Model(), np.random.default_rng(0)
+    card = replace(base.card, labels=labelled.KINDS, name="loud")
+    head = Linear(rng.normal(size=(384, 3)) * 0.05, np.zeros(3))
+    graft(bundled_model(), Linear(head.weight * 10, head.bias), card, tmp_path / "loud.onnx")
+    labelled.make(library, artists=8, each=2)  # some more: 48 tracks
+    done = genretag("models", "calibrate", tmp_path / "loud.onnx", library)
+    assert done.status == 0, done.err
+    before, after = map(float, re.search(r"calibration error ([\d.]+) -> ([\d.]+)", done.out).groups())  # type: ignore[union-attr]
+    assert after < before
+    made = Model(tmp_path / "loud.calibrated.onnx").card
+    assert made.calibration.temperature > 1.5
+    assert made.labels == labelled.KINDS
+    x = rng.normal(size=(2, 80, 312)).astype(np.float32)
+    np.testing.assert_array_equal(Model(tmp_path / "loud.calibrated.onnx").run(x).logits, Model(tmp_path / "loud.onnx").run(x).logits)
+    assert "calibrated" in genretag("models", "info", tmp_path / "loud.calibrated.onnx", "--json").out
+    shutil.rmtree(library / "Beats")
+    assert "the least to calibrate on" in genretag("models", "calibrate", tmp_path / "loud.onnx", library).err

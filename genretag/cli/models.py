@@ -76,3 +76,47 @@ def use(
     card = Model(file).card  # refused here rather than at the next scan
     path = config.write("model", str(file.resolve()))
     print(f"{card.name} {card.version} is the default now ({path}); labels: {', '.join(card.labels)}")
+
+
+@models.command("info")
+def info(
+    file: Annotated[Path, typer.Argument(help="A model file (.onnx).")],
+    card: Annotated[bool, typer.Option("--card", help="Show the whole model card beside it.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what a model file says of itself: labels, front end, size, figures. It is looked over before anything of it runs."""
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file")
+    describe(file, card, json)
+
+
+@models.command("calibrate")
+def calibrate(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A model file (.onnx).")],
+    folder: Annotated[Path, typer.Argument(help="Labelled music that it never learned from: genre folders or a .csv.")],
+    output: Annotated[
+        Path | None, typer.Option("-O", "--output", help="The file to make; FILE.calibrated.onnx if not given.", show_default=False)
+    ] = None,
+    jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
+    db: session.Database = None,
+) -> None:
+    """Fit a model's confidence anew on labelled music, so that 0.7 means seven of ten there; its verdicts stay as they are."""
+    from genretag.cli.scan import _jobs
+    from genretag.cli.train import hear, labelled_of
+    from genretag.model import Model
+    from genretag.train.recalibrate import recalibrated, write_recalibrated
+
+    target = output or file.with_name(f"{file.stem}.calibrated.onnx")
+    if not file.is_file() or target.suffix.lower() != ".onnx":
+        raise UsageError(f"{target}: the name of a model file ends in .onnx" if file.is_file() else f"{file}: there is no such file")
+    labelled = labelled_of(folder, None, None, None, None)
+    workers = _jobs(jobs)
+    model = Model(file, threads=workers)
+    with session.books(db) as books:
+        hear(books, model, [e.path for e in labelled.examples], workers, context)
+        found = recalibrated(books.store, model.card, [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples])
+    write_recalibrated(file, model.card, found, target)
+    print(f"temperature {found.before.temperature:.3f} -> {found.after.temperature:.3f} on {found.tracks:,} tracks")
+    print(f"calibration error {found.error_before:.3f} -> {found.error_after:.3f} (of tracks that it was not fitted on)")
+    print(f"made {target}")

@@ -252,3 +252,40 @@ def test_a_locked_database_is_waited_for(genretag: Program, tmp_path: Path) -> N
         done = genretag("scan", music.parent, "--dry-run", "--json", "--rescan")
     assert done.status == 0
     assert len(done.rows) == 1
+
+
+@pytest.fixture
+def btrfs(tmp_path: Path) -> Iterator[Path]:
+    """A real file system that can share blocks between files."""
+    image, mount = tmp_path / "image", tmp_path / "btrfs"
+    mount.mkdir()
+    with image.open("wb") as out:
+        out.truncate(400 << 20)
+    tools = os.geteuid() == 0 and shutil.which("mkfs.btrfs") and shutil.which("mount")
+    if not tools or subprocess.run(["mkfs.btrfs", "-q", image], capture_output=True, check=False).returncode:
+        pytest.skip("no btrfs can be made here")
+    if subprocess.run(["mount", "-o", "loop", image, mount], capture_output=True, check=False).returncode:
+        pytest.skip("no btrfs can be mounted here")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(btrfs: Path, tmp_path: Path) -> None:
+    music = btrfs / "long.wav"
+    demo.encode(music, demo.piece(1, 120), 44_100)
+    before = sha(music)
+
+    def used() -> int:
+        os.sync()
+        s = os.statvfs(btrfs)
+        return (s.f_blocks - s.f_bfree) * s.f_frsize
+
+    was, held = used(), os.open(music, os.O_RDONLY)  # the old file's blocks stay in use while somebody has it open
+    store, journal, results = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db"), list[Result]()
+    counts = apply_rows(store, journal, journal.begin("apply", "0", {}), [(None, rows_for([music])[0])], Manner(), results.append)
+    assert counts["written"] == 1
+    assert used() - was < music.stat().st_size / 4
+    os.close(held)
+    (change,) = journal.changes(states=("replaced",))
+    replace.undo_change(journal, journal.begin("undo", "0", {}), change)
+    assert sha(music) == before

@@ -1,0 +1,81 @@
+"""A model's calibration fitted anew on labelled tracks that it never learned from: the same file with other metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.card import METADATA_KEY, Calibration, Card, card_text
+from genretag.errors import RunError
+from genretag.evaluate import label_of
+from genretag.features import FEATURE_VERSION
+from genretag.metrics import calibration_error
+from genretag.scan import absolute
+from genretag.store import Store
+from genretag.train.fit import calibrate
+from genretag.train.split import grouped_fold_numbers, groups_of
+from genretag.vote import calibrated, log_softmax
+from genretag.walk import Speller
+
+LEAST_TRACKS = 40  # fewer make a temperature that is noise
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What was found."""
+
+    tracks: int
+    before: Calibration
+    after: Calibration
+    error_before: float  # expected calibration error as it was ...
+    error_after: float  # ... and of tracks that each temperature was not fitted on
+
+
+def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]) -> Recalibration:
+    """Fit a temperature on (path, label, artist) of tracks that were heard.
+
+    Raises:
+        RunError: fewer than ``LEAST_TRACKS`` tracks have one of the model's labels.
+    """
+    spell = Speller()
+    log_p, y, artists, windows = list[FloatArray](), list[int](), list[tuple[str, ...]](), list[int]()
+    for path, label, artist in labelled:
+        meant, f = label_of(label, card.labels), store.file(absolute(spell(path)))
+        heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f is not None and meant is not None else None
+        if f is None or meant is None or heard is None:
+            continue
+        log_p.append(log_softmax(heard.logits).mean(axis=0))
+        y.append(card.labels.index(meant))
+        windows.append(len(heard.starts))
+        artists.append(tuple(name for name in (artist or f.tags.album.artist,) if name))
+    if len(y) < LEAST_TRACKS or len(set(y)) < 2:
+        raise RunError(f"{len(y):,} tracks have one of the model's labels, and {LEAST_TRACKS} of two labels are the least to calibrate on")
+    truth, scores, groups = np.array(y), np.stack(log_p), groups_of(artists, [])
+    old = np.stack([calibrated(s, n, card.calibration) for s, n in zip(scores, windows, strict=True)])
+    held, folds = np.zeros_like(scores), grouped_fold_numbers(truth, groups)
+    for fold in np.unique(folds):
+        rest = folds != fold
+        temperature = calibrate(scores[rest], truth[rest]) if rest.any() else 1.0
+        held[~rest] = np.exp(log_softmax(scores[~rest] / temperature))
+    after = Calibration(round(calibrate(scores, truth), 4))
+    errors = [calibration_error(p.max(1), p.argmax(1) == truth) for p in (old, held)]
+    return Recalibration(len(y), card.calibration, after, *errors)
+
+
+def write_recalibrated(model: Path, card: Card, found: Recalibration, output: Path) -> None:
+    """Write the same model with the new calibration in its metadata."""
+    import onnx
+
+    loaded = onnx.load(str(model))
+    about = {**card.about, "calibrated": f"on {found.tracks:,} tracks of the user's own; error {found.error_after:.3f}"}
+    for entry in loaded.metadata_props:
+        if entry.key == METADATA_KEY:
+            entry.value = card_text(replace(card, calibration=found.after, about=about))
+    part = output.with_name(output.name + ".part")
+    onnx.save(loaded, str(part))
+    part.replace(output)
