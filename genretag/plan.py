@@ -108,11 +108,12 @@ def heard_labels(verdict: Verdict, policy: Policy) -> list[str]:
 
 
 def _with_old(words: list[str], old: list[str], policy: Policy) -> list[str]:
-    """Return the genres that a file would have: the words alone, or after what is there."""
-    if policy.existing is not Existing.APPEND:
-        return words
-    have = {plain(g) for g in old}
-    return [*meaningful(old), *(w for w in words if plain(w) not in have)]
+    """Return the genres that a file would have: the words alone, or after what is there; one value where so wished."""
+    if policy.existing is Existing.APPEND:
+        parts = [p.strip() for g in meaningful(old) for p in (g.split(policy.separator) if policy.separator else [g])]
+        have = {plain(p) for p in parts}
+        words = [*(parts if policy.separator else meaningful(old)), *(w for w in words if plain(w) not in have)]
+    return [policy.separator.join(words)] if policy.separator and words else words
 
 
 def decide(

@@ -76,6 +76,7 @@ class Policy:
     coarsen: bool = False  # replace a finer genre by its parent (Bebop by Jazz)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     protect: Protect = field(default_factory=Protect)
+    separator: str | None = None  # several genres as one value with this between them; None: as several values
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as JSON takes it."""
@@ -95,4 +96,5 @@ class Policy:
             coarsen=bool(data.get("coarsen", False)),
             vocabulary=Vocabulary.from_dict(data.get("vocabulary", {})),
             protect=Protect(**{k: tuple(v) for k, v in data.get("protect", {}).items()}),
+            separator=data.get("separator"),
         )

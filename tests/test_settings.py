@@ -87,3 +87,18 @@ def test_the_shell_completes_commands_runs_and_genres(genretag: Program, music: 
     assert "1 written" in offered("genretag undo ")
     genre = genretag("scan", music, "--dry-run", "--json").rows[0]["old"][0]
     assert genre in offered(f"genretag playlist --genre {genre[:2]}")
+
+
+def test_another_settings_file_can_be_named(genretag: Program, music: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("[scan]\nlimit = 1\n")
+    assert len(genretag("--config", tmp_path / "other.toml", "scan", music, "--dry-run", "--json").rows) == 1
+    assert len(genretag(f"--config={tmp_path / 'none.toml'}", "scan", music, "--dry-run", "--json").rows) == 2
+
+
+def test_several_genres_can_be_one_value(genretag: Program, music: Path) -> None:
+    rows = genretag("scan", music / "1.flac", "--dry-run", "--json", "--min-confidence", 0, "-k", "--separator", "; ").rows
+    assert len(rows[0]["new"]) == 1
+    assert rows[0]["new"][0].startswith("Old; ")
+    assert genretag("apply", "--yes").status == 0
+    again = genretag("plan", "-k", "--separator", "; ", "--json").rows  # what is there already is not written twice
+    assert again[0]["action"] == "keep"

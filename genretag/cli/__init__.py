@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def _common(
     context: typer.Context,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more (-vv: everything).")] = 0,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings from this file instead of config.toml.")] = None,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Keep a log in this file.")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
 ) -> None:
@@ -76,7 +78,8 @@ def main() -> None:
     """Run the command line, and leave with its exit status."""
     try:
         command = typer.main.get_command(app)
-        command(_common_first(sys.argv[1:]), prog_name="genretag", default_map=_defaults(command))
+        arguments = _common_first(sys.argv[1:])
+        command(arguments, prog_name="genretag", default_map=_defaults(command))
     except UsageError as error:
         _say(str(error))
         sys.exit(WRONG_USAGE)
@@ -92,8 +95,13 @@ def main() -> None:
 
 
 def _common_first(arguments: list[str]) -> list[str]:
-    """Let -q and -v stand after the command as well as before it."""
+    """Let -q and -v stand after the command as well as before it, and take --config to heart."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
+    for i, word in enumerate(arguments[:end]):  # settings are read before anything is parsed
+        if word == "--config" and i + 1 < end:
+            os.environ["GENRETAG_CONFIG"] = arguments[i + 1]
+        elif word.startswith("--config="):
+            os.environ["GENRETAG_CONFIG"] = word.removeprefix("--config=")
     common = [a for a in arguments[:end] if a in ("-q", "--quiet", "--verbose") or (a.startswith("-v") and set(a[1:]) == {"v"})]
     return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
 

@@ -47,6 +47,7 @@ def apply(
     album: rules.Album = None,
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
+    separator: rules.Separator = None,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
@@ -73,7 +74,7 @@ def apply(
             raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
         asked = {
             "min_confidence": min_confidence, "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
-            "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen,
+            "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen, "separator": separator,
         }  # fmt: skip
         run, policy = last.run, Policy.from_dict(last.policy)
         if vocabulary is not None or any(x is not None for x in asked.values()):
@@ -111,6 +112,7 @@ def plan(
     album: rules.Album = None,
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
+    separator: rules.Separator = None,
     hardlinks: rules.Links = None,
     explain: Annotated[
         Path | None,
@@ -129,8 +131,8 @@ def plan(
         if last is None:
             raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
         policy = rules.changed_policy(
-            last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen,
-            existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
+            last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album,
+            coarsen=coarsen, separator=separator, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         )  # fmt: skip
         if explain is not None:
             from genretag.cli.explaining import explain_file

@@ -42,6 +42,13 @@ VocabularyFile = Annotated[
 ]
 
 
+Separator = Annotated[
+    str | None,
+    typer.Option("--separator", help="Write several genres as one value with this between them (for players that read one alone).",
+                 show_default="several values"),
+]  # fmt: skip
+
+
 def existing_of(context: typer.Context, existing: Existing | None, skip: bool, force: bool, keep: bool) -> Existing | None:
     """Return what was asked for by --existing or by one of its short forms; a flag counts before a setting."""
     given = {"skip_existing": (Existing.SKIP, skip), "force": (Existing.REPLACE, force), "keep_existing": (Existing.APPEND, keep)}

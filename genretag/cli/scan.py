@@ -44,6 +44,7 @@ def scan(
     album: rules.Album = None,
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
+    separator: rules.Separator = None,
     jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
@@ -71,7 +72,7 @@ def scan(
             raise UsageError(f"{path}: there is no such file or folder")
     policy = rules.first_policy(
         vocabulary, min_confidence=min_confidence, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
-        top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen,
+        top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen, separator=separator,
     )  # fmt: skip
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
     loaded = _load(model, device.value, options.jobs)

@@ -28,7 +28,9 @@ OF_ONE_CALL = frozenset(
     ).split()
 )
 #: What decides a plan: apply takes these from its flags alone, for it writes the plan that was shown.
-OF_A_PLAN = frozenset("min_confidence existing skip_existing force keep_existing top vote album coarsen vocabulary hardlinks".split())
+OF_A_PLAN = frozenset(
+    ("min_confidence existing skip_existing force keep_existing top vote album coarsen vocabulary hardlinks separator").split()
+)
 #: Keys that are no options: the default model, and what is protected.
 OTHER_KEYS = frozenset({"model", "protect"})
 
