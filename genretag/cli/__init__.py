@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import genretag
-from genretag.cli import apply, doctoring, inspect, playlist, reviewing, scan, settings, train, watching
+from genretag.cli import apply, doctoring, inspect, playlist, report, reviewing, scan, settings, train, watching
 from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
@@ -36,6 +36,7 @@ app.command("undo", rich_help_panel="Hear and write")(apply.undo)
 app.command("verify", rich_help_panel="Look")(apply.verify)
 app.command("train", rich_help_panel="Teach")(train.train)
 app.command("evaluate", rich_help_panel="Teach")(train.evaluate)
+app.command("report", rich_help_panel="Look")(report.report)
 app.command("info", rich_help_panel="Look")(inspect.info)
 app.command("history", rich_help_panel="Look")(inspect.history)
 app.command("errors", rich_help_panel="Look")(inspect.errors)

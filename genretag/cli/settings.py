@@ -24,7 +24,7 @@ from genretag.errors import UsageError
 OF_ONE_CALL = frozenset(
     (
         "output json limit yes dry_run explain everything export card bundled tags from_review run seed help"
-        " from_scratch epochs deep genre unsure all_genres relative"
+        " html from_scratch epochs deep genre unsure all_genres relative"
     ).split()
 )
 #: What decides a plan: apply takes these from its flags alone, for it writes the plan that was shown.

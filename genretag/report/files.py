@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from genretag.display import cell, shown
+from genretag.display import cell, shown, words
 from genretag.errors import RunError, UsageError
 from genretag.plan import Row
 
@@ -40,12 +40,37 @@ def write_csv(rows: Iterable[Row], out: IO[str]) -> None:
         writer.writerow([cell(v) if isinstance(v, str) else v for v in values])
 
 
+def write_markdown(rows: Iterable[Row], out: IO[str]) -> None:
+    """Write rows as a Markdown table."""
+    out.write("| file | old | new | sure | why |\n| --- | --- | --- | --- | --- |\n")
+    for row in rows:
+        sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+        new = words(row.new) if row.action == "write" else ""
+        cells = (shown(row.path), words(row.old), new, sure, shown(row.error or row.reason))
+        out.write("| " + " | ".join(_markdown(c) for c in cells) + " |\n")
+
+
+def _markdown(text: str) -> str:
+    """Return text in which nothing acts as Markdown or HTML."""
+    for char in "\\`*_[]<>|#":
+        text = text.replace(char, f"\\{char}" if char != "<" else "&lt;")
+    return text
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file; raise ``RunError`` that names it where it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: it cannot be written: {error.strerror}") from error
+
+
 def write_report(rows: Iterable[Row], path: Path) -> None:
     """Write rows to a file, in the format that its name asks for."""
-    kinds = {".csv": write_csv, ".json": write_json, ".jsonl": write_json}
+    kinds = {".csv": write_csv, ".json": write_json, ".jsonl": write_json, ".md": write_markdown}
     writer = kinds.get(path.suffix.lower())
     if writer is None:
-        raise UsageError(f"{path}: the name must end in .csv or .jsonl")
+        raise UsageError(f"{path}: the name must end in .csv, .jsonl or .md")
     try:
         with path.open("w", newline="", encoding="utf-8") as out:
             writer(rows, out)

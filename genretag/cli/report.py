@@ -1,0 +1,60 @@
+"""``genretag report``: the last plan again, on the terminal or as a page, a table, JSON lines or Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genretag.cli import session
+from genretag.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from genretag.plan import Row
+    from genretag.store import Scan
+
+
+def report(
+    context: typer.Context,
+    html: Annotated[bool, typer.Option("--html", help="As one page: search, sort, try another threshold, edit, export.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-O", "--output", help="Write to a .html, .csv, .jsonl or .md file.", show_default="with --html genretag.html"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    db: session.Database = None,
+) -> None:
+    """Show the plan of the last scan again, or write it to a file to look at, edit and give back to genretag apply."""
+    from genretag.cli.reporting import plan_rows
+    from genretag.cli.reporting import report as show
+    from genretag.report.files import write_text
+
+    target = output or (Path("genretag.html") if html else None)
+    if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{target}: the name of a page ends in .html")
+    with session.books(db) as books:
+        last = books.store.last_scan()
+        if last is None:
+            raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
+        if target is None or target.suffix.lower() not in (".html", ".htm"):
+            show(books, last.run, json=json, output=target, quiet=session.is_quiet(context) or target is not None)
+        else:
+            write_text(target, _page(books, last, (row for _, row in plan_rows(books, last.run))))
+    if target is not None:
+        session.talk(session.is_quiet(context)).print(f"wrote {target}")
+
+
+def _page(books: session.Books, last: Scan, rows: Iterable[Row]) -> str:
+    """Return the page of a plan."""
+    from genretag.card import read_card
+    from genretag.policy import Policy
+    from genretag.report.html import page_of
+
+    text = books.store.model_card(last.model or "")
+    if text is None:
+        raise RunError("the last scan's model is not known any more; scan again")
+    card, policy = read_card(Path("the store"), last.model or "", text), Policy.from_dict(last.policy)
+    return page_of(books.store, rows, card, policy, books.journal.wrote, "genretag: the plan")

@@ -1,0 +1,144 @@
+"""The report as a page, in a real browser: search, sort, filter, slider, edit, export; hostile names; many rows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import browser as browsers
+import pytest
+from browser import Browser
+from conftest import Program
+
+from genretag import demo, tags
+from genretag.plan import Row
+from genretag.report.html import Page, compact, render
+
+pytestmark = pytest.mark.skipif(browsers.PROGRAM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    made = Browser(tmp_path / "profile")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    names = ["plain", "</script><script>document.title='owned'<script>", "<img src=x onerror=document.title='owned'>", "a,b;c", "é ü 漢"]
+    for n, name in enumerate(names):
+        path = folder / f"sub{n % 2}" / f"{name.replace('/', '∕')}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        given = {"artist": "<b>Band</b>", "genre": "\x1b[31m<i>Old</i>" if n == 3 else ""}
+        demo.encode(path, demo.piece(n, 3), 44_100, tags=given)
+    return folder
+
+
+@pytest.fixture
+def page(genretag: Program, music: Path, browser: Browser, tmp_path: Path) -> Browser:
+    assert genretag("scan", music, "--dry-run", "--min-confidence", 0.5).status == 0
+    assert genretag("report", "--html", "-O", tmp_path / "r.html").status == 0
+    browser.open(f"file://{tmp_path / 'r.html'}")
+    browser.until("document.querySelectorAll('.row').length === 5")
+    return browser
+
+
+def names(page: Browser) -> list[str]:
+    return list(page.run("[...document.querySelectorAll('.row')].map(r => r.children[1].firstChild.textContent)"))
+
+
+def typed(page: Browser, box: str, value: str) -> None:
+    page.run(f"(b => {{ b.value = {json.dumps(value)}; b.oninput(); }})(document.getElementById('{box}'))")
+
+
+def test_nothing_in_names_and_tags_acts(page: Browser) -> None:
+    time.sleep(0.3)
+    assert page.run("document.title") == "genretag: the plan"
+    assert "<img src=x onerror=document.title='owned'>.flac" in names(page)
+    assert page.run("document.querySelectorAll('#view img, #view script, #view i').length") == 0
+    assert "\\x1b[31m<i>Old</i>" in page.run("document.getElementById('view').innerText")
+
+
+def test_search_sort_and_filter(page: Browser) -> None:
+    typed(page, "q", "plain")
+    assert names(page) == ["plain.flac"]
+    typed(page, "q", "")
+    page.run("document.querySelector('[data-key=confidence]').click()")
+    shown = page.run("[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)")
+    assert shown == sorted(shown)
+    page.run("document.querySelector('[data-key=confidence]').click()")
+    assert page.run("[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)") == sorted(shown, reverse=True)
+    folders = page.run("[...document.getElementById('folder').options].map(o => o.value)")
+    typed(page, "folder", folders[-1])
+    assert len(names(page)) == 2
+    typed(page, "folder", "")
+    typed(page, "status", "keep")
+    assert names(page) == ["a,b;c.flac"]
+
+
+def test_the_slider_counts_as_the_plan_does(page: Browser, genretag: Program) -> None:
+    for threshold in ("0.00", "0.50", "0.80", "0.95", "1.00"):
+        typed(page, "threshold", threshold)
+        counted = page.run("rows.filter((r, i) => now(i).action === 'write').length")
+        planned = genretag("plan", "--min-confidence", threshold, "--json").rows
+        assert counted == sum(r["action"] == "write" for r in planned)
+        assert [n["reason"] for n in page.run("rows.map((r, i) => now(i))")] == [r["reason"] for r in planned]
+
+
+def test_an_edited_plan_is_what_apply_writes(page: Browser, genretag: Program, music: Path, tmp_path: Path) -> None:
+    page.run("document.querySelector('.row').children[2].dispatchEvent(new Event('dblclick'))")
+    first = names(page)[0]
+    enter = "b.onkeydown({key: 'Enter', stopPropagation() {}})"
+    page.run(f"(b => {{ b.value = 'Cumbia; Vallenato, old'; {enter}; }})(document.querySelector('input.genre'))")
+    page.run("picked.add(1); show(); document.getElementById('skipall').click()")
+    (tmp_path / "plan.jsonl").write_text(page.run("plan()"), encoding="utf-8")
+    rows = [json.loads(line) for line in (tmp_path / "plan.jsonl").read_text().splitlines()]
+    assert rows[0]["new"] == ["Cumbia", "Vallenato, old"]
+    assert rows[0]["reviewed"] is True
+    assert rows[1]["action"] == "skip"
+    path = Path(rows[0]["file"])
+    assert rows[0]["mtime_ns"] == path.stat().st_mtime_ns  # a number that JavaScript could not hold
+    assert path.name == first
+    assert genretag("apply", tmp_path / "plan.jsonl", "--yes").status == 0
+    assert tags.read(path).genres == ["Cumbia", "Vallenato, old"]
+    assert tags.read(Path(rows[1]["file"])).genres == []
+
+
+def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(browser: Browser, tmp_path: Path) -> None:
+    rows = []
+    for n in range(50_000):
+        row = Row(
+            path=f"/music/Artist {n // 100}/Album {n // 10}/{n:05d}.mp3", status="ok", genre="Jazz", confidence=(n % 1000) / 1000,
+            scores={"Jazz": 0.8, "Blues": 0.1, "Rock": 0.1}, windows=8, agreement=1.0, old=[], new=["Jazz"], action="write",
+            reason="fills an empty genre", sha256=f"{n:064x}", content_key=f"{n:040x}", size=9_000_000,
+            mtime_ns=1_700_000_000_123_456_789 + n,
+        )  # fmt: skip
+        rows.append(compact(row, None, "a9b3a8a9c2a9a9a7"))
+    (tmp_path / "big.html").write_text(render(Page(rows, ("Blues", "Jazz", "Rock"), 0.7, True, "big")), encoding="utf-8")
+    browser.open(f"file://{tmp_path / 'big.html'}")
+    browser.until("document.querySelectorAll('.row').length > 0", seconds=60)
+    assert browser.run("rows.length") == 50_000
+    assert browser.run("document.querySelectorAll('.row').length") < 150
+    typed(browser, "q", "no such thing")
+    assert browser.run("shown.length") == 0
+    typed(browser, "q", "49999.mp3")
+    assert names(browser) == ["49999.mp3"]
+    typed(browser, "q", "")
+    browser.run("window.scrollTo(0, document.body.scrollHeight)")
+    browser.until("[...document.querySelectorAll('.row')].some(r => r.textContent.includes('49999.mp3'))")
+
+
+def test_other_forms_of_the_report(genretag: Program, music: Path, tmp_path: Path) -> None:
+    genretag("scan", music, "--dry-run", "--min-confidence", 0)
+    assert genretag("report", "-O", tmp_path / "r.md").status == 0
+    table = (tmp_path / "r.md").read_text().splitlines()
+    assert len(table) == 2 + 5
+    assert "<img" not in "".join(table)
+    assert genretag("report", "-O", tmp_path / "r.csv").status == 0
+    assert genretag("report", "--html", "-O", tmp_path / "r.txt").status == 2
+    assert len(genretag("report", "--json").rows) == 5
+    assert "genretag.html" not in {p.name for p in Path.cwd().iterdir()}
