@@ -29,7 +29,7 @@ from genretag.train.cache import FeatureCache
 from genretag.train.collection import Collection
 from genretag.train.export import Ear, export
 from genretag.train.head import Linear
-from genretag.train.network import Backbone, Shape, from_onnx
+from genretag.train.network import Backbone, Shape, from_onnx, layer_of
 from genretag.train.prefetch import Prefetch
 from genretag.train.split import Part
 from genretag.vote import log_softmax
@@ -122,8 +122,8 @@ class Net(nn.Module):
     def __init__(self, backbone: Backbone, genre: Linear, music: Linear | None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.genre = _layer(genre)
-        self.music = None if music is None else _layer(music)
+        self.genre = layer_of(genre)
+        self.music = None if music is None else layer_of(music)
         if self.music is not None:
             self.music.requires_grad_(False)
 
@@ -131,14 +131,6 @@ class Net(nn.Module):
         """Return (logits [batch, labels], music logits [batch])."""
         embedding = self.backbone(x)
         return self.genre(embedding), None if self.music is None else self.music(embedding).squeeze(1)
-
-
-def _layer(linear: Linear) -> nn.Linear:
-    layer = nn.Linear(*linear.weight.shape)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(linear.weight.T.copy()))
-        layer.bias.copy_(torch.from_numpy(linear.bias.copy()))
-    return layer
 
 
 def _linear(layer: nn.Linear) -> Linear:

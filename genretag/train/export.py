@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genretag.card import METADATA_KEY, Card, card_text
 from genretag.train.head import Linear
-from genretag.train.network import Backbone, fold_norms
+from genretag.train.network import Backbone, fold_norms, layer_of
 
 OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
 TOLERANCE = 1e-4  # between torch and onnxruntime
@@ -23,16 +23,8 @@ class Ear(nn.Module):
     def __init__(self, backbone: Backbone, genre: Linear, music: Linear) -> None:
         super().__init__()
         self.backbone = backbone
-        self.genre = self._layer(genre)
-        self.music = self._layer(music)
-
-    @staticmethod
-    def _layer(linear: Linear) -> nn.Linear:
-        layer = nn.Linear(*linear.weight.shape)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(linear.weight.T.copy()))
-            layer.bias.copy_(torch.from_numpy(linear.bias.copy()))
-        return layer
+        self.genre = layer_of(genre)
+        self.music = layer_of(music)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (logits [batch, labels], music [batch], embedding [batch, dims])."""

@@ -109,6 +109,15 @@ def fold_norms(module: nn.Module) -> None:
                 block[i], block[i + 1] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.Identity()
 
 
+def layer_of(linear: Linear) -> nn.Linear:
+    """Return a fitted head as a layer."""
+    layer = nn.Linear(*linear.weight.shape)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(linear.weight.T.copy()))
+        layer.bias.copy_(torch.from_numpy(linear.bias.copy()))
+    return layer
+
+
 def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
     """Read the bundled network out of its file: the backbone (norms folded), the genre head, the music head.
 
