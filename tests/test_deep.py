@@ -160,3 +160,19 @@ def test_without_torch_deep_says_what_to_install(genretag: Program, music: Path,
     done = genretag("train", music, "--deep", "-O", tmp_path / "d.onnx", env={"PYTHONPATH": str(tmp_path)})
     assert done.status == 1
     assert "genretag[train]" in done.err
+
+
+def test_what_deep_training_lacks_is_told_before_anything_is_heard(genretag: Program, music: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not torch.cuda.is_available():
+        done = genretag("train", music, "--deep", "--device", "cuda", "-O", tmp_path / "d.onnx")
+        assert done.status == 1
+        assert "no CUDA device" in done.err
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "__init__.py").write_text("raise ImportError('none here')")
+    done = genretag(
+        "train", music, "--deep", "--tensorboard", tmp_path / "tb", "-O", tmp_path / "d.onnx", env={"PYTHONPATH": str(tmp_path)}
+    )
+    assert done.status == 1
+    assert "pip install tensorboard" in done.err
+    assert not (tmp_path / "db").exists()  # no database: nothing was heard

@@ -90,6 +90,8 @@ def train(
 
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
+    if deep:
+        _check_deep(device.value, tensorboard)
     labelled = labelled_of(source, from_review, classes, subset, audio)
     talk = session.talk(session.is_quiet(context))
     workers = _jobs(jobs)
@@ -117,6 +119,16 @@ def train(
     raise typer.Exit(1 if gathered.unreadable else 0)
 
 
+def _check_deep(device: str, tensorboard: Path | None) -> None:
+    """Raise for what --deep lacks here, before hours are spent on hearing."""
+    try:
+        from genretag.train import deep
+    except ImportError as error:
+        raise RunError("--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)") from error
+    deep.chosen_device(device)
+    deep.check_tensorboard(tensorboard)
+
+
 @dataclass(frozen=True)
 class DeepPlan:
     """What was asked for with ``--deep``."""
@@ -134,12 +146,9 @@ def _deep(
     gathered: Collection, split: Split, model: Model, asked: DeepPlan, output: Path, say: Callable[[str], None]
 ) -> tuple[Lesson, Card]:  # fmt: skip
     """Cache the log-mels and train the network."""
-    try:
-        from genretag.train import deep
-    except ImportError as error:
-        raise RunError("--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)") from error
     import platformdirs
 
+    from genretag.train import deep
     from genretag.train.cache import FeatureCache, fill
 
     folder = asked.cache or platformdirs.user_cache_path("genretag") / "features"

@@ -292,15 +292,20 @@ class Training:
         return float((told == y).mean()), float(np.mean([(told[y == c] == c).mean() for c in np.unique(y)]))
 
 
-def _writer(folder: Path | None) -> Any:
-    """Return a TensorBoard writer where one was asked for; raise ``RunError`` where it is not installed."""
+def check_tensorboard(folder: Path | None) -> None:
+    """Raise ``RunError`` where curves for TensorBoard were asked for and it is not installed."""
+    _writer(folder, open_it=False)
+
+
+def _writer(folder: Path | None, *, open_it: bool = True) -> Any:
+    """Return a TensorBoard writer where one was asked for."""
     if folder is None:
         return None
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RunError("--tensorboard: the package tensorboard is not installed (pip install tensorboard)") from error
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder)) if open_it else None  # type: ignore[no-untyped-call]
 
 
 # --- from a collection to a model file ---------------------------------------------------------------------------
