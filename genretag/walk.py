@@ -160,12 +160,19 @@ def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found
     ``._*`` and what matches an ``exclude`` glob are left out. Each path comes once, and so does a folder that has
     several (two spellings where case does not count, a bind mount, a link that was given beside it).
     """
-    met: set[Path] = set()
+    spelt_paths = list(map(Speller(), paths))
+    # Only what was named outright can be met twice (each folder is walked once), so that nothing is kept of a million others.
+    named = {os.path.abspath(p) for p in spelt_paths if not p.is_dir()}
+    met: set[str] = set()
     seen: set[tuple[int, int]] = set()
-    for path in map(Speller(), paths):
+    for path in spelt_paths:
         entries: Iterable[Found | Missed | None]
         entries = _walk_folder(os.fspath(path), exclude, seen) if path.is_dir() else [_look(os.fspath(path))]
         for found in entries:
-            if found is not None and found.path not in met:
-                met.add(found.path)
-                yield found
+            if found is None:
+                continue
+            if named and (key := os.path.abspath(found.path)) in named:
+                if key in met:
+                    continue
+                met.add(key)
+            yield found
