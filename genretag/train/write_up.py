@@ -73,6 +73,7 @@ def card_markdown(lesson: Lesson, card: Card, name: str) -> str:
         f"- **How:** {lesson.how} ({backbone['name']} {backbone['version']}, {backbone['id']})",
         f"- **Made:** {card.about['made']}; {lesson.seconds:.0f} s of fitting; settings {lesson.settings}",
         f"- **Licence:** {card.about['licence']} (of the backbone)",
+        f"- **Music or not:** {_music_told(lesson)}",
         f"- **Abstains** below a confidence of {card.confidence_threshold}; temperature {lesson.temperature:.2f}", "", "## Figures", "",
         *(f"- {line}" for line in summary_lines(lesson)), "",
     ]  # fmt: skip
@@ -83,6 +84,14 @@ def card_markdown(lesson: Lesson, card: Card, name: str) -> str:
     if lesson.collection.notes:
         lines += ["", "## Noticed", "", *(f"- {shown(note)}" for note in lesson.collection.notes)]
     return "\n".join(lines) + "\n"
+
+
+def _music_told(lesson: Lesson) -> str:
+    """Return what is to be said of music-or-not."""
+    scratch = lesson.settings.get("from scratch")
+    if scratch is None:
+        return "told as by the backbone, whose output it is"
+    return "it never learned what is none, and takes everything for music" if scratch else "was not judged after the training"
 
 
 def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
