@@ -86,11 +86,10 @@ def settle(store: Store, run: int, card: Card, policy: Policy, wrote: Wrote | No
     lot: list[tuple[int, Path, str, dict[str, Any]]] = []
     for ordinal, path, row in _rows(store, run):
         verdict = verdicts.get(key_of(row))
-        f = store.file(path) if verdict is not None else None
-        heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f is not None else None
-        if verdict is None or f is None or heard is None or row.get("reviewed"):
+        known = store.known(path, card.id, FEATURE_VERSION) if verdict is not None else None
+        if known is None or row.get("reviewed"):
             continue
-        again = judge(Path(row["path"]), f, heard, card, policy, wrote=wrote, album=verdict).to_dict()
+        again = judge(Path(row["path"]), *known, card, policy, wrote=wrote, album=verdict).to_dict()
         if json.dumps(again) != json.dumps(row):
             lot.append((ordinal, path, again["action"], again))
         if len(lot) >= 500:

@@ -15,7 +15,7 @@ from typing import Any
 
 from genretag import albums
 from genretag.audio import file_sha256, identify
-from genretag.card import read_card
+from genretag.card import Card, read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
 from genretag.plan import Action, Row, Wrote, judge
@@ -66,15 +66,20 @@ def _stoppable() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
+def card_of(store: Store, scan: Scan) -> Card:
+    """Return the card of the model that a scan heard with."""
+    text = store.model_card(scan.model or "")
+    if text is None:
+        raise RunError("the last scan's model is not known any more; scan again")
+    return read_card(Path("the store"), scan.model or "", text)
+
+
 def replan(store: Store, scan: Scan, policy: Policy, run: int, wrote: Wrote | None = None, tops: list[Path] | None = None) -> int:
     """Decide again about every file of a scan, from the stored scores; return how many rows there are.
 
     With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
     """
-    text = store.model_card(scan.model or "")
-    if text is None:
-        raise RunError("the last scan's model is not known any more; scan again")
-    card, before = read_card(Path("the store"), scan.model or "", text), Policy.from_dict(scan.policy)
+    card, before = card_of(store, scan), Policy.from_dict(scan.policy)
     store.begin_scan(run, card.id, (policy if tops is None else before).to_dict())
     count = 0
 
@@ -105,11 +110,10 @@ def _again(
     store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy, wrote: Wrote | None
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
-    f = store.file(path)
-    heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f else None
-    if f is None or heard is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
+    known = store.known(path, card.id, FEATURE_VERSION)
+    if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
         return ordinal, path, data["action"], data
-    row = judge(Path(data["path"]), f, heard, card, policy, wrote=wrote)
+    row = judge(Path(data["path"]), *known, card, policy, wrote=wrote)
     return ordinal, path, row.action, row.to_dict()
 
 

@@ -76,6 +76,15 @@ def read_card(path: Path, model_id: str, text: str | None) -> Card:
     return card
 
 
+def put_card(model: Any, card: Card) -> None:
+    """Put a card into an ONNX model (as the package ``onnx`` loads it), in the place of the one that it has."""
+    kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, card_text(card)
+
+
 def card_text(card: Card) -> str:
     """Return a card as the JSON document that a model file carries."""
     return json.dumps(

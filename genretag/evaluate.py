@@ -57,11 +57,11 @@ def known(store: Store, card: Card, paths: Iterable[Path], policy: Policy) -> It
     """Yield what the store knows of files; the path alone where a file could not be heard."""
     spell = Speller()
     for path in paths:
-        f = store.file(absolute(spell(path)))
-        heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f else None
-        if f is None or heard is None:
+        found = store.known(absolute(spell(path)), card.id, FEATURE_VERSION)
+        if found is None:
             yield path
         else:
+            f, heard = found
             yield Known(path, f, judge(path, f, heard, card, policy), vote(heard, card, policy.vote, policy.min_confidence))
 
 

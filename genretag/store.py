@@ -196,6 +196,12 @@ class Store:
             row = self._db.execute(sql, (second_key, model, features)).fetchone()
         return _heard(row) if row else None
 
+    def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Heard] | None:
+        """Return what is known of a path and what a model heard there; None where either is missing."""
+        f = self.file(path)
+        heard = self.heard(f.content_key, model, features) if f is not None else None
+        return (f, heard) if f is not None and heard is not None else None
+
     def save_heard(self, h: Heard, model: str, features: int) -> None:
         """Keep what a model heard."""
         self._db.execute(

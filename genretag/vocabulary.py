@@ -21,7 +21,7 @@ import re
 import string
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
@@ -345,8 +345,3 @@ def default_vocabulary() -> Vocabulary:
 
     path = config_path().with_name("vocabulary.toml")
     return read_vocabulary(path) if path.exists() else Vocabulary()
-
-
-def general_of(words: Iterable[str], finer: Sequence[str], tree: Tree) -> list[str]:
-    """Return those of ``words`` that are only the general word of one of ``finer``: Jazz, where Bebop is there."""
-    return [w for w in words if any(tree.is_finer(f, w) for f in finer)]

@@ -38,7 +38,7 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     """Return the steps; raise ``RunError`` for a file that was not heard."""
     import numpy as np
 
-    from genretag.card import read_card
+    from genretag.apply import card_of
     from genretag.display import shown, words
     from genretag.features import FEATURE_VERSION
     from genretag.plan import heard_labels, judge
@@ -47,12 +47,10 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     from genretag.vote import log_softmax, vote
     from genretag.walk import spelt
 
-    text = books.store.model_card(last.model or "")
-    f = books.store.file(absolute(spelt(file)))
-    heard = books.store.heard(f.content_key, last.model or "", FEATURE_VERSION) if f else None
-    if text is None or f is None or heard is None:
+    known = books.store.known(absolute(spelt(file)), last.model or "", FEATURE_VERSION)
+    if known is None:
         raise RunError(f"{file}: it was not heard by the last scan's model; genretag scan hears it")
-    card = read_card(Path("the store"), last.model or "", text)
+    (f, heard), card = known, card_of(books.store, last)
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
     lines = []
     for start, row in zip(heard.starts, np.exp(log_softmax(heard.logits)), strict=True):

@@ -13,22 +13,11 @@ from genretag.cli import session
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from genretag.card import Card
     from genretag.store import FileRow
     from genretag.vote import Heard, Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-
-
-def _plain_table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _when(seconds: float | None) -> str:
@@ -71,11 +60,10 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
         path = absolute(spelt(file))
         if (failure := books.store.failure(path)) is not None:
             raise RunError(f"{file}: {failure.error}")
-        f = books.store.file(path)
-        heard = books.store.heard(f.content_key, loaded.card.id, FEATURE_VERSION) if f else None
-    if f is None or heard is None:
+        known = books.store.known(path, loaded.card.id, FEATURE_VERSION)
+    if known is None:
         raise RunError(f"{file}: it could not be heard")
-    return loaded.card, f, heard
+    return loaded.card, *known
 
 
 def _info_dict(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> dict[str, object]:
@@ -105,7 +93,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
 
     out = session.results()
     out.print(Text(home_relative(file), style="bold"))
-    facts = _plain_table("", "")
+    facts = session.plain_table("", "")
     facts.show_header = False
     for name, value in (
         ("artist", f.tags.album.artist), ("album", f.tags.album.album), ("genre", words(f.tags.genres)),
@@ -116,7 +104,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
             facts.add_row(Text(name, style="dim"), Text(shown(value)))
     out.print(facts)
     out.print()
-    table = _plain_table("from", "sounds like", "")
+    table = session.plain_table("from", "sounds like", "")
     for start, row in zip(heard.starts, log_softmax(heard.logits), strict=True):
         best = row.argsort()[::-1][:3]
         share = float(2.718281828459045 ** row[best[0]])
@@ -149,7 +137,7 @@ def history(
             return
         runs = books.journal.runs()
         standing = {r.id: sum(1 for _ in books.journal.changes(r.id, ("replaced",))) for r in runs if r.kind == "apply"}
-    table = _plain_table("run", "when", "what", "counts", "still written")
+    table = session.plain_table("run", "when", "what", "counts", "still written")
     for run in runs:
         counts = ", ".join(f"{n:,} {what}" for what, n in run.counts.items() if n) or ("stopped" if run.ended is None else "")
         if json:
@@ -167,7 +155,7 @@ def errors(json: Json = False, db: session.Database = None) -> None:
 
     with session.books(db) as books:
         failures = list(books.store.failures())
-    table = _plain_table("file", "stage", "why", "tries")
+    table = session.plain_table("file", "stage", "why", "tries")
     for f in failures:
         if json:
             print(json_lib.dumps({**vars(f), "path": str(f.path)}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli import session
-from genretag.errors import RunError, UsageError
+from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ def report(
     db: session.Database = None,
 ) -> None:
     """Show the plan of the last scan again, or write it to a file to look at, edit and give back to genretag apply."""
-    from genretag.cli.reporting import plan_rows
+    from genretag.cli.reporting import last_scan, plan_rows
     from genretag.cli.reporting import report as show
     from genretag.report.files import write_text
 
@@ -36,9 +36,7 @@ def report(
     if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{target}: the name of a page ends in .html")
     with session.books(db) as books:
-        last = books.store.last_scan()
-        if last is None:
-            raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
+        last = last_scan(books)
         if target is None or target.suffix.lower() not in (".html", ".htm"):
             show(books, last.run, json=json, output=target, quiet=session.is_quiet(context) or target is not None)
         else:
@@ -49,12 +47,9 @@ def report(
 
 def _page(books: session.Books, last: Scan, rows: Iterable[Row]) -> str:
     """Return the page of a plan."""
-    from genretag.card import read_card
+    from genretag.apply import card_of
     from genretag.policy import Policy
     from genretag.report.html import page_of
 
-    text = books.store.model_card(last.model or "")
-    if text is None:
-        raise RunError("the last scan's model is not known any more; scan again")
-    card, policy = read_card(Path("the store"), last.model or "", text), Policy.from_dict(last.policy)
+    card, policy = card_of(books.store, last), Policy.from_dict(last.policy)
     return page_of(books.store, rows, card, policy, books.journal.wrote, "genretag: the plan")

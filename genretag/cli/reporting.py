@@ -8,9 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genretag.cli import session
+from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from genretag.plan import Row
+    from genretag.store import Scan
+
+
+NO_PLAN = "there is no plan yet: genretag scan FOLDER --dry-run makes one"
+
+
+def last_scan(books: session.Books, missing: str = NO_PLAN) -> Scan:
+    """Return the last scan whose plan is whole; raise ``UsageError`` where there is none."""
+    last = books.store.last_scan()
+    if last is None:
+        raise UsageError(missing)
+    return last
 
 
 def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> Iterator[tuple[int | None, Row]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +15,8 @@ from genretag.books import writing as writing
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-
-log = logging.getLogger("genretag")
 
 Database = Annotated[
     Path | None,
@@ -38,6 +36,16 @@ def results(**options: Any) -> Console:
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, **options)
+
+
+def plain_table(*columns: str) -> Table:
+    """Return an unboxed table with these columns."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def talk(quiet: bool = False) -> Console:

@@ -288,12 +288,9 @@ def _evaluate_labels(books: session.Books, model: Model, labelled: Labelled, job
 
 def _label_table(j: Judged) -> Table:
     """Return the labels' figures as a table."""
-    from rich.table import Table
-
     from genretag.train.write_up import class_rows
 
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("label", overflow="fold")
+    table = session.plain_table("label")
     learned = any(c.train for c in j.classes)
     for name in (*(["learned"] if learned else []), "judged", "recall", "precision", "F1"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -325,16 +322,13 @@ def _evaluate_tags(
 
 
 def _print_comparison(found: Comparison, output: Path | None) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from genretag.display import home_relative, shown
 
     out = session.results()
     if found.disagreements:
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for name in ("file", "tag", "sounds like", "sure", "looks wrong", "why"):
-            table.add_column(name, overflow="fold")
+        table = session.plain_table("file", "tag", "sounds like", "sure", "looks wrong", "why")
         for d in found.disagreements[:50]:
             table.add_row(
                 Text(home_relative(d.row.absolute)), Text(shown(d.tag)), d.said, f"{d.confidence:.2f}",

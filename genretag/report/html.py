@@ -65,11 +65,11 @@ def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, wrote
 
     certain = replace(policy, min_confidence=0.0)
     for row in rows:
-        f = store.file(row.absolute)
-        heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f is not None and row.scores else None
-        if f is None or heard is None:
+        known = store.known(row.absolute, card.id, FEATURE_VERSION) if row.scores else None
+        if known is None:
             yield compact(row, None, "")
             continue
+        f, heard = known
         surely = judge(Path(row.path), f, heard, card, certain, wrote=wrote) if not row.reviewed else None
         yield compact(row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits))
 

@@ -86,12 +86,11 @@ def gather(store: Store, model_id: str, examples: list[Example], notes: list[str
     rows, artists, keys, seconds = [], [], [], []
     for example in examples:
         path = absolute(spell(example.path))
-        f = store.file(path)
-        heard = store.heard(f.content_key, model_id, FEATURE_VERSION) if f else None
-        failure = store.failure(path)
-        if failure is not None or f is None or heard is None:
+        known, failure = store.known(path, model_id, FEATURE_VERSION), store.failure(path)
+        if failure is not None or known is None:
             unreadable.append(Unreadable(example.path, failure.error if failure else "could not be heard"))
             continue
+        f, heard = known
         kept.append(example)
         rows.append(heard.embedding)
         keys.append(f.content_key)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from genretag.card import Card
+from genretag.card import Calibration, Card
 from genretag.errors import RunError
 from genretag.features import LogMel
 from genretag.model import Model, cut_chunks
@@ -28,11 +28,12 @@ from genretag.train import augment, fit, teach
 from genretag.train.cache import FeatureCache
 from genretag.train.collection import Collection
 from genretag.train.export import Ear, export
+from genretag.train.graft import recard
 from genretag.train.head import Linear
 from genretag.train.network import Backbone, Shape, from_onnx, layer_of
 from genretag.train.prefetch import Prefetch
 from genretag.train.split import Part
-from genretag.vote import log_softmax
+from genretag.vote import calibrated, log_softmax
 
 CHUNK_FRAMES = 312  # 5 s
 BATCH = 28
@@ -370,7 +371,7 @@ def teach_deep(
     write(training, teach.card_of(draft, backbone.card, path.stem), path)
     lesson = judged_file(draft, path, cache, time.monotonic() - began)
     card = teach.card_of(lesson, backbone.card, path.stem)
-    write(training, card, path)
+    recard(path, card, path)
     training.checkpoint.unlink(missing_ok=True)
     return lesson, card
 
@@ -383,4 +384,4 @@ def judged_file(draft: teach.Lesson, path: Path, cache: FeatureCache, seconds: f
     if not test.any():
         return teach.judged_lesson(draft, draft.probabilities, temperature, seconds)
     log_p = heard_by(model, cache, [c.keys[i] for i in np.flatnonzero(test)])
-    return teach.judged_lesson(draft, teach.calibrated(log_p, temperature), temperature, seconds)
+    return teach.judged_lesson(draft, calibrated(log_p, 1, Calibration(temperature)), temperature, seconds)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genretag.card import METADATA_KEY, Card, card_text
+from genretag.card import Card, put_card
 from genretag.train.head import Linear
 from genretag.train.network import Backbone, fold_norms, layer_of
 
@@ -81,8 +81,7 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     )  # fmt: skip
     model = onnx.load(str(path))
     _store_in_half(model)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, card_text(card)
+    put_card(model, card)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

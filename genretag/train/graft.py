@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genretag.card import METADATA_KEY, Card, card_text
+from genretag.card import Card, put_card
 from genretag.errors import ModelError
 from genretag.train.head import Linear
 
@@ -37,25 +37,32 @@ def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
         if output.name == "logits":
             output.type.tensor_type.shape.dim[1].Clear()
             output.type.tensor_type.shape.dim[1].dim_value = len(bias)
-    _describe(model, card)
+    put_card(model, card)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
         raise ModelError(f"{backbone}: no new head can be put onto it: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    onnx.save(model, str(part))
-    part.replace(path)
+    _save(model, path)
     return _parity(path, head)
 
 
-def _describe(model: Any, card: Card) -> None:
-    """Put the card in the place of the backbone's."""
-    kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend(kept)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, card_text(card)
+def recard(source: Path, card: Card, path: Path) -> None:
+    """Write the same model with other metadata; ``path`` may be ``source``."""
+    import onnx
+
+    model = onnx.load(str(source))
+    put_card(model, card)
+    _save(model, path)
+
+
+def _save(model: Any, path: Path) -> None:
+    """Write a model file through a temporary one, so that a kill leaves the old one or the new one."""
+    import onnx
+
+    part = path.with_name(path.name + ".part")
+    onnx.save(model, str(part))
+    part.replace(path)
 
 
 def _without(graph: Any, output: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import METADATA_KEY, Calibration, Card, card_text
+from genretag.card import Calibration, Card
 from genretag.errors import RunError
 from genretag.evaluate import label_of
 from genretag.features import FEATURE_VERSION
@@ -16,6 +16,7 @@ from genretag.metrics import calibration_error
 from genretag.scan import absolute
 from genretag.store import Store
 from genretag.train.fit import calibrate
+from genretag.train.graft import recard
 from genretag.train.split import grouped_fold_numbers, groups_of
 from genretag.vote import calibrated, log_softmax
 from genretag.walk import Speller
@@ -45,10 +46,10 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
     spell = Speller()
     log_p, y, artists, windows = list[FloatArray](), list[int](), list[tuple[str, ...]](), list[int]()
     for path, label, artist in labelled:
-        meant, f = label_of(label, card.labels), store.file(absolute(spell(path)))
-        heard = store.heard(f.content_key, card.id, FEATURE_VERSION) if f is not None and meant is not None else None
-        if f is None or meant is None or heard is None:
+        meant, known = label_of(label, card.labels), store.known(absolute(spell(path)), card.id, FEATURE_VERSION)
+        if meant is None or known is None:
             continue
+        f, heard = known
         log_p.append(log_softmax(heard.logits).mean(axis=0))
         y.append(card.labels.index(meant))
         windows.append(len(heard.starts))
@@ -69,13 +70,5 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
 
 def write_recalibrated(model: Path, card: Card, found: Recalibration, output: Path) -> None:
     """Write the same model with the new calibration in its metadata."""
-    import onnx
-
-    loaded = onnx.load(str(model))
     about = {**card.about, "calibrated": f"on {found.tracks:,} tracks of the user's own; error {found.error_after:.3f}"}
-    for entry in loaded.metadata_props:
-        if entry.key == METADATA_KEY:
-            entry.value = card_text(replace(card, calibration=found.after, about=about))
-    part = output.with_name(output.name + ".part")
-    onnx.save(loaded, str(part))
-    part.replace(output)
+    recard(model, replace(card, calibration=found.after, about=about), output)

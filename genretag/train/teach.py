@@ -21,7 +21,6 @@ from genretag.train import fit
 from genretag.train.collection import Collection
 from genretag.train.graft import graft
 from genretag.train.split import Part, grouped_parts, official_parts, random_parts
-from genretag.vote import log_softmax
 
 CONFIDENCE = 0.7  # below it a track is "unsure", as with the bundled model
 
@@ -186,8 +185,3 @@ def _headline(lesson: Lesson) -> dict[str, Any]:
         "majority baseline": f"{j.majority:.1%}",
         "calibration error": f"{j.ece:.3f}",
     }
-
-
-def calibrated(log_p: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
-    """Return probabilities of log-probabilities at a temperature."""
-    return np.exp(log_softmax(log_p / temperature))
