@@ -11,7 +11,7 @@ from typing import Any
 
 from genretag.card import Card
 from genretag.features import FEATURE_VERSION
-from genretag.plan import AlbumVerdict, Wrote, judge
+from genretag.plan import AlbumVerdict, Past, judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import Store
 from genretag.vote import Status
@@ -70,7 +70,7 @@ def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
     return ((n, path, row) for n, path, row in store.plan(run) if row.get("scores"))
 
 
-def settle(store: Store, run: int, card: Card, policy: Policy, wrote: Wrote | None = None) -> int:
+def settle(store: Store, run: int, card: Card, policy: Policy, past: Past | None = None) -> int:
     """Decide a run's plan again where albums decide; return how many rows became other than they were."""
     if policy.album is AlbumRule.OFF:
         return 0
@@ -89,7 +89,7 @@ def settle(store: Store, run: int, card: Card, policy: Policy, wrote: Wrote | No
         known = store.known(path, card.id, FEATURE_VERSION) if verdict is not None else None
         if known is None or row.get("reviewed"):
             continue
-        again = judge(Path(row["path"]), *known, card, policy, wrote=wrote, album=verdict).to_dict()
+        again = judge(Path(row["path"]), *known, card, policy, past=past, album=verdict).to_dict()
         if json.dumps(again) != json.dumps(row):
             lot.append((ordinal, path, again["action"], again))
         if len(lot) >= 500:

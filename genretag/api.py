@@ -28,8 +28,10 @@ from genretag.config import default_model
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.model import Model
 from genretag.plan import Action, Row
+from genretag.players import Id3Version
 from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Rule
 from genretag.scan import Options, Scanner, automatic_jobs
+from genretag.tags import Form
 from genretag.vocabulary import Vocabulary, read_vocabulary
 from genretag.writing.replace import Manner
 
@@ -73,7 +75,7 @@ class Library:
         """Hear files and folders and make the plan; return its rows. What is known is not decoded again."""
         books, options = self._books, Options(tuple(paths), policy or Policy(), self._jobs)
         run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
-        scanner = Scanner(books.store, self._model, options, run, wrote=books.journal.wrote)
+        scanner = Scanner(books.store, self._model, options, run, past=books.journal)
         books.journal.end(run, dict(scanner.scan()))
         return self.plan()
 
@@ -85,12 +87,13 @@ class Library:
         run = last.run
         if policy is not None:
             run = self._books.journal.begin("plan", genretag.__version__, policy.to_dict())
-            count = replan(self._books.store, last, policy, run, self._books.journal.wrote)
+            count = replan(self._books.store, last, policy, run, self._books.journal)
             self._books.journal.end(run, {"files": count})
         return [Row.from_dict(data) for _, _, data in self._books.store.plan(run)]
 
     def apply(self, rows: Sequence[Row] | None = None, *, confirm: Callable[[list[Row]], bool] | None = None,
-              preserve_mtimes: bool = False, hardlinks: HardLinks = HardLinks.SKIP) -> list[Result]:  # fmt: skip
+              preserve_mtimes: bool = False, hardlinks: HardLinks = HardLinks.SKIP,
+              id3_version: Id3Version = Id3Version.KEEP) -> list[Result]:  # fmt: skip
         """Write the plan, or rows of it; return what became of each file. ``confirm`` sees what would be written first."""
         todo = [r for r in (self.plan() if rows is None else rows) if r.action == Action.WRITE and r.new]
         if not todo or (confirm is not None and not confirm(todo)):
@@ -98,7 +101,7 @@ class Library:
         results: list[Result] = []
         with writing(self._books):
             run = self._books.journal.begin("apply", genretag.__version__, {})
-            manner = Manner(preserve_mtimes, False, hardlinks)
+            manner = Manner(preserve_mtimes, Form(id3_version=id3_version.number), hardlinks)
             counts = apply_rows(self._books.store, self._books.journal, run, ((None, r) for r in todo), manner, results.append)
             self._books.journal.end(run, dict(counts))
         return results

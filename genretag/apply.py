@@ -18,7 +18,7 @@ from genretag.audio import file_sha256, identify
 from genretag.card import Card, read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
-from genretag.plan import Action, Row, Wrote, judge
+from genretag.plan import Action, Past, Row, judge
 from genretag.policy import HardLinks, Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
@@ -74,7 +74,7 @@ def card_of(store: Store, scan: Scan) -> Card:
     return read_card(Path("the store"), scan.model or "", text)
 
 
-def replan(store: Store, scan: Scan, policy: Policy, run: int, wrote: Wrote | None = None, tops: list[Path] | None = None) -> int:
+def replan(store: Store, scan: Scan, policy: Policy, run: int, past: Past | None = None, tops: list[Path] | None = None) -> int:
     """Decide again about every file of a scan, from the stored scores; return how many rows there are.
 
     With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
@@ -88,9 +88,9 @@ def replan(store: Store, scan: Scan, policy: Policy, run: int, wrote: Wrote | No
 
     for rows in _in_lots(store.plan(scan.run), 500):
         with store.transaction():
-            store.save_plan(run, [_again(store, n, path, data, card, policy_for(path), wrote) for n, path, data in rows])
+            store.save_plan(run, [_again(store, n, path, data, card, policy_for(path), past) for n, path, data in rows])
         count += len(rows)
-    albums.settle(store, run, card, policy, wrote)
+    albums.settle(store, run, card, policy, past)
     store.finish_scan(run)
     return count
 
@@ -107,13 +107,13 @@ def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _again(
-    store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy, wrote: Wrote | None
+    store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy, past: Past | None
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
     known = store.known(path, card.id, FEATURE_VERSION)
     if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
         return ordinal, path, data["action"], data
-    row = judge(Path(data["path"]), *known, card, policy, wrote=wrote)
+    row = judge(Path(data["path"]), *known, card, policy, past=past)
     return ordinal, path, row.action, row.to_dict()
 
 

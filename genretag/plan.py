@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from genretag.card import Card
 from genretag.errors import RunError
@@ -17,8 +16,18 @@ from genretag.tags import Tags, meaningful
 from genretag.vocabulary import built_in_tree, plain
 from genretag.vote import Heard, Status, Verdict, vote
 
-#: What genretag wrote last into the music with a content key; None where that no longer stands.
-Wrote = Callable[[str], list[str] | None]
+
+class Past(Protocol):
+    """What is remembered of music, by its content key. The journal is one."""
+
+    def wrote(self, content_key: str) -> list[str] | None:
+        """Return the genres that genretag wrote last; None where nothing of that stands."""
+
+    def answered(self, content_key: str) -> list[str] | None:
+        """Return the genres that a person chose; None where nobody was asked."""
+
+
+LINKED = "has other hard links"
 
 #: A second or third genre (``--top``) needs at least this score.
 LEAST_SCORE_BESIDE = 0.15
@@ -107,13 +116,14 @@ def heard_labels(verdict: Verdict, policy: Policy) -> list[str]:
     return [verdict.genre, *(g for g in beside if g != verdict.genre)][: policy.top]
 
 
-def _with_old(words: list[str], old: list[str], policy: Policy) -> list[str]:
+def _with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
     """Return the genres that a file would have: the words alone, or after what is there; one value where so wished."""
+    between = policy.separator_in(tags.field)
     if policy.existing is Existing.APPEND:
-        parts = [p.strip() for g in meaningful(old) for p in (g.split(policy.separator) if policy.separator else [g])]
+        parts = [p.strip() for g in meaningful(tags.genres) for p in (g.split(between.strip() or between) if between else [g])]
         have = {plain(p) for p in parts}
-        words = [*(parts if policy.separator else meaningful(old)), *(w for w in words if plain(w) not in have)]
-    return [policy.separator.join(words)] if policy.separator and words else words
+        words = [*(parts if between else meaningful(tags.genres)), *(w for w in words if plain(w) not in have)]
+    return [between.join(words)] if between and words else words
 
 
 def decide(
@@ -135,13 +145,13 @@ def decide(
     words = policy.vocabulary.words(heard_labels(verdict, policy), tags.album.artist)
     if not words:
         return Action.SKIP, f"the vocabulary has no word for {verdict.genre}", old
-    new = _with_old(words, old, policy)
+    new = _with_old(words, tags, policy)
     if new == old:
         return Action.KEEP, "already says so", old
     if has_genre and policy.existing is Existing.REPLACE and not policy.coarsen and _is_coarser(new, old, policy):
         return Action.KEEP, "finer than what was heard", old
     if links > 1 and policy.hardlinks is HardLinks.SKIP:
-        return Action.SKIP, "has other hard links", old
+        return Action.SKIP, LINKED, old
     if not has_genre:
         return Action.WRITE, "fills a generic genre" if old else "fills an empty genre", new
     if policy.existing is Existing.APPEND:
@@ -156,36 +166,59 @@ def _is_coarser(new: list[str], old: list[str], policy: Policy) -> bool:
 
 
 def judge(
-    path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy, *, wrote: Wrote | None = None, album: AlbumVerdict | None = None
+    path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy, *, past: Past | None = None, album: AlbumVerdict | None = None
 ) -> Row:  # fmt: skip
     """Return the row of a file from what is stored of it: no inference, no decoding.
 
-    ``wrote`` tells what genretag wrote last into the music with a content key, if anything.
+    ``past`` tells what was written into this music before, and what a person said of it.
     """
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
-    last = wrote(f.content_key) if wrote is not None and meaningful(f.tags.genres) else None
+    last = past.wrote(f.content_key) if past is not None else None
+    answer = past.answered(f.content_key) if past is not None else None
+    if answer and (f.tags.genres == answer or last != answer):  # once written, what the user makes of it is the user's own
+        return _answered(_row(path, f, heard, verdict), answer, f, policy)
     decided = verdict
     if album is not None and album.label is not None and verdict.status is not Status.NONMUSIC:
         decided = replace(verdict, status=Status.OK, genre=album.label)
-    action, reason, new = decide(decided, f.tags, policy, f.links, path=str(f.path), ours=last is not None and last == f.tags.genres)
+    ours = last is not None and last == f.tags.genres and bool(meaningful(last))
+    action, reason, new = decide(decided, f.tags, policy, f.links, path=str(f.path), ours=ours)
     if album is not None and album.label is None and action is Action.WRITE:
         action, reason, new = Action.SKIP, f"its album does not agree ({album.told})", f.tags.genres
     elif album is not None and decided.genre != verdict.genre and action is Action.WRITE:
         reason = f"{reason}, as {album.told}"
     elif album is not None and verdict.status is Status.UNSURE and action is Action.WRITE:
         reason = f"{reason}; unsure alone, but {album.told} say so"
+    return replace(_row(path, f, heard, decided), new=new, action=action, reason=reason)
+
+
+def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
+    """Return the row of a file whose genre a person chose."""
+    why = f.tags.problem or policy.protect.reason(str(f.path), (f.tags.album.artist, f.tags.album.album_artist), f.tags.genres)
+    action, reason = Action.WRITE, "reviewed"
+    if f.tags.genres == words:
+        action, reason = Action.KEEP, "reviewed"
+    elif why is not None:
+        action, reason = Action.SKIP, why
+    elif f.links > 1 and policy.hardlinks is HardLinks.SKIP:
+        action, reason = Action.SKIP, LINKED
+    new = words if action is not Action.SKIP else f.tags.genres
+    return replace(row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True)
+
+
+def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
+    """Return what is known of a file that was heard, as a row that does nothing yet."""
     return Row(
         path=str(path),
-        status=decided.status,
-        genre=decided.genre if decided.status is Status.OK else None,
+        status=verdict.status,
+        genre=verdict.genre if verdict.status is Status.OK else None,
         confidence=round(verdict.confidence, 4),
         scores={g: round(s, 4) for g, s in verdict.scores.items()},
         windows=verdict.windows,
         agreement=round(verdict.agreement, 4),
         old=f.tags.genres,
-        new=new,
-        action=action,
-        reason=reason,
+        new=f.tags.genres,
+        action=Action.SKIP,
+        reason="",
         file=str(f.path),
         music=round(verdict.music, 4),
         seconds=round(heard.seconds, 2),

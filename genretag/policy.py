@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from genretag.players import READINGS, Id3Version, Player, separator_of
 from genretag.vocabulary import Vocabulary, plain
 
 
@@ -76,7 +77,20 @@ class Policy:
     coarsen: bool = False  # replace a finer genre by its parent (Bebop by Jazz)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     protect: Protect = field(default_factory=Protect)
-    separator: str | None = None  # several genres as one value with this between them; None: as several values
+    separator: str | None = None  # several genres as one value with this between them; None: as the player wants them
+    player: Player | None = None  # None: several values as each container defines them
+    id3_version: Id3Version | None = None  # None: as the player wants it, else as it is
+
+    def separator_in(self, place: str | None) -> str | None:
+        """Return what stands between genres in a container's field; None: they are values of their own."""
+        return self.separator or separator_of(self.player, place)
+
+    @property
+    def id3(self) -> Id3Version:
+        """The version that ID3v2 tags are written in."""
+        if self.id3_version is not None or self.player is None:
+            return self.id3_version or Id3Version.KEEP
+        return READINGS[self.player].id3
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as JSON takes it."""
@@ -97,4 +111,6 @@ class Policy:
             vocabulary=Vocabulary.from_dict(data.get("vocabulary", {})),
             protect=Protect(**{k: tuple(v) for k, v in data.get("protect", {}).items()}),
             separator=data.get("separator"),
+            player=Player(data["player"]) if data.get("player") else None,
+            id3_version=Id3Version(data["id3_version"]) if data.get("id3_version") else None,
         )

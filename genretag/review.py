@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genretag.books import Books
 from genretag.plan import Action, Row
 from genretag.policy import Policy
-from genretag.store import Store
 from genretag.vote import Status
 
 MOST_CHOICES = 9  # keys 1 to 9
@@ -31,10 +31,10 @@ class Question:
 
 
 class Review:
-    """Questions with their answers; each answer goes into the plan at once, and can be taken back."""
+    """Questions with their answers; each goes into plan and journal at once (later scans keep to it), and can be taken back."""
 
-    def __init__(self, store: Store, run: int, policy: Policy, questions: list[Question]) -> None:
-        self.store, self.run, self.policy, self.questions = store, run, policy, questions
+    def __init__(self, books: Books, run: int, policy: Policy, questions: list[Question]) -> None:
+        self.books, self.run, self.policy, self.questions = books, run, policy, questions
         self.answered: dict[int, Row] = {}  # index of the question -> its row now
         self.at = 0
         self._history: list[int] = []
@@ -51,6 +51,7 @@ class Review:
             return
         row = replace(question.row, action=Action.WRITE, status=Status.OK, new=words, genre=words[0], reason="reviewed", reviewed=True)
         self._save(question, row)
+        self.books.journal.keep_answer(row.content_key, words)
         self.answered[self.at] = row
         self._go_on()
 
@@ -70,11 +71,12 @@ class Review:
         self.at = self._history.pop()
         if self.answered.pop(self.at, None) is not None:
             self._save(self.questions[self.at], self.questions[self.at].row)
+            self.books.journal.forget_answer(self.questions[self.at].row.content_key)
         return True
 
     def _save(self, question: Question, row: Row) -> None:
-        with self.store.transaction():
-            self.store.save_plan(self.run, [(question.ordinal, row.absolute, row.action, row.to_dict())])
+        with self.books.store.transaction():
+            self.books.store.save_plan(self.run, [(question.ordinal, row.absolute, row.action, row.to_dict())])
 
 
 def questions_of(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:

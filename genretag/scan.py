@@ -16,7 +16,7 @@ from genretag.batcher import Batcher, WindowScores
 from genretag.card import card_text
 from genretag.features import FEATURE_VERSION, LogMel
 from genretag.model import Model
-from genretag.plan import Row, Wrote, failed_row, judge, linked_row
+from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.pool import Pool
 from genretag.store import FileRow, Store
@@ -67,18 +67,18 @@ class _Track:
 class Scanner:
     """One scan of one store with one model. Run 0 hears without making a plan.
 
-    ``decoder`` is what runs in a worker process: ``genretag.worker.serve``, or what speaks as it does. ``wrote`` tells
-    what genretag wrote before.
+    ``decoder`` is what runs in a worker process: ``genretag.worker.serve``, or what speaks as it does. ``past`` tells
+    what was written and answered before.
     """
 
     def __init__(
-        self, store: Store, model: Model, options: Options, run: int, decoder: Callable[..., None] = serve, wrote: Wrote | None = None
+        self, store: Store, model: Model, options: Options, run: int, decoder: Callable[..., None] = serve, past: Past | None = None
     ) -> None:
         self.store, self.model, self.options, self.run = store, model, options, run
         self.counts: Counter[str] = Counter()
         self.heard_seconds = 0.0
         self.heard_tracks = 0  # those that had to be decoded
-        self._decoder, self._wrote = decoder, wrote
+        self._decoder, self._past = decoder, past
         self._tracks: dict[int, _Track] = {}
         self._plan: list[tuple[int, Path, Row]] = []
         self._committed = time.monotonic()
@@ -97,7 +97,7 @@ class Scanner:
         """
         self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict())
         self.hear(on_progress)
-        albums.settle(self.store, self.run, self.model.card, self.options.policy, self._wrote)
+        albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
         self.store.finish_scan(self.run)
         return self.counts
 
@@ -268,7 +268,7 @@ class Scanner:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Heard) -> None:
-        self._add_row(ordinal, path, judge(path, f, heard, self.model.card, self.options.policy, wrote=self._wrote))
+        self._add_row(ordinal, path, judge(path, f, heard, self.model.card, self.options.policy, past=self._past))
 
     def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
         self._pending_failures.append((found, stage, error))

@@ -15,6 +15,10 @@ import pytest
 from conftest import Program
 
 from genretag import demo, tags
+from genretag.books import books
+from genretag.cli.reporting import plan_rows
+from genretag.policy import Policy
+from genretag.review import Review, questions_of
 
 
 @pytest.fixture
@@ -115,6 +119,35 @@ def test_killed_in_the_middle_the_answers_are_kept(scanned: list[dict], terminal
     rows = {r["path"]: r for r in genretag("plan", "--json").rows}
     assert rows[scanned[0]["path"]]["reviewed"] is True
     assert rows[scanned[1]["path"]]["reviewed"] is False
+
+
+def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
+    scanned: list[dict], genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    with books(tmp_path / "db" / "genretag.db") as opened:
+        last = opened.store.last_scan()
+        assert last is not None
+        asked = Review(opened, last.run, Policy.from_dict(last.policy), questions_of(plan_rows(opened, last.run)))
+        for words in (["Cumbia"], ["Ska", "Dub"], ["Polka"]):
+            asked.answer(words)
+        asked.take_back()
+    paths = [Path(q.row.path) for q in asked.questions]
+    paths[0] = paths[0].rename(paths[0].with_name("moved.flac"))  # known by its audio
+
+    def planned() -> dict[str, dict]:
+        return {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows}
+
+    rows = planned()
+    assert [rows[str(p)]["new"] for p in paths] == [["Cumbia"], ["Ska", "Dub"], [], []]
+    assert [rows[str(p)]["reviewed"] for p in paths] == [True, True, False, False]
+    assert genretag("apply", "--yes").status == 0
+    assert tags.read(paths[1]).genres == ["Ska", "Dub"]
+    sure = {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows}
+    assert sure[str(paths[0])]["action"] == "keep"  # the ear is sure now, and yet a person said otherwise
+    tags.write(paths[0], ["My own"])
+    assert planned()[str(paths[0])]["new"] == ["My own"]
+    assert genretag("undo", "--yes").status != 2
+    assert planned()[str(paths[1])]["new"] == ["Ska", "Dub"]  # undone, it is a plan again
 
 
 def test_without_a_terminal_it_says_what_to_do(scanned: list[dict], genretag: Program) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import genretag
-from genretag.cli import apply, doctoring, inspect, playlist, report, reviewing, scan, settings, train, watching
+from genretag.cli import apply, doctoring, inspect, players, playlist, report, reviewing, scan, settings, train, watching
 from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
@@ -42,6 +42,7 @@ app.command("history", rich_help_panel="Look")(inspect.history)
 app.command("errors", rich_help_panel="Look")(inspect.errors)
 app.add_typer(models, name="models", rich_help_panel="Look")
 app.command("playlist", rich_help_panel="Look")(playlist.playlist)
+app.command("players", rich_help_panel="Look")(players.players)
 app.command("doctor", rich_help_panel="Look")(doctoring.doctor)
 app.command("config", rich_help_panel="Look")(settings.config)
 app.command("demo", rich_help_panel="Try")(inspect.demo)

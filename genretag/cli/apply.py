@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli import rules, session
-from genretag.cli.reporting import plan_rows, report
+from genretag.cli.reporting import last_scan, plan_rows, report
 from genretag.errors import UsageError
 from genretag.policy import HardLinks, Policy
 from genretag.walk import spelt
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 Numbered = tuple[int | None, "Row"]
 
 
-def manner(preserve_mtimes: bool, hardlinks: HardLinks, convert_v22: bool) -> Manner:
+def manner(policy: Policy, preserve_mtimes: bool, convert_v22: bool = False) -> Manner:
     """Return how files are to be written."""
+    from genretag.tags import Form
     from genretag.writing.replace import Manner
 
-    return Manner(preserve_mtimes, convert_v22, hardlinks)
+    return Manner(preserve_mtimes, Form(convert_v22, policy.id3.number), policy.hardlinks)
 
 
 def apply(
@@ -48,6 +49,8 @@ def apply(
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
     separator: rules.Separator = None,
+    player: rules.PlayerOption = None,
+    id3v2_version: rules.Id3 = None,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
@@ -66,15 +69,15 @@ def apply(
     quiet = session.is_quiet(context)
     with session.books(db) as books:
         if paths and len(paths) == 1 and paths[0].suffix.lower() in (".jsonl", ".json"):
-            how = manner(preserve_mtimes, hardlinks or HardLinks.SKIP, convert_v22)
+            given = Policy(hardlinks=hardlinks or HardLinks.SKIP, player=player, id3_version=id3v2_version)
+            how = manner(given, preserve_mtimes, convert_v22)
             failed = perform(books, None, _given(paths[0]), how, yes=yes, dry_run=dry_run, quiet=quiet)
             raise typer.Exit(1 if failed else 0)
-        last = books.store.last_scan()
-        if last is None:
-            raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
+        last = last_scan(books)
         asked = {
             "min_confidence": min_confidence, "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
             "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen, "separator": separator,
+            "player": player, "id3_version": id3v2_version,
         }  # fmt: skip
         run, policy = last.run, Policy.from_dict(last.policy)
         if vocabulary is not None or any(x is not None for x in asked.values()):
@@ -84,7 +87,7 @@ def apply(
         elif json:
             report(books, run, json=True, output=None, quiet=quiet)
         rows = below(plan_rows(books, run, open_writes=True), [spelt(p).absolute() for p in paths]) if paths else None
-        how = manner(preserve_mtimes, policy.hardlinks, convert_v22)
+        how = manner(policy, preserve_mtimes, convert_v22)
         failed = perform(books, run, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
     raise typer.Exit(1 if failed else 0)
 
@@ -95,7 +98,7 @@ def decide_again(books: session.Books, last: Scan, policy: Policy, tops: list[Pa
     from genretag.apply import replan
 
     run = books.journal.begin("plan", genretag.__version__, policy.to_dict())
-    books.journal.end(run, {"files": replan(books.store, last, policy, run, books.journal.wrote, tops)})
+    books.journal.end(run, {"files": replan(books.store, last, policy, run, books.journal, tops)})
     return run
 
 
@@ -113,6 +116,8 @@ def plan(
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
     separator: rules.Separator = None,
+    player: rules.PlayerOption = None,
+    id3v2_version: rules.Id3 = None,
     hardlinks: rules.Links = None,
     explain: Annotated[
         Path | None,
@@ -127,12 +132,11 @@ def plan(
     The new plan is what genretag apply writes.
     """
     with session.books(db) as books:
-        last = books.store.last_scan()
-        if last is None:
-            raise UsageError("there is no plan yet: genretag scan FOLDER --dry-run makes one")
+        last = last_scan(books)
         policy = rules.changed_policy(
             last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album,
-            coarsen=coarsen, separator=separator, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
+            coarsen=coarsen, separator=separator, player=player, id3_version=id3v2_version,
+            existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         )  # fmt: skip
         if explain is not None:
             from genretag.cli.explaining import explain_file

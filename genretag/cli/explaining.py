@@ -68,7 +68,7 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
         steps: list[Step] = []
         policy.vocabulary.words(heard_labels(verdict, policy), f.tags.album.artist, steps)
         lines += [Line(s.what, ", ".join(map(shown, s.words)) or "nothing is left") for s in steps]
-    row = judge(file, f, heard, card, policy, wrote=books.journal.wrote)
+    row = judge(file, f, heard, card, policy, past=books.journal)
     lines += [
         Line("in the file", words(f.tags.genres)),
         Line(f"decision ({policy.existing})", f"{row.action}: {shown(row.reason)}"),

@@ -52,4 +52,4 @@ def _page(books: session.Books, last: Scan, rows: Iterable[Row]) -> str:
     from genretag.report.html import page_of
 
     card, policy = card_of(books.store, last), Policy.from_dict(last.policy)
-    return page_of(books.store, rows, card, policy, books.journal.wrote, "genretag: the plan")
+    return page_of(books.store, rows, card, policy, books.journal, "genretag: the plan")

@@ -51,7 +51,7 @@ def review(
             raise UsageError(
                 f"{len(questions):,} tracks are unsure; review needs a terminal to ask on (genretag playlist --unsure lists them)"
             )
-        asked = Review(books.store, last.run, Policy.from_dict(last.policy), questions)
+        asked = Review(books, last.run, Policy.from_dict(last.policy), questions)
         app(asked).run()
         if output is not None:
             write_report(asked.answered.values(), output)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from genretag.errors import UsageError
+from genretag.players import Id3Version, Player
 from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Protect, Rule
 from genretag.vocabulary import Vocabulary, default_vocabulary, read_vocabulary
 
@@ -47,6 +48,17 @@ Separator = Annotated[
     typer.Option("--separator", help="Write several genres as one value with this between them (for players that read one alone).",
                  show_default="several values"),
 ]  # fmt: skip
+
+
+PlayerOption = Annotated[
+    Player | None,
+    typer.Option("--player", help="Write several genres, and ID3, as this player reads them (genretag players tells how).",
+                 show_default="as each container defines it"),
+]  # fmt: skip
+Id3 = Annotated[
+    Id3Version | None,
+    typer.Option("--id3v2-version", help="Write ID3v2 tags in this version; nothing in them is lost.", show_default="keep"),
+]
 
 
 def existing_of(context: typer.Context, existing: Existing | None, skip: bool, force: bool, keep: bool) -> Existing | None:

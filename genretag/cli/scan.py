@@ -45,6 +45,8 @@ def scan(
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
     separator: rules.Separator = None,
+    player: rules.PlayerOption = None,
+    id3v2_version: rules.Id3 = None,
     jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
@@ -73,6 +75,7 @@ def scan(
     policy = rules.first_policy(
         vocabulary, min_confidence=min_confidence, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen, separator=separator,
+        player=player, id3_version=id3v2_version,
     )  # fmt: skip
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
     loaded = _load(model, device.value, options.jobs)
@@ -81,7 +84,7 @@ def scan(
         failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context))
         from genretag.cli import apply
 
-        manner = apply.manner(preserve_mtimes, policy.hardlinks, convert_v22)
+        manner = apply.manner(policy, preserve_mtimes, convert_v22)
         failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context))
     raise typer.Exit(1 if failed else 0)
 
@@ -112,7 +115,7 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
 
     talk = session.talk(session.is_quiet(context))
     run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in options.paths]})
-    scanner = Scanner(books.store, model, options, run, wrote=books.journal.wrote)
+    scanner = Scanner(books.store, model, options, run, past=books.journal)
     began = time.monotonic()
     try:
         with _progress(session.is_quiet(context)) as show:

@@ -29,7 +29,10 @@ OF_ONE_CALL = frozenset(
 )
 #: What decides a plan: apply takes these from its flags alone, for it writes the plan that was shown.
 OF_A_PLAN = frozenset(
-    ("min_confidence existing skip_existing force keep_existing top vote album coarsen vocabulary hardlinks separator").split()
+    (
+        "min_confidence existing skip_existing force keep_existing top vote album coarsen vocabulary hardlinks separator"
+        " player id3v2_version"
+    ).split()
 )
 #: Keys that are no options: the default model, and what is protected.
 OTHER_KEYS = frozenset({"model", "protect"})
@@ -152,7 +155,6 @@ def config(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Show which settings hold, and from where: a variable, the file, or the default."""
-    from rich.table import Table
     from rich.text import Text
 
     from genretag.display import shown
@@ -164,9 +166,7 @@ def config(
         for s in rows:
             print(json_lib.dumps({**vars(s), "value": s.value if isinstance(s.value, str | int | float | bool | list) else _text(s.value)}))
         return
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("setting", "value", "from", "commands"):
-        table.add_column(name, overflow="fold")
+    table = session.plain_table("setting", "value", "from", "commands")
     for s in rows:
         style = "" if s.source != "default" else "dim"
         table.add_row(

@@ -12,7 +12,6 @@ import typer
 
 from genretag.cli import rules, session
 from genretag.errors import UsageError
-from genretag.policy import HardLinks
 
 if TYPE_CHECKING:
     from genretag.model import Model
@@ -32,6 +31,9 @@ def watch(
     coarsen: rules.Coarsen = None,
     vocabulary: rules.VocabularyFile = None,
     hardlinks: rules.Links = None,
+    separator: rules.Separator = None,
+    player: rules.PlayerOption = None,
+    id3v2_version: rules.Id3 = None,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the default one.", show_default=False)] = None,
     jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
     preserve_mtimes: Annotated[bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times.")] = False,
@@ -48,8 +50,9 @@ def watch(
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder")
     policy = rules.first_policy(
-        vocabulary, min_confidence=min_confidence, existing=existing, top=top, vote=vote, coarsen=coarsen, hardlinks=hardlinks
-    )
+        vocabulary, min_confidence=min_confidence, existing=existing, top=top, vote=vote, coarsen=coarsen, hardlinks=hardlinks,
+        separator=separator, player=player, id3_version=id3v2_version,
+    )  # fmt: skip
     workers = _jobs(jobs)
     loaded = _load(model, "auto", workers)
     stop = threading.Event()
@@ -58,7 +61,7 @@ def watch(
     quiet = session.is_quiet(context)
     if not quiet:
         print(f"watching {folder}; what has not changed for {settle:g} s is heard{'' if dry_run else ' and tagged'}", file=sys.stderr)
-    how = manner(preserve_mtimes, policy.hardlinks or HardLinks.SKIP, False)
+    how = manner(policy, preserve_mtimes)
     for paths in arrivals(folder, settle, stop):
         _round(db, loaded, policy, how, paths, workers, dry_run=dry_run, quiet=quiet)
         if stop.is_set():
@@ -86,7 +89,7 @@ def _round(
             return
         options = Options(tuple(f.path for f in new), policy, jobs)
         run = books.journal.begin("watch", genretag.__version__, {"files": len(new)})
-        counts = Scanner(books.store, model, options, run, wrote=books.journal.wrote).scan()
+        counts = Scanner(books.store, model, options, run, past=books.journal).scan()
         books.journal.end(run, dict(counts))
         for _, row in plan_rows(books, run):
             told = f"{words(row.old)} -> {words(row.new)}" if row.action == "write" else f"left alone: {row.error or row.reason}"

@@ -18,7 +18,7 @@ import numpy as np
 from genretag.card import Card
 from genretag.display import shown
 from genretag.features import FEATURE_VERSION
-from genretag.plan import Row, Wrote, judge
+from genretag.plan import Past, Row, judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import Store
 from genretag.vote import Status, log_softmax
@@ -59,7 +59,7 @@ def _timeline(logits: Any) -> str:
     return "".join(f"{chr(97 + int(w.argmax()) % 26)}{min(9, int(w.max() * 10))}" for w in p)
 
 
-def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, wrote: Wrote | None) -> Iterator[list[Any]]:
+def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None) -> Iterator[list[Any]]:
     """Yield the page's rows of a plan, each with what would be done if the ear were sure enough."""
     from dataclasses import replace
 
@@ -70,7 +70,7 @@ def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, wrote
             yield compact(row, None, "")
             continue
         f, heard = known
-        surely = judge(Path(row.path), f, heard, card, certain, wrote=wrote) if not row.reviewed else None
+        surely = judge(Path(row.path), f, heard, card, certain, past=past) if not row.reviewed else None
         yield compact(row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits))
 
 
@@ -85,8 +85,8 @@ def render(page: Page) -> str:
     )
 
 
-def page_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, wrote: Wrote | None, title: str) -> str:
+def page_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None, title: str) -> str:
     """Return a plan's page."""
     threshold = card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
     slider = policy.album is AlbumRule.OFF
-    return render(Page(list(rows_of(store, rows, card, policy, wrote)), card.labels, threshold, slider, title))
+    return render(Page(list(rows_of(store, rows, card, policy, past)), card.labels, threshold, slider, title))

@@ -30,16 +30,10 @@ from mutagen.wave import WAVE
 
 from genretag.errors import TrackError
 from genretag.tags import ape, asf, id3, mp4, vorbis
+from genretag.tags.form import AS_IT_IS, Form
 from genretag.tags.words import is_generic, meaningful
 
-__all__ = ["Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a genre is to be written, where a container leaves a choice."""
-
-    convert_v22: bool = False  # ID3v2.2 as v2.3; else such tags are left alone
+__all__ = ["AS_IT_IS", "Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +43,15 @@ class _Field:
     name: str  # as the field calls it
     read: Callable[[Any, Path], list[str]]
     write: Callable[[Any, Path, list[str], Form], None]
-    others: Callable[[Any, Path], dict[str, Any]]
+    others: Callable[[Any, Path, Form], dict[str, Any]]
 
 
 def _chunked(kind: str) -> _Field:
     return _Field(
         "TCON",
         lambda _, path: id3.read_chunk(kind, path),
-        lambda _, path, genres, form: id3.write_chunk(kind, path, genres),
-        lambda _, path: id3.others_chunk(kind, path),
+        lambda _, path, genres, form: id3.write_chunk(kind, path, genres, form),
+        lambda _, path, form: id3.others_chunk(kind, path, form),
     )
 
 
@@ -69,13 +63,13 @@ def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Pa
 _ID3 = _Field(
     "TCON",
     lambda _, path: id3.read_mp3(path),
-    lambda _, path, genres, form: id3.write_mp3(path, genres, form.convert_v22),
-    lambda _, path: id3.others_mp3(path),
+    lambda _, path, genres, form: id3.write_mp3(path, genres, form),
+    lambda _, path, form: id3.others_mp3(path, form),
 )
-_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), _plainly(vorbis.write), vorbis.others)
-_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path: mp4.others(path))
-_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, _: asf.others(audio))
-_APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, _: ape.others(audio))
+_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), _plainly(vorbis.write), lambda audio, path, _: vorbis.others(audio, path))
+_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path, form: mp4.others(path))
+_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, *_: asf.others(audio))
+_APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, *_: ape.others(audio))
 
 #: Container -> field; the first row whose class fits counts.
 _TABLE: tuple[tuple[type[Any], _Field], ...] = (
@@ -180,7 +174,7 @@ def _first(tags: Any, keys: tuple[str, ...]) -> str:
     return ""
 
 
-def write(path: Path, genres: list[str], form: Form = Form()) -> None:
+def write(path: Path, genres: list[str], form: Form = AS_IT_IS) -> None:
     """Write the genres into a file, and into every second place of the genre that it has.
 
     Raises:
@@ -197,13 +191,16 @@ def write(path: Path, genres: list[str], form: Form = Form()) -> None:
         raise TrackError("tags", f"its tags cannot be written: {_said(error)}") from error
 
 
-def others(path: Path) -> dict[str, Any]:
-    """Return everything in a file's tags but the genre, by place; None where a place is not there."""
+def others(path: Path, form: Form = AS_IT_IS) -> dict[str, Any]:
+    """Return everything in a file's tags but the genre, by place; None where a place is not there.
+
+    Before and after a write in some form are to be asked for with that form: it decides what must stay the same.
+    """
     audio, field = _open(path)
     if audio is None or field is None:
         return {}
     try:
-        return field.others(audio, path)
+        return field.others(audio, path, form)
     except Exception as error:
         raise TrackError("tags", f"its tags cannot be compared: {_said(error)}") from error
 

@@ -1,7 +1,8 @@
 """ID3: the TCON frame, in MP3 and inside WAV, AIFF, DSF, DSDIFF and TTA.
 
-Every other frame stays byte for byte, in its order, and the version stays as found. With mutagen
-this needs only TCON to be known and nothing to be translated; all other frames are then raw.
+Every other frame stays byte for byte, in its order, and the version stays as found, unless another was
+asked for. With mutagen this needs only TCON to be known and nothing to be translated; all other frames
+are then raw.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from mutagen.wave import WAVE
 from genretag import mpeg
 from genretag.errors import TrackError
 from genretag.tags import ape, riff, words
+from genretag.tags.form import Form
+from genretag.tags.frames import carried, frames_of, marked, meanings, raw_of
 
 _ONLY_GENRE: dict[str, Any] = {"translate": False, "known_frames": {"TCON": TCON}, "load_v1": False}
 _V1_GENRE_AT = 127
@@ -51,12 +54,24 @@ def _is_latin1(text: str) -> bool:
     return True
 
 
-def _version(tag: ID3) -> int:
-    """Return the version to save a tag in: its own."""
+def _version(tag: ID3, form: Form) -> int:
+    """Return the version to save a tag in: its own, unless another was asked for; the frames are made ready for it."""
     minor = int(tag.version[1])
     if minor not in (3, 4):
-        raise TrackError("tags", f"its ID3v2.{minor} tag can only be written as v2.3")
-    return minor
+        raise TrackError("tags", f"its ID3v2.{minor} tag can only be written as v2.3 or v2.4")
+    version = form.id3_version or minor
+    if version != minor:
+        tag.unknown_frames = [raw_of(f, version) for f in carried(frames_of(tag), version)]
+        tag._unknown_v2_version = version
+    else:
+        tag.unknown_frames = [bytes(f) for f in _bare(tag)]
+    return version
+
+
+def _bare(tag: ID3) -> list[bytes]:
+    """Return a tag's frames besides TCON as bytes that say the same without the tag's header."""
+    unsynchronised = tag.version[1] == 4 and tag.f_unsynch
+    return [marked(bytes(f)) if unsynchronised else bytes(f) for f in tag.unknown_frames]
 
 
 # --- MP3 -------------------------------------------------------------------------------------------------------
@@ -91,7 +106,7 @@ def _v1_block(path: Path) -> bytes | None:
         return handle.read(mpeg.ID3V1_LENGTH)
 
 
-def write_mp3(path: Path, genres: list[str], convert_v22: bool) -> None:
+def write_mp3(path: Path, genres: list[str], form: Form) -> None:
     """Write an MP3's genres to ID3v2, and to ID3v1 and APEv2 where these are there.
 
     A file with nothing but ID3v1 keeps it as its only tag if the word has a number there: a new
@@ -100,7 +115,7 @@ def write_mp3(path: Path, genres: list[str], convert_v22: bool) -> None:
     block = _v1_block(path)
     has_v2 = _has_v2(path)
     if not (block and not has_v2 and len(genres) == 1 and words.number_of(genres[0]) != words.NO_NUMBER):
-        _write_v2(path, genres, convert_v22, with_v1=bool(block and not has_v2))
+        _write_v2(path, genres, form, with_v1=bool(block and not has_v2))
     ape.write_beside(path, genres)
     if block:
         _put_back_v1(path, block, genres)
@@ -111,17 +126,19 @@ def _has_v2(path: Path) -> bool:
         return bool(mpeg.id3v2_size(handle.read(10)))
 
 
-def _write_v2(path: Path, genres: list[str], convert_v22: bool, with_v1: bool) -> None:
+def _write_v2(path: Path, genres: list[str], form: Form, with_v1: bool) -> None:
     """Write TCON into the ID3v2 tag, or into a new one that takes over what ID3v1 told."""
     if _is_v22(path):
-        if not convert_v22:
+        if not (form.convert_v22 or form.id3_version):
             raise TrackError("tags", "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)")
-        tag, version = ID3(path, v2_version=3, load_v1=False), 3
+        version = form.id3_version or 3
+        tag = ID3(path, v2_version=version, load_v1=False)
     elif _has_v2(path):
         tag = ID3(path, **_ONLY_GENRE)
-        version = _version(tag)
+        version = _version(tag, form)
     else:
-        tag, version = (ID3(path) if with_v1 else ID3()), NEW_TAG_VERSION
+        version = form.id3_version or NEW_TAG_VERSION
+        tag = ID3(path, v2_version=version) if with_v1 else ID3()
     _set(tag, genres, version)
     tag.save(path, v1=1, v2_version=version, v23_sep=None)
 
@@ -137,16 +154,20 @@ def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
         handle.write(block[:_V1_GENRE_AT] + bytes([words.number_of(genres[0])]))
 
 
-def others_mp3(path: Path) -> dict[str, Any]:
-    """Return everything but the genre: raw frames in order, ID3v1, APEv2 items. None: it is not there."""
+def others_mp3(path: Path, form: Form) -> dict[str, Any]:
+    """Return everything but the genre: ID3v2's frames, ID3v1, APEv2 items. None: it is not there."""
     block = _v1_block(path)
-    frames = raw_frames(ID3(path, **_ONLY_GENRE)) if _has_v2(path) and not _is_v22(path) else None
-    return {"ID3v2": frames, "ID3v1": block[:_V1_GENRE_AT] if block else None, "APEv2": ape.others_beside(path)}
+    tag = ID3(path, **_ONLY_GENRE) if _has_v2(path) and not _is_v22(path) else None
+    return {**_others(tag, form), "ID3v1": block[:_V1_GENRE_AT] if block else None, "APEv2": ape.others_beside(path)}
 
 
-def raw_frames(tag: ID3) -> list[Any]:
-    """Return a tag's version and its frames besides TCON, as bytes, in their order."""
-    return [tuple(tag.version), *(bytes(f) for f in tag.unknown_frames)]
+def _others(tag: ID3 | None, form: Form) -> dict[str, Any]:
+    """Return a tag's version and its raw frames in order; where a version was asked for, what the frames say."""
+    if tag is None:
+        return {"ID3v2": None}
+    if form.id3_version is None:
+        return {"ID3v2": [tuple(tag.version), *_bare(tag)]}
+    return {f"ID3v2: {text}": n for text, n in meanings(tag).items()}
 
 
 # --- ID3 in a chunk of another container -----------------------------------------------------------------------
@@ -163,22 +184,21 @@ def read_chunk(kind: str, path: Path) -> list[str]:
     return genres
 
 
-def write_chunk(kind: str, path: Path, genres: list[str]) -> None:
+def write_chunk(kind: str, path: Path, genres: list[str], form: Form) -> None:
     """Write TCON into the ID3 tag of a chunk, and RIFF INFO's genre where there is one."""
     audio = _CHUNKED[kind](path, **_ONLY_GENRE)
     if audio.tags is None:
         audio.add_tags()
-        version = NEW_TAG_VERSION
+        version = form.id3_version or NEW_TAG_VERSION
     else:
-        version = _version(audio.tags)
+        version = _version(audio.tags, form)
     _set(audio.tags, genres, version)
     audio.tags.save(path, v2_version=version, v23_sep=None)
     if kind == "wav":
         riff.write_info_genre(path, genres)
 
 
-def others_chunk(kind: str, path: Path) -> dict[str, Any]:
-    """Return everything but the genre: raw frames in order, and for WAV the other chunks. None: it is not there."""
+def others_chunk(kind: str, path: Path, form: Form) -> dict[str, Any]:
+    """Return everything but the genre: ID3v2's frames, and for WAV the other chunks. None: it is not there."""
     tag = _CHUNKED[kind](path, **_ONLY_GENRE).tags
-    frames = raw_frames(tag) if tag is not None else None
-    return {"ID3v2": frames, "chunks": riff.others(path) if kind == "wav" else None}
+    return {**_others(tag, form), "chunks": riff.others(path) if kind == "wav" else None}

@@ -1,4 +1,4 @@
-"""The journal: every run, and every change to a music file with what it takes to undo it.
+"""The journal: every run, every change to a music file with what it takes to undo it, and every answer of a person.
 
 It is precious and small, and a file of its own, so that a broken cache cannot harm it.
 A change goes through the states
@@ -59,6 +59,14 @@ CREATE INDEX change_path ON change(path)
 """,
     """
 CREATE INDEX change_content ON change(content_key)
+""",
+    """
+CREATE TABLE answer (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  content_key TEXT NOT NULL UNIQUE,
+  genres TEXT NOT NULL,
+  at REAL NOT NULL
+)
 """,
 )
 
@@ -216,6 +224,26 @@ class Journal:
         row = self._db.execute(sql, (content_key,)).fetchone()
         return [str(w) for w in json.loads(row["new"])] if row else None
 
+    # --- what a person said ---------------------------------------------------------------------------------------
+
+    def answered(self, content_key: str) -> list[str] | None:
+        """Return the genres that a person chose for the music with a content key; None where nobody was asked."""
+        row = self._db.execute("SELECT genres FROM answer WHERE content_key = ?", (content_key,)).fetchone()
+        return [str(w) for w in json.loads(row["genres"])] if row else None
+
+    def keep_answer(self, content_key: str, genres: list[str]) -> None:
+        """Keep what a person chose, in the place of an earlier answer."""
+        with transaction(self._db):
+            self._db.execute("DELETE FROM answer WHERE content_key = ?", (content_key,))
+            self._db.execute(
+                "INSERT INTO answer (content_key, genres, at) VALUES (?, ?, ?)", (content_key, json.dumps(genres), time.time())
+            )
+
+    def forget_answer(self, content_key: str) -> None:
+        """Forget what a person chose."""
+        with transaction(self._db):
+            self._db.execute("DELETE FROM answer WHERE content_key = ?", (content_key,))
+
     def copy_rows(self, source: sqlite3.Connection) -> int:
         """Take over the runs and changes of another journal that can be read; return how many changes."""
         with transaction(self._db):
@@ -223,7 +251,7 @@ class Journal:
 
     def _copy_rows(self, source: sqlite3.Connection) -> int:
         saved = 0
-        for table in ("run", "change"):
+        for table in ("run", "change", "answer"):
             columns = [r[1] for r in self._db.execute(f"PRAGMA table_info({table})")]
             insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
             for number in range(1, _highest(source, table) + 1):

@@ -45,7 +45,7 @@ class Manner:
     """How files are written."""
 
     preserve_mtimes: bool = False
-    convert_v22: bool = False
+    form: tags.Form = tags.AS_IT_IS
     hardlinks: HardLinks = HardLinks.SKIP
 
 
@@ -131,14 +131,14 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _verify(target: Path, temp: Path, genres: list[str], content_key: str) -> None:
+def _verify(target: Path, temp: Path, genres: list[str], content_key: str, form: tags.Form) -> None:
     """Raise unless the copy has the same audio, the genres as planned, and all else as before."""
     if audio.identify(temp).content_key != content_key:
         raise TrackError("verify", "its audio would have changed; it was not written")
     read_back = tags.read(temp)
     if read_back.problem or read_back.genres != genres:
         raise TrackError("verify", f"the genre did not read back as planned ({read_back.genres}); it was not written")
-    if places := tags.lost(tags.others(target), tags.others(temp)):
+    if places := tags.lost(tags.others(target, form), tags.others(temp, form)):
         raise TrackError("verify", f"another tag would have changed ({', '.join(places)}); it was not written")
 
 
@@ -186,9 +186,9 @@ def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres:
         _step("intended")
         _copy(target, temp)
         _step("copied")
-        tags.write(temp, genres, tags.Form(manner.convert_v22))
+        tags.write(temp, genres, manner.form)
         _step("tagged")
-        _verify(target, temp, genres, expected.content_key)
+        _verify(target, temp, genres, expected.content_key, manner.form)
         _step("verified")
         _dress(target, temp, manner.preserve_mtimes)
         _sync(temp)
