@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from genretag.errors import ModelError
-from genretag.features import FrontEnd
+from genretag.features import AnyFrontEnd, front_end_of
 
 METADATA_KEY = "genretag"
 SCHEMA = 1
+ACTIVATIONS = ("softmax", "sigmoid")
+MOST_FRAMES = 100_000  # of a chunk; a hundred times as many where a frame is a sample
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,13 @@ class Card:
     name: str
     version: str
     labels: tuple[str, ...]
-    front_end: FrontEnd
+    front_end: AnyFrontEnd
     chunks: tuple[int, ...]  # frames of the chunks that the network hears, the longest first
     music_threshold: float
     confidence_threshold: float
     calibration: Calibration
     about: dict[str, Any] = field(default_factory=dict)  # training data, figures, licence
+    activation: str = "softmax"  # one label excludes the others; sigmoid: each is judged for itself
 
 
 def read_card(path: Path, model_id: str, text: str | None) -> Card:
@@ -47,7 +50,16 @@ def read_card(path: Path, model_id: str, text: str | None) -> Card:
     if not text:
         raise ModelError(f"{path}: it carries no genretag metadata, so its labels and its front end are unknown")
     try:
-        data = json.loads(text)
+        return card_of_metadata(json.loads(text), model_id)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: its metadata cannot be used: {type(error).__name__}: {error}") from error
+
+
+def card_of_metadata(data: Any, model_id: str) -> Card:
+    """Read metadata that were parsed; raise ``ModelError`` with what is missing."""
+    try:
         if data.get("schema") != SCHEMA:
             raise ModelError(f"metadata schema {data.get('schema')!r} is not known here (known: {SCHEMA})")
         card = Card(
@@ -55,25 +67,33 @@ def read_card(path: Path, model_id: str, text: str | None) -> Card:
             name=str(data["name"]),
             version=str(data["version"]),
             labels=tuple(str(x) for x in data["labels"]),
-            front_end=FrontEnd.from_metadata(data["front_end"]),
+            front_end=front_end_of(data["front_end"]),
             chunks=tuple(sorted((int(n) for n in data["chunks"]), reverse=True)),
             music_threshold=float(data["thresholds"]["music"]),
             confidence_threshold=float(data["thresholds"]["confidence"]),
             calibration=Calibration(**data["calibration"]),
             about=dict(data.get("about", {})),
+            activation=str(data.get("activation", "softmax")),
         )
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+    except ModelError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: its metadata cannot be used: {type(error).__name__}: {error}") from error
+        raise ModelError(f"its metadata cannot be used: {type(error).__name__}: {error}") from error
+    _check(card)
+    return card
+
+
+def _check(card: Card) -> None:
+    """Raise ``ModelError`` for a card that cannot be meant."""
     if len(card.labels) < 2 or len(set(card.labels)) != len(card.labels):
-        raise ModelError(f"{path}: its labels must be two or more, and differ")
-    if not card.chunks or min(card.chunks) < 8 or max(card.chunks) > 100_000:
-        raise ModelError(f"{path}: its chunk lengths {list(card.chunks)} are out of range")
+        raise ModelError("its labels must be two or more, and differ")
+    if not card.chunks or min(card.chunks) < 8 or max(card.chunks) > MOST_FRAMES * (1 if card.front_end.bands > 1 else 100):
+        raise ModelError(f"its chunk lengths {list(card.chunks)} are out of range")
+    if card.activation not in ACTIVATIONS:
+        raise ModelError(f"its activation {card.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})")
     numbers = (card.music_threshold, card.confidence_threshold, card.calibration.temperature, card.calibration.slope)
     if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or card.calibration.temperature <= 0:
-        raise ModelError(f"{path}: its thresholds or its calibration are out of range")
-    return card
+        raise ModelError("its thresholds or its calibration are out of range")
 
 
 def put_card(model: Any, card: Card) -> None:
@@ -98,6 +118,7 @@ def card_text(card: Card) -> str:
             "thresholds": {"music": card.music_threshold, "confidence": card.confidence_threshold},
             "calibration": asdict(card.calibration),
             "about": card.about,
+            **({"activation": card.activation} if card.activation != "softmax" else {}),
         },
         indent=1,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,27 @@ _DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # what onnxruntime itself brings
 _MOST_BYTES = 1 << 30  # of a file
 _MOST_ELEMENTS = 1 << 27  # of a tensor: 512 MiB of float32
 _GROWING = {"ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform", "EyeLike", "Range", "Pad", "Resize", "Upsample"}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of an ONNX model; 0 stands for a size that is free."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+def ports(path: Path) -> tuple[list[Port], list[Port]]:
+    """Return the inputs and outputs of a model that was checked."""
+    import onnx
+
+    graph = onnx.load(str(path), load_external_data=False).graph
+    weights = {t.name for t in graph.initializer}
+
+    def of(value: Any) -> Port:
+        return Port(value.name, tuple(int(d.dim_value) for d in value.type.tensor_type.shape.dim))
+
+    return [of(v) for v in graph.input if v.name not in weights], [of(v) for v in graph.output]
 
 
 def check(path: Path) -> None:

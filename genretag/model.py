@@ -1,4 +1,4 @@
-"""The ONNX model: log-mel chunks -> logits, music-or-not, embedding. The only room that knows onnxruntime."""
+"""The ONNX model: chunks of features -> logits, music-or-not, embedding. The only room that knows onnxruntime."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from genretag import foreign
-from genretag.card import METADATA_KEY, read_card
+from genretag import adopted, foreign
+from genretag.adopted import Wiring
+from genretag.card import METADATA_KEY, Card, read_card
 from genretag.errors import ModelError
 
 FloatArray = npt.NDArray[np.float32]
@@ -21,6 +22,15 @@ BUNDLED = "genretag.onnx"
 
 #: Rows of a batch. Shapes never change: a batch that is not full is filled up with zeros.
 BATCH_ROWS = 12
+
+#: How genretag's own files are fed.
+_OURS = Wiring("", "NBT", "logits", "music", "embedding")
+
+#: What a model that does not tell music from noise says: "this is music", as a logit.
+_SURELY_MUSIC = 20.0
+
+#: Probabilities become log-odds no further out than this.
+_LEAST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -56,63 +66,128 @@ def _providers(device: str) -> list[str]:
 
 
 class Model:
-    """One loaded model: a callable with explicit threads and a checked provider."""
+    """One loaded model: a callable with explicit threads and a checked provider.
+
+    Another's model, that carries none of genretag's metadata, is fed as the JSON beside it says (``adopted``).
+    """
 
     def __init__(self, path: Path | None = None, device: str = "cpu", threads: int = 1) -> None:
         self.path = path or bundled_model()
         if path is not None:
             foreign.check(path)
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{self.path}: the model cannot be read: {error.strerror}") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=_providers(device))
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(f"{self.path}: onnxruntime cannot load it: {error}") from error
+        data = _bytes(self.path)
+        self._session = _session(self.path, data, device, threads)
+        self._first: onnxruntime.InferenceSession | None = None
         self.provider = self._session.get_providers()[0]
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
             raise ModelError("--device cuda: onnxruntime fell back to the CPU; is the CUDA runtime (cuDNN 9) installed?")
+        self.card, self._wiring, self._first_wiring = self._described(data, device, threads)
+        self._check()
+
+    def _described(self, data: bytes, device: str, threads: int) -> tuple[Card, Wiring, Wiring]:
+        """Return the card, how the model is fed, and how its first stage is, where it has two."""
         try:
             metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         except (UnicodeDecodeError, RuntimeError) as error:
             raise ModelError(f"{self.path}: its metadata cannot be read: {error}") from error
-        self.card = read_card(self.path, hashlib.sha256(data).hexdigest()[:16], metadata)
-        self._check()
+        own = hashlib.sha256(data)
+        if metadata is not None:
+            names = {o.name for o in self._session.get_outputs()}
+            if missing := {"logits", "music", "embedding"} - names:
+                raise ModelError(f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}")
+            return read_card(self.path, own.hexdigest()[:16], metadata), _OURS, _OURS
+        beside = adopted.sidecar(self.path)
+        own.update(beside.read_bytes() if beside.is_file() else b"")
+        found = adopted.read(self.path, own.hexdigest()[:16], *foreign.ports(self.path))
+        if found.embedder is None:
+            return found.card, found.wiring, _OURS
+        first, wiring = found.embedder
+        self._first = _session(first, _bytes(first), device, threads)
+        return found.card, found.wiring, wiring
 
     def _check(self) -> None:
         """Run silence through the model once: a model whose shapes lie is refused before a scan begins."""
-        bands, labels = self.card.front_end.n_mels, len(self.card.labels)
-        names = {o.name for o in self._session.get_outputs()}
-        if missing := {"logits", "music", "embedding"} - names:
-            raise ModelError(f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}")
+        bands, labels = self.card.front_end.bands, len(self.card.labels)
         try:
             scores = self.run(np.zeros((1, bands, self.card.chunks[-1]), np.float32))
         except Exception as error:
-            raise ModelError(f"{self.path}: it does not take log-mel [batch, {bands}, frames]: {error}") from error
+            what = "log-mel" if bands > 1 else "samples"
+            raise ModelError(f"{self.path}: it does not take {what} [batch, {bands}, frames]: {error}") from error
         if scores.logits.shape != (1, labels) or scores.music.shape != (1,) or scores.embedding.ndim != 2:
-            raise ModelError(f"{self.path}: its outputs do not have the shapes that its metadata promise")
+            told = f"{scores.logits.shape[-1]} scores and {labels} labels" if scores.logits.ndim == 2 else f"{scores.logits.ndim} axes"
+            raise ModelError(f"{self.path}: its outputs do not have the shapes that its metadata promise ({told})")
 
     @property
     def device(self) -> str:
         """The provider in use, as a person says it."""
         return str(self.provider).removesuffix("ExecutionProvider")
 
+    @property
+    def tells_music(self) -> bool:
+        """Whether it tells music from what is none."""
+        return self._wiring.music is not None
+
     def run(self, chunks: FloatArray) -> Scores:
         """Score up to ``BATCH_ROWS`` chunks [n, bands, frames] of one length."""
-        n = len(chunks)
-        batch = np.zeros((BATCH_ROWS, *chunks.shape[1:]), np.float32)
-        batch[:n] = chunks
-        name = self._session.get_inputs()[0].name
-        logits, music, embedding = self._session.run(["logits", "music", "embedding"], {name: batch})
-        return Scores(logits[:n], music[:n].reshape(n, -1)[:, 0], embedding[:n])
+        if self._first is None:
+            return _scores(self._session, self._wiring, chunks)
+        between = _answers(self._first, self._first_wiring, chunks)[self._first_wiring.logits]
+        found = _scores(self._session, self._wiring, between.reshape(len(chunks), 1, -1))
+        return Scores(found.logits, found.music, between.reshape(len(chunks), -1))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
+
+
+def _session(path: Path, data: bytes, device: str, threads: int) -> onnxruntime.InferenceSession:
+    """Load a model with explicit threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=_providers(device))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+
+
+def _laid_out(chunks: FloatArray, layout: str) -> FloatArray:
+    """Return chunks [n, bands, frames] with their axes as a network wants them; N, B, T, and 1 for an axis of one."""
+    plain = layout.replace("1", "")
+    moved = chunks[:, 0] if plain == "NT" else chunks.transpose([{"N": 0, "B": 1, "T": 2}[axis] for axis in plain])
+    return moved.reshape([1 if axis == "1" else moved.shape[plain.index(axis)] for axis in layout])
+
+
+def _answers(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray) -> dict[str, FloatArray]:
+    """Run chunks in batches of one shape, and return what the outputs say, a row a chunk."""
+    names = list(dict.fromkeys(n for n in (wiring.logits, wiring.music, wiring.embedding) if n is not None))
+    rows, feed = wiring.batch or BATCH_ROWS, wiring.input or session.get_inputs()[0].name
+    lots = []
+    for start in range(0, len(chunks), rows):
+        lot = chunks[start : start + rows]
+        batch = np.zeros((rows, *chunks.shape[1:]), np.float32)
+        batch[: len(lot)] = lot
+        lots.append([a[: len(lot)] for a in session.run(names, {feed: _laid_out(batch, wiring.layout)})])
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*lots, strict=True), strict=True)}
+
+
+def _scores(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray) -> Scores:
+    """Return what a network says of chunks; probabilities become logits, and what it does not say is said for it."""
+    n, said = len(chunks), _answers(session, wiring, chunks)
+    logits = said[wiring.logits].reshape(n, -1)
+    if wiring.gives != "logits":
+        p = np.clip(logits, _LEAST, 1 - _LEAST)
+        logits = np.log(p) if wiring.gives == "softmax" else np.log(p) - np.log1p(-p)
+    music = said[wiring.music].reshape(n, -1)[:, 0] if wiring.music else np.full(n, _SURELY_MUSIC, np.float32)
+    embedding = said[wiring.embedding].reshape(n, -1) if wiring.embedding else np.zeros((n, 1), np.float32)
+    return Scores(np.asarray(logits, np.float32), np.asarray(music, np.float32), np.asarray(embedding, np.float32))
 
 
 def chunk_starts(frames: int, chunk: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ class Past(Protocol):
     def answered(self, content_key: str) -> list[str] | None:
         """Return the genres that a person chose; None where nobody was asked."""
 
+
+#: Scores that a row keeps, the highest: some models know hundreds of styles.
+MOST_SCORES = 24
 
 LINKED = "has other hard links"
 
@@ -212,7 +216,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
         status=verdict.status,
         genre=verdict.genre if verdict.status is Status.OK else None,
         confidence=round(verdict.confidence, 4),
-        scores={g: round(s, 4) for g, s in verdict.scores.items()},
+        scores={g: round(s, 4) for g, s in islice(verdict.scores.items(), MOST_SCORES)},
         windows=verdict.windows,
         agreement=round(verdict.agreement, 4),
         old=f.tags.genres,

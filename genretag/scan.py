@@ -14,7 +14,7 @@ import numpy as np
 from genretag import albums, audio, tags
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import card_text
-from genretag.features import FEATURE_VERSION, LogMel
+from genretag.features import FEATURE_VERSION, features_of
 from genretag.model import Model
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
@@ -105,10 +105,10 @@ class Scanner:
         """Hear everything below the paths, and store what was heard."""
         self.store.save_model(self.model.card.id, card_text(self.model.card))
         batcher = Batcher(self.model)
-        log_mel = LogMel.of(self.model.card.front_end)
+        features = features_of(self.model.card.front_end)
         ask = self.store.has_heard(self.model.card.id, FEATURE_VERSION)
         try:
-            with Pool(self.options.jobs, self._decoder, (log_mel,)) as pool:
+            with Pool(self.options.jobs, self._decoder, (features,)) as pool:
                 for _ in self._pump(pool, batcher, ask):
                     if on_progress is not None:
                         on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))

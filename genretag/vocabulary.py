@@ -111,6 +111,10 @@ def _yaml(text: str, name: str) -> Any:
         raise UsageError(f"{name}: {error}") from error
 
 
+#: What stands between parent and child in the labels of models that hear styles (Discogs': ``Rock---Punk``).
+PARTED = "---"
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a word on its way, for ``--explain``."""
@@ -154,7 +158,7 @@ class Vocabulary:
     def words(self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None) -> list[str]:
         """Return the words for labels, the best first; ``steps`` is filled with what became of them."""
         if self.changes_nothing:
-            return list(labels)
+            return [label.rpartition(PARTED)[2] for label in labels]
         note = steps.append if steps is not None else (lambda _: None)
         renamed = [self._renamed(label) for label in labels]
         note(Step("aliases", tuple(renamed)))
@@ -179,10 +183,14 @@ class Vocabulary:
                     return match.expand(replacement)
             except re.error:
                 continue
-        return label
+        parent, mark, child = label.rpartition(PARTED)
+        return parent + mark + self._renamed(child) if mark else label
 
     def _chain(self, word: str) -> list[str]:
-        return [word] if self.nested is None else [word, *self.tree.chain(word)[1:]]
+        """Return a word and what stands above it: in the tree, or in a label that names its parent itself (Rock---Punk)."""
+        child, *parents = reversed(word.split(PARTED))
+        above = [*parents, *(self.tree.chain(child)[1:] if self.nested is not None else [])]
+        return [child, *(w for i, w in enumerate(above) if plain(w) not in map(plain, [child, *above[:i]]))]
 
     def _is_allowed(self, word: str) -> bool:
         if self._allowed is None:

@@ -55,7 +55,7 @@ class Verdict:
     status: Status
     genre: str  # the winner, also where the status says not to trust it
     confidence: float  # calibrated, 0 to 1
-    scores: dict[str, float]  # label -> 0 to 1, sum 1, the highest first
+    scores: dict[str, float]  # label -> 0 to 1, sum 1 (softmax), the highest first
     windows: int
     agreement: float  # share of the windows that vote for the winner
     music: float  # 0 to 1
@@ -67,6 +67,12 @@ def log_softmax(logits: npt.ArrayLike) -> FloatArray:
     z = z - z.max(axis=-1, keepdims=True)
     out: FloatArray = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
     return out
+
+
+def window_scores(logits: npt.ArrayLike, card: Card) -> FloatArray:
+    """Return how strongly each window [windows, labels] speaks for each label, 0 to 1, not calibrated."""
+    z = np.asarray(logits, np.float64)
+    return 1 / (1 + np.exp(-z)) if card.activation == "sigmoid" else np.exp(log_softmax(z))
 
 
 def calibrated(log_probabilities: FloatArray, windows: int, calibration: Calibration) -> FloatArray:
@@ -89,11 +95,28 @@ def _shares(window_log_p: FloatArray, rule: Rule, calibration: Calibration) -> t
     return mean, int(np.lexsort((mean, votes))[-1])
 
 
+def _each_for_itself(logits: FloatArray, rule: Rule, calibration: Calibration) -> tuple[FloatArray, int]:
+    """Return (score of each label, index of the winner) where labels do not exclude each other: mean log-odds."""
+    odds = logits / (calibration.temperature * len(logits) ** calibration.slope)
+    p = 1 / (1 + np.exp(-(odds.mean(axis=0))))
+    if rule is Rule.WEIGHTED:
+        each = 1 / (1 + np.exp(-odds))
+        weight = each.max(axis=1, keepdims=True)
+        p = (weight * each).sum(axis=0) / weight.sum()
+    if rule is not Rule.MAJORITY:
+        return p, int(p.argmax())
+    votes = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
+    return p, int(np.lexsort((p, votes))[-1])
+
+
 def vote(heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None) -> Verdict:
     """Let a track's windows vote, and abstain below ``min_confidence`` or where it is not music."""
     threshold = card.confidence_threshold if min_confidence is None else min_confidence
     log_p = log_softmax(heard.logits)
-    scores, winner = _shares(log_p, rule, card.calibration)
+    if card.activation == "sigmoid":
+        scores, winner = _each_for_itself(np.asarray(heard.logits, np.float64), rule, card.calibration)
+    else:
+        scores, winner = _shares(log_p, rule, card.calibration)
     music = float(1 / (1 + np.exp(-heard.music.astype(np.float64).mean())))
     confidence = float(scores[winner])
     status = Status.OK if confidence >= threshold else Status.UNSURE

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from genretag import audio, tags
 from genretag.errors import TrackError
-from genretag.features import LogMel
+from genretag.features import Features
 
 MEMORY_LIMIT = 4 << 30  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
 
@@ -69,7 +69,7 @@ class Failed:
 Message = Looked | audio.Identity | Ready | Done | Failed
 
 
-def hear(task: Task, log_mel: LogMel, ask: Any) -> Iterator[Message]:
+def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
     """Yield a track's messages; ``ask(identity)`` returns whether it has to be decoded."""
     yield Looked(tags.read(task.path))
     if task.ask:
@@ -77,9 +77,9 @@ def hear(task: Task, log_mel: LogMel, ask: Any) -> Iterator[Message]:
         if not ask(identity):
             return
     listening = audio.Listening()
-    rate = log_mel.front_end.sample_rate
+    rate = features.front_end.sample_rate
     for window in audio.read_windows(task.path, rate, listening):
-        yield Ready(window.start, log_mel(window.samples))
+        yield Ready(window.start, features(window.samples))
     identity = audio.Identity(listening.content_key, audio.streaminfo_md5(task.path), audio.file_sha256(task.path))
     yield Done(identity, listening.seconds, min(1.0, listening.share))
 
@@ -105,7 +105,7 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
 
 
-def serve(connection: Connection, log_mel: LogMel) -> None:
+def serve(connection: Connection, features: Features) -> None:
     """Hear tasks from a pipe until it closes. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _lead_a_group()
@@ -120,7 +120,7 @@ def serve(connection: Connection, log_mel: LogMel) -> None:
         while True:
             task = connection.recv()
             try:
-                for message in hear(task, log_mel, ask):
+                for message in hear(task, features, ask):
                     connection.send(message)
             except TrackError as error:
                 connection.send(Failed(error.stage, str(error)))

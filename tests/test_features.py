@@ -1,7 +1,8 @@
-"""The log-mel is librosa's."""
+"""The log-mels are what their definitions say: librosa's, and those of other people's models."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
@@ -10,9 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo, features
+from genretag import demo
 from genretag.errors import ModelError
-from genretag.features import FrontEnd, LogMel
+from genretag.features import (
+    EFFICIENT_AT,
+    LIBROSA,
+    MUSICNN,
+    AnyFrontEnd,
+    FrontEnd,
+    LogMel,
+    Mel,
+    MelFrontEnd,
+    WaveformFrontEnd,
+    features_of,
+    filters,
+    front_end_of,
+)
+from genretag.features.filters import Bank
 
 
 @pytest.mark.parametrize(
@@ -63,22 +78,132 @@ def test_frames_are_whole_and_as_many_as_said(samples: int) -> None:
 )
 def test_a_front_end_that_is_not_understood_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="front end"):
-        FrontEnd.from_metadata({**FrontEnd().to_metadata(), **change})
+        front_end_of({**FrontEnd().to_metadata(), **change})
 
 
 def test_a_front_end_survives_its_metadata() -> None:
     assert FrontEnd.from_metadata(FrontEnd().to_metadata()) == FrontEnd()
 
 
+BANK = Bank(16_000, 512, 80, 30.0, 7_600.0)
+
+
 def test_a_kept_filter_bank_is_the_one_that_librosa_makes_and_a_broken_one_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "_kept_filters", lambda _: tmp_path / "mel.npy")
-    made = features.mel_filters(FrontEnd())
+    monkeypatch.setattr(filters, "_kept_filters", lambda _: tmp_path / "mel.npy")
+    made = filters.mel_filters(BANK)
     assert (tmp_path / "mel.npy").exists()
-    np.testing.assert_array_equal(features.mel_filters(FrontEnd()), made)
-    np.testing.assert_array_equal(made, features._librosa_filters(FrontEnd()))
+    np.testing.assert_array_equal(filters.mel_filters(BANK), made)
+    np.testing.assert_array_equal(made, filters._made(BANK))
     for broken in (b"", b"nonsense", (tmp_path / "mel.npy").read_bytes()[:500]):
         (tmp_path / "mel.npy").write_bytes(broken)
-        np.testing.assert_array_equal(features.mel_filters(FrontEnd()), made)
-    assert features.mel_filters(FrontEnd(n_mels=40)).shape == (257, 40)
+        np.testing.assert_array_equal(filters.mel_filters(BANK), made)
+    assert filters.mel_filters(replace(BANK, n_mels=40)).shape == (257, 40)
+
+
+# --- other people's front ends ---------------------------------------------------------------------------------------
+
+
+def music(rate: int, seconds: float = 3.0) -> np.ndarray:
+    return np.ascontiguousarray(demo.piece(5, seconds, rate).mean(0), np.float32)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{}, {"n_fft": 1024, "win_length": 800, "hop_length": 256, "n_mels": 64, "fmin": 50.0, "fmax": 8000.0}], ids=["2048", "1024"]
+)
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+def test_librosas_decibels(numbers: dict[str, float], scale: str) -> None:
+    fe, y = replace(LIBROSA, scale=scale, **numbers), music(22_050)  # type: ignore[arg-type]
+    mel = librosa.feature.melspectrogram(
+        y=y, sr=22_050, n_fft=fe.n_fft, win_length=fe.win_length, hop_length=fe.hop_length, n_mels=fe.n_mels, fmin=fe.fmin, fmax=fe.fmax,
+        htk=scale == "htk",
+    )  # fmt: skip
+    want = librosa.power_to_db(mel)
+    got = Mel.of(fe)(y)
+    assert got.shape == want.shape == (fe.n_mels, fe.frames(len(y)))
+    assert np.abs(got - want).max() < 0.02  # dB
+
+
+def slow_spectrum(frame: np.ndarray) -> np.ndarray:
+    """Return |DFT|^2 by its definition, in double precision."""
+    n = len(frame)
+    k = np.arange(n // 2 + 1)[:, None]
+    return np.abs((np.asarray(frame, np.float64) * np.exp(-2j * np.pi * k * np.arange(n) / n)).sum(1)) ** 2
+
+
+def slaney(mel: float) -> float:
+    """Return the frequency of a mel (Slaney 1998)."""
+    return 200 * mel / 3 if mel < 15 else 1000 * float(np.exp((mel - 15) * np.log(6.4) / 27))
+
+
+def test_musicnns_input_is_the_published_one() -> None:
+    """Pons and Serra 2019, as Essentia makes it: 16 kHz, frames of 512, hop 256, 96 bands, log10(1 + 10000 x)."""
+    y = music(16_000, 0.5)
+    padded = np.concatenate([np.zeros(256), y, np.zeros(256)])
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 511)
+    edges = [slaney(m) for m in np.linspace(0, 15 + 27 * np.log(8) / np.log(6.4), 98)]
+    f = np.arange(257) * 16_000 / 512
+    want = np.empty((96, 1 + len(y) // 256))
+    for t in range(want.shape[1]):
+        power = slow_spectrum(padded[t * 256 : t * 256 + 512] * window)
+        for b in range(96):
+            low, middle, high = edges[b : b + 3]
+            triangle = np.clip(np.minimum((f - low) / (middle - low), (high - f) / (high - middle)), 0, None) * 2 / (high - low)
+            want[b, t] = np.log10(1 + 10_000 * (power * triangle).sum())
+    got = Mel.of(MUSICNN)(y)
+    assert got.shape == want.shape
+    np.testing.assert_allclose(got, want, atol=2e-3)
+
+
+def test_efficientats_input_is_the_published_one() -> None:
+    """Koutini et al. 2022: 32 kHz, pre-emphasis 0.97, window 800, hop 320, FFT 1024, kaldi's 128 bands, (ln(x + 1e-5) + 4.5) / 5."""
+    y = music(32_000, 0.3).astype(np.float64)
+    x = y[1:] - 0.97 * y[:-1]
+    padded = np.pad(x, 512, mode="reflect")
+    window = np.zeros(1024)
+    window[112:912] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 799)
+    at = 1127 * np.log(1 + np.arange(512) * 32_000 / 1024 / 700)
+    step = 1127 * np.log(1 + 15_000 / 700) / 129
+    want = np.empty((128, 1 + len(x) // 320))
+    for t in range(want.shape[1]):
+        power = slow_spectrum(padded[t * 320 : t * 320 + 1024] * window)
+        for b in range(128):
+            triangle = np.clip(np.minimum((at - b * step) / step, ((b + 2) * step - at) / step), 0, None)
+            want[b, t] = (np.log((power[:512] * triangle).sum() + 1e-5) + 4.5) / 5
+    got = Mel.of(EFFICIENT_AT)(y.astype(np.float32))
+    assert got.shape == want.shape
+    np.testing.assert_allclose(got, want, atol=2e-3)
+
+
+def test_a_waveform_is_left_as_it_is_or_brought_to_a_level() -> None:
+    y = music(16_000, 1.0)
+    np.testing.assert_array_equal(features_of(WaveformFrontEnd())(y)[0], y)
+    assert abs(float(np.sqrt(np.mean(features_of(WaveformFrontEnd(rms=0.1))(y) ** 2))) - 0.1) < 1e-4
+    assert features_of(WaveformFrontEnd(rms=0.1))(np.zeros(0, np.float32)).shape == (1, 0)
+
+
+@pytest.mark.parametrize("front_end", [FrontEnd(), LIBROSA, MUSICNN, EFFICIENT_AT, WaveformFrontEnd(sample_rate=22_050, rms=0.1)])
+@given(samples=st.integers(0, 5_000))
+@settings(max_examples=25, deadline=None)
+def test_every_front_end_survives_its_metadata_and_counts_its_frames(front_end: AnyFrontEnd, samples: int) -> None:
+    assert front_end_of(front_end.to_metadata()) == front_end
+    if not isinstance(front_end, FrontEnd) or samples >= front_end.n_fft:
+        made = features_of(front_end)(np.zeros(samples, np.float32))
+        assert made.shape == (front_end.bands, front_end.frames(samples))
+        assert np.isfinite(made).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "say"),
+    [
+        ({"window": "kaiser"}, "window"),
+        ({"n_fft": 7}, "n_fft"),
+        ({"fmax": 9e9}, "fmax"),
+        ({"magic": 1}, "magic"),
+        ({"add": float("nan")}, "finite"),
+    ],
+)
+def test_a_mel_front_end_that_cannot_be_meant_is_refused(change: dict[str, object], say: str) -> None:
+    with pytest.raises(ModelError, match=say):
+        front_end_of({**MelFrontEnd().to_metadata(), **change})

@@ -68,13 +68,11 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
 
 def _info_dict(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> dict[str, object]:
     """Return what ``info --json`` prints."""
-    import numpy as np
-
-    from genretag.vote import log_softmax
+    from genretag.vote import window_scores
 
     windows = [
-        {"start": float(s), "scores": {g: round(float(p), 4) for g, p in zip(card.labels, np.exp(row), strict=True)}}
-        for s, row in zip(heard.starts, log_softmax(heard.logits), strict=True)
+        {"start": float(s), "scores": {g: round(float(p), 4) for g, p in zip(card.labels, row, strict=True)}}
+        for s, row in zip(heard.starts, window_scores(heard.logits, card), strict=True)
     ]
     return {
         "path": str(file), "genres": f.tags.genres, "field": f.tags.field, "problem": f.tags.problem,
@@ -89,7 +87,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     from rich.text import Text
 
     from genretag.display import home_relative, shown, words
-    from genretag.vote import Status, log_softmax
+    from genretag.vote import Status, window_scores
 
     out = session.results()
     out.print(Text(home_relative(file), style="bold"))
@@ -105,10 +103,10 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     out.print(facts)
     out.print()
     table = session.plain_table("from", "sounds like", "")
-    for start, row in zip(heard.starts, log_softmax(heard.logits), strict=True):
+    for start, row in zip(heard.starts, window_scores(heard.logits, card), strict=True):
         best = row.argsort()[::-1][:3]
-        share = float(2.718281828459045 ** row[best[0]])
-        rest = ", ".join(f"{card.labels[i]} {2.718281828459045 ** row[i]:.2f}" for i in best)
+        share = float(row[best[0]])
+        rest = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in best)
         table.add_row(f"{int(start) // 60}:{int(start) % 60:02d}", Text("█" * round(share * 20), style="green"), rest)
     out.print(table)
     out.print()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json as json_lib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genretag.cli import session
 from genretag.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genretag.model import Model
+
+_MOST_LABELS = 24  # that are listed
 
 models = typer.Typer(invoke_without_command=True, help="Show the model in use: what it hears, how it was made, how well it does.")
 
@@ -31,6 +38,8 @@ def show(
 
 def describe(path: Path, card: bool, json: bool) -> None:
     """Print what a model's metadata say, or the card beside it."""
+    from rich.text import Text
+
     from genretag.model import Model, bundled_model
 
     text = path.with_suffix(".md")
@@ -39,21 +48,61 @@ def describe(path: Path, card: bool, json: bool) -> None:
             raise UsageError(f"{path}: no card {text.name} lies beside it")
         print(text.read_text(encoding="utf-8"))
         return
-    c = Model(None if path == bundled_model() else path).card
+    model = Model(None if path == bundled_model() else path)
+    c = model.card
     if json:
         about = {"name": c.name, "version": c.version, "id": c.id, "labels": list(c.labels), "about": c.about}
-        print(json_lib.dumps({"path": str(path), "bytes": path.stat().st_size, **about}))
+        print(json_lib.dumps({"path": str(path), "bytes": path.stat().st_size, "front_end": c.front_end.to_metadata(), **about}))
         return
     out = session.results()
-    out.print(
-        f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id}){'' if path == bundled_model() else f' {path}'}", soft_wrap=True
-    )
-    out.print(f"labels: {', '.join(c.labels)}; and music or not")
-    out.print(f"hears: log-mel, {c.front_end.n_mels} bands to {c.front_end.fmax:,.0f} Hz at {c.front_end.sample_rate:,} Hz")
-    for name, value in c.about.get("figures", {}).items():
-        out.print(f"{name}: {value}")
+    where = "" if path == bundled_model() else f" {path}"
+    out.print(Text(f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id}){where}"), soft_wrap=True)
+    for line in _facts(model):
+        out.print(Text(line), soft_wrap=True)
     if text.exists():
         out.print("genretag models --card shows how it was made, and what it does not hear")
+
+
+def _facts(model: Model) -> Iterator[str]:
+    """Yield what is worth knowing of a model, a line each."""
+    from genretag.display import shown
+
+    c = model.card
+    shown_labels = [shown(label) for label in c.labels]
+    labels = ", ".join(shown_labels) if len(shown_labels) <= _MOST_LABELS else f"{', '.join(shown_labels[:_MOST_LABELS])} ..."
+    yield f"{len(c.labels)} labels: {labels}" + ("; and music or not" if model.tells_music else "; noise is taken for music, too")
+    yield f"hears: {c.front_end.describe()}"
+    yield f"each label {'for itself' if c.activation == 'sigmoid' else 'against the others'}; below {c.confidence_threshold:g} it is unsure"
+    for name, value in c.about.items():
+        if isinstance(value, str) and value:
+            yield f"{name}: {shown(value)}"
+    figures = c.about.get("figures", {})
+    for name, value in figures.items() if isinstance(figures, dict) else ():
+        yield f"{name}: {shown(str(value))}"
+
+
+def _tried(model: Model) -> str:
+    """Return how a model does on a clip of half a minute that is made for it: what it costs, and that it answers."""
+    import time
+
+    import numpy as np
+
+    from genretag import demo
+    from genretag.display import shown
+    from genretag.features import features_of
+    from genretag.model import cut_chunks
+    from genretag.vote import window_scores
+
+    samples = np.ascontiguousarray(demo.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32)
+    heard = np.stack(cut_chunks(features_of(model.card.front_end)(samples), model.card.chunks))
+    model.run(heard)
+    began = time.perf_counter()
+    scores = model.run(heard)
+    ms = (time.perf_counter() - began) * 1000
+    p = window_scores(scores.logits.mean(0, keepdims=True), model.card)[0]
+    if not np.isfinite(p).all():
+        return "tried on a made-up clip: its answer is no number; it cannot be used"
+    return f"tried on a made-up clip: {shown(model.card.labels[int(p.argmax())])} {p.max():.2f}; {ms:.0f} ms a 30 s window on one thread"
 
 
 @models.command("use")
@@ -88,6 +137,12 @@ def info(
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
     describe(file, card, json)
+    if not (card or json):
+        from rich.text import Text
+
+        from genretag.model import Model
+
+        session.results().print(Text(_tried(Model(file))), soft_wrap=True)
 
 
 @models.command("calibrate")

@@ -148,10 +148,13 @@ def _deep(
     """Cache the log-mels and train the network."""
     import platformdirs
 
+    from genretag.features import FrontEnd
     from genretag.train import deep
     from genretag.train.cache import FeatureCache, fill
 
     folder = asked.cache or platformdirs.user_cache_path("genretag") / "features"
+    if not isinstance(model.card.front_end, FrontEnd):
+        raise UsageError(f"{model.path}: --deep trains networks that hear genretag's own log-mel, and this one hears something else")
     features = FeatureCache(folder, model.card.front_end)
     new = [i for i, key in enumerate(gathered.keys) if key not in features]
     size = features.size_of(gathered.seconds[new].tolist())

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from genretag.card import Card
 from genretag.display import shown
 from genretag.features import FEATURE_VERSION
 from genretag.plan import Past, Row, judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import Store
-from genretag.vote import Status, log_softmax
+from genretag.vote import Status, window_scores
 
 #: Keys of a row that a person does not edit: they are exported as they came.
 _CONSTANT = ("file", "size", "mtime_ns", "sha256", "content_key", "seconds", "share", "music", "windows", "agreement", "scores")
@@ -53,10 +51,10 @@ def compact(row: Row, surely: Row | None, timeline: str) -> list[Any]:
     ]  # fmt: skip
 
 
-def _timeline(logits: Any) -> str:
-    """Return a track's windows: for each the label's letter and a digit of how sure, as ``a9b4``."""
-    p = np.exp(log_softmax(logits[:_MOST_WINDOWS]))
-    return "".join(f"{chr(97 + int(w.argmax()) % 26)}{min(9, int(w.max() * 10))}" for w in p)
+def _timeline(logits: Any, card: Card) -> str:
+    """Return a track's windows: for each a character that stands for the label (from Ā on), and a digit of how sure."""
+    p = window_scores(logits[:_MOST_WINDOWS], card)
+    return "".join(f"{chr(0x100 + int(w.argmax()))}{min(9, int(w.max() * 10))}" for w in p)
 
 
 def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None) -> Iterator[list[Any]]:
@@ -71,7 +69,7 @@ def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past:
             continue
         f, heard = known
         surely = judge(Path(row.path), f, heard, card, certain, past=past) if not row.reviewed else None
-        yield compact(row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits))
+        yield compact(row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits, card))
 
 
 def render(page: Page) -> str:

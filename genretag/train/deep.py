@@ -317,7 +317,7 @@ def begin(collection: Collection, part: npt.NDArray[np.int8], backbone: Model, p
     torch.manual_seed(plan.seed)
     labels = len(collection.labels)
     if plan.from_scratch:
-        shape = Shape(n_mels=backbone.card.front_end.n_mels)
+        shape = Shape(n_mels=backbone.card.front_end.bands)
         rng = np.random.default_rng(plan.seed)
         return Net(Backbone(shape), Linear(rng.normal(0, 0.02, (shape.embedding, labels)), np.zeros(labels)), None)
     network, _, music = from_onnx(backbone.path)

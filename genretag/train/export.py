@@ -73,7 +73,7 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     import onnxruntime
 
     halved(ear)
-    example = torch.randn(2, card.front_end.n_mels, card.chunks[0])
+    example = torch.randn(2, card.front_end.bands, card.chunks[0])
     axes = {"log_mel": {0: "batch", 2: "frames"}, "logits": {0: "batch"}, "music": {0: "batch"}, "embedding": {0: "batch"}}
     torch.onnx.export(
         ear, (example,), str(path), input_names=["log_mel"], output_names=["logits", "music", "embedding"],
@@ -87,7 +87,7 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
     for frames in card.chunks:
-        x = torch.randn(3, card.front_end.n_mels, frames)
+        x = torch.randn(3, card.front_end.bands, frames)
         with torch.no_grad():
             ours = ear(x)
         theirs = session.run(None, {"log_mel": x.numpy()})

@@ -28,6 +28,8 @@ def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
 
     model = onnx.load(str(backbone))
     graph = model.graph
+    if "embedding" not in {o.name for o in graph.output}:
+        raise ModelError(f"{backbone}: it has no embedding that a new head could be put onto")
     _without(graph, "logits")
     weight, bias = head.weight.astype(np.float32), head.bias.astype(np.float32)
     graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(weight), "grafted.weight"))
@@ -85,7 +87,7 @@ def _parity(path: Path, head: Linear) -> float:
     from genretag.model import Model
 
     model = Model(path)
-    bands = model.card.front_end.n_mels
+    bands = model.card.front_end.bands
     x = np.random.default_rng(0).normal(size=(4, bands, model.card.chunks[-1])).astype(np.float32)
     scores = model.run(x)
     if scores.embedding.shape[1] != len(head.weight):

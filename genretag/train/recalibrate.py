@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import Calibration, Card
+from genretag import adopted
+from genretag.card import Calibration, Card, card_text
 from genretag.errors import RunError
 from genretag.evaluate import label_of
 from genretag.features import FEATURE_VERSION
@@ -69,6 +72,20 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
 
 
 def write_recalibrated(model: Path, card: Card, found: Recalibration, output: Path) -> None:
-    """Write the same model with the new calibration in its metadata."""
-    about = {**card.about, "calibrated": f"on {found.tracks:,} tracks of the user's own; error {found.error_after:.3f}"}
-    recard(model, replace(card, calibration=found.after, about=about), output)
+    """Write the same model with the new calibration in its metadata; another's, with the JSON that it then needs beside it.
+
+    Its labels are weighed against each other from then on, for that is what was fitted.
+
+    Raises:
+        ModelError: a model of two files.
+    """
+    told = f"on {found.tracks:,} tracks of the user's own; error {found.error_after:.3f}"
+    about = {**{k: v for k, v in card.about.items() if k != "calibration"}, "calibrated": told}
+    new = replace(card, calibration=found.after, about=about, activation="softmax")
+    wiring = adopted.wiring_of(model)
+    if wiring is None:
+        recard(model, new, output)
+        return
+    if output.resolve() != model.resolve():
+        shutil.copyfile(model, output)
+    adopted.sidecar(output).write_text(json.dumps({**json.loads(card_text(new)), "wiring": wiring}, indent=1), encoding="utf-8")

@@ -1,20 +1,13 @@
-"""Windows of samples -> log-mel, by librosa's definitions.
+"""genretag's own front end: windows of samples -> log-mel, by librosa's definitions.
 
-The front end is data: its parameters travel in the model file, and this room turns
-them into numbers. The definitions are those of ``librosa.feature.melspectrogram``
+The definitions are those of ``librosa.feature.melspectrogram``
 (Slaney's mel scale and area normalisation, periodic Hann window, frames that are not
 centred); the parity test holds this module to librosa.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +15,7 @@ import numpy.typing as npt
 from scipy import fft as scipy_fft
 
 from genretag.errors import ModelError
-
-#: Bumped whenever the same samples would give other numbers; stored with every row.
-FEATURE_VERSION = 1
+from genretag.features.filters import Bank, mel_filters
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -58,8 +49,6 @@ class FrontEnd:
     @classmethod
     def from_metadata(cls, data: dict[str, Any]) -> FrontEnd:
         """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
-        if data.get("kind") != "log-mel":
-            raise ModelError(f"front end {data.get('kind')!r} is not known here (known: log-mel)")
         unknown = set(data) - set(cls.__dataclass_fields__)
         if unknown:
             raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
@@ -91,47 +80,18 @@ class FrontEnd:
         """Return the parameters as they are written into a model file."""
         return asdict(self)
 
+    @property
+    def bands(self) -> int:
+        """Rows of what it makes."""
+        return self.n_mels
+
+    def describe(self) -> str:
+        """Return what it hears, in words."""
+        return f"log-mel, {self.n_mels} bands to {self.fmax:,.0f} Hz at {self.sample_rate:,} Hz"
+
     def frames(self, samples: int) -> int:
         """Return how many whole frames fit into ``samples`` samples."""
         return max(0, 1 + (samples - self.n_fft) // self.hop_length)
-
-
-def mel_filters(front_end: FrontEnd) -> FloatArray:
-    """Return librosa's mel filter bank, shape [n_fft // 2 + 1, n_mels] (transposed for the product).
-
-    It is kept in the platform's cache folder: librosa brings numba along, and importing that takes a second of every start.
-    """
-    shape = (front_end.n_fft // 2 + 1, front_end.n_mels)
-    path = _kept_filters(front_end)
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        kept = np.load(path, allow_pickle=False)
-        if kept.shape == shape and kept.dtype == np.float32 and np.isfinite(kept).all():
-            return np.ascontiguousarray(kept)
-    made = _librosa_filters(front_end)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs a second, no more
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.npy")
-        np.save(part, made)
-        part.replace(path)
-    return made
-
-
-def _kept_filters(front_end: FrontEnd) -> Path:
-    """Return where a filter bank is kept; its name tells what it was made with."""
-    import platformdirs
-
-    fe = front_end
-    told = [FEATURE_VERSION, metadata.version("librosa"), fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax]
-    name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-    return platformdirs.user_cache_path("genretag") / f"mel-{name}.npy"
-
-
-def _librosa_filters(front_end: FrontEnd) -> FloatArray:
-    from librosa.filters import mel
-
-    fe = front_end
-    bank = mel(sr=fe.sample_rate, n_fft=fe.n_fft, n_mels=fe.n_mels, fmin=fe.fmin, fmax=fe.fmax)
-    return np.ascontiguousarray(bank.T, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -144,7 +104,8 @@ class LogMel:
     @classmethod
     def of(cls, front_end: FrontEnd) -> LogMel:
         """Build the filter bank for a front end."""
-        return cls(front_end, mel_filters(front_end))
+        fe = front_end
+        return cls(fe, mel_filters(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax)))
 
     def mel_power(self, samples: FloatArray) -> FloatArray:
         """Return the mel power of ``samples`` (mono, full scale = 1), shape [frames, n_mels]."""

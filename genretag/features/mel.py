@@ -1,0 +1,186 @@
+"""Other people's log-mels: the spectrogram of any model whose definition can be told in numbers.
+
+Three published ones are ready-made: librosa's (``power_to_db`` of ``melspectrogram``), MusiCNN's as Essentia
+makes it, and the kaldi-like one of EfficientAT and PaSST.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft as scipy_fft
+
+from genretag.errors import ModelError
+from genretag.features.filters import Bank, mel_filters
+
+FloatArray = npt.NDArray[np.float32]
+
+_BLOCK_FRAMES = 256
+_CHOICES = {
+    "window": ("hann", "hann-symmetric"),
+    "center": ("no", "zeros", "reflect"),
+    "scale": ("slaney", "htk", "kaldi"),
+    "log": ("log10", "ln", "db"),
+}
+
+
+@dataclass(frozen=True)
+class MelFrontEnd:
+    """Parameters of a log-mel of another's definition, as they stand in a model's metadata.
+
+    The samples are filtered (``x[t] - preemphasis * x[t - 1]``), cut into frames of ``win_length`` in the middle of
+    ``n_fft``, windowed, and their spectrum's magnitude to the ``power`` goes through the mel filters. Then
+    ``y = (log(add + multiply * mel) - mean) / std``; ``db`` is ``10 log10(max(mel, add))``, no lower than ``top_db``
+    under the highest of the window where that is not 0.
+    """
+
+    kind: str = "mel"
+    sample_rate: int = 22_050  # Hz
+    n_fft: int = 2_048  # samples
+    win_length: int = 2_048  # samples
+    hop_length: int = 512  # samples
+    n_mels: int = 128
+    fmin: float = 0.0  # Hz
+    fmax: float = 11_025.0  # Hz
+    window: str = "hann"
+    center: str = "zeros"  # frames are centred, and the ends padded so; "no": only whole frames
+    power: float = 2.0
+    scale: str = "slaney"
+    norm: bool = True
+    preemphasis: float = 0.0
+    log: str = "db"
+    multiply: float = 1.0
+    add: float = 1e-10
+    top_db: float = 80.0
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def from_metadata(cls, data: dict[str, Any]) -> MelFrontEnd:
+        """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
+        unknown = set(data) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
+        front_end = cls(**data)
+        front_end.check()
+        return front_end
+
+    def check(self) -> None:
+        """Raise ``ModelError`` when a parameter is out of its range."""
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ModelError(f"front end: {name} = {getattr(self, name)!r}; one of {', '.join(choices)}")
+        numbers = {k: v for k, v in asdict(self).items() if k not in ("kind", "norm", *_CHOICES)}
+        if not all(isinstance(v, int | float) and np.isfinite(v) for v in numbers.values()):
+            raise ModelError("front end has a setting that is not a finite number")
+        ranges = {
+            "sample_rate": 4_000 <= self.sample_rate <= 192_000,
+            "n_fft": 64 <= self.n_fft <= 16_384,
+            "win_length": 16 <= self.win_length <= self.n_fft,
+            "hop_length": 16 <= self.hop_length <= self.n_fft,
+            "n_mels": 8 <= self.n_mels <= 512,
+            "fmin": 0 <= self.fmin < self.fmax,
+            "fmax": self.fmax <= self.sample_rate / 2,
+            "power": self.power in (1, 2),
+            "preemphasis": 0 <= self.preemphasis < 1,
+            "add": 0 < self.add <= 1,
+            "multiply": self.multiply > 0,
+            "top_db": self.top_db >= 0,
+            "std": self.std > 0,
+        }
+        for name, fine in ranges.items():
+            if not fine:
+                raise ModelError(f"front end: {name} = {getattr(self, name)} is out of range")
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return the parameters as they are written into a model file."""
+        return asdict(self)
+
+    @property
+    def bands(self) -> int:
+        """Rows of what it makes."""
+        return self.n_mels
+
+    def describe(self) -> str:
+        """Return what it hears, in words."""
+        return f"log-mel ({self.scale}, {self.log}), {self.n_mels} bands to {self.fmax:,.0f} Hz at {self.sample_rate:,} Hz"
+
+    def frames(self, samples: int) -> int:
+        """Return how many frames ``samples`` samples give."""
+        heard = samples - (1 if self.preemphasis else 0)
+        if self.center != "no":
+            return 1 + heard // self.hop_length if heard > self.n_fft // 2 else 0
+        return max(0, 1 + (heard - self.n_fft) // self.hop_length)
+
+
+#: As librosa makes it: ``power_to_db(melspectrogram(y))`` with its defaults.
+LIBROSA = MelFrontEnd()
+
+#: MusiCNN's input (Pons and Serra 2019) as Essentia makes it (Alonso-Jimenez et al. 2020).
+MUSICNN = MelFrontEnd(
+    sample_rate=16_000, n_fft=512, win_length=512, hop_length=256, n_mels=96, fmax=8_000.0, window="hann-symmetric",
+    log="log10", multiply=10_000.0, add=1.0, top_db=0.0,
+)  # fmt: skip
+
+#: The input of PaSST (Koutini et al. 2022) and EfficientAT (Schmid, Koutini and Widmer 2023) when they do not train.
+EFFICIENT_AT = MelFrontEnd(
+    sample_rate=32_000, n_fft=1_024, win_length=800, hop_length=320, n_mels=128, fmax=15_000.0, window="hann-symmetric",
+    center="reflect", scale="kaldi", norm=False, preemphasis=0.97, log="ln", add=1e-5, top_db=0.0, mean=-4.5, std=5.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mel:
+    """Samples -> another's log-mel. Small and picklable, so that decode workers get it ready-made."""
+
+    front_end: MelFrontEnd
+    filters: FloatArray  # [n_fft // 2 + 1, n_mels]
+
+    @classmethod
+    def of(cls, front_end: MelFrontEnd) -> Mel:
+        """Build the filter bank for a front end."""
+        fe = front_end
+        return cls(fe, mel_filters(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)))
+
+    def _frames(self, samples: FloatArray) -> FloatArray:
+        """Return a view of the frames, [frames, n_fft]."""
+        fe = self.front_end
+        x = samples[1:] - np.float32(fe.preemphasis) * samples[:-1] if fe.preemphasis else samples
+        if fe.center != "no":
+            x = np.pad(x, fe.n_fft // 2, mode="constant" if fe.center == "zeros" else "reflect")
+        return np.lib.stride_tricks.sliding_window_view(x, fe.n_fft)[:: fe.hop_length]
+
+    def _window(self) -> FloatArray:
+        """Return the window, in the middle of ``n_fft`` samples."""
+        fe = self.front_end
+        window = np.hanning(fe.win_length) if fe.window == "hann-symmetric" else np.hanning(fe.win_length + 1)[:-1]
+        left = (fe.n_fft - fe.win_length) // 2
+        return np.pad(window, (left, fe.n_fft - fe.win_length - left)).astype(np.float32)
+
+    def mel_power(self, samples: FloatArray) -> FloatArray:
+        """Return the mel spectrogram before the logarithm, [frames, n_mels]."""
+        fe, window, n = self.front_end, self._window(), self.front_end.frames(len(samples))
+        out = np.empty((n, fe.n_mels), np.float32)
+        if n == 0:
+            return out
+        frames = self._frames(samples)
+        for start in range(0, n, _BLOCK_FRAMES):
+            stop = min(start + _BLOCK_FRAMES, n)
+            spectrum = scipy_fft.rfft(frames[start:stop] * window, axis=1)
+            power = np.square(spectrum.real) + np.square(spectrum.imag)
+            np.matmul(power if fe.power == 2 else np.sqrt(power), self.filters, out=out[start:stop])
+        return out
+
+    def __call__(self, samples: FloatArray) -> FloatArray:
+        """Return the log-mel of one window, shape [n_mels, frames], float32."""
+        fe, mel = self.front_end, self.mel_power(samples)
+        if fe.log == "db":
+            y = 10.0 * np.log10(np.maximum(mel, np.float32(fe.add)))
+            if fe.top_db and y.size:
+                y = np.maximum(y, y.max() - fe.top_db)
+        else:
+            y = (np.log10 if fe.log == "log10" else np.log)(np.float32(fe.add) + np.float32(fe.multiply) * mel)
+        return np.ascontiguousarray(((y - fe.mean) / fe.std).T, dtype=np.float32)
