@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from genretag import albums, audio, tags
+from genretag import albums, audio, tags, thumbnail
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import card_text
 from genretag.features import FEATURE_VERSION, features_of
@@ -61,6 +62,7 @@ class _Track:
     tags: tags.Tags | None = None
     starts: list[float] = field(default_factory=list)
     scores: dict[int, WindowScores] = field(default_factory=dict)
+    pictures: list[npt.NDArray[np.float32]] = field(default_factory=list)
     done: Done | None = None
 
 
@@ -204,6 +206,8 @@ class Scanner:
         if isinstance(message, Ready):
             batcher.add(token, len(track.starts), message.log_mel)
             track.starts.append(message.start)
+            if (part := thumbnail.of_window(message.log_mel)) is not None:
+                track.pictures.append(part)
             return True
         if isinstance(message, Looked):
             track.tags = message.tags
@@ -249,6 +253,7 @@ class Scanner:
             logits=np.stack([s.logits for s in ordered]).astype(np.float16),
             music=np.array([s.music for s in ordered], np.float16),
             embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
+            picture=thumbnail.packed(track.pictures),
         )
         self.heard_seconds += heard.seconds
         self.heard_tracks += 1

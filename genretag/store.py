@@ -79,6 +79,9 @@ CREATE TABLE plan (
 ) WITHOUT ROWID;
 CREATE INDEX plan_path ON plan(path)
 """,
+    """
+ALTER TABLE heard ADD COLUMN picture BLOB
+""",
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
@@ -134,7 +137,9 @@ def _heard(row: sqlite3.Row) -> Heard:
     starts = np.frombuffer(row["starts"], np.float32)
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
     music, embedding = np.frombuffer(row["music"], np.float16), np.frombuffer(row["embedding"], np.float16)
-    return Heard(row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding)
+    return Heard(
+        row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding, row["picture"] or b""
+    )
 
 
 class Store:
@@ -205,9 +210,9 @@ class Store:
     def save_heard(self, h: Heard, model: str, features: int) -> None:
         """Keep what a model heard."""
         self._db.execute(
-            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (h.content_key, model, features, h.second_key, h.seconds, h.share, h.starts.tobytes(),
-             h.logits.tobytes(), h.music.tobytes(), h.embedding.tobytes()),
+             h.logits.tobytes(), h.music.tobytes(), h.embedding.tobytes(), h.picture),
         )  # fmt: skip
 
     # --- failures -----------------------------------------------------------------------------------------------

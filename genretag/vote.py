@@ -46,6 +46,7 @@ class Heard:
     logits: Float16Array  # [windows, labels]
     music: Float16Array  # [windows], logits
     embedding: Float16Array  # [dims], mean over windows
+    picture: bytes = b""  # as ``thumbnail`` packs it; empty where there is none
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import genretag
-from genretag.cli import apply, doctoring, inspect, players, playlist, report, reviewing, scan, settings, train, watching
+from genretag.cli import apply, doctoring, helping, inspect, players, playlist, report, reviewing, scan, settings, train, watching
 from genretag.cli.models import models
 from genretag.errors import GenretagError, UsageError
 
@@ -21,7 +21,7 @@ SOME_FAILED, WRONG_USAGE = 1, 2
 app = typer.Typer(
     name="genretag",
     help="Hears your music, and writes the genre into the files' own tags - after you have seen the plan.",
-    epilog="First look: genretag scan ~/Music --dry-run     then: genretag apply     and back: genretag undo",
+    epilog="First look: genretag scan ~/Music --dry-run     then: genretag apply     and back: genretag undo     more: genretag help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,6 +46,7 @@ app.command("players", rich_help_panel="Look")(players.players)
 app.command("doctor", rich_help_panel="Look")(doctoring.doctor)
 app.command("config", rich_help_panel="Look")(settings.config)
 app.command("demo", rich_help_panel="Try")(inspect.demo)
+app.command("help", rich_help_panel="Try")(helping.help_)
 
 
 def _version(wanted: bool) -> None:
@@ -59,6 +60,9 @@ def _common(
     context: typer.Context,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more (-vv: everything).")] = 0,
+    plain: Annotated[
+        bool, typer.Option("--plain", envvar="GENRETAG_PLAIN", help="Plain sentences instead of tables, for screen readers and logs.")
+    ] = False,
     config: Annotated[Path | None, typer.Option("--config", help="Settings from this file instead of config.toml.")] = None,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Keep a log in this file.")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
@@ -73,7 +77,7 @@ def _common(
             raise UsageError(f"{log_file}: the log cannot be written: {error.strerror}") from error
     logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
     logging.getLogger("genretag").setLevel(logging.DEBUG)
-    context.obj = {"quiet": quiet, "verbose": verbose}
+    context.obj = {"quiet": quiet, "verbose": verbose, "plain": plain}
 
 
 def main() -> None:
@@ -97,14 +101,14 @@ def main() -> None:
 
 
 def _common_first(arguments: list[str]) -> list[str]:
-    """Let -q and -v stand after the command as well as before it, and take --config to heart."""
+    """Let -q, -v and --plain stand after the command as well as before it, and take --config to heart."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for i, word in enumerate(arguments[:end]):  # settings are read before anything is parsed
         if word == "--config" and i + 1 < end:
             os.environ["GENRETAG_CONFIG"] = arguments[i + 1]
         elif word.startswith("--config="):
             os.environ["GENRETAG_CONFIG"] = word.removeprefix("--config=")
-    common = [a for a in arguments[:end] if a in ("-q", "--quiet", "--verbose") or (a.startswith("-v") and set(a[1:]) == {"v"})]
+    common = [a for a in arguments[:end] if a in ("-q", "--quiet", "--verbose", "--plain") or (a.startswith("-v") and set(a[1:]) == {"v"})]
     return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
 
 

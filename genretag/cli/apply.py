@@ -83,7 +83,7 @@ def apply(
         if vocabulary is not None or any(x is not None for x in asked.values()):
             policy = rules.changed_policy(last.policy, vocabulary, **asked)
             run = decide_again(books, last, policy)
-            report(books, run, json=json, output=None, quiet=quiet)
+            report(books, run, json=json, output=None, quiet=quiet, plain=session.is_plain(context))
         elif json:
             report(books, run, json=True, output=None, quiet=quiet)
         rows = below(plan_rows(books, run, open_writes=True), [spelt(p).absolute() for p in paths]) if paths else None
@@ -145,7 +145,7 @@ def plan(
             return
         tops = [spelt(p).absolute() for p in paths] if paths else None
         run = decide_again(books, last, policy, tops)
-        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), tops=tops)
+        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context), tops=tops)
     raise typer.Exit(1 if failed else 0)
 
 

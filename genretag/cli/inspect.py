@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_lib
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +32,10 @@ def info(
     file: Annotated[Path, typer.Argument(help="A music file.")],
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
     json: Json = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw its log-mel and the timeline of its genres.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-O", "--output", help="Draw into a .svg, .png or .pdf file instead of the terminal.", show_default=False)
+    ] = None,
     db: session.Database = None,
 ) -> None:
     """Show one track: its tags, what each window along it sounded like, and the vote."""
@@ -44,6 +49,27 @@ def info(
         print(json_lib.dumps(_info_dict(file, f, heard, verdict, card)))
     else:
         _print_info(file, f, heard, verdict, card)
+    if plot or output is not None:
+        _draw(file, heard, verdict, card, output)
+
+
+def _draw(file: Path, heard: Heard, verdict: Verdict, card: Card, output: Path | None) -> None:
+    """Draw a track into a file, or into the terminal."""
+    from genretag.errors import TrackError
+    from genretag.report import picture
+
+    try:
+        mel = picture.spectrogram(file, card.front_end)
+    except TrackError as error:
+        raise RunError(f"{file}: {error}") from error
+    if output is not None:
+        picture.draw(mel, heard, verdict, card, file.name, output)
+        print(f"drew {output}", file=sys.stderr)
+        return
+    out = session.results()
+    out.print()
+    for line in picture.terminal(mel, heard, card, verdict, out.width):
+        out.print(line, no_wrap=True)
 
 
 def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Heard]:

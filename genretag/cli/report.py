@@ -38,7 +38,8 @@ def report(
     with session.books(db) as books:
         last = last_scan(books)
         if target is None or target.suffix.lower() not in (".html", ".htm"):
-            show(books, last.run, json=json, output=target, quiet=session.is_quiet(context) or target is not None)
+            show(books, last.run, json=json, output=target, quiet=session.is_quiet(context) or target is not None,
+                 plain=session.is_plain(context))  # fmt: skip
         else:
             write_text(target, _page(books, last, (row for _, row in plan_rows(books, last.run))))
     if target is not None:

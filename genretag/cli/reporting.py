@@ -35,7 +35,8 @@ def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> I
 
 
 def report(
-    books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool, tops: list[Path] | None = None
+    books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool, plain: bool = False,
+    tops: list[Path] | None = None,
 ) -> int:  # fmt: skip
     """Print the report of a run's plan, or of what lies below ``tops``, and write it to a file; return how many files failed."""
     from genretag.report.files import write_json, write_report
@@ -51,6 +52,11 @@ def report(
         write_report(rows(), output)
     if json:
         write_json(rows(), sys.stdout)
+    elif plain and not quiet:
+        from genretag.report.plain import lines
+
+        for line in lines(rows(), summary):
+            print(line)
     elif not quiet:
         whole = f"in {output}" if output else "with --json, or -O report.csv"
         print_report(session.results(), rows(), summary, whole)

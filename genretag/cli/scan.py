@@ -81,7 +81,7 @@ def scan(
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
         run = _hear(books, loaded, options, context)
-        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context))
+        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context))
         from genretag.cli import apply
 
         manner = apply.manner(policy, preserve_mtimes, convert_v22)

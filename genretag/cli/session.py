@@ -60,6 +60,11 @@ def is_quiet(context: typer.Context) -> bool:
     return bool(context.obj and context.obj.get("quiet"))
 
 
+def is_plain(context: typer.Context) -> bool:
+    """Return whether --plain was given, to this command or to the program."""
+    return bool(context.obj and context.obj.get("plain"))
+
+
 def confirmed(count: int, *, yes: bool, dry_run: bool, verb: str = "write", noun: str = "genre") -> bool:
     """Return whether to go on: asks once on a terminal; elsewhere only ``--yes`` is a yes."""
     things = f"{count:,} {noun}{'' if count == 1 else 's'}"

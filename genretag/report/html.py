@@ -23,6 +23,7 @@ from genretag.vote import Status, window_scores
 
 #: Keys of a row that a person does not edit: they are exported as they came.
 _CONSTANT = ("file", "size", "mtime_ns", "sha256", "content_key", "seconds", "share", "music", "windows", "agreement", "scores")
+_MOST_PICTURES = 10_000  # rows: a page of more goes without, for they are most of its bytes
 _MOST_WINDOWS = 240  # of a timeline: two hours
 
 
@@ -37,7 +38,7 @@ class Page:
     title: str
 
 
-def compact(row: Row, surely: Row | None, timeline: str) -> list[Any]:
+def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -> list[Any]:
     """Return a row as the page takes it; ``surely`` is the row if the ear were sure enough."""
     data = row.to_dict()
     tail = json.dumps({k: data[k] for k in _CONSTANT})[1:-1]
@@ -48,6 +49,7 @@ def compact(row: Row, surely: Row | None, timeline: str) -> list[Any]:
         folder, name, row.status, row.confidence, list(row.scores)[:3], [round(s, 2) for s in list(row.scores.values())[:3]],
         [shown(g) for g in row.old], row.old, sure.new, row.action, shown(row.reason), shown(row.error or ""), sure.action,
         shown(sure.reason), timeline, json.dumps(row.path), tail, shown(row.artist), shown(row.album),
+        base64.b64encode(picture).decode(),
     ]  # fmt: skip
 
 
@@ -69,7 +71,9 @@ def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past:
             continue
         f, heard = known
         surely = judge(Path(row.path), f, heard, card, certain, past=past) if not row.reviewed else None
-        yield compact(row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits, card))
+        yield compact(
+            row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits, card), heard.picture
+        )
 
 
 def render(page: Page) -> str:
@@ -87,4 +91,7 @@ def page_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past:
     """Return a plan's page."""
     threshold = card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
     slider = policy.album is AlbumRule.OFF
-    return render(Page(list(rows_of(store, rows, card, policy, past)), card.labels, threshold, slider, title))
+    found = list(rows_of(store, rows, card, policy, past))
+    if len(found) > _MOST_PICTURES:
+        found = [[*row[:-1], ""] for row in found]
+    return render(Page(found, card.labels, threshold, slider, title))

@@ -1,0 +1,48 @@
+"""A track's log-mel as a picture of 12 by 40 shades: small enough to keep for every track."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+BANDS, COLUMNS = 12, 40
+SHADES = 16
+_WINDOW_COLUMNS = 8
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def _pooled(x: FloatArray, rows: int, columns: int) -> FloatArray:
+    """Return the means over a grid of rows and columns; fewer than asked for are repeated."""
+    for axis, n in ((0, rows), (1, columns)):
+        have = x.shape[axis]
+        if have < n:
+            x = np.take(x, np.arange(n) * have // n, axis=axis)
+        else:
+            edges = np.arange(n) * have // n
+            sizes = np.diff([*edges, have])
+            x = np.add.reduceat(x, edges, axis=axis) / np.expand_dims(sizes, 1 - axis)
+    return np.asarray(x, np.float32)
+
+
+def of_window(features: FloatArray) -> FloatArray | None:
+    """Return what is kept of one window's log-mel [bands, frames]; None where it is none (a waveform)."""
+    if features.shape[0] < BANDS or features.shape[1] == 0:
+        return None
+    return _pooled(features, BANDS, _WINDOW_COLUMNS)
+
+
+def packed(windows: list[FloatArray]) -> bytes:
+    """Return the picture of a track, two shades a byte, the lowest band first; empty where there is none."""
+    if not windows:
+        return b""
+    x = _pooled(np.concatenate(windows, axis=1), BANDS, COLUMNS)
+    low, high = np.percentile(x, (5, 99))
+    shades = np.clip((x - low) / max(float(high - low), 1e-6) * SHADES, 0, SHADES - 1).astype(np.uint8).ravel()
+    return bytes(shades[0::2] << 4 | shades[1::2])
+
+
+def unpacked(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return a picture's shades [bands, columns], 0 to 15; raise ``ValueError`` for other bytes."""
+    pairs = np.frombuffer(data, np.uint8)
+    return np.stack([pairs >> 4, pairs & 15], axis=1).reshape(BANDS, COLUMNS)

@@ -1,0 +1,69 @@
+"""Pictures of a track: the small one that is kept, and what info --plot draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from conftest import Program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genretag import demo, thumbnail
+from genretag.features import MUSICNN
+from genretag.report import picture
+
+
+@given(st.integers(12, 200), st.integers(1, 3_000), st.integers(1, 6))
+@settings(max_examples=60, deadline=None)
+def test_a_small_picture_has_one_size_whatever_the_track(bands: int, frames: int, windows: int) -> None:
+    parts = [thumbnail.of_window(np.random.default_rng(i).normal(size=(bands, frames)).astype(np.float32)) for i in range(windows)]
+    data = thumbnail.packed([p for p in parts if p is not None])
+    assert len(data) == thumbnail.BANDS * thumbnail.COLUMNS // 2
+    assert thumbnail.unpacked(data).shape == (thumbnail.BANDS, thumbnail.COLUMNS)
+
+
+def test_a_small_picture_shows_where_the_sound_is() -> None:
+    sound = np.zeros((80, 400), np.float32)
+    sound[60:, 200:] = 5  # high and late
+    seen = thumbnail.unpacked(thumbnail.packed([thumbnail.of_window(sound)]))  # type: ignore[list-item]
+    assert seen[-1, -1] == 15
+    assert seen[0].max() == 0
+    assert seen[-1, 0] == 0
+
+
+def test_a_waveform_has_none() -> None:
+    assert thumbnail.of_window(np.zeros((1, 16_000), np.float32)) is None
+    assert thumbnail.packed([]) == b""
+
+
+@pytest.fixture
+def track(tmp_path: Path) -> Path:
+    path = tmp_path / "a [red]track <b>$x$.flac"
+    demo.encode(path, demo.piece(2, 70, 22_050), 22_050, tags={"artist": "A"})
+    return path
+
+
+def test_info_draws_a_track_into_files_and_the_terminal(genretag: Program, track: Path, tmp_path: Path) -> None:
+    out = genretag("info", track, "--plot").out
+    assert "░" in out
+    assert "1:10" in out
+    assert out.count("\n") > 12
+    for name in ("x.svg", "x.png"):
+        assert genretag("info", track, "-O", tmp_path / name).status == 0
+    text = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(text)  # a name with markup is a name
+    assert "[red]track" in text
+    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+    assert genretag("info", track, "-O", tmp_path / "x.txt").status == 2
+    assert genretag("info", track, "-O", tmp_path / "none" / "x.svg").status == 1
+    assert not list(tmp_path.glob(".*part*"))
+
+
+def test_the_spectrogram_follows_the_music(track: Path) -> None:
+    mel = picture.spectrogram(track, MUSICNN)
+    assert mel.shape[0] == 96
+    assert abs(mel.shape[1] - 280) <= 4  # 120 columns a window of 30 s
+    assert np.isfinite(mel).all()
