@@ -56,6 +56,7 @@ class Library:
 
     def __init__(self, database: str | Path | None = None, model: Path | None = None, jobs: int | None = None) -> None:
         self._jobs = jobs or automatic_jobs()
+        self._run: int | None = None  # of the plan that was made here
         self._model = Model(model or default_model(), threads=self._jobs)
         self._context = open_books(Path(database) if database is not None else None)
         self._books = self._context.__enter__()
@@ -73,15 +74,20 @@ class Library:
 
     def hear(self, paths: Sequence[Path], policy: Policy | None = None) -> list[Row]:
         """Hear files and folders and make the plan; return its rows. What is known is not decoded again."""
-        books, options = self._books, Options(tuple(paths), policy or Policy(), self._jobs)
+        books, options = self._books, Options(tuple(paths), policy or Policy(), self._jobs, aside=True)
         run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
         scanner = Scanner(books.store, self._model, options, run, past=books.journal)
         books.journal.end(run, dict(scanner.scan()))
+        self._run = run
         return self.plan()
 
     def plan(self, policy: Policy | None = None) -> list[Row]:
-        """Return the rows of the last plan, decided again by ``policy`` if one is given; nothing is heard."""
-        last = self._books.store.last_scan()
+        """Return the rows of the plan, decided again by ``policy`` if one is given; nothing is heard.
+
+        It is the plan of what this library heard, else the one that waits to be applied on the command line.
+        """
+        store = self._books.store
+        last = store.scan(self._run) if self._run is not None else store.last_scan()
         if last is None:
             raise RunError("nothing was heard yet")
         run = last.run
@@ -89,6 +95,7 @@ class Library:
             run = self._books.journal.begin("plan", genretag.__version__, policy.to_dict())
             count = replan(self._books.store, last, policy, run, self._books.journal)
             self._books.journal.end(run, {"files": count})
+            self._run = run
         return [Row.from_dict(data) for _, _, data in self._books.store.plan(run)]
 
     def apply(self, rows: Sequence[Row] | None = None, *, confirm: Callable[[list[Row]], bool] | None = None,

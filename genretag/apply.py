@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sqlite3
 from collections import Counter
@@ -36,6 +37,8 @@ class Result:
     new: list[str]
     error: str | None = None
 
+
+log = logging.getLogger("genretag")
 
 OnResult = Callable[[Result], None]
 
@@ -80,7 +83,7 @@ def replan(store: Store, scan: Scan, policy: Policy, run: int, past: Past | None
     With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
     """
     card, before = card_of(store, scan), Policy.from_dict(scan.policy)
-    store.begin_scan(run, card.id, (policy if tops is None else before).to_dict())
+    store.begin_scan(run, card.id, (policy if tops is None else before).to_dict(), aside=scan.aside)
     count = 0
 
     def policy_for(path: Path) -> Policy:
@@ -133,6 +136,10 @@ def apply_rows(
             if stop.wished:
                 counts["interrupted"] = 1
                 break
+            if (why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)) is not None:
+                counts["protected"] += 1
+                on_result(Result(Path(row.path), row.old, row.new, why))
+                continue
             try:
                 _write_row(store, journal, run, row, manner)
             except TrackError as error:
@@ -146,6 +153,7 @@ def apply_rows(
                 with contextlib.suppress(sqlite3.Error):  # the cache may fail; the write holds
                     store.mark_done(plan_run, ordinal)
             counts["written"] += 1
+            log.info("%s: wrote %s", row.path, ", ".join(row.new))
             on_result(Result(Path(row.path), row.old, row.new))
     return counts
 

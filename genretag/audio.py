@@ -241,6 +241,8 @@ def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
         _begin_key(listening, stream)
         if container.format.name in _EXACT_LENGTH and stream.duration and stream.time_base:
             listening.declared_seconds = float(stream.duration * stream.time_base)
+        elif container.format.name == "mp3":
+            listening.declared_seconds = mpeg.declared_seconds(path)
         resampler, native = None, 0
         for block, block_rate in _decoded(container, stream, listening):
             if block_rate != native:

@@ -46,3 +46,8 @@ def home_relative(path: Path) -> str:
     """Return a path with the home folder as ``~``, safe to show."""
     home = Path.home()
     return shown(Path("~") / path.relative_to(home) if path.is_relative_to(home) and path != home else path)
+
+
+def two_digits(share: float) -> str:
+    """Return a share with two digits, rounded down: 0.696 must not look like a 0.70 that was left alone."""
+    return f"{int(share * 100 + 1e-9) / 100:.2f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from itertools import islice
@@ -13,7 +14,7 @@ from genretag.card import Card
 from genretag.errors import RunError
 from genretag.policy import Existing, HardLinks, Policy
 from genretag.store import FileRow
-from genretag.tags import Tags, meaningful
+from genretag.tags import V22, Tags, meaningful
 from genretag.vocabulary import built_in_tree, plain
 from genretag.vote import Heard, Status, Verdict, vote
 
@@ -31,7 +32,11 @@ class Past(Protocol):
 #: Scores that a row keeps, the highest: some models know hundreds of styles.
 MOST_SCORES = 24
 
+#: What people put between genres in one value.
+_JOINERS = re.compile(r"\s*[;,/|\\\\]\s*")
+
 LINKED = "has other hard links"
+OLD_TAG = "ID3v2.2 tag (--convert-v22 writes it as v2.3)"
 
 #: A second or third genre (``--top``) needs at least this score.
 LEAST_SCORE_BESIDE = 0.15
@@ -125,7 +130,7 @@ def _with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
     between = policy.separator_in(tags.field)
     if policy.existing is Existing.APPEND:
         parts = [p.strip() for g in meaningful(tags.genres) for p in (g.split(between.strip() or between) if between else [g])]
-        have = {plain(p) for p in parts}
+        have = {plain(p) for g in parts for p in (g, *_JOINERS.split(g))}
         words = [*(parts if between else meaningful(tags.genres)), *(w for w in words if plain(w) not in have)]
     return [between.join(words)] if between and words else words
 
@@ -156,6 +161,8 @@ def decide(
         return Action.KEEP, "finer than what was heard", old
     if links > 1 and policy.hardlinks is HardLinks.SKIP:
         return Action.SKIP, LINKED, old
+    if tags.field == V22 and not (policy.convert_v22 or policy.id3.number):
+        return Action.SKIP, OLD_TAG, old
     if not has_genre:
         return Action.WRITE, "fills a generic genre" if old else "fills an empty genre", new
     if policy.existing is Existing.APPEND:
@@ -205,6 +212,8 @@ def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
         action, reason = Action.SKIP, why
     elif f.links > 1 and policy.hardlinks is HardLinks.SKIP:
         action, reason = Action.SKIP, LINKED
+    elif f.tags.field == V22 and not (policy.convert_v22 or policy.id3.number):
+        action, reason = Action.SKIP, OLD_TAG
     new = words if action is not Action.SKIP else f.tags.genres
     return replace(row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from genretag.players import READINGS, Id3Version, Player, separator_of
 from genretag.vocabulary import Vocabulary, plain
+from genretag.walk import lies_in
 
 
 class Rule(StrEnum):
@@ -39,7 +40,8 @@ class AlbumRule(StrEnum):
     """How the tracks of an album decide together."""
 
     OFF = "off"  # each for itself
-    MAJORITY = "majority"  # what more than half of its sure tracks say is written into all of them
+    #: What more than half of its sure tracks say is written into all of them; of two equal halves, what the ear is surer of.
+    MAJORITY = "majority"
     ALL = "all"  # written where all its sure tracks agree; else the album is left alone
 
 
@@ -48,17 +50,17 @@ class Protect:
     """What is never written, whatever else was asked for."""
 
     paths: tuple[str, ...] = ()  # globs, of the whole path or of a folder in it
-    artists: tuple[str, ...] = ()
+    artists: tuple[str, ...] = ()  # globs
     genres: tuple[str, ...] = ()  # a file that has one of these keeps it
 
     def reason(self, path: str, artists: tuple[str, ...], genres: list[str]) -> str | None:
         """Return why a file is protected; None if it is not."""
         for glob in self.paths:
-            if fnmatch.fnmatch(path, glob) or fnmatch.fnmatch(path, f"*/{glob.strip('/')}/*") or fnmatch.fnmatch(path, f"*/{glob}"):
+            if lies_in(path, glob):
                 return f"protected path ({glob})"
         names = {name.strip().casefold() for name in artists if name}
         for artist in self.artists:
-            if artist.strip().casefold() in names:
+            if any(fnmatch.fnmatchcase(name, artist.strip().casefold()) for name in names):
                 return f"protected artist ({artist})"
         words = {plain(g) for g in genres}
         return next((f"protected genre ({g})" for g in self.genres if plain(g) in words), None)
@@ -73,6 +75,7 @@ class Policy:
     top: int = 1
     vote: Rule = Rule.MEAN
     hardlinks: HardLinks = HardLinks.SKIP
+    convert_v22: bool = False  # ID3v2.2 tags as v2.3; else they are left alone
     album: AlbumRule = AlbumRule.OFF
     coarsen: bool = False  # replace a finer genre by its parent (Bebop by Jazz)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
@@ -83,7 +86,7 @@ class Policy:
 
     def separator_in(self, place: str | None) -> str | None:
         """Return what stands between genres in a container's field; None: they are values of their own."""
-        return self.separator or separator_of(self.player, place)
+        return self.separator or separator_of(self.player, "TCON" if place == "TCO" else place)
 
     @property
     def id3(self) -> Id3Version:
@@ -106,6 +109,7 @@ class Policy:
             top=int(data["top"]),
             vote=Rule(data["vote"]),
             hardlinks=HardLinks(data["hardlinks"]),
+            convert_v22=bool(data.get("convert_v22", False)),
             album=AlbumRule(data.get("album", AlbumRule.OFF)),
             coarsen=bool(data.get("coarsen", False)),
             vocabulary=Vocabulary.from_dict(data.get("vocabulary", {})),

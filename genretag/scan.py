@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter
@@ -31,6 +32,9 @@ _COMMIT_SECONDS = 1.0
 _FLUSH_SECONDS = 0.25  # the longest that a window waits for a batch to fill when decoders are slow
 
 
+log = logging.getLogger("genretag")
+
+
 @dataclass(frozen=True)
 class Options:
     """What a scan is asked for."""
@@ -42,6 +46,7 @@ class Options:
     limit: int | None = None
     rescan: bool = False  # hear again what is known
     retry_failed: bool = False
+    aside: bool = False  # make a plan for the caller alone, beside the one that waits to be applied
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Scanner:
 
         Killed or interrupted, it loses the tracks in flight at most: the next scan goes on.
         """
-        self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict())
+        self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside)
         self.hear(on_progress)
         albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
         self.store.finish_scan(self.run)
@@ -280,6 +285,7 @@ class Scanner:
         self._add_row(ordinal, found.path, failed_row(found.path, error))
 
     def _add_row(self, ordinal: int, path: Path, row: Row) -> None:
+        log.info("%s: %s%s", path, row.error or row.reason, f" -> {', '.join(row.new)}" if row.action == "write" else "")
         self.counts[row.status] += 1
         self._plan.append((ordinal, path, row))
 

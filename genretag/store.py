@@ -82,6 +82,9 @@ CREATE INDEX plan_path ON plan(path)
     """
 ALTER TABLE heard ADD COLUMN picture BLOB
 """,
+    """
+ALTER TABLE scan ADD COLUMN aside INTEGER NOT NULL DEFAULT 0
+""",
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
@@ -123,6 +126,11 @@ class Scan:
     model: str | None
     policy: dict[str, Any]
     finished: bool
+    aside: bool = False  # its plan is for its caller alone
+
+
+def _scan(row: sqlite3.Row) -> Scan:
+    return Scan(row["run"], row["model"], json.loads(row["policy"]), bool(row["finished"]), bool(row["aside"]))
 
 
 def _file_row(row: sqlite3.Row) -> FileRow:
@@ -245,11 +253,12 @@ class Store:
 
     # --- plans --------------------------------------------------------------------------------------------------
 
-    def begin_scan(self, run: int, model: str | None, policy: dict[str, Any]) -> None:
-        """Note that a scan begins; the oldest plans go."""
+    def begin_scan(self, run: int, model: str | None, policy: dict[str, Any], *, aside: bool = False) -> None:
+        """Note that a scan begins; the oldest plans go. ``aside``: its plan is for its caller alone, and never the last one."""
         with self.transaction():
-            self._db.execute("INSERT OR REPLACE INTO scan (run, model, policy) VALUES (?, ?, ?)", (run, model, json.dumps(policy)))
-            old = self._db.execute("SELECT run FROM scan ORDER BY run DESC LIMIT -1 OFFSET ?", (PLANS_KEPT,))
+            row = (run, model, json.dumps(policy), aside)
+            self._db.execute("INSERT OR REPLACE INTO scan (run, model, policy, aside) VALUES (?, ?, ?, ?)", row)
+            old = self._db.execute("SELECT run FROM scan WHERE aside = ? ORDER BY run DESC LIMIT -1 OFFSET ?", (aside, PLANS_KEPT))
             for (number,) in old.fetchall():
                 self._db.execute("DELETE FROM plan WHERE run = ?", (number,))
                 self._db.execute("DELETE FROM scan WHERE run = ?", (number,))
@@ -259,9 +268,14 @@ class Store:
         self._db.execute("UPDATE scan SET finished = 1 WHERE run = ?", (run,))
 
     def last_scan(self) -> Scan | None:
-        """Return the last scan whose plan is whole."""
-        row = self._db.execute("SELECT * FROM scan WHERE finished = 1 ORDER BY run DESC LIMIT 1").fetchone()
-        return Scan(row["run"], row["model"], json.loads(row["policy"]), True) if row else None
+        """Return the last scan whose plan is whole, and for all."""
+        row = self._db.execute("SELECT * FROM scan WHERE finished = 1 AND aside = 0 ORDER BY run DESC LIMIT 1").fetchone()
+        return _scan(row) if row else None
+
+    def scan(self, run: int) -> Scan | None:
+        """Return a scan."""
+        row = self._db.execute("SELECT * FROM scan WHERE run = ?", (run,)).fetchone()
+        return _scan(row) if row else None
 
     def save_plan(self, run: int, rows: Iterable[tuple[int, Path, str, dict[str, Any]]]) -> None:
         """Keep rows of a plan: (ordinal, path, action, row)."""

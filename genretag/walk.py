@@ -7,7 +7,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 #: What is taken for music. Everything here is decoded; which of it can hold a genre, tags/ knows.
@@ -27,7 +27,7 @@ class Found:
     inode: int
     device: int
     links: int  # hard links to it
-    link: bool  # whether the path itself is a symbolic link
+    link: bool  # whether the path is a symbolic link, or leads through one below what was named
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,15 @@ def is_music(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
+def lies_in(path: str, glob: str) -> bool:
+    """Return whether a glob means a path: the whole of it, its end, or a folder that it lies in."""
+    inside = glob.strip("/")
+    return any(fnmatch.fnmatch(path, g) for g in (glob, f"*/{inside}", f"*/{inside}/*", f"{inside}/*"))
+
+
 def _excluded(path: str, globs: tuple[str, ...]) -> bool:
-    """Return whether a path matches a glob, whole or by its last part."""
-    name = os.path.basename(path)
-    return any(fnmatch.fnmatch(path, g) or fnmatch.fnmatch(name, g) for g in globs)
+    """Return whether some glob means a path."""
+    return any(lies_in(path, g) for g in globs)
 
 
 def signed(number: int) -> int:
@@ -121,12 +126,12 @@ def _folded(name: str) -> str:
 
 def _walk_folder(top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]) -> Iterator[Found | Missed]:
     """Walk one folder with a stack of its own (depth is no limit), each real folder that was not ``seen`` once."""
-    stack: list[tuple[str, bool]] = [(top, True)]
+    stack: list[tuple[str, bool, bool]] = [(top, True, False)]
     while stack:
-        path, folder = stack.pop()
+        path, folder, linked = stack.pop()
         if not folder:
             if (found := _look(path)) is not None:
-                yield found
+                yield replace(found, link=True) if linked and isinstance(found, Found) else found
             continue
         try:
             s = os.stat(path)
@@ -141,9 +146,9 @@ def _walk_folder(top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]) -
             if entry.name.startswith(".") or _excluded(entry.path, globs):
                 continue
             if _is_folder(entry):
-                stack.append((entry.path, True))
+                stack.append((entry.path, True, linked or entry.is_symlink()))
             elif is_music(entry.name):
-                stack.append((entry.path, False))
+                stack.append((entry.path, False, linked))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -77,6 +77,7 @@ def _common(
             raise UsageError(f"{log_file}: the log cannot be written: {error.strerror}") from error
     logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
     logging.getLogger("genretag").setLevel(logging.DEBUG)
+    logging.getLogger("filelock").setLevel(logging.WARNING)
     context.obj = {"quiet": quiet, "verbose": verbose, "plain": plain}
 
 
@@ -102,12 +103,17 @@ def main() -> None:
 
 def _common_first(arguments: list[str]) -> list[str]:
     """Let -q, -v and --plain stand after the command as well as before it, and take --config to heart."""
+    if any(not a and (i == 0 or not arguments[i - 1].startswith("-")) for i, a in enumerate(arguments)):
+        raise UsageError("an argument is empty: is a variable of the shell not set?")
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for i, word in enumerate(arguments[:end]):  # settings are read before anything is parsed
         if word == "--config" and i + 1 < end:
             os.environ["GENRETAG_CONFIG"] = arguments[i + 1]
         elif word.startswith("--config="):
             os.environ["GENRETAG_CONFIG"] = word.removeprefix("--config=")
+    named = os.environ.get("GENRETAG_CONFIG") if any(a.partition("=")[0] == "--config" for a in arguments[:end]) else None
+    if named and not Path(named).is_file():
+        raise UsageError(f"--config {named}: there is no such file")
     common = [a for a in arguments[:end] if a in ("-q", "--quiet", "--verbose", "--plain") or (a.startswith("-v") and set(a[1:]) == {"v"})]
     return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
 

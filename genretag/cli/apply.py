@@ -13,7 +13,7 @@ import typer
 from genretag.cli import rules, session
 from genretag.cli.reporting import last_scan, plan_rows, report
 from genretag.errors import UsageError
-from genretag.policy import HardLinks, Policy
+from genretag.policy import Policy
 from genretag.walk import spelt
 
 if TYPE_CHECKING:
@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 Numbered = tuple[int | None, "Row"]
 
 
-def manner(policy: Policy, preserve_mtimes: bool, convert_v22: bool = False) -> Manner:
+def manner(policy: Policy, preserve_mtimes: bool) -> Manner:
     """Return how files are to be written."""
     from genretag.tags import Form
     from genretag.writing.replace import Manner
 
-    return Manner(preserve_mtimes, Form(convert_v22, policy.id3.number), policy.hardlinks)
+    return Manner(preserve_mtimes, Form(policy.convert_v22, policy.id3.number), policy.hardlinks, rules.protection())
 
 
 def apply(
     context: typer.Context,
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Only what lies below these; or a plan, PLAN.jsonl.", metavar="[PATH...|PLAN.jsonl]")
+        list[Path] | None,
+        typer.Argument(
+            help="Only what lies below these; and a plan, PLAN.jsonl, instead of the last one.", metavar="[PLAN.jsonl] [PATH...]"
+        ),
     ] = None,
     min_confidence: session.MinConfidence = None,
     existing: rules.ExistingOption = None,
@@ -58,27 +61,29 @@ def apply(
         bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
     ] = False,
     hardlinks: rules.Links = None,
-    convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
+    convert_v22: rules.ConvertV22 = None,
     db: session.Database = None,
 ) -> None:
     """Write the plan of the last scan, exactly, without listening again.
 
     With --min-confidence, --existing, --top, --vote, --album or --vocabulary it first decides again from what was
-    heard, and shows the new plan. A file that changed since the scan is left alone, and that is said.
+    heard, and shows the new plan. A plan that is given as a file is written as it stands, below the paths beside it.
+    A file that changed since the scan is left alone, and that is said.
     """
     quiet = session.is_quiet(context)
     with session.books(db) as books:
-        if paths and len(paths) == 1 and paths[0].suffix.lower() in (".jsonl", ".json"):
-            given = Policy(hardlinks=hardlinks or HardLinks.SKIP, player=player, id3_version=id3v2_version)
-            how = manner(given, preserve_mtimes, convert_v22)
-            failed = perform(books, None, _given(paths[0]), how, yes=yes, dry_run=dry_run, quiet=quiet)
-            raise typer.Exit(1 if failed else 0)
-        last = last_scan(books)
+        given, tops = _plan_and_places(paths or [])
         asked = {
             "min_confidence": min_confidence, "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
             "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen, "separator": separator,
-            "player": player, "id3_version": id3v2_version,
+            "player": player, "id3_version": id3v2_version, "convert_v22": convert_v22,
         }  # fmt: skip
+        if given is not None:
+            how = manner(_manner_alone(given, vocabulary, asked), preserve_mtimes)
+            rows = below(_given(given), tops)
+            failed = perform(books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
+            raise typer.Exit(1 if failed else 0)
+        last = last_scan(books)
         run, policy = last.run, Policy.from_dict(last.policy)
         if vocabulary is not None or any(x is not None for x in asked.values()):
             policy = rules.changed_policy(last.policy, vocabulary, **asked)
@@ -86,10 +91,54 @@ def apply(
             report(books, run, json=json, output=None, quiet=quiet, plain=session.is_plain(context))
         elif json:
             report(books, run, json=True, output=None, quiet=quiet)
-        rows = below(plan_rows(books, run, open_writes=True), [spelt(p).absolute() for p in paths]) if paths else None
-        how = manner(policy, preserve_mtimes, convert_v22)
-        failed = perform(books, run, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
+        elif dry_run and not quiet:
+            report(books, run, json=False, output=None, quiet=False, plain=session.is_plain(context), tops=tops or None)
+        if tops:
+            _check_places(books, run, tops)
+        todo = below(plan_rows(books, run, open_writes=True), tops) if tops else None
+        how = manner(policy, preserve_mtimes)
+        failed = perform(books, run, todo, how, yes=yes, dry_run=dry_run, quiet=quiet)
     raise typer.Exit(1 if failed else 0)
+
+
+_PLANS = (".jsonl", ".json")
+#: What says how a file is written; the rest says what, and a plan that was given has said that already.
+_OF_THE_WRITE = frozenset({"hardlinks", "player", "id3_version", "convert_v22"})
+
+
+def _plan_and_places(paths: list[Path]) -> tuple[Path | None, list[Path]]:
+    """Return the plan that was given as a file, if any, and the places that are meant.
+
+    Raises:
+        UsageError: there are two plans, or a file that is neither a plan nor music.
+    """
+    plans = [p for p in paths if p.suffix.lower() in _PLANS]
+    if len(plans) > 1:
+        raise UsageError("one plan at a time")
+    places = [spelt(p).absolute() for p in paths if p not in plans]
+    for path in places:
+        if path.suffix.lower() in (".csv", ".md", ".html", ".htm"):
+            raise UsageError(f"{path.name}: a plan that can be given back is a .jsonl file (genretag report -O plan.jsonl)")
+    return (plans[0] if plans else None), places
+
+
+def _manner_alone(plan: Path, vocabulary: Path | None, asked: dict[str, Any]) -> Policy:
+    """Return the policy of writing a given plan; refuse what would decide again."""
+    deciding = [k for k, v in asked.items() if v is not None and k not in _OF_THE_WRITE] + (["vocabulary"] if vocabulary else [])
+    if deciding:
+        named = ", ".join("--" + k.replace("_", "-") for k in deciding)
+        raise UsageError(f"{named}: {plan.name} is written as it stands; leave that out, or leave the plan out to decide again")
+    return Policy(**{k: v for k, v in asked.items() if v is not None})
+
+
+def _check_places(books: session.Books, run: int, tops: list[Path]) -> None:
+    """Raise ``UsageError`` for a place of which the plan knows nothing."""
+    unmet = set(tops)
+    for _, row in plan_rows(books, run):
+        unmet -= {top for top in unmet if row.absolute.is_relative_to(top)}
+        if not unmet:
+            return
+    raise UsageError(f"{', '.join(map(str, sorted(unmet)))}: the last scan met nothing there")
 
 
 def decide_again(books: session.Books, last: Scan, policy: Policy, tops: list[Path] | None = None) -> int:
@@ -119,6 +168,7 @@ def plan(
     player: rules.PlayerOption = None,
     id3v2_version: rules.Id3 = None,
     hardlinks: rules.Links = None,
+    convert_v22: rules.ConvertV22 = None,
     explain: Annotated[
         Path | None,
         typer.Option("--explain", help="Show each step for one file, from its windows to the written words.", show_default=False),
@@ -135,7 +185,7 @@ def plan(
         last = last_scan(books)
         policy = rules.changed_policy(
             last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album,
-            coarsen=coarsen, separator=separator, player=player, id3_version=id3v2_version,
+            coarsen=coarsen, separator=separator, player=player, id3_version=id3v2_version, convert_v22=convert_v22,
             existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         )  # fmt: skip
         if explain is not None:
@@ -144,7 +194,11 @@ def plan(
             explain_file(books, last, policy, explain, json=json)
             return
         tops = [spelt(p).absolute() for p in paths] if paths else None
+        if tops:
+            _check_places(books, last.run, tops)
         run = decide_again(books, last, policy, tops)
+        if not session.is_quiet(context) and (kept := rules.in_force(policy)):
+            print(f"decided by: {kept}", file=sys.stderr)
         failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context), tops=tops)
     raise typer.Exit(1 if failed else 0)
 
@@ -158,8 +212,8 @@ def _given(path: Path) -> list[Numbered]:
 
 
 def below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
-    """Return the rows that lie below some paths."""
-    return [(n, row) for n, row in rows if any(row.absolute.is_relative_to(top) for top in tops)]
+    """Return the rows that lie below some paths; all of them where there are none."""
+    return [(n, row) for n, row in rows if not tops or any(row.absolute.is_relative_to(top) for top in tops)]
 
 
 def perform(
@@ -182,7 +236,8 @@ def perform(
         counts = apply_rows(books.store, books.journal, number, todo, how, _tell(quiet, count), run)
         books.journal.end(number, dict(counts))
     if not quiet:
-        print(f"wrote {counts['written']:,} of {count:,} genres (run {number}; `genretag undo {number}` takes them back)", file=sys.stderr)
+        back = f" (run {number}; `genretag undo {number}` takes them back)" if counts["written"] else ""
+        print(f"wrote {counts['written']:,} of {count:,} genres{back}", file=sys.stderr)
     if counts["interrupted"]:
         print("stopped; `genretag apply` goes on with the rest", file=sys.stderr)
     return counts["failed"] + counts["interrupted"]

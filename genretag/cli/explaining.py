@@ -48,6 +48,8 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     from genretag.walk import spelt
 
     known = books.store.known(absolute(spelt(file)), last.model or "", FEATURE_VERSION)
+    if known is None and (failure := books.store.failure(absolute(spelt(file)))) is not None:
+        raise RunError(f"{file}: {failure.error}")
     if known is None:
         raise RunError(f"{file}: it was not heard by the last scan's model; genretag scan hears it")
     (f, heard), card = known, card_of(books.store, last)

@@ -27,6 +27,10 @@ Links = Annotated[
     typer.Option("--hardlinks", show_default="skip",
                  help="Files with other hard links: skip them, break the link, or write in place for all names (not atomic)."),
 ]  # fmt: skip
+ConvertV22 = Annotated[
+    bool | None,
+    typer.Option("--convert-v22/--no-convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.", show_default="no"),
+]
 Album = Annotated[
     AlbumRule | None,
     typer.Option("--album", show_default="off",
@@ -80,6 +84,17 @@ def _is_flag(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def in_force(policy: Policy) -> str:
+    """Return what a policy does otherwise than the default, as one would ask for it."""
+    usual, told = Policy(), list[str]()
+    for name, value in vars(policy).items():
+        if value == getattr(usual, name) or name in ("vocabulary", "protect"):
+            continue
+        flag = "--" + {"id3_version": "id3v2-version"}.get(name, name.replace("_", "-"))
+        told.append(flag if value is True else f"{flag} {value}")
+    return " ".join(told)
+
+
 def protection() -> Protect:
     """Return what ``[protect]`` in config.toml says."""
     from genretag import config
@@ -93,7 +108,7 @@ def protection() -> Protect:
 
 def vocabulary_of(path: Path | None) -> Vocabulary:
     """Return the vocabulary that was named, or the user's own."""
-    return read_vocabulary(path) if path is not None else default_vocabulary()
+    return read_vocabulary(path.expanduser()) if path is not None else default_vocabulary()
 
 
 def first_policy(vocabulary: Path | None, **asked: Any) -> Policy:

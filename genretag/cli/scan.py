@@ -60,13 +60,14 @@ def scan(
         bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
     ] = False,
     hardlinks: rules.Links = None,
-    convert_v22: Annotated[bool, typer.Option("--convert-v22", help="Write ID3v2.2 tags as v2.3; else they are left alone.")] = False,
+    convert_v22: rules.ConvertV22 = None,
     db: session.Database = None,
 ) -> None:
     """Hear music and show the plan: which genre would go where, and how sure that is.
 
     With --dry-run it ends there. Else it asks once before anything is written.
     """
+    from genretag.report.files import check_name
     from genretag.scan import Options
 
     for path in paths:
@@ -75,8 +76,10 @@ def scan(
     policy = rules.first_policy(
         vocabulary, min_confidence=min_confidence, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
         top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen, separator=separator,
-        player=player, id3_version=id3v2_version,
+        player=player, id3_version=id3v2_version, convert_v22=convert_v22,
     )  # fmt: skip
+    if output is not None:
+        check_name(output)
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
@@ -84,7 +87,7 @@ def scan(
         failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context))
         from genretag.cli import apply
 
-        manner = apply.manner(policy, preserve_mtimes, convert_v22)
+        manner = apply.manner(policy, preserve_mtimes)
         failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context))
     raise typer.Exit(1 if failed else 0)
 
@@ -131,6 +134,8 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     files = sum(counts.values())
     rate = f"{files / seconds * 60:,.0f} files a minute" if seconds > 0 else ""
     card = model.card
+    if scanner.heard_tracks == 0:
+        rate = "nothing new to hear"
     talk.print(f"{card.name} {card.version} on {model.device}, {options.jobs} decoder(s): {files:,} files in {seconds:,.1f} s ({rate})")
     return run
 

@@ -63,7 +63,9 @@ def train(
     classes: Classes = None,
     subset: Subset = None,
     audio: Audio = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Train the network itself, not only its head (needs genretag[train]).")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help=r"Train the network itself, not only its head (pip install 'genretag\[train]').")
+    ] = False,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="With --deep: begin with random weights.")] = False,
     epochs: Annotated[int, typer.Option("--epochs", min=1, max=10_000, help="With --deep: the most epochs.")] = 30,
     device: Annotated[Device, typer.Option("--device", help="With --deep: where to train.")] = Device.auto,

@@ -87,7 +87,7 @@ def _round(
         ]
         if not new:
             return
-        options = Options(tuple(f.path for f in new), policy, jobs)
+        options = Options(tuple(f.path for f in new), policy, jobs, aside=True)
         run = books.journal.begin("watch", genretag.__version__, {"files": len(new)})
         counts = Scanner(books.store, model, options, run, past=books.journal).scan()
         books.journal.end(run, dict(counts))

@@ -65,15 +65,21 @@ def write_text(path: Path, text: str) -> None:
         raise RunError(f"{path}: it cannot be written: {error.strerror}") from error
 
 
+_WRITERS = {".csv": write_csv, ".json": write_json, ".jsonl": write_json, ".md": write_markdown}
+
+
+def check_name(path: Path) -> None:
+    """Raise ``UsageError`` for a name that tells no format."""
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(f"{path}: the name must end in .csv, .jsonl or .md")
+
+
 def write_report(rows: Iterable[Row], path: Path) -> None:
     """Write rows to a file, in the format that its name asks for."""
-    kinds = {".csv": write_csv, ".json": write_json, ".jsonl": write_json, ".md": write_markdown}
-    writer = kinds.get(path.suffix.lower())
-    if writer is None:
-        raise UsageError(f"{path}: the name must end in .csv, .jsonl or .md")
+    check_name(path)
     try:
         with path.open("w", newline="", encoding="utf-8") as out:
-            writer(rows, out)
+            _WRITERS[path.suffix.lower()](rows, out)
     except OSError as error:
         raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genretag.display import home_relative, shown
+from genretag.display import home_relative, shown, two_digits
 from genretag.plan import Action, Row
 from genretag.report.summary import Summary
 from genretag.vote import Status
@@ -15,7 +15,7 @@ def sentence(row: Row) -> str:
     """Return what becomes of a track, as one line."""
     parts = [f"{home_relative(Path(row.path))}:", _change(row)]
     if row.confidence is not None and row.status != Status.NONMUSIC:
-        parts.append(f"Sure {row.confidence:.2f}.")
+        parts.append(f"Sure {two_digits(row.confidence)}.")
     if row.windows and row.agreement is not None:
         parts.append(f"{round(row.agreement * row.windows)} of {row.windows} windows.")
     if row.share is not None and row.share < 0.995:

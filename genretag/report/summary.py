@@ -36,7 +36,7 @@ class Summary:
             self.writes[", ".join(row.new)] += 1
             self._keep_extremes(row)
         else:
-            self.left[row.reason if not row.reason.startswith("same file as") else "same file as another"] += 1
+            self.left[_kind_of(row.reason)] += 1
 
     def _keep_extremes(self, row: Row) -> None:
         confidence = row.confidence or 0.0
@@ -44,6 +44,11 @@ class Summary:
             heapq.heappush(heap, (key, row.path, row))
             if len(heap) > _EXTREMES:
                 heapq.heappop(heap)
+
+
+def _kind_of(reason: str) -> str:
+    """Return a reason without what it says of one file or album."""
+    return "same file as another" if reason.startswith("same file as") else reason.partition(" (")[0]
 
 
 def summarise(rows: Iterable[Row]) -> Summary:

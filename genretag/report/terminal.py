@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genretag.display import home_relative, shown, words
+from genretag.display import home_relative, shown, two_digits, words
 from genretag.plan import Action, Row
 from genretag.report.summary import Summary
 from genretag.vote import Status
@@ -38,6 +38,8 @@ def _why(row: Row, heard: bool) -> Text:
         text.append(f" ({likely}?)", style="dim")
     elif row.action == Action.KEEP and row.genre and row.genre not in row.old:
         text.append(f" (heard: {row.genre})", style="dim")
+    elif row.action == Action.WRITE and row.scores and row.genre != next(iter(row.scores)) and not row.reviewed:
+        text.append(f" (heard: {next(iter(row.scores))})", style="dim")
     if row.share is not None and row.share < 0.995:
         text.append(f"; partly corrupt, {row.share:.0%} heard", style="red")
     return text
@@ -59,7 +61,7 @@ def _table(rows: Iterable[Row], show_folder: bool = False) -> Table:
     table.add_column("why", overflow="fold", ratio=5)
     for row in rows:
         name = home_relative(Path(row.path)) if show_folder else shown(Path(row.path).name)
-        sure = "" if row.confidence is None or row.status == Status.NONMUSIC else f"{row.confidence:.2f}"
+        sure = "" if row.confidence is None or row.status == Status.NONMUSIC else two_digits(row.confidence)
         table.add_row(Text("  " + name), _genre_text(row), sure, _votes(row), _why(row, heard=True))
     return table
 

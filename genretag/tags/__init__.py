@@ -33,7 +33,7 @@ from genretag.tags import ape, asf, id3, mp4, vorbis
 from genretag.tags.form import AS_IT_IS, Form
 from genretag.tags.words import is_generic, meaningful
 
-__all__ = ["AS_IT_IS", "Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
+__all__ = ["AS_IT_IS", "V22", "Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,10 @@ _TABLE: tuple[tuple[type[Any], _Field], ...] = (
 )
 
 
+#: The field of a tag that is written only where that was asked for: ID3v2.2's.
+V22 = "TCO"
+
+
 @dataclass(frozen=True)
 class Album:
     """What tells which album a track is of; empty where the tags do not say."""
@@ -141,7 +145,8 @@ def read(path: Path) -> Tags:
         if audio is None or field is None:
             return Tags([], None, problem="this container holds no genre that genretag can write")
         genres = field.read(audio, path)
-        return Tags([g for g in genres if g.strip()], field.name, _album(audio))
+        name = V22 if field is _ID3 and id3.is_v22(path) else field.name
+        return Tags([g for g in genres if g.strip()], name, _album(audio))
     except TrackError as error:
         return Tags([], None, problem=str(error))
     except Exception as error:

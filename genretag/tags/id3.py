@@ -13,7 +13,7 @@ from typing import Any
 from mutagen.aiff import AIFF
 from mutagen.dsdiff import DSDIFF
 from mutagen.dsf import DSF
-from mutagen.id3 import ID3, TCON, Encoding
+from mutagen.id3 import ID3, TCON, Encoding, ParseID3v1
 from mutagen.id3 import ID3NoHeaderError as NoHeader
 from mutagen.wave import WAVE
 
@@ -80,7 +80,7 @@ def _bare(tag: ID3) -> list[bytes]:
 def read_mp3(path: Path) -> list[str]:
     """Return an MP3's genres: ID3v2's, else APEv2's, else ID3v1's."""
     try:
-        genres = _genres_of(ID3(path, load_v1=False) if _is_v22(path) else ID3(path, **_ONLY_GENRE))
+        genres = _genres_of(ID3(path, load_v1=False) if is_v22(path) else ID3(path, **_ONLY_GENRE))
     except NoHeader:
         genres = []
     if not words.meaningful(genres):
@@ -91,7 +91,8 @@ def read_mp3(path: Path) -> list[str]:
     return genres
 
 
-def _is_v22(path: Path) -> bool:
+def is_v22(path: Path) -> bool:
+    """Return whether a file begins with an ID3v2.2 tag."""
     with path.open("rb") as handle:
         return handle.read(4) == b"ID3\x02"
 
@@ -122,13 +123,19 @@ def write_mp3(path: Path, genres: list[str], form: Form) -> None:
 
 
 def _has_v2(path: Path) -> bool:
+    """Return whether there is an ID3v2 tag with a frame in it: an empty one hides ID3v1 from no player."""
     with path.open("rb") as handle:
-        return bool(mpeg.id3v2_size(handle.read(10)))
+        if not mpeg.id3v2_size(handle.read(10)):
+            return False
+    if is_v22(path):
+        return True
+    tag = ID3(path, **_ONLY_GENRE)
+    return bool(tag.unknown_frames or len(tag))
 
 
 def _write_v2(path: Path, genres: list[str], form: Form, with_v1: bool) -> None:
     """Write TCON into the ID3v2 tag, or into a new one that takes over what ID3v1 told."""
-    if _is_v22(path):
+    if is_v22(path):
         if not (form.convert_v22 or form.id3_version):
             raise TrackError("tags", "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)")
         version = form.id3_version or 3
@@ -138,7 +145,12 @@ def _write_v2(path: Path, genres: list[str], form: Form, with_v1: bool) -> None:
         version = _version(tag, form)
     else:
         version = form.id3_version or NEW_TAG_VERSION
-        tag = ID3(path, v2_version=version) if with_v1 else ID3()
+        tag = ID3()
+        if with_v1 and (block := _v1_block(path)):
+            for frame in (ParseID3v1(block) or {}).values():
+                tag.add(frame)
+        if version == 3:
+            tag.update_to_v23()
     _set(tag, genres, version)
     tag.save(path, v1=1, v2_version=version, v23_sep=None)
 
@@ -157,7 +169,7 @@ def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
 def others_mp3(path: Path, form: Form) -> dict[str, Any]:
     """Return everything but the genre: ID3v2's frames, ID3v1, APEv2 items. None: it is not there."""
     block = _v1_block(path)
-    tag = ID3(path, **_ONLY_GENRE) if _has_v2(path) and not _is_v22(path) else None
+    tag = ID3(path, **_ONLY_GENRE) if _has_v2(path) and not is_v22(path) else None
     return {**_others(tag, form), "ID3v1": block[:_V1_GENRE_AT] if block else None, "APEv2": ape.others_beside(path)}
 
 

@@ -15,12 +15,12 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from genretag import audio, tags
 from genretag.errors import TrackError
-from genretag.policy import HardLinks
+from genretag.policy import HardLinks, Protect
 from genretag.walk import signed
 from genretag.writing import delta
 from genretag.writing.journal import OPEN_STATES, Change, Journal
@@ -47,6 +47,7 @@ class Manner:
     preserve_mtimes: bool = False
     form: tags.Form = tags.AS_IT_IS
     hardlinks: HardLinks = HardLinks.SKIP
+    protect: Protect = field(default_factory=Protect)  # what is never written, whatever a plan says
 
 
 @dataclass(frozen=True)
@@ -298,6 +299,8 @@ def undo_change(journal: Journal, run: int, change: Change) -> Written:
         raise TrackError("undo", "the journal holds no way back for it")
     temp = _temp_beside(change.target)
     try:
+        if not change.target.exists():
+            raise TrackError("undo", "it was moved or deleted; move it back, and undo puts the old bytes into it")
         before = change.target.lstat()
         if audio.file_sha256(change.target) != change.after:
             raise TrackError("changed", "it changed since it was written; it is left as it is")
