@@ -87,7 +87,7 @@ def _check(card: Card) -> None:
     """Raise ``ModelError`` for a card that cannot be meant."""
     if len(card.labels) < 2 or len(set(card.labels)) != len(card.labels):
         raise ModelError("its labels must be two or more, and differ")
-    if not card.chunks or min(card.chunks) < 8 or max(card.chunks) > MOST_FRAMES * (1 if card.front_end.bands > 1 else 100):
+    if not card.chunks or min(card.chunks) < 1 or max(card.chunks) > MOST_FRAMES * (1 if card.front_end.bands > 1 else 100):
         raise ModelError(f"its chunk lengths {list(card.chunks)} are out of range")
     if card.activation not in ACTIVATIONS:
         raise ModelError(f"its activation {card.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})")

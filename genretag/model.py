@@ -204,7 +204,12 @@ def chunk_length(frames: int, chunks: tuple[int, ...]) -> int:
 
 
 def cut_chunks(log_mel: FloatArray, chunks: tuple[int, ...]) -> list[FloatArray]:
-    """Cut a window's log-mel [bands, frames] into chunks of the longest length that fits; nothing is padded."""
+    """Cut a window's features [bands, frames] into chunks of the longest length that fits; nothing is padded.
+
+    A window that is shorter than a network can hear is repeated: genretag's own hears from a second up.
+    """
     frames = log_mel.shape[1]
     length = chunk_length(frames, chunks)
+    if frames < length:
+        return [np.take(log_mel, np.arange(length) % max(1, frames), axis=1)]
     return [log_mel[:, s : s + length] for s in chunk_starts(frames, length)]

@@ -26,8 +26,8 @@ def _pooled(x: FloatArray, rows: int, columns: int) -> FloatArray:
 
 
 def of_window(features: FloatArray) -> FloatArray | None:
-    """Return what is kept of one window's log-mel [bands, frames]; None where it is none (a waveform)."""
-    if features.shape[0] < BANDS or features.shape[1] == 0:
+    """Return what is kept of one window's log-mel [bands, frames]; None where it is none (a waveform, a summary)."""
+    if features.shape[0] < BANDS or features.shape[1] < _WINDOW_COLUMNS * 2:
         return None
     return _pooled(features, BANDS, _WINDOW_COLUMNS)
 

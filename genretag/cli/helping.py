@@ -13,7 +13,7 @@ from genretag.errors import UsageError
 
 #: In the order in which one would read them.
 TOPICS = (
-    "everyday", "vocabulary", "confidence", "safety", "training", "reports", "hearing", "models", "speed", "architecture",
+    "everyday", "vocabulary", "confidence", "safety", "training", "classics", "reports", "hearing", "models", "speed", "architecture",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from genretag.errors import UsageError
 OF_ONE_CALL = frozenset(
     (
         "output json limit yes dry_run explain everything export card bundled tags from_review run seed help"
+        " system compare members majority window pca augment weights"
         " html from_scratch epochs deep genre unsure all_genres relative"
     ).split()
 )

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from genretag.errors import ModelError
 from genretag.features.log_mel import FrontEnd, LogMel
 from genretag.features.mel import EFFICIENT_AT, LIBROSA, MUSICNN, Mel, MelFrontEnd
+from genretag.features.summary import Summary, SummaryFrontEnd
 from genretag.features.waveform import Waveform, WaveformFrontEnd
 
 __all__ = [
     "EFFICIENT_AT", "FEATURE_VERSION", "LIBROSA", "MUSICNN", "AnyFrontEnd", "Features", "FrontEnd", "LogMel", "Mel", "MelFrontEnd",
-    "Waveform", "WaveformFrontEnd", "features_of", "front_end_of",
+    "Summary", "SummaryFrontEnd", "Waveform", "WaveformFrontEnd", "features_of", "front_end_of",
 ]  # fmt: skip
 
 #: Bumped whenever the same samples would give other numbers; stored with every row.
@@ -67,6 +68,7 @@ _KINDS: dict[str, tuple[Any, Callable[[Any], Features]]] = {
     "log-mel": (FrontEnd, LogMel.of),
     "mel": (MelFrontEnd, Mel.of),
     "waveform": (WaveformFrontEnd, Waveform),
+    "summary": (SummaryFrontEnd, Summary),
 }
 
 

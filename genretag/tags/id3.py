@@ -133,6 +133,13 @@ def _has_v2(path: Path) -> bool:
     return bool(tag.unknown_frames or len(tag))
 
 
+def _empty_version(path: Path) -> int | None:
+    """Return the version of a tag without frames, where that can be written; None where there is no tag."""
+    with path.open("rb") as handle:
+        head = handle.read(10)
+    return head[3] if mpeg.id3v2_size(head) and head[3] in (3, 4) else None
+
+
 def _write_v2(path: Path, genres: list[str], form: Form, with_v1: bool) -> None:
     """Write TCON into the ID3v2 tag, or into a new one that takes over what ID3v1 told."""
     if is_v22(path):
@@ -144,7 +151,7 @@ def _write_v2(path: Path, genres: list[str], form: Form, with_v1: bool) -> None:
         tag = ID3(path, **_ONLY_GENRE)
         version = _version(tag, form)
     else:
-        version = form.id3_version or NEW_TAG_VERSION
+        version = form.id3_version or _empty_version(path) or NEW_TAG_VERSION
         tag = ID3()
         if with_v1 and (block := _v1_block(path)):
             for frame in (ParseID3v1(block) or {}).values():

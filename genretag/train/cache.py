@@ -8,16 +8,18 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import RunError
-from genretag.features import FEATURE_VERSION, FrontEnd, LogMel
+from genretag.features import FEATURE_VERSION, AnyFrontEnd, features_of
 from genretag.pool import Pool
 from genretag.worker import Done, Failed, Ready, Task, serve
 
 Half = npt.NDArray[np.float16]
+Front = TypeVar("Front", bound=AnyFrontEnd)
 
 MOST_WINDOWS = 6  # of a track: spread over it
 _SHARD_BYTES = 256 << 20
@@ -34,10 +36,10 @@ class Span:
     frames: int
 
 
-class FeatureCache:
+class FeatureCache(Generic[Front]):
     """A folder of shards with an index of lines; it may be killed at any moment and goes on from the last whole track."""
 
-    def __init__(self, folder: Path, front_end: FrontEnd) -> None:
+    def __init__(self, folder: Path, front_end: Front) -> None:
         told = json.dumps([FEATURE_VERSION, front_end.to_metadata(), MOST_WINDOWS], sort_keys=True)
         self.folder = folder / hashlib.sha256(told.encode()).hexdigest()[:16]
         self.front_end = front_end
@@ -72,7 +74,7 @@ class FeatureCache:
     def _rows(self, shard: int) -> int:
         """Return how many whole rows a shard holds."""
         path = self._shard(shard)
-        return path.stat().st_size // (2 * self.front_end.n_mels) if path.exists() else 0
+        return path.stat().st_size // (2 * self.front_end.bands) if path.exists() else 0
 
     def __contains__(self, key: str) -> bool:
         return key in self._index
@@ -83,7 +85,7 @@ class FeatureCache:
         if self._shard(shard).exists() and self._shard(shard).stat().st_size > _SHARD_BYTES:
             shard += 1
         row, spans = self._rows(shard), []
-        width = 2 * self.front_end.n_mels
+        width = 2 * self.front_end.bands
         try:
             with self._shard(shard).open("r+b" if self._shard(shard).exists() else "wb") as out:
                 out.seek(row * width)  # what a kill left of a row is written over
@@ -106,13 +108,14 @@ class FeatureCache:
     def _map(self, shard: int) -> Half:
         if shard not in self._maps:
             rows = self._rows(shard)
-            self._maps[shard] = np.memmap(self._shard(shard), np.float16, "r", shape=(rows, self.front_end.n_mels))
+            self._maps[shard] = np.memmap(self._shard(shard), np.float16, "r", shape=(rows, self.front_end.bands))
         return self._maps[shard]
 
     def size_of(self, seconds: Iterable[float]) -> int:
         """Return how many bytes tracks of such lengths take."""
         fe = self.front_end
-        return round(sum(min(s, MOST_WINDOWS * 30.0) for s in seconds) * fe.sample_rate / fe.hop_length * fe.n_mels * 2)
+        a_second = fe.frames(30 * fe.sample_rate) / 30
+        return round(sum(min(s, MOST_WINDOWS * 30.0) for s in seconds) * a_second * fe.bands * 2)
 
     def check_room(self, size: int) -> None:
         """Raise ``RunError`` where the disk has no room for ``size`` bytes more."""
@@ -139,12 +142,12 @@ class _Spread:
         self._met += 1
 
 
-def fill(cache: FeatureCache, tracks: list[tuple[str, Path]], jobs: int, on_track: Callable[[int], None] | None = None) -> list[Path]:
+def fill(cache: FeatureCache[Any], tracks: list[tuple[str, Path]], jobs: int, on_track: Callable[[int], None] | None = None) -> list[Path]:
     """Make what is missing of (content key, path); return the files that could not be decoded."""
     todo = list({key: path for key, path in tracks if key not in cache}.items())
     failed, kept, done = list[Path](), dict[int, _Spread](), 0
     upcoming = iter(enumerate(todo))
-    with Pool(jobs, serve, (LogMel.of(cache.front_end),)) as pool:
+    with Pool(jobs, serve, (features_of(cache.front_end),)) as pool:
         exhausted = False
         while not exhausted or pool.busy:
             while not exhausted and pool.idle:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from genretag.card import Calibration, Card
 from genretag.errors import RunError
-from genretag.features import LogMel
+from genretag.features import FrontEnd, LogMel
 from genretag.model import Model, cut_chunks
 from genretag.train import augment, fit, teach
 from genretag.train.cache import FeatureCache
@@ -75,7 +75,7 @@ class Batch:
 class Kitchen:
     """Makes batches out of the cache: every label as often, cut at random, varied, some mixed. The same seed, the same batches."""
 
-    def __init__(self, cache: FeatureCache, keys: list[str], y: npt.NDArray[np.int64], labels: int, seed: int) -> None:
+    def __init__(self, cache: FeatureCache[FrontEnd], keys: list[str], y: npt.NDArray[np.int64], labels: int, seed: int) -> None:
         self.cache, self.keys, self.y, self.labels = cache, keys, y, labels
         self.log_mel = LogMel(cache.front_end, np.zeros((0, 0), np.float32))
         self.of_label = [np.flatnonzero(y == c) for c in range(labels)]
@@ -161,7 +161,7 @@ class Training:
     """One training with a checkpoint an epoch: a second call with the same plan goes on where the first was stopped."""
 
     def __init__(
-        self, collection: Collection, part: npt.NDArray[np.int8], cache: FeatureCache, net: Net, plan: Plan, checkpoint: Path
+        self, collection: Collection, part: npt.NDArray[np.int8], cache: FeatureCache[FrontEnd], net: Net, plan: Plan, checkpoint: Path
     ) -> None:
         self.collection, self.part, self.cache, self.net, self.plan = collection, part, cache, net, plan
         self.checkpoint, self.device = checkpoint, chosen_device(plan.device)
@@ -338,7 +338,7 @@ def write(training: Training, card: Card, path: Path) -> float:
     return worst
 
 
-def heard_by(model: Model, cache: FeatureCache, keys: list[str]) -> npt.NDArray[np.float64]:
+def heard_by(model: Model, cache: FeatureCache[FrontEnd], keys: list[str]) -> npt.NDArray[np.float64]:
     """Return each track's mean log-probabilities [n, labels] over its cached windows, by an exported file."""
     out = []
     for key in keys:
@@ -351,7 +351,7 @@ def heard_by(model: Model, cache: FeatureCache, keys: list[str]) -> npt.NDArray[
 
 
 def teach_deep(
-    collection: Collection, split: teach.Split, backbone: Model, cache: FeatureCache, plan: Plan, path: Path,
+    collection: Collection, split: teach.Split, backbone: Model, cache: FeatureCache[FrontEnd], plan: Plan, path: Path,
     on_step: Callable[[str], None] | None = None,
 ) -> tuple[teach.Lesson, Card]:  # fmt: skip
     """Train, export, and judge the exported file on the test part: the figures are those of the very file."""
@@ -376,7 +376,7 @@ def teach_deep(
     return lesson, card
 
 
-def judged_file(draft: teach.Lesson, path: Path, cache: FeatureCache, seconds: float) -> teach.Lesson:
+def judged_file(draft: teach.Lesson, path: Path, cache: FeatureCache[FrontEnd], seconds: float) -> teach.Lesson:
     """Calibrate an exported file on the validation part and judge it on the test part."""
     model, c = Model(path, threads=2), draft.collection
     valid, test = draft.part == Part.VALID, draft.part == Part.TEST

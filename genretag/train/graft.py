@@ -45,7 +45,7 @@ def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
     except Exception as error:
         raise ModelError(f"{backbone}: no new head can be put onto it: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save(model, path)
+    save_model(model, path)
     return _parity(path, head)
 
 
@@ -55,10 +55,10 @@ def recard(source: Path, card: Card, path: Path) -> None:
 
     model = onnx.load(str(source))
     put_card(model, card)
-    _save(model, path)
+    save_model(model, path)
 
 
-def _save(model: Any, path: Path) -> None:
+def save_model(model: Any, path: Path) -> None:
     """Write a model file through a temporary one, so that a kill leaves the old one or the new one."""
     import onnx
 

@@ -17,7 +17,6 @@ from genretag import audio, demo, tags
 from genretag.cli import apply as commands
 from genretag.cli import session
 from genretag.plan import Row
-from genretag.policy import HardLinks
 from genretag.writing import replace
 from genretag.writing.replace import TEMP_MARK
 
@@ -110,17 +109,18 @@ class Killer:
                     undo_runs(books.store, books.journal, books.journal.begin("undo", "0", {}), changes, lambda _: None)
             else:
                 todo = [(None, row) for row in self.rows if Path(row.path).stat().st_mtime_ns == row.mtime_ns]
-                how = commands.manner(False, HardLinks.SKIP, False)
-                commands.perform(books, None, todo, how, yes=True, dry_run=False, quiet=True)
+                commands.perform(books, None, todo, replace.Manner(), yes=True, dry_run=False, quiet=True)
 
     def _start(self, undo: bool) -> int:
         """Start a child and return its process id."""
         child = os.fork()
         if child == 0:
+            status = 3
             try:
                 self._child(undo)
+                status = 0
             finally:
-                os._exit(0)
+                os._exit(status)
         return child
 
     def once(self, undo: bool) -> bool:
@@ -128,8 +128,9 @@ class Killer:
         self.shared[0] = 0
         self.rng.shuffle(self.rows)  # type: ignore[arg-type]  # else the first big file would take all the kills
         child = self._start(undo)
-        while self.shared[0] == 0 and os.waitpid(child, os.WNOHANG) == (0, 0):
+        while self.shared[0] == 0 and (done := os.waitpid(child, os.WNOHANG)) == (0, 0):
             time.sleep(0.0005)
+        assert self.shared[0] or os.waitstatus_to_exitcode(done[1]) != 3, "the child failed by itself"
         if self.shared[0] == 0:
             return True
         if self.rng.random() < 0.5:

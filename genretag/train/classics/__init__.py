@@ -1,0 +1,109 @@
+"""The classics of the field: small definitions of the systems that papers and tutorials teach, all trained and exported alike.
+
+To add one: a function in ``networks`` (or ``shallow``) and a row in ``SYSTEMS``. PyTorch and skl2onnx come with
+the extra ``train``; nothing here is imported before a system is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from genretag.errors import UsageError
+from genretag.features import AnyFrontEnd, MelFrontEnd, WaveformFrontEnd
+from genretag.features.summary import SummaryFrontEnd
+
+
+@dataclass(frozen=True)
+class System:
+    """One classic: what it hears, how it is built and trained, and where it comes from.
+
+    ``seconds`` is what it hears at once; shorter where the shortest track that it learns from is shorter: were some tracks
+    padded, it would learn which, and not the music.
+    """
+
+    name: str
+    build: str  # of the function in ``networks`` or ``shallow``
+    front_end: AnyFrontEnd
+    seconds: float
+    source: str  # author, year
+    differs: str  # how it differs here from its source
+    shallow: bool = False  # scikit-learn's, on summarised features
+    optimiser: str = "adam"
+    rate: float = 1e-3
+    batch: int = 32
+    steps: int = 150  # of an epoch, at most
+
+
+#: 22.05 kHz, n_fft 2048, hop 1024: half a minute is 128 x 646 (papers pad it to 660).
+_MEL = MelFrontEnd(hop_length=1024)
+#: 22.05 kHz, hop 512: three seconds are 130 frames.
+_FINE = MelFrontEnd()
+_SLICE = 100_000 / 22_050  # s
+
+_GTZAN = "Tzanetakis and Cook 2002"
+
+_STUDENTS = "two convolutions and two pools on the 128 x 660 log-mel, after Dieleman and Schrauwen 2014"
+_LIBROSAS = "librosa's features"
+_SUMMARY = SummaryFrontEnd()
+_RAW = WaveformFrontEnd(sample_rate=11_025, rms=0.1)
+
+_ROWS = (
+    System("ffnn", "ffnn", _MEL, 30.0, "the usual baseline beside a CNN on the same log-mel", "averages over 8 frames first"),
+    System("mel-cnn", "mel_cnn", _MEL, 30.0, _STUDENTS, "half a minute is 646 frames and is not padded to 660"),
+    System("mfcc-cnn", "mfcc_cnn", _FINE, 3.0, "three convolution blocks on 13 MFCC of 3 s, after Velardo 2020",
+           "the DCT is the network's first layer", rate=1e-4),
+    System("slices-cnn", "slices_cnn", _FINE, _SLICE, "mel-spectrograms of slices of 100,000 samples, a project of students",
+           "none that is known", optimiser="rmsprop", rate=5e-4),
+    System("raw-cnn", "raw_cnn", _RAW, 0.5, "1-D convolutions on the samples, after Dieleman and Schrauwen 2014",
+           "11 kHz and pools of 8, so that the dense layer fits a small machine"),
+    System("mobilenet", "mobilenet", _MEL, 30.0, "MobileNetV2, Sandler et al. 2018, on the log-mel as an image of 224 x 224 x 3",
+           "from scratch unless --weights names ImageNet weights in torchvision's layout", batch=16, steps=40),
+    System("logreg", "logreg", _SUMMARY, 3.0, f"summarised features, after {_GTZAN}", _LIBROSAS, shallow=True),
+    System("knn", "knn", _SUMMARY, 3.0, _GTZAN, _LIBROSAS, shallow=True),
+    System("gaussian-nb", "gaussian_nb", _SUMMARY, 3.0, f"one Gaussian a genre, after {_GTZAN}", f"diagonal; {_LIBROSAS}", shallow=True),
+    System("svm", "svm", _SUMMARY, 3.0, "a support vector machine, Mandel and Ellis 2005", f"RBF kernel; {_LIBROSAS}", shallow=True),
+    System("cnn-bn", "cnn_bn", _MEL, 30.0, "convolution, batch norm, ReLU and pool, after Choi et al. 2016", "three blocks"),
+    System("lstm", "lstm", _MEL, 30.0, "Hochreiter and Schmidhuber 1997, on frames of the log-mel", "one layer of 64"),
+    System("gru", "gru", _MEL, 30.0, "Cho et al. 2014, on frames of the log-mel", "one layer of 64"),
+    System("lstm-attention", "lstm_attention", _MEL, 30.0, "attention over an LSTM, after Bahdanau et al. 2015", "48 cells each way"),
+    System("crnn", "crnn", _MEL, 30.0, "convolutions, then a GRU: Choi et al. 2017", "three blocks, a GRU of 64"),
+    System("cnn+rnn", "cnn_rnn", _MEL, 30.0, "two paths side by side, fused before the dense layer: Feng et al. 2017", "smaller"),
+)  # fmt: skip
+
+SYSTEMS: dict[str, System] = {s.name: s for s in _ROWS}
+
+ENSEMBLE = "ensemble"
+DEFAULT_MEMBERS = ("mel-cnn", "cnn-bn", "crnn")
+
+
+def names_of(text: str) -> list[str]:
+    """Return the systems that ``--system`` or ``--compare`` names; ``all`` is every one, and their ensemble.
+
+    Raises:
+        UsageError: a name that is none; the text suggests the nearest.
+    """
+    import difflib
+
+    known = [*SYSTEMS, ENSEMBLE]
+    names = known if text.strip() == "all" else [n.strip().casefold() for n in text.split(",") if n.strip()]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise UsageError(f"{name}: no such system" + (f"; did you mean {near[0]}?" if near else "") + f" (known: {', '.join(known)})")
+    return list(dict.fromkeys(names))
+
+
+def cut_to(system: System, shortest: float) -> System:
+    """Return a system that hears no more at once than the shortest track (s) has."""
+    seconds = min(system.seconds, shortest)
+    front_end = system.front_end
+    if isinstance(front_end, SummaryFrontEnd):
+        front_end = replace(front_end, seconds=round(seconds, 3))
+    return replace(system, seconds=seconds, front_end=front_end)
+
+
+def frames_of(system: System) -> int:
+    """Return how many columns of its features a system hears at once."""
+    if isinstance(system.front_end, SummaryFrontEnd):
+        return 1
+    return max(1, system.front_end.frames(int(system.seconds * system.front_end.sample_rate)))

@@ -1,0 +1,244 @@
+"""One system, or several beside each other: one split, one table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.card import Calibration, Card
+from genretag.errors import RunError, UsageError
+from genretag.features import features_of
+from genretag.model import Model
+from genretag.train import fit, teach
+from genretag.train.cache import FeatureCache, fill
+from genretag.train.classics import DEFAULT_MEMBERS, ENSEMBLE, SYSTEMS, System, cut_to, frames_of, shallow
+from genretag.train.classics.export import export_network, export_shallow
+from genretag.train.classics.loop import Learned, Tracks, heard, inputs_of, tracks_of, train
+from genretag.train.collection import Collection
+from genretag.train.split import Part
+from genretag.vote import calibrated, log_softmax
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for."""
+
+    names: tuple[str, ...]
+    output: Path  # of one system; of several, the name that theirs are made of
+    split: teach.Split = teach.Split.ARTIST
+    epochs: int = 30
+    patience: int = 6
+    seed: int = 0
+    window: float | None = None  # s, instead of a system's own
+    pca: int | None = None
+    members: tuple[str, ...] = DEFAULT_MEMBERS
+    majority: bool = False
+    augmented: bool = False
+    weights: Path | None = None
+    cache: Path = Path()
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table."""
+
+    system: System
+    lesson: teach.Lesson
+    card: Card
+    path: Path
+    parameters: int
+    ms: float  # for a window of 30 s, on one thread
+    parity: float
+
+    def row(self) -> tuple[str, ...]:
+        """Return the line: system, accuracy, macro recall, parameters, seconds, ms, size."""
+        j = self.lesson.judged
+        found = (f"{j.accuracy}", f"{j.macro_recall}") if j is not None else ("-", "-")
+        parameters = f"{self.parameters:,}" if self.parameters else "-"
+        return (
+            self.system.name,
+            *found,
+            parameters,
+            f"{self.lesson.seconds:.0f}",
+            f"{self.ms:.1f}",
+            f"{self.path.stat().st_size / 1e6:.2f}",
+        )
+
+
+HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "ms a window", "MB")
+
+
+class Class:
+    """Trains systems on one split; what each hears is decoded once."""
+
+    def __init__(self, collection: Collection, asked: Asked, say: Callable[[str], None]) -> None:
+        self.collection, self.asked, self.say = collection, asked, say
+        self.part = teach.parts_of(collection, asked.split, asked.seed)
+        self.shortest = float(collection.seconds.min())
+        self.learned: dict[str, tuple[Learned, Tracks]] = {}
+
+    def system(self, name: str) -> System:
+        """Return a system as it hears this collection."""
+        system = SYSTEMS[name]
+        if self.asked.window is not None:
+            system = replace(system, seconds=self.asked.window)
+        cut = cut_to(system, max(0.5, self.shortest - 0.02))
+        if cut.seconds < system.seconds:
+            self.say(f"{name}: hears {cut.seconds:.1f} s at once, as long as the shortest track; else length would give labels away")
+        return cut
+
+    def tracks(self, system: System) -> Tracks:
+        """Decode what is not in the cache yet."""
+        cache = FeatureCache(self.asked.cache, system.front_end)
+        new = [i for i, key in enumerate(self.collection.keys) if key not in cache]
+        cache.check_room(cache.size_of(self.collection.seconds[new].tolist()))
+        if new:
+            self.say(f"{system.name}: making the features of {len(new):,} tracks ({system.front_end.describe()})")
+        failed = fill(cache, list(zip(self.collection.keys, self.collection.paths, strict=True)), self.asked.jobs)
+        if failed:
+            raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+        return tracks_of(system, self.collection, self.part, cache)
+
+    def entry(self, name: str, path: Path) -> Entry:
+        """Train one system, judge it, and write its file."""
+        if name == ENSEMBLE:
+            return self._ensemble(path)
+        system = self.system(name)
+        tracks = self.tracks(system)
+        began = time.monotonic()
+        if system.shallow:
+            return self._shallow(system, tracks, path, began)
+        learned = self._learned(name, system, tracks)
+        said = heard(learned.net, tracks, tracks.rows(Part.VALID)), heard(learned.net, tracks, tracks.rows(Part.TEST))
+        epochs = [float(e + 1) for e in range(learned.epochs)]
+        curve = teach.Curve("epoch", epochs, "accuracy", learned.train, learned.valid)
+        lesson, card = self._judged(system, tracks, said, path, time.monotonic() - began, curve)
+        parity = export_network(learned.net, card, path, tracks.chunks(0))
+        count = sum(p.numel() for p in learned.net.parameters())
+        return Entry(system, lesson, card, path, count, cost(path), parity)
+
+    def _learned(self, name: str, system: System, tracks: Tracks) -> Learned:
+        a = self.asked
+        learned = train(
+            system, tracks, epochs=a.epochs, patience=a.patience, seed=a.seed, augmented=a.augmented,
+            weights=a.weights if name == "mobilenet" else None, say=self.say,
+        )  # fmt: skip
+        self.learned[name] = learned, tracks
+        return learned
+
+    def _shallow(self, system: System, tracks: Tracks, path: Path, began: float) -> Entry:
+        x, of_track = inputs_of(tracks, tracks.rows(Part.TRAIN))
+        pipeline = shallow.built(system.build, self.asked.pca)
+        pipeline.fit(x, self.collection.y[of_track])
+
+        def log_p(part: Part) -> FloatArray:
+            rows = tracks.rows(part)
+            said = [
+                np.log(np.clip(pipeline.predict_proba(inputs_of(tracks, rows[i : i + 1])[0]), 1e-9, 1)).mean(0) for i in range(len(rows))
+            ]
+            return np.array(said).reshape(len(rows), len(self.collection.labels))
+
+        lesson, card = self._judged(system, tracks, (log_p(Part.VALID), log_p(Part.TEST)), path, time.monotonic() - began, None)
+        parity = export_shallow(pipeline, card, path, x[:64])
+        return Entry(system, lesson, card, path, 0, cost(path), parity)
+
+    def _ensemble(self, path: Path) -> Entry:
+        from genretag.train.classics.networks import Ensemble
+
+        systems = [self.system(name) for name in self.asked.members]
+        if any(s.shallow or s.front_end != systems[0].front_end or s.seconds != systems[0].seconds for s in systems):
+            raise UsageError(
+                f"--members {','.join(self.asked.members)}: an ensemble is one file, so its members must be networks that hear the same"
+            )
+        began, tracks = time.monotonic(), self.tracks(systems[0])
+        nets = [(self.learned[s.name][0] if s.name in self.learned else self._learned(s.name, s, tracks)).net for s in systems]
+        valid = tracks.rows(Part.VALID)
+        weights = fitted_weights([np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid])
+        told = ", ".join(f"{s.name} {w:.2f}" for s, w in zip(systems, weights, strict=True))
+        self.say(f"ensemble of {told}")
+        net = Ensemble(nets, weights, majority=self.asked.majority)
+        how = "majority vote" if self.asked.majority else "soft vote, weights fitted on the validation part"
+        system = System(ENSEMBLE, "", systems[0].front_end, systems[0].seconds, "soft votes, Kittler et al. 1998", f"{how}: {told}")
+        said = heard(net, tracks, valid), heard(net, tracks, tracks.rows(Part.TEST))
+        lesson, card = self._judged(system, tracks, said, path, time.monotonic() - began, None)
+        parity = export_network(net, card, path, tracks.chunks(0))
+        return Entry(system, lesson, card, path, sum(p.numel() for n in nets for p in n.parameters()), cost(path), parity)
+
+    def _judged(
+        self, system: System, tracks: Tracks, said: tuple[FloatArray, FloatArray], path: Path, seconds: float, curve: teach.Curve | None
+    ) -> tuple[teach.Lesson, Card]:  # fmt: skip
+        """Return the figures of a system, and its card; confidence is fitted on the validation part."""
+        valid = tracks.rows(Part.VALID)
+        temperature = fit.calibrate(said[0], self.collection.y[valid]) if len(valid) else 1.0
+        p = calibrated(said[1], 1, Calibration(temperature)) if len(said[1]) else said[1]
+        settings = {
+            "system": system.name,
+            "hears": round(system.seconds, 2),
+            "source": system.source,
+            "differs": system.differs,
+            "seed": self.asked.seed,
+        }
+        draft = teach.Lesson(
+            f"the classic {system.name}", self.collection, self.part, self.asked.split, None, p, self.collection.y[tracks.rows(Part.TEST)],
+            temperature, seconds, curve, settings,
+        )  # fmt: skip
+        lesson = teach.judged_lesson(draft, p, temperature, seconds)
+        labels, chunks = tuple(self.collection.labels), (frames_of(system),)
+        bare = Card(
+            id="", name=path.stem, version="1", labels=labels, front_end=system.front_end, chunks=chunks,
+            music_threshold=0.0, confidence_threshold=teach.CONFIDENCE, calibration=Calibration(temperature),
+            about={"licence": "yours"},
+        )  # fmt: skip
+        return lesson, teach.card_of(lesson, bare, path.stem)
+
+
+def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[float]:
+    """Return the weights of a soft vote [members], that sum to 1, under which the validation part is likeliest."""
+    from scipy.optimize import minimize
+
+    if not len(y):
+        return [1 / len(said)] * len(said)
+    picked = np.stack([p[np.arange(len(y)), y] for p in said])
+
+    def loss(z: FloatArray) -> float:
+        return float(-np.log(np.exp(log_softmax(z)) @ picked + 1e-9).mean())
+
+    found = minimize(loss, np.zeros(len(said)), method="Nelder-Mead", options={"maxiter": 400})
+    return [float(w) for w in np.exp(log_softmax(found.x))]
+
+
+def cost(path: Path, times: int = 5) -> float:
+    """Return the milliseconds that a model takes for a window of 30 s on one thread, its features made already."""
+    from genretag.model import cut_chunks
+
+    model = Model(path, threads=1)
+    fe = model.card.front_end
+    noise = np.random.default_rng(0).normal(0, 0.1, 30 * fe.sample_rate).astype(np.float32)
+    chunks = np.stack(cut_chunks(features_of(fe)(noise), model.card.chunks))
+    model.run(chunks)
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        model.run(chunks)
+        took.append(time.perf_counter() - began)
+    return float(np.median(took)) * 1000
+
+
+def markdown(entries: Iterable[Entry], random: bool) -> str:
+    """Return the table as Markdown."""
+    lines = [f"| {' | '.join(HEADINGS)} |", f"| {' | '.join('---' for _ in HEADINGS)} |"]
+    lines += [f"| {' | '.join(e.row())} |" for e in entries]
+    if random:
+        lines += [
+            "",
+            "The split is random: artists and recordings are on both sides. These figures are too good, and compare with nothing.",
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,275 @@
+"""The networks of the classics. Each function takes (bands, frames) and returns what makes an embedding of an input [n, bands, frames]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class Classic(nn.Module):
+    """Scaling to 0..1 by what the training part holds, a body, and a linear layer on its embedding."""
+
+    def __init__(self, body: nn.Module, low: float, high: float, bands: int, frames: int, labels: int) -> None:
+        super().__init__()
+        self.body, self.low, self.span = body, low, max(high - low, 1e-6)
+        with torch.no_grad():
+            dims = body.eval()(torch.zeros(2, bands, frames)).shape[1]
+        self.head = nn.Linear(dims, labels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (logits [n, labels], embedding [n, dims])."""
+        embedding: Tensor = self.body((x - self.low) / self.span)
+        return self.head(embedding), embedding
+
+
+class Picture(nn.Module):
+    """[n, bands, frames] -> [n, 1, bands, frames]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the axis of channels."""
+        return x.unsqueeze(1)
+
+
+def _dense(*widths: int, dropout: float) -> list[nn.Module]:
+    out: list[nn.Module] = []
+    for width in widths:
+        out += [nn.LazyLinear(width), nn.ReLU(), nn.Dropout(dropout)]
+    return out
+
+
+def _pool(height: int, width: int, rows: int, columns: int) -> nn.Module:
+    """Return a max pool that never asks for more than there is."""
+    return nn.MaxPool2d((min(height, rows), min(width, columns)), ceil_mode=True)
+
+
+def _least(n: int, times: int, by: int) -> int:
+    for _ in range(times):
+        n = max(1, -(-n // by))
+    return n
+
+
+def ffnn(bands: int, frames: int) -> nn.Module:
+    """Return the feed-forward baseline."""
+    return nn.Sequential(nn.AvgPool1d(min(8, frames), ceil_mode=True), nn.Flatten(), *_dense(256, 64, dropout=0.3))
+
+
+def mel_cnn(bands: int, frames: int) -> nn.Module:
+    """Return conv 16 of 3 x 3, pool 2 x 4, conv 32 of 3 x 3, pool 2 x 4, dense 64."""
+    return nn.Sequential(
+        Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, frames),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, _least(frames, 1, 4)), nn.Flatten(), *_dense(64, dropout=0.5),
+    )  # fmt: skip
+
+
+class Mfcc(nn.Module):
+    """Log-mel in decibels -> its first cepstral coefficients: an orthonormal DCT-II, as librosa's ``mfcc`` takes it.
+
+    The input comes scaled to 0..1, which changes the coefficients by a factor and the first by a constant.
+    """
+
+    def __init__(self, bands: int, coefficients: int = 13) -> None:
+        super().__init__()
+        k, n = torch.arange(coefficients)[:, None], torch.arange(bands)[None]
+        basis = math.sqrt(2 / bands) * torch.cos(math.pi * k * (2 * n + 1) / (2 * bands))
+        basis[0] /= math.sqrt(2)
+        self.register_buffer("basis", basis)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, bands, frames] to [n, coefficients, frames]."""
+        return torch.matmul(self.basis, x)
+
+
+def mfcc_cnn(bands: int, frames: int) -> nn.Module:
+    """Return three blocks (32 of 3 x 3, 32 of 3 x 3, 32 of 2 x 2) with max pooling and batch norm, dense 64, dropout 0.3."""
+    blocks: list[nn.Module] = []
+    channels = 1
+    for size, pool in ((3, 3), (3, 3), (2, 2)):
+        blocks += [
+            nn.Conv2d(channels, 32, size, padding=size // 2),
+            nn.ReLU(),
+            nn.MaxPool2d(pool, 2, padding=pool // 2),
+            nn.BatchNorm2d(32),
+        ]
+        channels = 32
+    return nn.Sequential(Mfcc(bands), Picture(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3))
+
+
+def slices_cnn(bands: int, frames: int) -> nn.Module:
+    """Return three convolutions and two max pools."""
+    return nn.Sequential(
+        Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(4, 4, bands, frames), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        _pool(4, 4, _least(bands, 1, 4), _least(frames, 1, 4)), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Flatten(),
+        *_dense(64, dropout=0.3),
+    )  # fmt: skip
+
+
+def raw_cnn(bands: int, frames: int) -> nn.Module:
+    """Return conv 128 k3, pool, conv 64 k3, pool, dense 100, dropout 0.5, dense 20, dropout 0.5, on samples [n, 1, samples]."""
+    return nn.Sequential(
+        nn.Conv1d(1, 128, 3, padding=1), nn.ReLU(), nn.MaxPool1d(8), nn.Conv1d(128, 64, 3, padding=1), nn.ReLU(), nn.MaxPool1d(8),
+        nn.Flatten(), *_dense(100, 20, dropout=0.5),
+    )  # fmt: skip
+
+
+def _block(channels: int, width: int, pool: tuple[int, int]) -> list[nn.Module]:
+    return [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(pool, ceil_mode=True)]
+
+
+def _stack(frames: int) -> nn.Sequential:
+    """Return three blocks of convolution, batch norm, ReLU and pool: [n, 1, bands, frames] -> [n, 64, bands / 32, frames / 16 or so]."""
+    steps = [2 if _least(frames, i, 2) > 4 else 1 for i in range(1, 4)]
+    return nn.Sequential(*_block(1, 24, (2, steps[0])), *_block(24, 48, (4, steps[1])), *_block(48, 64, (4, steps[2])))
+
+
+def cnn_bn(bands: int, frames: int) -> nn.Module:
+    """Return the stack, a mean over time and a maximum over bands, and a dense layer."""
+    return nn.Sequential(Picture(), _stack(frames), nn.AdaptiveAvgPool2d((4, 1)) if bands >= 128 else nn.AdaptiveAvgPool2d(1),
+                         nn.Flatten(), *_dense(64, dropout=0.3))  # fmt: skip
+
+
+class Recurrent(nn.Module):
+    """Frames in order through an LSTM or a GRU; the last state, or attention over all of them."""
+
+    def __init__(
+        self, kind: type[nn.LSTM] | type[nn.GRU], bands: int, width: int, *, both_ways: bool = False, attention: bool = False
+    ) -> None:
+        super().__init__()
+        self.cells = kind(bands, width, batch_first=True, bidirectional=both_ways)
+        dims = width * (2 if both_ways else 1)
+        self.scores = nn.Sequential(nn.Linear(dims, 32), nn.Tanh(), nn.Linear(32, 1)) if attention else None
+        self.dropout = nn.Dropout(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, bands, frames] to [n, dims]."""
+        states, _ = self.cells(x.transpose(1, 2))
+        if self.scores is None:
+            return self.dropout(states[:, -1])
+        weight = torch.softmax(self.scores(states), dim=1)
+        return self.dropout((weight * states).sum(1))
+
+
+def lstm(bands: int, frames: int) -> nn.Module:
+    """Return an LSTM over frames."""
+    return Recurrent(nn.LSTM, bands, 64)
+
+
+def gru(bands: int, frames: int) -> nn.Module:
+    """Return a GRU over frames."""
+    return Recurrent(nn.GRU, bands, 64)
+
+
+def lstm_attention(bands: int, frames: int) -> nn.Module:
+    """Return an LSTM in both directions with attention over its states."""
+    return Recurrent(nn.LSTM, bands, 48, both_ways=True, attention=True)
+
+
+class Rows(nn.Module):
+    """[n, channels, bands, frames] -> [n, channels * bands, frames]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Join channels and bands."""
+        return x.flatten(1, 2)
+
+
+def crnn(bands: int, frames: int) -> nn.Module:
+    """Return the stack, and a GRU over what is left of time."""
+    return nn.Sequential(Picture(), _stack(frames), Rows(), Recurrent(nn.GRU, 64 * (-(-bands // 32)), 64))
+
+
+class TwoPaths(nn.Module):
+    """A convolutional and a recurrent path side by side, their embeddings joined."""
+
+    def __init__(self, bands: int, frames: int) -> None:
+        super().__init__()
+        self.seen, self.followed = cnn_bn(bands, frames), gru(bands, frames)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, bands, frames] to [n, dims]."""
+        return torch.cat([self.seen(x), self.followed(x)], dim=1)
+
+
+def cnn_rnn(bands: int, frames: int) -> nn.Module:
+    """Return the two paths."""
+    return TwoPaths(bands, frames)
+
+
+# --- MobileNetV2 -------------------------------------------------------------------------------------------------------
+
+
+class _ConvNorm(nn.Sequential):
+    def __init__(self, channels: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(channels, width, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False), nn.BatchNorm2d(width), nn.ReLU6(),
+        )  # fmt: skip
+
+
+class _Inverted(nn.Module):
+    """An inverted residual with a linear bottleneck."""
+
+    def __init__(self, channels: int, width: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden, self.same = channels * expand, stride == 1 and channels == width
+        layers: list[nn.Module] = [_ConvNorm(channels, hidden, 1)] if expand != 1 else []
+        layers += [_ConvNorm(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, width, 1, bias=False), nn.BatchNorm2d(width)]
+        self.conv = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        return x + self.conv(x) if self.same else self.conv(x)
+
+
+class MobileNet(nn.Module):
+    """MobileNetV2 (Sandler et al. 2018) on a log-mel that is made an image; names as torchvision's state dict has them."""
+
+    #: Expansion, width, blocks, stride of the first.
+    PLAN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [_ConvNorm(3, 32, 3, 2)]
+        channels = 32
+        for expand, width, count, stride in self.PLAN:
+            for i in range(count):
+                blocks.append(_Inverted(channels, width, stride if i == 0 else 1, expand))
+                channels = width
+        blocks.append(_ConvNorm(channels, 1280, 1))
+        self.features = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, bands, frames] to [n, 1280]."""
+        image = nn.functional.interpolate(x.unsqueeze(1), size=(224, 224), mode="bilinear", align_corners=False)
+        return self.dropout(self.features(image.repeat(1, 3, 1, 1)).mean(dim=(2, 3)))
+
+
+def mobilenet(bands: int, frames: int) -> nn.Module:
+    """Return MobileNetV2 with random weights."""
+    return MobileNet()
+
+
+def body_of(build: str) -> Callable[[int, int], nn.Module]:
+    """Return the function that builds a system's body."""
+    found: Callable[[int, int], nn.Module] = globals()[build]
+    return found
+
+
+class Ensemble(nn.Module):
+    """Several trained systems that hear the same: their probabilities, weighted, or one vote each."""
+
+    def __init__(self, members: list[Classic], weights: list[float], *, majority: bool = False) -> None:
+        super().__init__()
+        self.members, self.majority = nn.ModuleList(members), majority
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (log-probabilities [n, labels], the members' embeddings side by side)."""
+        said = [member(x) for member in self.members]
+        each = torch.stack([torch.softmax(logits, dim=1) for logits, _ in said])
+        if self.majority:  # a vote for the winner, and its share to break ties
+            best = each.max(dim=2, keepdim=True).values
+            each = (each >= best).float() + 1e-3 * each
+        p = (self.weights[:, None, None] * each).sum(0)
+        return torch.log(p / p.sum(1, keepdim=True) + 1e-9), torch.cat([e for _, e in said], dim=1)

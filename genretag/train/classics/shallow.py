@@ -1,0 +1,46 @@
+"""The classics that are no networks: scikit-learn's, on summarised features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _pipeline(model: Any, pca: int | None) -> Any:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), *([PCA(pca, random_state=0)] if pca else []), model)
+
+
+def logreg(pca: int | None = None) -> Any:
+    """Return logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    return _pipeline(LogisticRegression(C=0.05, max_iter=500, class_weight="balanced"), pca)
+
+
+def knn(pca: int | None = None) -> Any:
+    """Return the nearest neighbours' vote."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _pipeline(KNeighborsClassifier(15, weights="distance"), pca)
+
+
+def gaussian_nb(pca: int | None = None) -> Any:
+    """Return one diagonal Gaussian a label; all labels count alike."""
+    from sklearn.naive_bayes import GaussianNB
+
+    return _pipeline(GaussianNB(var_smoothing=1e-2), pca)
+
+
+def svm(pca: int | None = None) -> Any:
+    """Return a support vector machine with an RBF kernel."""
+    from sklearn.svm import SVC
+
+    return _pipeline(SVC(C=3.0, probability=True, class_weight="balanced", random_state=0), pca)
+
+
+def built(build: str, pca: int | None) -> Any:
+    """Return a system's pipeline."""
+    return globals()[build](pca)

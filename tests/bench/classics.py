@@ -1,0 +1,66 @@
+"""Every classic on the GTZAN part of a corpus: artists apart, and beside it what a leaky random split would have claimed.
+
+    python tests/bench/classics.py DATA WORK [--systems NAME,NAME...] [--epochs N]
+
+DATA is a corpus as ``genretag.ear.corpus`` reads it. Everything goes through the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from training import tables
+
+
+def compared(table: Path, work: Path, systems: str, epochs: int, split: str) -> dict[str, dict]:
+    """Train the systems through the command line; return their figures by name."""
+    command = [sys.executable, "-m", "genretag", "train", str(table), "--compare", systems, "--split", split, "--json"]
+    command += ["--epochs", str(epochs), "--db", str(work / "g.db"), "--cache", str(work / "cache"), "-O", str(work / f"{split}.onnx")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if not done.stdout:
+        raise SystemExit(f"nothing came of {' '.join(command)}")
+    return {row["system"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def percent(figure: dict) -> str:
+    """Return a share with its interval."""
+    return f"{figure['value']:.1%} ({figure['low']:.1%} to {figure['high']:.1%})"
+
+
+def main() -> None:
+    """Command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", type=Path)
+    p.add_argument("work", type=Path)
+    p.add_argument("--systems", default="all")
+    p.add_argument("--epochs", type=int, default=30)
+    a = p.parse_args()
+    a.work.mkdir(parents=True, exist_ok=True)
+    table = tables(a.data, a.work)["GTZAN"]
+    honest, leaky = (compared(table, a.work, a.systems, a.epochs, split) for split in ("artist", "random"))
+    print("| system | artists apart | macro recall | random split, leaky | parameters | s to train | ms a window | MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, row in honest.items():
+        size = Path(row["model"]).stat().st_size / 1e6
+        shown = [percent(row["test"]["accuracy"]), percent(row["test"]["macro_recall"]), percent(leaky[name]["test"]["accuracy"])]
+        cells = [
+            name,
+            *shown,
+            f"{row['parameters']:,}" if row["parameters"] else "-",
+            f"{row['seconds']:.0f}",
+            f"{row['ms']:.1f}",
+            f"{size:.2f}",
+        ]
+        print("| " + " | ".join(cells) + " |")
+    majority = next(iter(honest.values()))["test"]["majority"]
+    print(f"\nmajority baseline {majority:.1%}")
+
+
+if __name__ == "__main__":
+    main()

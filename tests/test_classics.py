@@ -1,0 +1,164 @@
+"""The classics: each trains a little, becomes a file that says the same, and hears a file; the table stands beside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import labelled
+import numpy as np
+import pytest
+from conftest import Program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch", reason="training needs PyTorch")
+pytest.importorskip("skl2onnx", reason="training needs skl2onnx")
+
+import torch
+
+from genretag.errors import RunError, UsageError
+from genretag.model import Model, cut_chunks
+from genretag.store import Store
+from genretag.train import teach
+from genretag.train.classics import ENSEMBLE, SYSTEMS, compare, cut_to, frames_of, names_of
+from genretag.train.classics.networks import Classic, Mfcc, MobileNet, body_of
+from genretag.train.collection import Collection, gather, hear
+from genretag.train.layouts import checked, read_labelled
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("classics")
+    labelled.make(folder / "Labelled", artists=5, each=1)
+    found, model, store = checked(read_labelled(folder / "Labelled")), Model(), Store(folder / "g.db")
+    hear(store, model, [e.path for e in found.examples], 1)
+    gathered = gather(store, model.card.id, found.examples, [])
+    store.close()
+    return gathered
+
+
+def class_of(collection: Collection, folder: Path, **asked: object) -> compare.Class:
+    wanted = compare.Asked((), folder / "x.onnx", epochs=1, cache=folder / "cache", **asked)  # type: ignore[arg-type]
+    return compare.Class(collection, wanted, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def course(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> compare.Class:
+    return class_of(collection, tmp_path_factory.mktemp("course"), window=2.0, members=("mel-cnn", "gru"))
+
+
+@pytest.mark.parametrize("name", [*SYSTEMS, ENSEMBLE])
+def test_every_system_trains_and_its_file_says_the_same(course: compare.Class, tmp_path: Path, name: str) -> None:
+    entry = course.entry(name, tmp_path / "m.onnx")
+    assert entry.parity <= 1e-4 * 10
+    assert entry.lesson.judged is not None
+    model = Model(entry.path)
+    assert model.card.labels == tuple(course.collection.labels)
+    assert entry.card.about["settings"]["source"]
+    x = np.zeros((3, model.card.front_end.bands, model.card.chunks[0]), np.float32)
+    p = np.exp(model.run(x).logits.astype(np.float64))
+    assert np.isfinite(p).all()
+    assert not model.run(x).music.any() or (model.run(x).music > 5).all()
+
+
+def test_a_classic_hears_a_file_like_any_model(genretag: Program, collection: Collection, course: compare.Class, tmp_path: Path) -> None:
+    for name in ("mel-cnn", "svm", "raw-cnn"):
+        entry = course.entry(name, tmp_path / f"{name}.onnx")
+        rows = genretag("scan", collection.paths[0], "--dry-run", "--json", "--model", entry.path, "--min-confidence", 0).rows
+        assert rows[0]["status"] == "ok"
+        assert set(rows[0]["scores"]) == set(collection.labels)
+
+
+def test_several_are_compared_in_one_table(genretag: Program, tmp_path: Path) -> None:
+    labelled.make(tmp_path / "Labelled", artists=5, each=1)
+    done = genretag("train", tmp_path / "Labelled", "--window", 1, "--compare", "gaussian-nb,ffnn", "--epochs", 1,
+                    "-O", tmp_path / "c.onnx",
+                    "--cache", tmp_path / "cache", "--json", "-j", 1)  # fmt: skip
+    assert done.status == 0, done.err
+    assert [json.loads(line)["system"] for line in done.out.splitlines()] == ["gaussian-nb", "ffnn"]
+    table = (tmp_path / "c.compare.md").read_text()
+    assert "| gaussian-nb |" in table
+    assert (tmp_path / "c-ffnn.onnx").exists()
+    assert (tmp_path / "c-ffnn.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "say"),
+    [(("--system", "mel-cn"), "did you mean mel-cnn"), (("--system", "svm", "--deep"), "take one"),
+     (("--system", "svm,knn"), "takes one name"), (("--compare", "svm", "--system", "knn"), "take one")],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_at_once(genretag: Program, tmp_path: Path, arguments: tuple[str, ...], say: str) -> None:
+    (tmp_path / "A").mkdir()
+    done = genretag("train", tmp_path, *arguments)
+    assert done.status == 2
+    assert say in done.err
+
+
+def test_all_are_all_and_a_wrong_name_is_named() -> None:
+    assert names_of("all") == [*SYSTEMS, ENSEMBLE]
+    assert names_of("SVM, crnn,svm") == ["svm", "crnn"]
+    with pytest.raises(UsageError, match="crn"):
+        names_of("crn")
+
+
+@given(st.sampled_from(list(SYSTEMS)), st.floats(0.6, 30))
+@settings(max_examples=40, deadline=None)
+def test_no_system_hears_more_at_once_than_the_shortest_track_has(name: str, shortest: float) -> None:
+    system = cut_to(SYSTEMS[name], shortest)
+    rate = system.front_end.sample_rate
+    assert system.seconds <= shortest
+    heard = system.front_end.frames(int(shortest * rate))
+    assert frames_of(system) <= heard
+
+
+@pytest.mark.parametrize("name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"])
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 7.3])
+def test_every_network_takes_every_length(name: str, seconds: float) -> None:
+    system = cut_to(SYSTEMS[name], seconds)
+    bands, frames = system.front_end.bands, frames_of(system)
+    net = Classic(body_of(system.build)(bands, frames), 0.0, 1.0, bands, frames, 4).eval()
+    logits, embedding = net(torch.rand(3, bands, frames))
+    assert logits.shape == (3, 4)
+    assert embedding.shape[0] == 3
+
+
+def test_the_first_layer_is_librosas_dct() -> None:
+    import librosa
+
+    decibels = np.random.default_rng(0).normal(size=(128, 40)).astype(np.float32)
+    want = librosa.feature.mfcc(S=decibels, n_mfcc=13)
+    np.testing.assert_allclose(Mfcc(128)(torch.from_numpy(decibels)[None])[0].numpy(), want, atol=1e-4)
+
+
+def test_mobilenet_is_torchvisions_by_name_and_size(tmp_path: Path) -> None:
+    body = MobileNet()
+    names = set(body.state_dict())
+    assert {"features.0.0.weight", "features.1.conv.0.0.weight", "features.2.conv.1.1.running_mean", "features.18.1.bias"} <= names
+    assert sum(p.numel() for p in body.parameters()) == 3_504_872 - 1_281_000  # MobileNetV2 without its 1,000 ImageNet classes
+    torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "w.pt")
+    from genretag.train.classics.loop import _load_imagenet
+
+    with pytest.raises(RunError, match="no weights of MobileNetV2"):
+        _load_imagenet(body, tmp_path / "w.pt")
+
+
+def test_an_ensemble_weighs_the_better_member_more() -> None:
+    y = np.arange(40) % 4
+    good = np.full((40, 4), 0.1)
+    good[np.arange(40), y] = 0.7
+    weights = compare.fitted_weights([good, np.full((40, 4), 0.25)], y)
+    assert weights[0] > 0.95
+    assert sum(weights) == pytest.approx(1)
+
+
+def test_a_window_shorter_than_a_network_hears_is_repeated() -> None:
+    x = np.arange(10, dtype=np.float32)[None].repeat(3, 0)
+    (piece,) = cut_chunks(x, (25,))
+    assert piece.shape == (3, 25)
+    assert piece[0].tolist() == [n % 10 for n in range(25)]
+
+
+def test_a_random_split_is_told_in_the_table() -> None:
+    assert "compare with nothing" in compare.markdown([], random=True)
+    assert str(teach.Split.RANDOM) == "random"
