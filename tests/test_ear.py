@@ -10,7 +10,8 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag.ear.corpus import Clip, grouped_folds, read_clips
+from genretag import demo
+from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
 from genretag.vote import log_softmax
 
@@ -134,3 +135,37 @@ def make_corpus(data: Path, cache: Path) -> None:
         clean_emb=rng.normal(size=(8, 4)), mix_a=rng.integers(0, 8, n), mix_start_a=np.zeros(n), mix_b=rng.integers(-1, 8, n),
         mix_start_b=np.zeros(n), mix_weight=np.full(n, 0.8), mix_logits=rng.normal(size=(n, 5)), mix_emb=rng.normal(size=(n, 4)),
     )  # fmt: skip
+
+
+def test_another_temperature_is_what_a_scan_with_it_would_have_said() -> None:
+    from genretag.ear.folds import recalibrated, temperature_of
+    from genretag.vote import log_softmax
+
+    rng = np.random.default_rng(0)
+    labels = sorted(LABELS.values())
+    z = rng.normal(0, 2, (60, 11))
+    z[np.arange(60), np.arange(60) % 11] += 3.0
+    word = {label: genre for genre, label in LABELS.items()}
+    clips = [Clip(str(i), "s", "labelled", word[labels[i % 11]], "", "clip30", 30.0) for i in range(60)]
+    rows = {str(i): {"scores": dict(zip(labels, np.exp(log_softmax(z[i])), strict=True)), "confidence": 0.0} for i in range(60)}
+    same = recalibrated(rows["0"], 1.0)
+    assert same["scores"] == pytest.approx(rows["0"]["scores"], abs=1e-3)
+    doubled = {k: {**r, "scores": dict(zip(labels, np.exp(log_softmax(z[int(k)] * 2)), strict=True))} for k, r in rows.items()}
+    ratio = temperature_of(clips, doubled) / temperature_of(clips, rows)
+    assert ratio == pytest.approx(2, rel=0.1)
+    assert recalibrated({"scores": {}, "confidence": None}, 2.0)["confidence"] is None
+
+
+def test_changes_for_the_robustness_table_are_what_they_are_called(tmp_path: Path) -> None:
+    from genretag import audio
+    from genretag.ear.robust import CHANGES, RATE
+
+    y = demo.piece(1, 6, RATE).mean(0).astype(np.float32)
+    for n, change in enumerate(CHANGES):
+        path = tmp_path / f"{n}{change.extension}"
+        demo.encode(path, change.sound(y), change.heard_at, change.container)
+        listening = audio.Listening()
+        heard = np.concatenate(list(audio.decode(path, 16_000, listening)))
+        want = {"3 % faster": 6 / 1.03, "3 % slower": 6 * 1.03, "from 1.7 s on": 4.3, "the middle third": 2.0}.get(change.name, 6.0)
+        assert len(heard) / 16_000 == pytest.approx(want, abs=0.1), change.name
+        assert heard.std() > 0.001

@@ -20,19 +20,19 @@ import numpy.typing as npt
 import torch
 
 from genretag.card import Calibration, Card
-from genretag.ear.corpus import LABELS, Clip, Sound, grouped_folds, read_clips
+from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips, read_lessons
 from genretag.ear.distill import load
 from genretag.features import FrontEnd, LogMel
 from genretag.model import cut_chunks
 from genretag.train import augment
 from genretag.train.export import Ear, export
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
-from genretag.train.network import Student
+from genretag.train.network import Backbone, from_onnx
 from genretag.vote import log_softmax
 
 CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # pieces that the heads learn from; every clip gives each length that it has
-GENRE_C, MUSIC_C = 0.003, 0.02  # inverse strength of the L2 penalty on standardised embeddings
+GENRE_C, MUSIC_C = 0.01, 0.02  # inverse strength of the L2 penalty on standardised embeddings
 MUSIC_THRESHOLD = 0.5
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,10 +47,10 @@ class Pieces:
 
 
 class Listener:
-    """Runs a student over clips, the way a scan runs the exported model over windows."""
+    """Runs a backbone over clips, the way a scan runs the exported model over windows."""
 
-    def __init__(self, student: Student, sound: Sound, front_end: FrontEnd) -> None:
-        self.student, self.sound, self.log_mel = student.eval(), sound, LogMel.of(front_end)
+    def __init__(self, backbone: Backbone, sound: Sound, front_end: FrontEnd) -> None:
+        self.backbone, self.sound, self.log_mel = backbone.eval(), sound, LogMel.of(front_end)
 
     def embed(self, log_mels: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """Return the embedding of each log-mel: the mean over its chunks."""
@@ -58,7 +58,7 @@ class Listener:
         for log_mel in log_mels:
             x = torch.from_numpy(np.stack(cut_chunks(log_mel, CHUNKS)))
             with torch.no_grad():
-                out.append(self.student.backbone(x).mean(0).numpy())
+                out.append(self.backbone(x).mean(0).numpy())
         return np.stack(out)
 
     def whole(self, clip: int) -> npt.NDArray[np.float32]:
@@ -92,6 +92,14 @@ def pieces_of(listener: Listener, clips: list[int], seed: int) -> Pieces:
     return Pieces(np.array(x), np.array(index))
 
 
+def backbone_of(path: Path) -> Backbone:
+    """Return the backbone of a checkpoint, or of a model file."""
+    if path.suffix == ".onnx":
+        return from_onnx(path)[0]
+    backbone: Backbone = load(path).backbone
+    return backbone
+
+
 @dataclass(frozen=True)
 class Heads:
     """Both heads."""
@@ -100,15 +108,22 @@ class Heads:
     music: Linear
 
 
-def fit_heads(clips: list[Clip], pieces: Pieces, train: npt.NDArray[np.bool_], labels: list[str]) -> Heads:
-    """Fit the heads on the pieces of the clips that ``train`` marks."""
+def fit_heads(clips: list[Clip], pieces: Pieces, train: npt.NDArray[np.bool_], labels: list[str], lessons: Lessons) -> Heads:
+    """Fit the heads on the pieces of the clips that ``train`` marks, the genre head on the teacher's embeddings of them as well.
+
+    The teacher's are what the student's would be if it had heard more; as further clips they keep the head from
+    learning the student's slips.
+    """
     mine = train[pieces.clip]
     x, clip = pieces.x[mine], pieces.clip[mine]
+    music = fit_music_head(x, np.array([clips[i].role != "nonmusic" for i in clip]), clip, MUSIC_C)
+    taught = (lessons.clip_b < 0) & train[lessons.clip_a]
+    x = np.concatenate([x, lessons.embedding[taught]])
+    clip = np.concatenate([clip, lessons.clip_a[taught]])
     labelled = np.array([clips[i].role == "labelled" for i in clip])
     y = np.array([labels.index(LABELS[clips[i].genre]) if ok else -1 for i, ok in zip(clip, labelled, strict=True)])
-    genre = fit_genre_head(x[labelled], y[labelled], clip[labelled], GENRE_C)
-    music = fit_music_head(x, np.array([clips[i].role != "nonmusic" for i in clip]), clip, MUSIC_C)
-    return Heads(genre, music)
+    own = np.repeat([0, len(clips)], [mine.sum(), taught.sum()])  # what the teacher heard weighs as a clip of its own
+    return Heads(fit_genre_head(x[labelled], y[labelled], (clip + own)[labelled], GENRE_C), music)
 
 
 def judged(heads: Heads, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -145,21 +160,22 @@ def make(a: argparse.Namespace) -> None:
     clips, sound, front_end = read_clips(a.data), Sound.open(a.cache), FrontEnd()
     labels = sorted(LABELS.values())
     folds = grouped_folds(clips, nonmusic=True)
-    listener = Listener(load(a.checkpoint), sound, front_end)
+    listener = Listener(backbone_of(a.checkpoint), sound, front_end)
+    lessons = read_lessons(a.data)
     pieces = pieces_of(listener, list(range(len(clips))), seed=0)
     everything = np.ones(len(clips), bool)
     held = folds == a.hold_out if a.hold_out is not None else ~everything
-    heads = fit_heads(clips, pieces, ~held, labels)
+    heads = fit_heads(clips, pieces, ~held, labels, lessons)
     figures: dict[str, Any] = {}
     if a.hold_out is not None:
         figures = evaluate(listener, clips, heads, held, labels)
         figures["temperature"] = _temperature(listener, clips, heads, held, labels)
-    temperature = figures.get("temperature", a.temperature)
+    temperature = a.temperature if a.plain else figures.get("temperature", a.temperature)
     card = Card(
         id="", name="genretag-ear", version=a.version, labels=tuple(labels), front_end=front_end, chunks=CHUNKS,
         music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=Calibration(temperature), about=_about(a.figures),
     )  # fmt: skip
-    worst = export(Ear(listener.student.backbone, heads.genre, heads.music), card, a.out)
+    worst = export(Ear(listener.backbone, heads.genre, heads.music), card, a.out)
     print(json.dumps({**figures, "parity": worst, "bytes": a.out.stat().st_size}, indent=1))
 
 
@@ -188,10 +204,11 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", type=Path)
     p.add_argument("cache", type=Path)
-    p.add_argument("checkpoint", type=Path)
+    p.add_argument("checkpoint", type=Path, help="a distilled student (.pt), or a model file whose backbone gets new heads (.onnx)")
     p.add_argument("out", type=Path)
     p.add_argument("--hold-out", type=int, default=None)
     p.add_argument("--temperature", type=float, default=1.0)
+    p.add_argument("--plain", action="store_true", help="keep --temperature also where the held-out fold suggests another")
     p.add_argument("--version", default="1")
     p.add_argument("--figures", type=Path, default=None, help="JSON of figures that travels in the metadata")
     make(p.parse_args())

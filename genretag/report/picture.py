@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 
-_WINDOW_COLUMNS = 120  # of 30 s
+_WINDOW_COLUMNS = 300  # of 30 s
 _MOST_COLUMNS = 2_400
 _SHADES = " ░▒▓█"
 _GENRES = 5  # that get a line of their own

@@ -40,7 +40,7 @@ def _change(row: Row) -> str:
 
 def lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
     """Yield the totals, and then every track."""
-    yield f"{summary.files:,} files."
+    yield f"{summary.files:,} file{'' if summary.files == 1 else 's'}."
     for genre, count in summary.writes.most_common():
         yield f"{count:,} become {shown(genre)}."
     for reason, count in summary.left.most_common():

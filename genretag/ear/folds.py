@@ -1,0 +1,91 @@
+"""Five grouped folds: a model for each that never heard it, and what all of them say of what they never heard.
+
+    python -m genretag.ear.folds DATA WORK [--steps 7000]
+
+Each fold's backbone is distilled without it, its heads are fitted without it, its file is exported, and ``genretag scan
+--json`` hears the fold with it. The temperature of a fold is fitted on the other four. Steps that are done are not
+done again. On two cores a fold takes about 15 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
+from genretag.ear.examine import figures, scanned
+
+FOLDS = 5
+STEPS = 7_000
+
+
+def model_of(data: Path, work: Path, fold: int, steps: int) -> Path:
+    """Return a fold's model file, made if it is not there."""
+    from genretag.ear.distill import Plan, distil
+
+    checkpoint, out = work / f"fold{fold}.pt", work / f"fold{fold}.onnx"
+    if not out.exists():
+        distil(Plan(data, work, checkpoint, steps, hold_out=fold))
+        command = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(checkpoint), str(out), "--hold-out", str(fold)]
+        subprocess.run([*command, "--plain"], check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
+def recalibrated(row: dict[str, Any], temperature: float) -> dict[str, Any]:
+    """Return a scan's row as another temperature would give it."""
+    if not row["scores"]:
+        return row
+    names = list(row["scores"])
+    z = np.log(np.clip([row["scores"][n] for n in names], 5e-5, 1)) / temperature
+    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    return {**row, "scores": dict(zip(names, map(float, p), strict=True)), "confidence": float(p.max())}
+
+
+def temperature_of(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> float:
+    """Return the temperature that fits what was said of some clips, every genre counting the same."""
+    from genretag.train.head import balanced_weights, fit_temperature
+
+    mine = [c for c in clips if c.role == "labelled" and rows[c.id]["scores"]]
+    labels = sorted(LABELS.values())
+    log_p = np.log(np.clip([[rows[c.id]["scores"][g] for g in labels] for c in mine], 5e-5, 1))
+    y = np.array([labels.index(LABELS[c.genre]) for c in mine])
+    return round(fit_temperature(log_p, y, balanced_weights(y, np.arange(len(y)))), 3)
+
+
+def main() -> None:
+    """Command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", type=Path)
+    p.add_argument("work", type=Path)
+    p.add_argument("--steps", type=int, default=STEPS)
+    a = p.parse_args()
+    clips = read_clips(a.data)
+    fold_of = grouped_folds(clips, FOLDS, nonmusic=True)
+    parts = [[c for c, f in zip(clips, fold_of, strict=True) if f == k and c.role in ("labelled", "nonmusic")] for k in range(FOLDS)]
+    rows: dict[str, dict[str, Any]] = {}
+    for k, part in enumerate(parts):
+        model = model_of(a.data, a.work, k, a.steps)
+        rows |= scanned([next((a.data / "clips").glob(f"{c.id}.*")) for c in part], model)
+    calibrated: dict[str, dict[str, Any]] = {}
+    each = []
+    for k, part in enumerate(parts):
+        others = [c for j, other in enumerate(parts) if j != k for c in other]
+        t = temperature_of(others, rows)
+        calibrated |= {c.id: recalibrated(rows[c.id], t) for c in part}
+        each.append(figures(part, calibrated))
+    every = [c for part in parts for c in part]
+    accuracies = [f["accuracy, ten genres of GTZAN"] for f in each]
+    print(json.dumps({
+        "all folds": figures(every, calibrated), "accuracy of each fold, ten genres": accuracies,
+        "its deviation": round(float(np.std(accuracies, ddof=1)), 4), "temperature of all": temperature_of(every, rows),
+    }, indent=1))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Does the ear say the same of the same music? Clips of a corpus, changed as files in the wild are, through ``genretag scan --json``.
+
+    python -m genretag.ear.robust DATA MODEL.onnx [--clips 100]
+
+Each change is held against the clip as it is, re-encoded without loss; the same answer is the same genre, whatever its confidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from genretag import audio, demo
+from genretag.ear.corpus import Clip, read_clips
+from genretag.ear.examine import scanned
+
+FloatArray = npt.NDArray[np.float32]
+RATE = 44_100
+
+
+@dataclass(frozen=True)
+class Change:
+    """One way to change a clip: what is done to the samples, and how they are encoded."""
+
+    name: str
+    sound: Callable[[FloatArray], FloatArray]
+    extension: str = ".flac"
+    rate: int = RATE  # of the file, Hz
+    bit_rate: int | None = None
+
+    @property
+    def heard_at(self) -> int:
+        """The rate of the samples that ``sound`` gives: the file's, but Opus' encoder resamples by itself."""
+        return RATE if self.extension == ".opus" else self.rate
+
+    @property
+    def container(self) -> demo.Container:
+        """How it is encoded."""
+        usual = demo.CONTAINERS[self.extension]
+        options = (*usual.options, ("b", str(self.bit_rate))) if self.bit_rate else usual.options
+        return replace(usual, rate=self.rate, options=options)
+
+
+def _speed(factor: float) -> Callable[[FloatArray], FloatArray]:
+    return lambda y: soxr.resample(y, RATE * factor, RATE).astype(np.float32)
+
+
+def _wide(y: FloatArray) -> FloatArray:
+    """Return two channels: the sound, and the sound a little later and softer."""
+    return np.stack([y, np.roll(y, 40) * np.float32(0.7)])
+
+
+CHANGES = (
+    Change("MP3, 96 kb/s", lambda y: y, ".mp3", bit_rate=96_000),
+    Change("Opus, 64 kb/s", lambda y: y, ".opus", 48_000, 64_000),
+    Change("12 dB louder (clipped)", lambda y: np.clip(y * np.float32(4), -1, 1)),
+    Change("12 dB softer", lambda y: y * np.float32(0.25)),
+    Change("two channels that differ", _wide),
+    Change("22 kHz", lambda y: soxr.resample(y, RATE, 22_050).astype(np.float32), rate=22_050),
+    Change("48 kHz", lambda y: soxr.resample(y, RATE, 48_000).astype(np.float32), rate=48_000),
+    Change("3 % faster", _speed(1.03)),
+    Change("3 % slower", _speed(1 / 1.03)),
+    Change("from 1.7 s on", lambda y: y[int(1.7 * RATE) :]),
+    Change("the middle third", lambda y: y[len(y) // 3 : 2 * len(y) // 3]),
+)
+
+
+def chosen(clips: list[Clip], count: int, seed: int = 0) -> list[Clip]:
+    """Return whole labelled clips, drawn at random with the same seed."""
+    whole = [c for c in clips if c.role == "labelled" and c.kind != "cut"]
+    return [whole[int(i)] for i in np.random.default_rng(seed).permutation(len(whole))[:count]]
+
+
+def examine(data: Path, model: Path, count: int) -> dict[str, float]:
+    """Return the share of clips of which the same is said, by change."""
+    clips = chosen(read_clips(data), count)
+    with tempfile.TemporaryDirectory() as folder:
+        for clip in clips:
+            source = next((data / "clips").glob(f"{clip.id}.*"))
+            y = np.concatenate(list(audio.decode(source, RATE, audio.Listening())))
+            demo.encode(Path(folder) / f"{clip.id}__plain.flac", y, RATE)
+            for n, c in enumerate(CHANGES):
+                path = Path(folder) / f"{clip.id}__{n}{c.extension}"
+                demo.encode(path, c.sound(y), c.heard_at, c.container)
+        rows = scanned(sorted(Path(folder).iterdir()), model)
+    said = {stem: next(iter(row["scores"]), None) for stem, row in rows.items()}
+    return {
+        c.name: round(float(np.mean([said[f"{clip.id}__{n}"] == said[f"{clip.id}__plain"] for clip in clips])), 3)
+        for n, c in enumerate(CHANGES)
+    }
+
+
+def main() -> None:
+    """Command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", type=Path)
+    p.add_argument("model", type=Path)
+    p.add_argument("--clips", type=int, default=100)
+    a = p.parse_args()
+    print(json.dumps(examine(a.data, a.model, a.clips), indent=1))
+
+
+if __name__ == "__main__":
+    main()
