@@ -103,3 +103,9 @@ def test_several_genres_can_be_one_value(genretag: Program, music: Path) -> None
     assert genretag("apply", "--yes").status == 0
     again = genretag("plan", "-k", "--separator", "; ", "--json").rows  # what is there already is not written twice
     assert again[0]["action"] == "keep"
+
+
+def test_a_misspelt_variable_is_told(genretag: Program, music: Path) -> None:
+    done = genretag("scan", music, "--dry-run", "--json", env={"GENRETAG_MIN_CONFIDNCE": "0.5"})
+    assert "GENRETAG_MIN_CONFIDNCE sets nothing; did you mean GENRETAG_MIN_CONFIDENCE?" in done.err
+    assert "sets nothing" not in genretag("scan", music, "--dry-run", "--json", env={"GENRETAG_MIN_CONFIDENCE": "0.5"}).err

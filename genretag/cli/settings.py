@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json as json_lib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -35,6 +36,8 @@ OF_A_PLAN = frozenset(
         " player id3v2_version"
     ).split()
 )
+#: Variables that are no options of a command.
+_OTHER_VARIABLES = frozenset({"GENRETAG_CONFIG", "GENRETAG_PLAIN"})
 #: Keys that are no options: the default model, and what is protected.
 OTHER_KEYS = frozenset({"model", "protect"})
 
@@ -78,6 +81,7 @@ def install(root: Any) -> dict[str, Any]:
     for o in options:
         if not o.param.envvar:
             o.param.envvar, o.param.show_envvar = o.variable, False
+    _tell_of_unknown_variables({o.param.envvar for o in options})
     settings = file.read()
     _check(settings, options)
     defaults: dict[str, Any] = {}
@@ -92,6 +96,16 @@ def install(root: Any) -> dict[str, Any]:
                 at = at.setdefault(part, {})
             at[o.name] = value
     return defaults
+
+
+def _tell_of_unknown_variables(known: set[str]) -> None:
+    """Say on stderr which GENRETAG_... variables set nothing: a misspelt one must not look as if it held."""
+    import difflib
+
+    for name in sorted(os.environ):
+        if name.startswith("GENRETAG_") and name not in known | _OTHER_VARIABLES:
+            near = difflib.get_close_matches(name, known, 1)
+            print(f"genretag: {name} sets nothing" + (f"; did you mean {near[0]}?" if near else ""), file=sys.stderr)
 
 
 def _check(settings: dict[str, Any], options: list[Option]) -> None:

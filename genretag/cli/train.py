@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genretag.cli import session
+from genretag.cli import classics, session
 from genretag.cli.scan import Device
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
     from rich.table import Table
 
     from genretag.card import Card
     from genretag.evaluate import Comparison
     from genretag.metrics import Judged
     from genretag.model import Model
-    from genretag.train.classics.compare import Asked
     from genretag.train.collection import Collection
     from genretag.train.layouts import Labelled
     from genretag.train.teach import Lesson, Split
@@ -121,7 +119,7 @@ def train(
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
     if deep:
         _check_deep(device.value, tensorboard)
-    names = _classics(system, compare, deep=deep)
+    names = classics.names_asked(system, compare, deep=deep)
     labelled = labelled_of(source, from_review, classes, subset, audio)
     talk = session.talk(session.is_quiet(context))
     workers = _jobs(jobs)
@@ -134,8 +132,8 @@ def train(
         print("--split random: artists will be on both sides; the figures will be too good, and compare with nothing", file=sys.stderr)
     how, say = teach.Split(split.value), lambda text: talk.print(f"  {text}")
     if names:
-        asked = classics_asked(names, members, output, how, epochs, seed, window, pca, majority, augment, weights, cache, workers)
-        _teach_classics(gathered, asked, talk, json)
+        asked = classics.asked_for(names, members, output, how, epochs, seed, window, pca, majority, augment, weights, cache, workers)
+        classics.teach(gathered, asked, talk, json)
         raise typer.Exit(1 if gathered.unreadable else 0)
     if deep:
         plan = DeepPlan(from_scratch, epochs, device.value, seed, tensorboard, cache, workers)
@@ -151,76 +149,6 @@ def train(
     talk.print(f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.card.name}, {written.page.name}, {written.pictures.name}/")
     talk.print(f"try it: genretag scan FOLDER --dry-run --model {output}     for good: genretag models use {output}")
     raise typer.Exit(1 if gathered.unreadable else 0)
-
-
-def _classics(system: str | None, compare: str | None, *, deep: bool) -> list[str]:
-    """Return the classics that were asked for; raise for what they lack here, before hours are spent on hearing."""
-    if system is None and compare is None:
-        return []
-    if deep or (system is not None and compare is not None):
-        raise UsageError("--deep, --system and --compare are three ways to train; take one")
-    from genretag.train import classics
-
-    names = classics.names_of(compare or system or "")
-    if system is not None and len(names) != 1:
-        raise UsageError("--system takes one name; --compare takes several")
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise RunError(
-            "the classics need PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
-        ) from error
-    return names
-
-
-def classics_asked(
-    names: list[str], members: str, output: Path, split: Split, epochs: int, seed: int, window: float | None, pca: int | None,
-    majority: bool, augment: bool, weights: Path | None, cache: Path | None, jobs: int,
-) -> Asked:  # fmt: skip
-    """Return what was asked for, checked."""
-    import platformdirs
-
-    from genretag.train.classics import names_of
-    from genretag.train.classics.compare import Asked
-
-    if weights is not None and not weights.is_file():
-        raise UsageError(f"{weights}: there is no such file")
-    return Asked(
-        tuple(names), output, split, epochs, seed=seed, window=window, pca=pca, members=tuple(names_of(members)), majority=majority,
-        augmented=augment, weights=weights, cache=cache or platformdirs.user_cache_path("genretag") / "features", jobs=jobs,
-    )  # fmt: skip
-
-
-def _teach_classics(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None:
-    """Train each system, write its file, card and page, and print the table."""
-    from genretag.train import write_up
-    from genretag.train.classics import compare
-
-    lessons = compare.Class(gathered, asked, lambda text: talk.print(f"  {text}", soft_wrap=True))
-    many, entries = len(asked.names) > 1, list[compare.Entry]()
-    for name in asked.names:
-        path = asked.output.with_name(f"{asked.output.stem}-{name.replace('+', '-')}.onnx") if many else asked.output
-        entry = lessons.entry(name, path)
-        write_up.write_up(entry.lesson, entry.card, path)
-        entries.append(entry)
-    random = str(asked.split) == "random"
-    if many:
-        asked.output.with_suffix(".compare.md").write_text(compare.markdown(entries, random), encoding="utf-8")
-    if json:
-        for entry in entries:
-            figures = {**entry.lesson.figures, "model": str(entry.path), "parameters": entry.parameters, "ms": round(entry.ms, 2)}
-            print(json_lib.dumps({"system": entry.system.name, **figures, "parity": entry.parity}))
-        return
-    if not many:
-        print_lesson(entries[0].lesson)
-    table = session.plain_table(*compare.HEADINGS)
-    for entry in entries:
-        table.add_row(*entry.row())
-    out = session.results()
-    out.print()
-    out.print(table)
-    if many:
-        talk.print(f"made {len(entries)} models beside {asked.output.with_suffix('.compare.md')}")
 
 
 def _check_deep(device: str, tensorboard: Path | None) -> None:

@@ -1,0 +1,89 @@
+"""``genretag train --system`` and ``--compare``: what was asked for, and the table."""
+
+from __future__ import annotations
+
+import json as json_lib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli import session
+from genretag.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genretag.train.classics.compare import Asked
+    from genretag.train.collection import Collection
+    from genretag.train.teach import Split
+
+
+def names_asked(system: str | None, compare: str | None, *, deep: bool) -> list[str]:
+    """Return the classics that were asked for; raise for what they lack here, before hours are spent on hearing."""
+    if system is None and compare is None:
+        return []
+    if deep or (system is not None and compare is not None):
+        raise UsageError("--deep, --system and --compare are three ways to train; take one")
+    from genretag.train import classics
+
+    names = classics.names_of(compare or system or "")
+    if system is not None and len(names) != 1:
+        raise UsageError("--system takes one name; --compare takes several")
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise RunError(
+            "the classics need PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
+        ) from error
+    return names
+
+
+def asked_for(
+    names: list[str], members: str, output: Path, split: Split, epochs: int, seed: int, window: float | None, pca: int | None,
+    majority: bool, augment: bool, weights: Path | None, cache: Path | None, jobs: int,
+) -> Asked:  # fmt: skip
+    """Return what was asked for, checked."""
+    import platformdirs
+
+    from genretag.train.classics import names_of
+    from genretag.train.classics.compare import Asked
+
+    if weights is not None and not weights.is_file():
+        raise UsageError(f"{weights}: there is no such file")
+    return Asked(
+        tuple(names), output, split, epochs, seed=seed, window=window, pca=pca, members=tuple(names_of(members)), majority=majority,
+        augmented=augment, weights=weights, cache=cache or platformdirs.user_cache_path("genretag") / "features", jobs=jobs,
+    )  # fmt: skip
+
+
+def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None:
+    """Train each system, write its file, card and page, and print the table."""
+    from genretag.train import write_up
+    from genretag.train.classics import compare
+
+    lessons = compare.Class(gathered, asked, lambda text: talk.print(f"  {text}", soft_wrap=True))
+    many, entries = len(asked.names) > 1, list[compare.Entry]()
+    for name in asked.names:
+        path = asked.output.with_name(f"{asked.output.stem}-{name.replace('+', '-')}.onnx") if many else asked.output
+        entry = lessons.entry(name, path)
+        write_up.write_up(entry.lesson, entry.card, path)
+        entries.append(entry)
+    random = str(asked.split) == "random"
+    if many:
+        asked.output.with_suffix(".compare.md").write_text(compare.markdown(entries, random), encoding="utf-8")
+    if json:
+        for entry in entries:
+            figures = {**entry.lesson.figures, "model": str(entry.path), "parameters": entry.parameters, "ms": round(entry.ms, 2)}
+            print(json_lib.dumps({"system": entry.system.name, **figures, "parity": entry.parity}))
+        return
+    if not many:
+        from genretag.cli.train import print_lesson
+
+        print_lesson(entries[0].lesson)
+    table = session.plain_table(*compare.HEADINGS)
+    for entry in entries:
+        table.add_row(*entry.row())
+    out = session.results()
+    out.print()
+    out.print(table)
+    if many:
+        talk.print(f"made {len(entries)} models beside {asked.output.with_suffix('.compare.md')}")
