@@ -24,6 +24,7 @@ from genretag.policy import HardLinks, Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
 from genretag.tags import read as read_tags
+from genretag.walk import below
 from genretag.writing.journal import Change, Journal
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
 
@@ -87,7 +88,7 @@ def replan(store: Store, scan: Scan, policy: Policy, run: int, past: Past | None
     count = 0
 
     def policy_for(path: Path) -> Policy:
-        return policy if tops is None or any(path.is_relative_to(top) for top in tops) else before
+        return policy if below(path, tops) else before
 
     for rows in _in_lots(store.plan(scan.run), 500):
         with store.transaction():

@@ -6,7 +6,7 @@ import fnmatch
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,11 @@ class Missed:
 def is_music(name: str) -> bool:
     """Return whether a file name is one that the walk takes: a known extension, not hidden, not ``._*``."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def below(path: Path, tops: Collection[Path] | None) -> bool:
+    """Return whether a path lies below one of some places, or is one; every path does where no place is named."""
+    return not tops or any(path.is_relative_to(top) for top in tops)
 
 
 def lies_in(path: str, glob: str) -> bool:

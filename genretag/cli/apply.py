@@ -14,7 +14,7 @@ from genretag.cli import rules, session
 from genretag.cli.reporting import last_scan, plan_rows, report
 from genretag.errors import UsageError
 from genretag.policy import Policy
-from genretag.walk import spelt
+from genretag.walk import below, spelt
 
 if TYPE_CHECKING:
     from genretag.apply import Result
@@ -80,7 +80,7 @@ def apply(
         }  # fmt: skip
         if given is not None:
             how = manner(_manner_alone(given, vocabulary, asked), preserve_mtimes)
-            rows = below(_given(given), tops)
+            rows = rows_below(_given(given), tops)
             failed = perform(books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
             raise typer.Exit(1 if failed else 0)
         last = last_scan(books)
@@ -95,7 +95,7 @@ def apply(
             report(books, run, json=False, output=None, quiet=False, plain=session.is_plain(context), tops=tops or None)
         if tops:
             _check_places(books, run, tops)
-        todo = below(plan_rows(books, run, open_writes=True), tops) if tops else None
+        todo = rows_below(plan_rows(books, run, open_writes=True), tops) if tops else None
         how = manner(policy, preserve_mtimes)
         failed = perform(books, run, todo, how, yes=yes, dry_run=dry_run, quiet=quiet)
     raise typer.Exit(1 if failed else 0)
@@ -211,9 +211,9 @@ def _given(path: Path) -> list[Numbered]:
     return [(None, row) for row in read_plan(path) if row.action == Action.WRITE and row.new]
 
 
-def below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
+def rows_below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
     """Return the rows that lie below some paths; all of them where there are none."""
-    return [(n, row) for n, row in rows if not tops or any(row.absolute.is_relative_to(top) for top in tops)]
+    return [(n, row) for n, row in rows if below(row.absolute, tops)]
 
 
 def perform(

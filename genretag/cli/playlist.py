@@ -63,7 +63,7 @@ def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[
     """Return the last scan's tracks by genre: what is planned, what is there, else what was heard."""
     from genretag.cli.reporting import plan_rows
     from genretag.vote import Status
-    from genretag.walk import spelt
+    from genretag.walk import below, spelt
 
     last = books.store.last_scan()
     if last is None:
@@ -71,7 +71,7 @@ def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[
     tops = [spelt(p).absolute() for p in paths] if paths else None
     lists: dict[str, list[Row]] = defaultdict(list)
     for _, row in plan_rows(books, last.run):
-        if tops is not None and not any(row.absolute.is_relative_to(top) for top in tops):
+        if not below(row.absolute, tops):
             continue
         if row.status == Status.UNSURE:
             lists[UNSURE].append(row)

@@ -42,10 +42,11 @@ def report(
     from genretag.report.files import write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
+    from genretag.walk import below
 
     def rows() -> Iterator[Row]:
         every = (row for _, row in plan_rows(books, run))
-        return every if tops is None else (row for row in every if any(row.absolute.is_relative_to(top) for top in tops))
+        return (row for row in every if below(row.absolute, tops))
 
     summary = summarise(rows())
     if output is not None:

@@ -33,7 +33,7 @@ def review(
     from genretag.policy import Policy
     from genretag.report.files import write_report
     from genretag.review import Review, questions_of
-    from genretag.walk import spelt
+    from genretag.walk import below, spelt
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
@@ -43,7 +43,7 @@ def review(
             raise UsageError("nothing was heard yet: genretag scan FOLDER --dry-run")
         tops = [spelt(p).absolute() for p in paths] if paths else None
         rows = plan_rows(books, last.run)
-        questions = questions_of((n, r) for n, r in rows if tops is None or any(r.absolute.is_relative_to(t) for t in tops))
+        questions = questions_of((n, r) for n, r in rows if below(r.absolute, tops))
         if not questions:
             print("no track is unsure", file=sys.stderr)
             return
