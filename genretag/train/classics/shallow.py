@@ -24,7 +24,7 @@ def knn(pca: int | None = None) -> Any:
     """Return the nearest neighbours' vote."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    return _pipeline(KNeighborsClassifier(15, weights="distance"), pca)
+    return _pipeline(KNeighborsClassifier(15), pca)
 
 
 def gaussian_nb(pca: int | None = None) -> Any:
