@@ -216,7 +216,7 @@ def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[flo
     return [float(w) for w in np.exp(log_softmax(found.x))]
 
 
-def cost(path: Path, times: int = 5) -> float:
+def cost(path: Path, times: int = 3) -> float:
     """Return the milliseconds that a model takes for a window of 30 s on one thread, its features made already."""
     from genretag.model import cut_chunks
 
