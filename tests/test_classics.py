@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import labelled
@@ -27,6 +29,19 @@ from genretag.train.collection import Collection, gather, hear
 from genretag.train.layouts import checked, read_labelled
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_runs() -> Iterator[None]:
+    """Three steps a training, on one thread: what is held here is that each system works, not that it is good."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, system in SYSTEMS.items():
+            patch.setitem(SYSTEMS, name, replace(system, steps=3))
+        patch.setattr(compare, "COST_TIMES", 1)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     folder = tmp_path_factory.mktemp("classics")
@@ -45,7 +60,7 @@ def class_of(collection: Collection, folder: Path, **asked: object) -> compare.C
 
 @pytest.fixture(scope="module")
 def course(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> compare.Class:
-    return class_of(collection, tmp_path_factory.mktemp("course"), window=2.0, members=("mel-cnn", "gru"))
+    return class_of(collection, tmp_path_factory.mktemp("course"), window=1.0, members=("mel-cnn", "gru"))
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, ENSEMBLE])

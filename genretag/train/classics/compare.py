@@ -73,6 +73,8 @@ class Entry:
         )
 
 
+COST_TIMES = 3  # that the cost of a window is measured
+
 HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "ms a window", "MB")
 
 
@@ -216,7 +218,7 @@ def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[flo
     return [float(w) for w in np.exp(log_softmax(found.x))]
 
 
-def cost(path: Path, times: int = 3) -> float:
+def cost(path: Path) -> float:
     """Return the milliseconds that a model takes for a window of 30 s on one thread, its features made already."""
     from genretag.model import cut_chunks
 
@@ -226,7 +228,7 @@ def cost(path: Path, times: int = 3) -> float:
     chunks = np.stack(cut_chunks(features_of(fe)(noise), model.card.chunks))
     model.run(chunks)
     took = []
-    for _ in range(times):
+    for _ in range(COST_TIMES):
         began = time.perf_counter()
         model.run(chunks)
         took.append(time.perf_counter() - began)
