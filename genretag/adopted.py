@@ -147,7 +147,7 @@ def _wiring_of(told: dict[str, Any], card: Card, inputs: list[Port], outputs: li
         music=_optional(outputs, told.get("music", "music" if "music" in names else None)),
         embedding=_optional(outputs, told.get("embedding", "embedding" if "embedding" in names else None)),
         gives=str(told.get("gives", "logits")),
-        batch=into.shape[0] if into.shape else 0,
+        batch=_rows(into),
     )
     return _checked(wiring)
 
@@ -201,28 +201,30 @@ def _of_essentia(path: Path, data: dict[str, Any], model_id: str, inputs: list[P
         below = _document(sidecar(first)) if sidecar(first).exists() else {"inference": data["inference"]["embedding_model"]}
         feeder = _algorithm(below)
         card = _card(data, model_id, feeder)
-        wiring = Wiring(_port(inputs, _told(data, "inputs", inputs), "input").name, "NT", *_predictions(data, outputs), batch=_rows(inputs))
+        taken = _port(inputs, _told(data, "inputs", inputs), "input")
+        wiring = Wiring(taken.name, "NT", _same(_prediction(data).get("name"), outputs), batch=_rows(taken))
         into, out = _embedding_ports(first, below)
-        embed = Wiring(into.name, _layout(into, feeder.front_end.bands, {feeder.frames}), out, embedding=out, batch=into.shape[0])
+        embed = Wiring(into.name, _layout(into, feeder.front_end.bands, {feeder.frames}), out, embedding=out, batch=_rows(into))
         return Adopted(card, _purposes(data, outputs, wiring), (first, embed))
     feeder = _algorithm(data)
     into = _port(inputs, _told(data, "inputs", inputs), "input")
     shape = tuple(int(n) if isinstance(n, int) else 0 for n in _shape(data, into)) if not any(into.shape[1:]) else into.shape
     layout = _layout(replace(into, shape=shape), feeder.front_end.bands, {feeder.frames})
-    wiring = Wiring(into.name, layout, *_predictions(data, outputs), batch=into.shape[0])
+    wiring = Wiring(into.name, layout, _same(_prediction(data).get("name"), outputs), batch=_rows(into))
     return Adopted(_card(data, model_id, feeder), _purposes(data, outputs, wiring))
 
 
-def _rows(inputs: list[Port]) -> int:
-    return inputs[0].shape[0] if inputs and inputs[0].shape else 0
+def _rows(port: Port) -> int:
+    """Return how many rows an input must be fed at once; 0: any number."""
+    return port.shape[0] if port.shape else 0
 
 
 def _embedding_ports(first: Path, below: dict[str, Any]) -> tuple[Port, str]:
     """Return the input of a first stage, and the name of its output that is the embedding."""
     check(first)
     inputs, outputs = ports(first)
-    told = [o for o in below.get("schema", {}).get("outputs", []) if o.get("output_purpose") == "embeddings"]
-    name = _same(told[0]["name"], outputs) if told else (outputs[-1].name if len(outputs) <= 2 else None)
+    told = _embedding_told(below)
+    name = _same(told["name"], outputs) if told else (outputs[-1].name if len(outputs) <= 2 else None)
     return _port(inputs, None, "input"), _port(outputs, name, "output").name
 
 
@@ -256,6 +258,11 @@ def _outputs(data: dict[str, Any]) -> list[dict[str, Any]]:
     return [o for o in told if isinstance(o, dict)] if isinstance(told, list) else []
 
 
+def _embedding_told(data: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the output that is said to hold the embedding."""
+    return next((o for o in _outputs(data) if o.get("output_purpose") == "embeddings"), None)
+
+
 def _prediction(data: dict[str, Any]) -> dict[str, Any]:
     """Return the output that holds the predictions."""
     told = _outputs(data)
@@ -272,12 +279,8 @@ def _activation(data: dict[str, Any]) -> str:
     return op
 
 
-def _predictions(data: dict[str, Any], outputs: list[Port]) -> tuple[str]:
-    return (_same(_prediction(data).get("name"), outputs),)
-
-
 def _purposes(data: dict[str, Any], outputs: list[Port], wiring: Wiring) -> Wiring:
-    told = next((o for o in _outputs(data) if o.get("output_purpose") == "embeddings"), None)
+    told = _embedding_told(data)
     embedding = _same(told.get("name"), outputs) if told is not None else None
     return replace(wiring, embedding=embedding if embedding != wiring.logits else None, gives=_activation(data))
 

@@ -42,8 +42,7 @@ def asked_for(
     majority: bool, augment: bool, weights: Path | None, cache: Path | None, jobs: int,
 ) -> Asked:  # fmt: skip
     """Return what was asked for, checked."""
-    import platformdirs
-
+    from genretag.train.cache import usual_folder
     from genretag.train.classics import names_of
     from genretag.train.classics.compare import Asked
 
@@ -51,7 +50,7 @@ def asked_for(
         raise UsageError(f"{weights}: there is no such file")
     return Asked(
         tuple(names), output, split, epochs, seed=seed, window=window, pca=pca, members=tuple(names_of(members)), majority=majority,
-        augmented=augment, weights=weights, cache=cache or platformdirs.user_cache_path("genretag") / "features", jobs=jobs,
+        augmented=augment, weights=weights, cache=cache or usual_folder(), jobs=jobs,
     )  # fmt: skip
 
 

@@ -36,8 +36,8 @@ def show(
     describe(default_model() or bundled_model(), card, json)
 
 
-def describe(path: Path, card: bool, json: bool) -> None:
-    """Print what a model's metadata say, or the card beside it."""
+def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None:
+    """Print what a model's metadata say, or the card beside it; ``tried``: and how it does on a clip."""
     from rich.text import Text
 
     from genretag.model import Model, bundled_model
@@ -61,6 +61,8 @@ def describe(path: Path, card: bool, json: bool) -> None:
         out.print(Text(line), soft_wrap=True)
     if text.exists():
         out.print("genretag models --card shows how it was made, and what it does not hear")
+    if tried:
+        out.print(Text(_tried(model)), soft_wrap=True)
 
 
 def _facts(model: Model) -> Iterator[str]:
@@ -136,13 +138,7 @@ def info(
     """Show what a model file says of itself: labels, front end, size, figures. It is looked over before anything of it runs."""
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    describe(file, card, json)
-    if not (card or json):
-        from rich.text import Text
-
-        from genretag.model import Model
-
-        session.results().print(Text(_tried(Model(file))), soft_wrap=True)
+    describe(file, card, json, tried=True)
 
 
 @models.command("calibrate")

@@ -61,13 +61,11 @@ UNSURE = "unsure"
 
 def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[Row]]:
     """Return the last scan's tracks by genre: what is planned, what is there, else what was heard."""
-    from genretag.cli.reporting import plan_rows
+    from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
     from genretag.vote import Status
     from genretag.walk import below, spelt
 
-    last = books.store.last_scan()
-    if last is None:
-        raise UsageError("nothing was heard yet: genretag scan FOLDER --dry-run")
+    last = last_scan(books, NOTHING_HEARD)
     tops = [spelt(p).absolute() for p in paths] if paths else None
     lists: dict[str, list[Row]] = defaultdict(list)
     for _, row in plan_rows(books, last.run):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 NO_PLAN = "there is no plan yet: genretag scan FOLDER --dry-run makes one"
+NOTHING_HEARD = "nothing was heard yet: genretag scan FOLDER --dry-run"
 
 
 def last_scan(books: session.Books, missing: str = NO_PLAN) -> Scan:

@@ -29,7 +29,7 @@ def review(
 
     The answers go into the plan, that genretag apply writes, and are labels for genretag train --from-review.
     """
-    from genretag.cli.reporting import plan_rows
+    from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
     from genretag.policy import Policy
     from genretag.report.files import write_report
     from genretag.review import Review, questions_of
@@ -38,9 +38,7 @@ def review(
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
     with session.books(db) as books:
-        last = books.store.last_scan()
-        if last is None:
-            raise UsageError("nothing was heard yet: genretag scan FOLDER --dry-run")
+        last = last_scan(books, NOTHING_HEARD)
         tops = [spelt(p).absolute() for p in paths] if paths else None
         rows = plan_rows(books, last.run)
         questions = questions_of((n, r) for n, r in rows if below(r.absolute, tops))

@@ -178,25 +178,19 @@ def _deep(
     gathered: Collection, split: Split, model: Model, asked: DeepPlan, output: Path, say: Callable[[str], None]
 ) -> tuple[Lesson, Card]:  # fmt: skip
     """Cache the log-mels and train the network."""
-    import platformdirs
-
     from genretag.features import FrontEnd
     from genretag.train import deep
-    from genretag.train.cache import FeatureCache, fill
+    from genretag.train.cache import FeatureCache, complete, usual_folder
 
-    folder = asked.cache or platformdirs.user_cache_path("genretag") / "features"
+    folder = asked.cache or usual_folder()
     if not isinstance(model.card.front_end, FrontEnd):
         raise UsageError(f"{model.path}: --deep trains networks that hear genretag's own log-mel, and this one hears something else")
     features = FeatureCache(folder, model.card.front_end)
-    new = [i for i, key in enumerate(gathered.keys) if key not in features]
-    size = features.size_of(gathered.seconds[new].tolist())
-    features.check_room(size)
-    say(f"log-mels of {len(new):,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - len(new):,} are in {features.folder}")
+    new, size = features.missing(gathered.keys, gathered.seconds)
+    say(f"log-mels of {new:,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - new:,} are in {features.folder}")
     plan = deep.Plan(asked.from_scratch, asked.epochs, device=asked.device, seed=asked.seed, tensorboard=asked.tensorboard)
     try:
-        failed = fill(features, list(zip(gathered.keys, gathered.paths, strict=True)), asked.jobs)
-        if failed:
-            raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+        complete(features, gathered.keys, gathered.paths, asked.jobs)
         return deep.teach_deep(gathered, split, model, features, plan, output, say)
     except KeyboardInterrupt as error:
         print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)

@@ -49,6 +49,11 @@ class Clip:
         return self.artist.strip().casefold() or f"{self.source}/{self.genre}/unknown artist"
 
 
+def path_of(folder: Path, clip: Clip) -> Path:
+    """Return the file of a clip."""
+    return next((folder / "clips").glob(f"{clip.id}.*"))
+
+
 def read_clips(folder: Path) -> list[Clip]:
     """Read ``clips.csv``."""
     with (folder / "clips.csv").open(newline="", encoding="utf-8") as handle:

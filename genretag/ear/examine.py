@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
+from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.metrics import calibration_error
 
 _LOT = 300  # paths a call of the program
@@ -85,7 +85,7 @@ def main() -> None:
         folds = grouped_folds(clips, nonmusic=True)
         clips = [c for c, fold in zip(clips, folds, strict=True) if fold == a.fold]
     clips = [c for c in clips if c.role in ("labelled", "nonmusic")]
-    paths = [next((a.data / "clips").glob(f"{c.id}.*")) for c in clips]
+    paths = [path_of(a.data, c) for c in clips]
     print(json.dumps(figures(clips, scanned(paths, a.model)), indent=1))
 
 

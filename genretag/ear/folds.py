@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
+from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
+from genretag.vote import log_softmax
 
 FOLDS = 5
 STEPS = 7_000
@@ -43,7 +44,7 @@ def recalibrated(row: dict[str, Any], temperature: float) -> dict[str, Any]:
         return row
     names = list(row["scores"])
     z = np.log(np.clip([row["scores"][n] for n in names], 5e-5, 1)) / temperature
-    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    p = np.exp(log_softmax(z))
     return {**row, "scores": dict(zip(names, map(float, p), strict=True)), "confidence": float(p.max())}
 
 
@@ -66,7 +67,7 @@ def examined(data: Path, work: Path, steps: int = STEPS) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for k, part in enumerate(parts):
         model = model_of(data, work, k, steps)
-        rows |= scanned([next((data / "clips").glob(f"{c.id}.*")) for c in part], model)
+        rows |= scanned([path_of(data, c) for c in part], model)
     calibrated: dict[str, dict[str, Any]] = {}
     for k, part in enumerate(parts):
         others = [c for j, other in enumerate(parts) if j != k for c in other]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from genretag import audio
-from genretag.ear.corpus import read_clips
+from genretag.ear.corpus import path_of, read_clips
 from genretag.features import FrontEnd
 
 
@@ -29,7 +29,7 @@ def listen(data: Path, cache: Path, rate: int) -> None:
     """Write ``audio.npy`` (int16 samples of all clips, one after another) and ``off.npy`` (where each begins)."""
     cache.mkdir(parents=True, exist_ok=True)
     clips = read_clips(data)
-    files = [next((data / "clips").glob(f"{clip.id}.*")) for clip in clips]
+    files = [path_of(data, clip) for clip in clips]
     with ProcessPoolExecutor() as pool:
         decoded = list(tqdm(pool.map(partial(samples_of, rate=rate), files, chunksize=8), total=len(files)))
     np.save(cache / "audio.npy", np.concatenate(decoded))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import soxr
 
 from genretag import audio, demo
-from genretag.ear.corpus import Clip, grouped_folds, read_clips
+from genretag.ear.corpus import Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import scanned
 
 FloatArray = npt.NDArray[np.float32]
@@ -93,8 +93,7 @@ def examine(data: Path, model: Path, count: int, fold: int | None = None) -> dic
     clips = chosen(clips, count)
     with tempfile.TemporaryDirectory() as folder:
         for clip in clips:
-            source = next((data / "clips").glob(f"{clip.id}.*"))
-            y = np.concatenate(list(audio.decode(source, RATE, audio.Listening())))
+            y = np.concatenate(list(audio.decode(path_of(data, clip), RATE, audio.Listening())))
             demo.encode(Path(folder) / f"{clip.id}__plain.flac", y, RATE)
             for n, c in enumerate(CHANGES):
                 path = Path(folder) / f"{clip.id}__{n}{c.extension}"

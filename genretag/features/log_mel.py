@@ -7,27 +7,22 @@ centred); the parity test holds this module to librosa.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft as scipy_fft
 
-from genretag.errors import ModelError
 from genretag.features.filters import Bank, mel_filters
+from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
-
-#: Frames transformed at once: 256 frames x 512 samples x 4 bytes = 512 KiB, which stays in L2.
-_BLOCK_FRAMES = 256
 
 #: Below this RMS (-100 dBFS) a window is silence, and its gain is not raised any further.
 _SILENCE_RMS = 1e-5
 
 
 @dataclass(frozen=True)
-class FrontEnd:
+class FrontEnd(Parameters):
     """Parameters of a log-mel front end, as they stand in a model's metadata.
 
     A window is first brought to a fixed root mean square, so that the level of a
@@ -46,21 +41,9 @@ class FrontEnd:
     mean: float = -6.5
     std: float = 3.0
 
-    @classmethod
-    def from_metadata(cls, data: dict[str, Any]) -> FrontEnd:
-        """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
-        unknown = set(data) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
-        front_end = cls(**data)
-        front_end.check()
-        return front_end
-
     def check(self) -> None:
         """Raise ``ModelError`` when a parameter is out of its range."""
-        numbers = [v for k, v in asdict(self).items() if k != "kind"]
-        if not all(isinstance(v, int | float) and np.isfinite(v) for v in numbers):
-            raise ModelError("front end has a setting that is not a finite number")
+        self.check_numbers({"kind"})
         ranges = {
             "sample_rate": 4_000 <= self.sample_rate <= 192_000,
             "n_fft": 64 <= self.n_fft <= 16_384,
@@ -72,13 +55,7 @@ class FrontEnd:
             "floor": 0 < self.floor < 1,
             "std": self.std > 0,
         }
-        for name, fine in ranges.items():
-            if not fine:
-                raise ModelError(f"front end: {name} = {getattr(self, name)} is out of range")
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Return the parameters as they are written into a model file."""
-        return asdict(self)
+        self.check_ranges(ranges)
 
     @property
     def bands(self) -> int:
@@ -114,11 +91,8 @@ class LogMel:
         window = np.hanning(fe.n_fft + 1)[:-1].astype(np.float32)  # periodic Hann, as librosa's
         frames = np.lib.stride_tricks.sliding_window_view(samples, fe.n_fft)[:: fe.hop_length]
         out = np.empty((n, fe.n_mels), dtype=np.float32)
-        for start in range(0, n, _BLOCK_FRAMES):
-            stop = min(start + _BLOCK_FRAMES, n)
-            spectrum = scipy_fft.rfft(frames[start:stop] * window, axis=1)
-            power = np.square(spectrum.real) + np.square(spectrum.imag)
-            np.matmul(power, self.filters, out=out[start:stop])
+        for rows, power in spectra(frames[:n], window):
+            np.matmul(power, self.filters, out=out[rows])
         return out
 
     def scale(self, mel: FloatArray, gain: float) -> FloatArray:

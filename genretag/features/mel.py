@@ -6,19 +6,17 @@ makes it, and the kaldi-like one of EfficientAT and PaSST.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft as scipy_fft
 
 from genretag.errors import ModelError
 from genretag.features.filters import Bank, mel_filters
+from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
 
-_BLOCK_FRAMES = 256
 _CHOICES = {
     "window": ("hann", "hann-symmetric"),
     "center": ("no", "zeros", "reflect"),
@@ -28,7 +26,7 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class MelFrontEnd:
+class MelFrontEnd(Parameters):
     """Parameters of a log-mel of another's definition, as they stand in a model's metadata.
 
     The samples are filtered (``x[t] - preemphasis * x[t - 1]``), cut into frames of ``win_length`` in the middle of
@@ -58,24 +56,12 @@ class MelFrontEnd:
     mean: float = 0.0
     std: float = 1.0
 
-    @classmethod
-    def from_metadata(cls, data: dict[str, Any]) -> MelFrontEnd:
-        """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
-        unknown = set(data) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
-        front_end = cls(**data)
-        front_end.check()
-        return front_end
-
     def check(self) -> None:
         """Raise ``ModelError`` when a parameter is out of its range."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ModelError(f"front end: {name} = {getattr(self, name)!r}; one of {', '.join(choices)}")
-        numbers = {k: v for k, v in asdict(self).items() if k not in ("kind", "norm", *_CHOICES)}
-        if not all(isinstance(v, int | float) and np.isfinite(v) for v in numbers.values()):
-            raise ModelError("front end has a setting that is not a finite number")
+        self.check_numbers({"kind", "norm", *_CHOICES})
         ranges = {
             "sample_rate": 4_000 <= self.sample_rate <= 192_000,
             "n_fft": 64 <= self.n_fft <= 16_384,
@@ -91,13 +77,7 @@ class MelFrontEnd:
             "top_db": self.top_db >= 0,
             "std": self.std > 0,
         }
-        for name, fine in ranges.items():
-            if not fine:
-                raise ModelError(f"front end: {name} = {getattr(self, name)} is out of range")
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Return the parameters as they are written into a model file."""
-        return asdict(self)
+        self.check_ranges(ranges)
 
     @property
     def bands(self) -> int:
@@ -166,12 +146,8 @@ class Mel:
         out = np.empty((n, fe.n_mels), np.float32)
         if n == 0:
             return out
-        frames = self._frames(samples)
-        for start in range(0, n, _BLOCK_FRAMES):
-            stop = min(start + _BLOCK_FRAMES, n)
-            spectrum = scipy_fft.rfft(frames[start:stop] * window, axis=1)
-            power = np.square(spectrum.real) + np.square(spectrum.imag)
-            np.matmul(power if fe.power == 2 else np.sqrt(power), self.filters, out=out[start:stop])
+        for rows, power in spectra(self._frames(samples)[:n], window):
+            np.matmul(power if fe.power == 2 else np.sqrt(power), self.filters, out=out[rows])
         return out
 
     def __call__(self, samples: FloatArray) -> FloatArray:

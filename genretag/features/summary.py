@@ -6,13 +6,13 @@ mean, deviation and skew over its frames, and the tempo (Tzanetakis and Cook 200
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
+from genretag.features.parameters import Parameters
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -21,27 +21,17 @@ NUMBERS = 3 * _ROWS + 1
 
 
 @dataclass(frozen=True)
-class SummaryFrontEnd:
+class SummaryFrontEnd(Parameters):
     """Parameters of the summary. A "frame" is a stretch."""
 
     kind: str = "summary"
     sample_rate: int = 22_050  # Hz
     seconds: float = 3.0  # of a stretch; a shorter rest is left out, unless it is all there is
 
-    @classmethod
-    def from_metadata(cls, data: dict[str, Any]) -> SummaryFrontEnd:
-        """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
-        unknown = set(data) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
-        front_end = cls(**data)
-        if not (isinstance(front_end.sample_rate, int) and 8_000 <= front_end.sample_rate <= 96_000 and 0.5 <= front_end.seconds <= 30):
+    def check(self) -> None:
+        """Raise ``ModelError`` when a parameter is out of its range."""
+        if not (isinstance(self.sample_rate, int) and 8_000 <= self.sample_rate <= 96_000 and 0.5 <= self.seconds <= 30):
             raise ModelError("front end: sample_rate or seconds is out of range")
-        return front_end
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Return the parameters as they are written into a model file."""
-        return asdict(self)
 
     @property
     def bands(self) -> int:

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
+from genretag.features.parameters import Parameters
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class WaveformFrontEnd:
+class WaveformFrontEnd(Parameters):
     """Mono samples, full scale = 1. A "frame" is a sample."""
 
     kind: str = "waveform"
     sample_rate: int = 16_000  # Hz
     rms: float = 0.0  # level that each window is brought to; 0: as it is
 
-    @classmethod
-    def from_metadata(cls, data: dict[str, Any]) -> WaveformFrontEnd:
-        """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
-        unknown = set(data) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
-        front_end = cls(**data)
-        if not (isinstance(front_end.sample_rate, int) and 4_000 <= front_end.sample_rate <= 192_000 and 0 <= front_end.rms <= 1):
+    def check(self) -> None:
+        """Raise ``ModelError`` when a parameter is out of its range."""
+        if not (isinstance(self.sample_rate, int) and 4_000 <= self.sample_rate <= 192_000 and 0 <= self.rms <= 1):
             raise ModelError("front end: sample_rate or rms is out of range")
-        return front_end
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Return the parameters as they are written into a model file."""
-        return asdict(self)
 
     @property
     def bands(self) -> int:

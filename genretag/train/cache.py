@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -117,6 +117,13 @@ class FeatureCache(Generic[Front]):
         a_second = fe.frames(30 * fe.sample_rate) / 30
         return round(sum(min(s, MOST_WINDOWS * 30.0) for s in seconds) * a_second * fe.bands * 2)
 
+    def missing(self, keys: Sequence[str], seconds: npt.NDArray[np.float64]) -> tuple[int, int]:
+        """Return how many tracks are not here yet, and the bytes that they will take; raise where the disk has no room for them."""
+        new = [i for i, key in enumerate(keys) if key not in self]
+        size = self.size_of(seconds[new].tolist())
+        self.check_room(size)
+        return len(new), size
+
     def check_room(self, size: int) -> None:
         """Raise ``RunError`` where the disk has no room for ``size`` bytes more."""
         free = shutil.disk_usage(self.folder).free
@@ -169,3 +176,17 @@ def fill(cache: FeatureCache[Any], tracks: list[tuple[str, Path]], jobs: int, on
                     if on_track is not None:
                         on_track(done)
     return failed
+
+
+def complete(cache: FeatureCache[Any], keys: Sequence[str], paths: Sequence[Path], jobs: int) -> None:
+    """Make what is missing; raise ``RunError`` where one of the files cannot be decoded any more."""
+    failed = fill(cache, list(zip(keys, paths, strict=True)), jobs)
+    if failed:
+        raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+
+
+def usual_folder() -> Path:
+    """Return where features are kept unless another place is named."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("genretag") / "features"

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.card import Calibration, Card
-from genretag.errors import RunError, UsageError
+from genretag.errors import UsageError
 from genretag.features import features_of
 from genretag.model import Model
 from genretag.train import fit, teach
-from genretag.train.cache import FeatureCache, fill
+from genretag.train.cache import FeatureCache, complete
 from genretag.train.classics import DEFAULT_MEMBERS, ENSEMBLE, SYSTEMS, System, cut_to, frames_of, shallow
 from genretag.train.classics.export import export_network, export_shallow
 from genretag.train.classics.loop import Learned, Tracks, heard, inputs_of, tracks_of, train
@@ -85,7 +85,7 @@ class Class:
         self.collection, self.asked, self.say = collection, asked, say
         self.part = teach.parts_of(collection, asked.split, asked.seed)
         self.shortest = float(collection.seconds.min())
-        self.learned: dict[str, tuple[Learned, Tracks]] = {}
+        self.learned: dict[str, Learned] = {}  # by name: the ensemble takes what is trained already
 
     def system(self, name: str) -> System:
         """Return a system as it hears this collection."""
@@ -100,13 +100,10 @@ class Class:
     def tracks(self, system: System) -> Tracks:
         """Decode what is not in the cache yet."""
         cache = FeatureCache(self.asked.cache, system.front_end)
-        new = [i for i, key in enumerate(self.collection.keys) if key not in cache]
-        cache.check_room(cache.size_of(self.collection.seconds[new].tolist()))
+        new, _ = cache.missing(self.collection.keys, self.collection.seconds)
         if new:
-            self.say(f"{system.name}: making the features of {len(new):,} tracks ({system.front_end.describe()})")
-        failed = fill(cache, list(zip(self.collection.keys, self.collection.paths, strict=True)), self.asked.jobs)
-        if failed:
-            raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+            self.say(f"{system.name}: making the features of {new:,} tracks ({system.front_end.describe()})")
+        complete(cache, self.collection.keys, self.collection.paths, self.asked.jobs)
         return tracks_of(system, self.collection, self.part, cache)
 
     def entry(self, name: str, path: Path) -> Entry:
@@ -133,7 +130,7 @@ class Class:
             system, tracks, epochs=a.epochs, patience=a.patience, seed=a.seed, augmented=a.augmented,
             weights=a.weights if name == "mobilenet" else None, say=self.say,
         )  # fmt: skip
-        self.learned[name] = learned, tracks
+        self.learned[name] = learned
         return learned
 
     def _shallow(self, system: System, tracks: Tracks, path: Path, began: float) -> Entry:
@@ -162,7 +159,7 @@ class Class:
                 f"--members {','.join(self.asked.members)}: an ensemble is one file, so its members must be networks that hear the same"
             )
         began, tracks = time.monotonic(), self.tracks(systems[0])
-        nets = [(self.learned[s.name][0] if s.name in self.learned else self._learned(s.name, s, tracks)).net for s in systems]
+        nets = [(self.learned[s.name] if s.name in self.learned else self._learned(s.name, s, tracks)).net for s in systems]
         valid = tracks.rows(Part.VALID)
         weights = fitted_weights([np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid])
         told = ", ".join(f"{s.name} {w:.2f}" for s, w in zip(systems, weights, strict=True))

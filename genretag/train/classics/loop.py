@@ -85,7 +85,6 @@ class Learned:
 
     net: Classic
     epochs: int = 0
-    losses: list[float] = field(default_factory=list)
     train: list[float] = field(default_factory=list)
     valid: list[float] = field(default_factory=list)
 
@@ -144,7 +143,6 @@ def train(
         valid_rows = tracks.rows(Part.VALID)
         valid, recall = accuracy(tracks, heard(net, tracks, valid_rows), valid_rows)
         learned.epochs = epoch + 1
-        learned.losses.append(total / steps)
         learned.train.append(seen)
         learned.valid.append(valid)
         if recall > best:

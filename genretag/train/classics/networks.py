@@ -125,7 +125,7 @@ def _stack(frames: int) -> nn.Sequential:
 
 
 def cnn_bn(bands: int, frames: int) -> nn.Module:
-    """Return the stack, a mean over time and a maximum over bands, and a dense layer."""
+    """Return the stack, its mean over time and over quarters of the bands, and a dense layer."""
     return nn.Sequential(Picture(), _stack(frames), nn.AdaptiveAvgPool2d((4, 1)) if bands >= 128 else nn.AdaptiveAvgPool2d(1),
                          nn.Flatten(), *_dense(64, dropout=0.3))  # fmt: skip
 
