@@ -191,8 +191,11 @@ def _scores(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: Float
 
 
 def chunk_starts(frames: int, chunk: int) -> list[int]:
-    """Return where chunks of ``chunk`` frames begin so that they cover ``frames`` frames evenly."""
-    count = -(-frames // chunk)
+    """Return where chunks of ``chunk`` frames begin so that they cover ``frames`` frames evenly, but for a hundredth of a chunk.
+
+    A window of 30 s has a frame more than three chunks of 10 s: a fourth would cost a third more, to hear 16 ms.
+    """
+    count = -(-(frames - chunk // 100) // chunk)
     if count <= 1:
         return [0]
     return [round(i * (frames - chunk) / (count - 1)) for i in range(count)]

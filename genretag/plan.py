@@ -78,6 +78,7 @@ class Row:
     album: str = ""
     album_artist: str = ""
     reviewed: bool = False  # a person said so
+    of_windows: int = 0  # windows that the track has, where not all were heard
 
     @property
     def absolute(self) -> Path:
@@ -243,6 +244,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
         artist=f.tags.album.artist,
         album=f.tags.album.album,
         album_artist=f.tags.album.album_artist,
+        of_windows=heard.of,
     )
 
 

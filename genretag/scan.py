@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from genretag import albums, audio, tags, thumbnail
+from genretag import albums, audio, enough, tags, thumbnail
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import card_text
 from genretag.features import FEATURE_VERSION, features_of
@@ -24,7 +25,7 @@ from genretag.pool import Pool
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
 from genretag.walk import Found, Missed, is_music, walk
-from genretag.worker import Done, Failed, Looked, Ready, Task, serve
+from genretag.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...
 _SECONDS_A_MEGABYTE = 2.0  # ... and what its size adds
@@ -33,6 +34,13 @@ _FLUSH_SECONDS = 0.25  # the longest that a window waits for a batch to fill whe
 
 
 log = logging.getLogger("genretag")
+
+
+class Windows(StrEnum):
+    """How much of a track is heard."""
+
+    ALL = "all"
+    ADAPTIVE = "adaptive"  # a few windows, and more of them until the vote is settled
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Options:
     limit: int | None = None
     rescan: bool = False  # hear again what is known
     retry_failed: bool = False
+    windows: Windows = Windows.ALL
     aside: bool = False  # make a plan for the caller alone, beside the one that waits to be applied
 
 
@@ -67,8 +76,24 @@ class _Track:
     tags: tags.Tags | None = None
     starts: list[float] = field(default_factory=list)
     scores: dict[int, WindowScores] = field(default_factory=dict)
-    pictures: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    done: Done | None = None
+    pictures: dict[float, npt.NDArray[np.float32]] = field(default_factory=dict)  # by where their window starts
+    told: Done | None = None  # what the first part told of the track
+    hearing: bool = True  # whether a worker is at it
+
+    @property
+    def scored(self) -> bool:
+        """Whether all is scored that was asked for."""
+        return not self.hearing and len(self.scores) == len(self.starts)
+
+    def begin_anew(self) -> None:
+        """Forget what was heard."""
+        self.starts, self.scores, self.pictures = [], {}, {}
+
+    def stacked(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return (logits [windows, labels], music logits [windows], embedding [dims]), in the order of the track."""
+        ordered = [self.scores[int(i)] for i in np.argsort(self.starts)]
+        logits, music = np.stack([s.logits for s in ordered]), np.array([s.music for s in ordered], np.float32)
+        return logits, music, np.mean([s.embedding for s in ordered], axis=0)
 
 
 class Scanner:
@@ -87,6 +112,7 @@ class Scanner:
         self.heard_tracks = 0  # those that had to be decoded
         self._decoder, self._past = decoder, past
         self._tracks: dict[int, _Track] = {}
+        self._unsettled: deque[tuple[int, tuple[int, ...] | None]] = deque()  # tracks and the windows to hear of them yet
         self._plan: list[tuple[int, Path, Row]] = []
         self._committed = time.monotonic()
         self._roots = [Path(os.path.realpath(p)) for p in options.paths]
@@ -129,16 +155,15 @@ class Scanner:
         upcoming: tuple[int, Found] | None = None
         exhausted, fed = False, time.monotonic()
         while True:
+            while self._unsettled and pool.idle:
+                self._hear_on(pool)
             while not exhausted and pool.idle:
                 upcoming = self._next_unknown(walked)
                 if upcoming is None:
                     exhausted = True
                     break
-                ordinal, found = upcoming
-                self._tracks[ordinal] = _Track(ordinal, found)
-                limit = _FIXED_SECONDS + _SECONDS_A_MEGABYTE * found.size / 1e6
-                pool.give(ordinal, Task(found.path, ask and not self.options.rescan), limit)
-            if exhausted and not pool.busy and batcher.empty:
+                self._hear(pool, *upcoming, ask=ask)
+            if exhausted and not pool.busy and batcher.empty and not self._unsettled:
                 return
             if pool.busy and not batcher.full:
                 for token, message in pool.messages(timeout=0.05):
@@ -155,6 +180,21 @@ class Scanner:
             if self._pending_heard or self._pending_failures or time.monotonic() - self._committed > _COMMIT_SECONDS:
                 self._commit()
             yield
+
+    def _hear(self, pool: Pool, ordinal: int, found: Found, *, ask: bool) -> None:
+        """Give a file to a worker."""
+        self._tracks[ordinal] = _Track(ordinal, found)
+        part = () if self.options.windows is Windows.ADAPTIVE else None
+        pool.give(ordinal, Task(found.path, ask and not self.options.rescan, part), _limit(found))
+
+    def _hear_on(self, pool: Pool) -> None:
+        """Give a further part of a track, or all of it, to a worker."""
+        ordinal, part = self._unsettled.popleft()
+        track = self._tracks[ordinal]
+        track.hearing = True
+        if part is None:
+            track.begin_anew()
+        pool.give(ordinal, Task(track.found.path, False, part), _limit(track.found))
 
     def _walked(self) -> Iterator[Found | Missed]:
         """Walk, up to the limit."""
@@ -198,10 +238,14 @@ class Scanner:
         if f is None or facts(f) != facts(found):
             return False
         heard = self.store.heard(f.content_key, self.model.card.id, FEATURE_VERSION)
-        if heard is None:
+        if heard is None or not self._suffices(heard):
             return False
         self._judge(ordinal, found.path, f, heard)
         return True
+
+    def _suffices(self, heard: Heard) -> bool:
+        """Return whether what was heard once is as much as this scan would hear."""
+        return heard.whole or self.options.windows is Windows.ADAPTIVE
 
     # --- what workers say ---------------------------------------------------------------------------------------
 
@@ -212,15 +256,19 @@ class Scanner:
             batcher.add(token, len(track.starts), message.log_mel)
             track.starts.append(message.start)
             if (part := thumbnail.of_window(message.log_mel)) is not None:
-                track.pictures.append(part)
+                track.pictures[message.start] = part
             return True
         if isinstance(message, Looked):
             track.tags = message.tags
         elif isinstance(message, audio.Identity):
             self._identified(pool, token, track, message)
-        elif isinstance(message, Done):
+        elif isinstance(message, Afresh):
+            track.begin_anew()
+        elif isinstance(message, Done | PartDone):
             pool.finished(token)
-            track.done = message
+            track.hearing = False
+            if isinstance(message, Done):
+                track.told = message
             self._finish_if_whole(token)
         elif isinstance(message, Failed):
             pool.finished(token)
@@ -232,38 +280,45 @@ class Scanner:
         """Answer a worker whether its file has to be decoded: not if its music is known."""
         card = self.model.card
         heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
+        if heard is not None and not self._suffices(heard):
+            heard = None
         pool.answer(token, heard is None)
         if heard is None:
             return
         pool.finished(token)
         del self._tracks[token]
         if heard.content_key != identity.content_key:  # known by its second key: keep it under its own as well
-            heard = Heard(**{**vars(heard), "content_key": identity.content_key})
+            heard = replace(heard, content_key=identity.content_key)
             self._pending_heard.append(heard)
         self._keep(track, identity, heard)
 
     def _finish_if_whole(self, token: int) -> None:
-        """Store and judge a track whose windows are all scored."""
+        """Store and judge a track whose windows are all scored, or have more of it heard where they do not settle the vote."""
         track = self._tracks[token]
-        if track.done is None or len(track.scores) < len(track.starts):
+        if not track.scored or track.told is None:
+            return
+        told, count = track.told, len(track.starts)
+        logits, music, embedding = track.stacked()
+        if not enough.settled(logits, music, told.windows, self.model.card):
+            self._unsettled.append((token, enough.further(told.windows, count) or None))
             return
         del self._tracks[token]
-        ordered = [track.scores[i] for i in range(len(track.starts))]
         heard = Heard(
-            content_key=track.done.identity.content_key,
-            second_key=track.done.identity.second_key,
-            seconds=track.done.seconds,
-            share=track.done.share,
-            starts=np.array(track.starts, np.float32),
-            logits=np.stack([s.logits for s in ordered]).astype(np.float16),
-            music=np.array([s.music for s in ordered], np.float16),
-            embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
-            picture=thumbnail.packed(track.pictures),
+            content_key=told.identity.content_key,
+            second_key=told.identity.second_key,
+            seconds=told.seconds,
+            share=told.share,
+            starts=np.sort(np.array(track.starts, np.float32)),
+            logits=logits.astype(np.float16),
+            music=music.astype(np.float16),
+            embedding=embedding.astype(np.float16),
+            picture=thumbnail.packed([track.pictures[start] for start in sorted(track.pictures)]),
+            of=told.windows if told.windows > count else 0,
         )
         self.heard_seconds += heard.seconds
         self.heard_tracks += 1
         self._pending_heard.append(heard)
-        self._keep(track, track.done.identity, heard)
+        self._keep(track, told.identity, heard)
 
     def _keep(self, track: _Track, identity: audio.Identity, heard: Heard) -> None:
         """Store a file's row and judge it."""
@@ -309,6 +364,11 @@ class Scanner:
 def facts(f: FileRow | Found) -> tuple[int, ...]:
     """Return what tells, without opening it, that a file is as it was."""
     return (f.size, f.mtime_ns, f.inode, f.device, f.links)
+
+
+def _limit(found: Found) -> float:
+    """Return how many seconds a worker may take over a file."""
+    return _FIXED_SECONDS + _SECONDS_A_MEGABYTE * found.size / 1e6
 
 
 def absolute(path: Path) -> Path:

@@ -85,6 +85,9 @@ ALTER TABLE heard ADD COLUMN picture BLOB
     """
 ALTER TABLE scan ADD COLUMN aside INTEGER NOT NULL DEFAULT 0
 """,
+    """
+ALTER TABLE heard ADD COLUMN of INTEGER NOT NULL DEFAULT 0
+""",
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
@@ -146,8 +149,9 @@ def _heard(row: sqlite3.Row) -> Heard:
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
     music, embedding = np.frombuffer(row["music"], np.float16), np.frombuffer(row["embedding"], np.float16)
     return Heard(
-        row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding, row["picture"] or b""
-    )
+        row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding,
+        row["picture"] or b"", row["of"],
+    )  # fmt: skip
 
 
 class Store:
@@ -216,11 +220,13 @@ class Store:
         return (f, heard) if f is not None and heard is not None else None
 
     def save_heard(self, h: Heard, model: str, features: int) -> None:
-        """Keep what a model heard."""
+        """Keep what a model heard; a part of a track never takes the place of the whole of it."""
+        if not h.whole and (before := self.heard(h.content_key, model, features)) is not None and before.whole:
+            return
         self._db.execute(
-            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (h.content_key, model, features, h.second_key, h.seconds, h.share, h.starts.tobytes(),
-             h.logits.tobytes(), h.music.tobytes(), h.embedding.tobytes(), h.picture),
+             h.logits.tobytes(), h.music.tobytes(), h.embedding.tobytes(), h.picture, h.of),
         )  # fmt: skip
 
     # --- failures -----------------------------------------------------------------------------------------------

@@ -47,6 +47,12 @@ class Heard:
     music: Float16Array  # [windows], logits
     embedding: Float16Array  # [dims], mean over windows
     picture: bytes = b""  # as ``thumbnail`` packs it; empty where there is none
+    of: int = 0  # windows that the track has, where not all were heard
+
+    @property
+    def whole(self) -> bool:
+        """Whether every window was heard."""
+        return self.of <= len(self.starts)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag import audio, tags
+from genretag import audio, enough, tags
 from genretag.errors import TrackError
 from genretag.features import Features
 
@@ -28,10 +28,14 @@ MEMORY_LIMIT = 4 << 30  # bytes of address space a worker may take; numpy and FF
 
 @dataclass(frozen=True)
 class Task:
-    """One file to be heard. ``ask``: tell the identity first, and wait whether it is known."""
+    """One file to be heard. ``ask``: tell the identity first, and wait whether it is known.
+
+    ``part``: the windows to hear; None: all. An empty one is the first part of a track of which nothing is known yet.
+    """
 
     path: Path
     ask: bool
+    part: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,23 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Afresh:
+    """What was heard of the track so far does not count: it begins anew, and all of it is heard."""
+
+
+@dataclass(frozen=True)
 class Done:
-    """The track is whole: its identity, and how much of it there was."""
+    """What was asked for is heard: the track's identity, how much of it there was, and how many windows it has."""
 
     identity: audio.Identity
     seconds: float
     share: float
+    windows: int
+
+
+@dataclass(frozen=True)
+class PartDone:
+    """A further part of a track is heard."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +81,71 @@ class Failed:
     error: str
 
 
-Message = Looked | audio.Identity | Ready | Done | Failed
+Message = Looked | audio.Identity | Ready | Afresh | Done | PartDone | Failed
 
 
 def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
     """Yield a track's messages; ``ask(identity)`` returns whether it has to be decoded."""
+    if task.part:
+        yield from _further(task.path, features, task.part)
+        return
     yield Looked(tags.read(task.path))
     if task.ask:
         identity = audio.identify(task.path)
         if not ask(identity):
             return
-    listening = audio.Listening()
-    rate = features.front_end.sample_rate
-    for window in audio.read_windows(task.path, rate, listening):
+    if task.part is None:
+        yield from _whole(task.path, features)
+        return
+    try:
+        yield from _first(task.path, features)
+    except audio.Unsteady:
+        yield from _whole(task.path, features)
+
+
+def _whole(path: Path, features: Features) -> Iterator[Message]:
+    """Hear all of a track; each window leaves as soon as it is full."""
+    listening, count = audio.Listening(), 0
+    for window in audio.read_windows(path, features.front_end.sample_rate, listening):
         yield Ready(window.start, features(window.samples))
-    identity = audio.Identity(listening.content_key, audio.streaminfo_md5(task.path), audio.file_sha256(task.path))
-    yield Done(identity, listening.seconds, min(1.0, listening.share))
+        count += 1
+    yield _done(path, listening, count)
+
+
+def _done(path: Path, listening: audio.Listening, windows: int) -> Done:
+    identity = audio.Identity(listening.content_key, audio.streaminfo_md5(path), audio.file_sha256(path))
+    return Done(identity, listening.seconds, min(1.0, listening.share), windows)
+
+
+def _some(path: Path, features: Features, choose: audio.Choose, listening: audio.Listening, *, keyed: bool) -> list[Ready]:
+    """Hear some windows. They are few, and none leaves before all are known to be where they should."""
+    found = audio.read_some(path, features.front_end.sample_rate, choose, listening, keyed=keyed)
+    return [Ready(w.start, features(w.samples)) for w in found]
+
+
+def _first(path: Path, features: Features) -> Iterator[Message]:
+    """Hear the first part of a track.
+
+    Raises:
+        audio.Unsteady: nothing was yielded; it has to be heard as a whole.
+    """
+    listening = audio.Listening()
+    ready = _some(path, features, enough.first, listening, keyed=True)
+    done = _done(path, listening, audio.count_windows(listening.seconds))
+    if done.share < audio.LEAST_SHARE or not ready:
+        raise audio.Unsteady
+    yield from ready
+    yield done
+
+
+def _further(path: Path, features: Features, part: tuple[int, ...]) -> Iterator[Message]:
+    """Hear a further part of a track, or begin it anew."""
+    try:
+        yield from _some(path, features, lambda _: part, audio.Listening(), keyed=False)
+        yield PartDone()
+    except audio.Unsteady:
+        yield Afresh()
+        yield from _whole(path, features)
 
 
 def _die_with_parent() -> None:

@@ -12,8 +12,9 @@ import pytest
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.io import wavfile
 
-from genretag import audio, demo
+from genretag import audio, demo, mpeg
 from genretag.errors import TrackError
 
 RATE = 16_000
@@ -187,6 +188,27 @@ def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(tmp_path: Pat
     samples, _ = heard(tmp_path / "wild.wav")
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() < 1000
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_every_sample_format_is_the_mean_of_its_channels(tmp_path: Path, kind: str, channels: int) -> None:
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (RATE * 2, channels))
+    scale, zero = {"uint8": (127, 128), "int16": (32767, 0), "int32": (2**31 - 1, 0)}.get(kind, (1, 0))
+    wavfile.write(tmp_path / "a.wav", RATE, (sound * scale + zero).astype(kind))
+    assert np.abs(heard(tmp_path / "a.wav")[0] - sound.mean(1)).max() < (0.02 if kind == "uint8" else 1e-4)
+
+
+def test_channels_and_rate_may_change_within_a_stream(tmp_path: Path) -> None:
+    sound = demo.piece(3, 4)
+    demo.encode(tmp_path / "both.mp3", sound, 44_100)
+    demo.encode(tmp_path / "mono.mp3", sound.mean(0), 44_100)
+    demo.encode(tmp_path / "slow.mp3", demo.piece(3, 4).mean(0), 22_050)
+    parts = [(tmp_path / f"{name}.mp3").read_bytes() for name in ("both", "mono", "both", "slow")]
+    (tmp_path / "all.mp3").write_bytes(b"".join(part[mpeg.id3v2_size(part[:10]) :] for part in parts))
+    samples, listening = heard(tmp_path / "all.mp3")
+    assert listening.seconds == pytest.approx(20, abs=0.5)
+    assert len(samples) / RATE == pytest.approx(listening.seconds, abs=0.1)
 
 
 @pytest.mark.slow

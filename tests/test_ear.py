@@ -104,6 +104,38 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     assert loaded.card.calibration == Calibration(1.2, 0.1)
 
 
+def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    from genretag.card import Calibration, Card
+    from genretag.ear.quantise import quantise
+    from genretag.features import FrontEnd, LogMel
+    from genretag.model import Model, cut_chunks
+    from genretag.train.export import Ear, export
+    from genretag.train.network import Backbone, Shape, from_onnx
+
+    torch.manual_seed(0)
+    rng, front_end = np.random.default_rng(0), FrontEnd()
+    log_mel = LogMel.of(front_end)
+    mels = [log_mel(demo.piece(seed, 4).mean(0)[: 16_000 * 4]) for seed in range(8)]
+    chunks = np.stack([c for mel in mels for c in cut_chunks(mel, (124,))])
+    backbone = Backbone(Shape(dropout=0.0))
+    backbone.train()
+    backbone(torch.from_numpy(chunks))  # batch norms that fit what comes
+    heads = [Linear(rng.normal(size=(384, n)), rng.normal(size=n)) for n in (3, 1)]
+    card = Card("", "tiny", "1", ("A", "B", "C"), front_end, (124, 61), 0.5, 0.7, Calibration(1.2, 0.1), {"data": "none"})
+    path, small = tmp_path / "float.onnx", tmp_path / "bytes.onnx"
+    export(Ear(backbone.eval(), *heads), card, path)
+    assert quantise(path, small, chunks) < 0.15
+    assert small.stat().st_size < 0.8 * path.stat().st_size
+    assert Model(small).card.labels == ("A", "B", "C")
+    # What --deep reads out of it is the network that it runs, but for the rounding of activations.
+    with torch.no_grad():
+        torn = from_onnx(small)[0](torch.from_numpy(chunks)).numpy()
+    said = Model(small).run(chunks).embedding
+    assert np.sqrt(np.mean((torn - said) ** 2)) < 0.15 * said.std()
+
+
 def test_distilling_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from genretag.ear import distill

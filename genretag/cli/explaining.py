@@ -60,6 +60,7 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
         lines.append(Line(f"window at {int(start) // 60}:{int(start) % 60:02d}", best))
     best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:3])
     votes = f"{round(verdict.agreement * verdict.windows)} of {verdict.windows} windows agree"
+    votes += f" ({heard.of} in the track, and these settle it)" if heard.of else ""
     threshold = card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
     lines += [
         Line(f"vote ({policy.vote})", f"{best}; {votes}"),

@@ -119,9 +119,10 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     out.print(Text(home_relative(file), style="bold"))
     facts = session.plain_table("", "")
     facts.show_header = False
+    part = f" heard of {heard.of}" if heard.of else ""
     for name, value in (
         ("artist", f.tags.album.artist), ("album", f.tags.album.album), ("genre", words(f.tags.genres)),
-        ("field", f.tags.field or f.tags.problem or ""), ("length", f"{heard.seconds:,.0f} s, {len(heard.starts)} window(s)"),
+        ("field", f.tags.field or f.tags.problem or ""), ("length", f"{heard.seconds:,.0f} s, {len(heard.starts)} window(s){part}"),
         ("decoded", "" if heard.share > 0.995 else f"{heard.share:.0%}"),
     ):  # fmt: skip
         if value:

@@ -29,6 +29,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Windows(StrEnum):
+    """``--windows``."""
+
+    all = "all"
+    adaptive = "adaptive"
+
+
 def scan(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="Folders or files of music.", metavar="PATH...")],
@@ -50,6 +57,9 @@ def scan(
     jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
+    windows: Annotated[
+        Windows, typer.Option("--windows", help="Hear all of each track, or (adaptive) only until its genre is settled.")
+    ] = Windows.all,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many files.")] = None,
     rescan: Annotated[bool, typer.Option("--rescan", help="Hear again what is known already.")] = False,
@@ -67,8 +77,8 @@ def scan(
 
     With --dry-run it ends there. Else it asks once before anything is written.
     """
+    from genretag import scan as hears
     from genretag.report.files import check_name
-    from genretag.scan import Options
 
     for path in paths:
         if not path.exists():
@@ -80,7 +90,9 @@ def scan(
     )  # fmt: skip
     if output is not None:
         check_name(output)
-    options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
+    options = hears.Options(
+        tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed, hears.Windows(windows.value)
+    )
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
         run = _hear(books, loaded, options, context)

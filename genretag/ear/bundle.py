@@ -22,6 +22,7 @@ import torch
 from genretag.card import Calibration, Card
 from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips, read_lessons
 from genretag.ear.distill import load
+from genretag.ear.quantise import chunks_of, quantise
 from genretag.features import FrontEnd, LogMel
 from genretag.model import cut_chunks
 from genretag.train import augment
@@ -156,7 +157,7 @@ def evaluate(listener: Listener, clips: list[Clip], heads: Heads, test: npt.NDAr
 
 
 def make(a: argparse.Namespace) -> None:
-    """Fit, judge, calibrate, export."""
+    """Fit, judge, calibrate, export, quantise."""
     clips, sound, front_end = read_clips(a.data), Sound.open(a.cache), FrontEnd()
     labels = sorted(LABELS.values())
     folds = grouped_folds(clips, nonmusic=True)
@@ -176,7 +177,8 @@ def make(a: argparse.Namespace) -> None:
         music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=Calibration(temperature), about=_about(a.figures),
     )  # fmt: skip
     worst = export(Ear(listener.backbone, heads.genre, heads.music), card, a.out)
-    print(json.dumps({**figures, "parity": worst, "bytes": a.out.stat().st_size}, indent=1))
+    off = quantise(a.out, a.out, chunks_of(a.data, a.cache, front_end, CHUNKS, a.hold_out))
+    print(json.dumps({**figures, "parity": worst, "quantised: off by": round(off, 4), "bytes": a.out.stat().st_size}, indent=1))
 
 
 def _about(figures: Path | None) -> dict[str, Any]:

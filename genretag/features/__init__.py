@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Bumped whenever the same samples would give other numbers; stored with every row.
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 
 
 class AnyFrontEnd(Protocol):

@@ -107,7 +107,9 @@ class LogMel:
 
     def gain(self, samples: FloatArray) -> float:
         """Return the amplitude factor that brings ``samples`` to the front end's RMS."""
-        rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+        # In blocks, so that single precision suffices however long the window is.
+        power = sum(float(np.dot(part, part)) for part in np.array_split(samples, max(1, len(samples) >> 12)))
+        rms = float(np.sqrt(power / len(samples))) if len(samples) else 0.0
         return self.front_end.rms / max(rms, _SILENCE_RMS)
 
     def __call__(self, samples: FloatArray) -> FloatArray:

@@ -17,7 +17,8 @@ def sentence(row: Row) -> str:
     if row.confidence is not None and row.status != Status.NONMUSIC:
         parts.append(f"Sure {two_digits(row.confidence)}.")
     if row.windows and row.agreement is not None:
-        parts.append(f"{round(row.agreement * row.windows)} of {row.windows} windows.")
+        heard = f" heard, of {row.of_windows}" if row.of_windows else ""
+        parts.append(f"{round(row.agreement * row.windows)} of {row.windows} windows{heard}.")
     if row.share is not None and row.share < 0.995:
         parts.append(f"Partly corrupt, {row.share:.0%} heard.")
     return " ".join(parts)

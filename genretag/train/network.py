@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -124,10 +126,7 @@ def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
     Raises:
         ModelError: the file holds another network.
     """
-    import onnx
-    from onnx import numpy_helper
-
-    weights = {t.name.removesuffix(".half"): numpy_helper.to_array(t).astype("float32") for t in onnx.load(str(path)).graph.initializer}
+    weights = _weights(path)
     backbone = Backbone(Shape(dropout=0.0)).eval()
     fold_norms(backbone)
     mine = {name.removeprefix("backbone."): torch.from_numpy(w.copy()) for name, w in weights.items() if name.startswith("backbone.")}
@@ -137,6 +136,23 @@ def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
     except (RuntimeError, KeyError) as error:
         raise ModelError(f"{path}: it does not hold the bundled network, so it cannot be trained further (leave --deep out)") from error
     return backbone, heads[0], heads[1]
+
+
+def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Return a file's weights by name as floats, whether they are kept as floats, halves or bytes."""
+    import onnx
+    from onnx import numpy_helper
+
+    kept = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
+    weights = {
+        name.removesuffix(".half"): w.astype(np.float32) for name, w in kept.items() if w.dtype.kind == "f" and not name.endswith("_scale")
+    }
+    for name, w in kept.items():
+        if (plain := name.removesuffix("_quantized")) != name:
+            scale = kept.get(f"{plain}_scale", kept.get(f"{name}_scale"))
+            assert scale is not None
+            weights[plain] = (w * scale.reshape(-1, *[1] * (w.ndim - 1))).astype(np.float32)
+    return weights
 
 
 def _linear(weights: dict[str, Any], name: str) -> Linear:

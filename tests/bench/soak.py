@@ -159,7 +159,7 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
                     continue
             noise = np.random.default_rng(int(key[:8], 16)).normal(size=(log_mel.front_end.n_mels, 61)).astype(np.float32)
             connection.send(worker.Ready(0.0, noise))
-            connection.send(worker.Done(identity, 1.0, 1.0))
+            connection.send(worker.Done(identity, 1.0, 1.0, 1))
 
 
 class LongRun:

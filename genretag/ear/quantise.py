@@ -1,0 +1,118 @@
+"""A model file whose convolutions multiply bytes: the same network, less than half the time, three quarters of the size.
+
+    python -m genretag.ear.quantise DATA WORK IN.onnx OUT.onnx [--hold-out 0]
+
+Weights become 7 bits with a scale for each output channel, activations 8 bits with ranges that are read off clips of the corpus
+(Jacob et al. 2018). Seven, because the multiply-and-add of processors without VNNI saturates with eight. The first convolution
+stays in floating point: its input spans the whole range of loudness, it errs most, and costs next to nothing. Heads stay too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.card import METADATA_KEY
+from genretag.ear.corpus import Sound, grouped_folds, read_clips
+from genretag.features import FrontEnd, LogMel
+from genretag.model import BATCH_ROWS, Model, cut_chunks
+
+CALIBRATION_CLIPS = 120  # ranges hardly move with more
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def chunks_of(data: Path, cache: Path, front_end: FrontEnd, chunks: tuple[int, ...], hold_out: int | None) -> FloatArray:
+    """Return chunks [n, bands, frames] of clips from all over the corpus, but for a fold that is held out."""
+    clips, sound, log_mel = read_clips(data), Sound.open(cache), LogMel.of(front_end)
+    folds = grouped_folds(clips, nonmusic=True)
+    longest = front_end.hop_length * (chunks[0] - 1) + front_end.n_fft
+    usable = [i for i in range(len(clips)) if folds[i] != hold_out and len(sound.clip(i)) >= longest]
+    chosen = np.random.default_rng(0).choice(usable, min(CALIBRATION_CLIPS, len(usable)), replace=False)
+    return np.stack([cut_chunks(log_mel(sound.clip(i)[: 30 * front_end.sample_rate]), chunks)[0] for i in chosen])
+
+
+def _reader(chunks: FloatArray, name: str) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._batches: Iterator[FloatArray] = (chunks[i : i + BATCH_ROWS] for i in range(0, len(chunks), BATCH_ROWS))
+
+        def get_next(self) -> dict[str, FloatArray] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {name: batch}
+
+    return Reader()
+
+
+def _widened(model: Any) -> None:
+    """Make float weights of halves, in place: the quantiser looks for weights, not for casts."""
+    from onnx import TensorProto, numpy_helper
+
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            weights = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name.removesuffix(".half")))
+    nodes = [n for n in model.graph.node if n.op_type != "Cast" or not n.input[0].endswith(".half")]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def quantise(source: Path, out: Path, chunks: FloatArray) -> float:
+    """Write the model with its convolutions quantised; return how far its embeddings are off, as a share of their deviation."""
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    model = onnx.load(str(source))
+    _widened(model)
+    first = next(n.name for n in model.graph.node if n.op_type == "Conv")
+    with tempfile.TemporaryDirectory() as folder:
+        wide, made = Path(folder) / "wide.onnx", Path(folder) / "made.onnx"
+        onnx.save(model, str(wide))
+        quantize_static(
+            wide, made, _reader(chunks, model.graph.input[0].name), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "AveragePool"],
+            nodes_to_exclude=[first], extra_options={"CalibMovingAverage": True},
+        )  # fmt: skip
+        quantised = onnx.load(str(made))
+    _as_plain(quantised, model)
+    onnx.checker.check_model(quantised)
+    was = Model(source).run(chunks).embedding
+    onnx.save(quantised, str(out))  # it may be the source
+    now = Model(out).run(chunks).embedding
+    return float(np.sqrt(np.mean(np.square(now - was)) / was.var()))
+
+
+def _as_plain(quantised: Any, model: Any) -> None:
+    """Give the quantised model the metadata, and ask for no more operators than it needs."""
+    del quantised.opset_import[:], quantised.metadata_props[:]
+    quantised.opset_import.extend(model.opset_import)
+    quantised.metadata_props.extend(p for p in model.metadata_props if p.key == METADATA_KEY)
+    quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
+
+
+def main() -> None:
+    """Command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", type=Path)
+    p.add_argument("cache", type=Path)
+    p.add_argument("source", type=Path)
+    p.add_argument("out", type=Path)
+    p.add_argument("--hold-out", type=int, default=None)
+    a = p.parse_args()
+    card = Model(a.source).card
+    assert isinstance(card.front_end, FrontEnd)
+    off = quantise(a.source, a.out, chunks_of(a.data, a.cache, card.front_end, card.chunks, a.hold_out))
+    print(json.dumps({"embeddings off by": round(off, 4), "bytes": a.out.stat().st_size}))
+
+
+if __name__ == "__main__":
+    main()

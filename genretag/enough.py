@@ -1,0 +1,72 @@
+"""Which windows of a track to hear first, and when they are enough: ``--windows adaptive``.
+
+A sequential test. Of n windows k were heard, spread over the track; the vote is the mean of log-probabilities over windows, and a
+label c overtakes the winner a only if the mean of d_w = ln p_w(a) - ln p_w(c) over all n falls below zero. Given the k heard, that mean
+is taken as normal around theirs with the variance of a sample without replacement (Cochran 1977, section 2.5)
+
+    s^2 (1/k - 1/n)
+
+where s^2 pools the windows' own variance with what is usual. Hearing stops when the chances of all labels sum to less than
+``MOST_ERROR``. Tracks of a few windows are heard as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.card import Card
+from genretag.vote import FloatArray, log_softmax
+
+MOST_ERROR = 0.02  # of a track's genre being another one than all windows would say
+_USUAL = 2.0  # deviation of d between windows: 2.03 over different clips of one artist, measured with five models that never heard them
+_USUAL_WEIGHT = 4  # windows that the usual deviation counts for
+_FEW = 4  # windows: no more than two minutes
+_MOST_PARTS = 16  # so many windows heard without an end: the rest is heard in one go
+
+
+def spread(windows: int) -> list[int]:
+    """Return window numbers so that each is as far as can be from those before it: the middle, the ends, what is between."""
+    chosen = [windows // 2]
+    gaps = np.abs(np.arange(windows) - chosen[0])
+    while len(chosen) < min(windows, _MOST_PARTS):
+        chosen.append(int(gaps.argmax()))
+        gaps = np.minimum(gaps, np.abs(np.arange(windows) - chosen[-1]))
+    return chosen
+
+
+def first(windows: int) -> tuple[int, ...]:
+    """Return the windows to hear first: one from the middle, or all where they are few."""
+    return tuple(range(windows)) if windows <= _FEW else tuple(spread(windows)[:1])
+
+
+def further(windows: int, heard: int) -> tuple[int, ...]:
+    """Return the windows to hear after ``heard`` of them: as many again, or all that are left; () where all should be heard in one go."""
+    if 2 * heard >= windows:
+        done = set(spread(windows)[:heard])
+        return tuple(w for w in range(windows) if w not in done)
+    return tuple(spread(windows)[heard : 2 * heard]) if 2 * heard <= _MOST_PARTS else ()
+
+
+def settled(logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], windows: int, card: Card) -> bool:
+    """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
+    heard = len(logits)
+    if heard >= windows:
+        return True
+    scores = log_softmax(logits) if card.activation == "softmax" else np.asarray(logits, np.float64)
+    winner = int(scores.mean(axis=0).argmax())
+    ahead = np.delete(scores[:, [winner]] - scores, winner, axis=1)
+    threshold = math.log(card.music_threshold / (1 - card.music_threshold)) if 0 < card.music_threshold < 1 else 0.0
+    margin = np.asarray(music, np.float64)[:, None] - threshold
+    left = 1 / heard - 1 / windows
+    return _overturned(ahead, left) + _overturned(margin * np.sign(margin.mean()), left) < MOST_ERROR
+
+
+def _overturned(ahead: FloatArray, left: float) -> float:
+    """Return the chance that a mean [k windows, cases] that is above zero is not, once all windows are heard; summed over cases."""
+    spread_out = np.square(ahead - ahead.mean(axis=0)).sum(axis=0)
+    variance = (_USUAL_WEIGHT * _USUAL**2 + spread_out) / (_USUAL_WEIGHT + len(ahead) - 1)
+    z = ahead.mean(axis=0) / np.sqrt(variance * left)
+    return float(sum(0.5 * math.erfc(x / math.sqrt(2)) for x in z))
