@@ -25,12 +25,13 @@ from genretag.apply import Result, apply_rows, replan, undo_runs
 from genretag.books import books as open_books
 from genretag.books import writing
 from genretag.config import default_model
+from genretag.cores import automatic_jobs
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.model import Model
 from genretag.plan import Action, Row
 from genretag.players import Id3Version
 from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Rule
-from genretag.scan import Options, Scanner, automatic_jobs
+from genretag.scan import Options, Scanner
 from genretag.tags import Form
 from genretag.vocabulary import Vocabulary, read_vocabulary
 from genretag.writing.replace import Manner

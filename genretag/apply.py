@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from genretag import albums
 from genretag.audio import file_sha256, identify
@@ -27,6 +28,9 @@ from genretag.tags import read as read_tags
 from genretag.walk import below
 from genretag.writing.journal import Change, Journal
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
+from genretag.writing.turns import Turn, in_turns
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -123,40 +127,61 @@ def _again(
 
 def apply_rows(
     store: Store, journal: Journal, run: int, rows: Iterable[tuple[int | None, Row]], manner: Manner, on_result: OnResult,
-    plan_run: int | None = None,
+    plan_run: int | None = None, jobs: int = 1,
 ) -> Counter[str]:  # fmt: skip
-    """Write the rows whose action is ``write``, one safe write each; return counts.
+    """Write the rows whose action is ``write``, one safe write each, ``jobs`` at once; return counts.
 
-    Ctrl-C stops after the file in hand; what is left stays planned.
+    The journal keeps the order of the rows. Ctrl-C stops after the files in hand; what is left stays planned.
     """
     counts: Counter[str] = Counter()
-    with _stoppable() as stop:
-        for ordinal, row in rows:
-            if row.action != Action.WRITE or not row.new:
-                continue
-            if stop.wished:
-                counts["interrupted"] = 1
-                break
-            if (why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)) is not None:
-                counts["protected"] += 1
-                on_result(Result(Path(row.path), row.old, row.new, why))
-                continue
-            try:
-                _write_row(store, journal, run, row, manner)
-            except TrackError as error:
-                if error.stage == "changed" and manner.hardlinks is HardLinks.IN_PLACE and _says_so_already(row):
-                    counts["same file"] += 1  # another of its names was written a moment ago
-                    continue
-                counts["failed"] += 1
-                on_result(Result(Path(row.path), row.old, row.new, str(error)))
-                continue
-            if ordinal is not None and plan_run is not None:
-                with contextlib.suppress(sqlite3.Error):  # the cache may fail; the write holds
+    done, jobs = Lock(), jobs if sqlite3.threadsafety == 3 else 1  # else threads must not share the journal
+
+    def write(numbered: tuple[int | None, Row], turn: Turn) -> _Outcome:
+        ordinal, row = numbered
+        outcome = _write_row(journal, run, row, manner, turn)
+        if outcome.written is not None:  # at once, and not in order: a kill must find the cache knowing of as much as can be
+            with done, contextlib.suppress(sqlite3.Error):  # the cache may fail; the write holds
+                _note(store, row.absolute, outcome.written, row.new)
+                if ordinal is not None and plan_run is not None:
                     store.mark_done(plan_run, ordinal)
-            counts["written"] += 1
-            log.info("%s: wrote %s", row.path, ", ".join(row.new))
-            on_result(Result(Path(row.path), row.old, row.new))
+        return outcome
+
+    with _stoppable() as stop:
+        todo = ((n, row) for n, row in rows if row.action == Action.WRITE and row.new)
+        for (_, row), outcome in in_turns(_until(todo, stop, counts), write, jobs, lambda n: _file_of(n[1])):
+            counts[outcome.kind] += 1
+            if outcome.kind == "written":
+                log.info("%s: wrote %s", row.path, ", ".join(row.new))
+            if outcome.kind != "same file":
+                on_result(Result(Path(row.path), row.old, row.new, outcome.why))
     return counts
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a row: a kind that is counted, why it was left alone, the file's new facts."""
+
+    kind: str
+    why: str | None = None
+    written: Written | None = None
+
+
+def _until(rows: Iterable[T], stop: _Stop, counts: Counter[str]) -> Iterator[T]:
+    """Yield rows until somebody wishes to stop, and count that."""
+    for row in rows:
+        if stop.wished:
+            counts["interrupted"] = 1
+            return
+        yield row
+
+
+def _file_of(row: Row) -> tuple[int, int] | str:
+    """Return what tells one file from another, whatever its names."""
+    try:
+        s = row.absolute.stat()
+    except OSError:
+        return row.path
+    return s.st_dev, s.st_ino
 
 
 def _says_so_already(row: Row) -> bool:
@@ -166,13 +191,19 @@ def _says_so_already(row: Row) -> bool:
     return False
 
 
-def _write_row(store: Store, journal: Journal, run: int, row: Row, manner: Manner) -> None:
-    """Write one row and note the file's new facts."""
+def _write_row(journal: Journal, run: int, row: Row, manner: Manner, turn: Turn) -> _Outcome:
+    """Write one row, and return what became of it."""
+    if (why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)) is not None:
+        return _Outcome("protected", why)
     if not row.sha256 or not row.content_key:
-        raise TrackError("plan", "the plan does not say which file it was made for; scan it again")
+        return _Outcome("failed", "the plan does not say which file it was made for; scan it again")
     expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
-    written = write_genres(journal, run, row.absolute, row.old, row.new, expected, manner)
-    _note(store, row.absolute, written, row.new)
+    try:
+        return _Outcome("written", None, write_genres(journal, run, row.absolute, row.old, row.new, expected, manner, turn))
+    except TrackError as error:
+        if error.stage == "changed" and manner.hardlinks is HardLinks.IN_PLACE and _says_so_already(row):
+            return _Outcome("same file")  # another of its names was written a moment ago
+        return _Outcome("failed", str(error))
 
 
 def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from genretag.errors import RunError
 
 BUSY_SECONDS = 60  # how long a second genretag waits for the first one's transaction
 
 
+class Database(sqlite3.Connection):
+    """A connection whose transactions come one after the other, whichever threads hold them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.turn = threading.RLock()
+
+
 class BrokenDatabaseError(RunError):
     """The file is not a database, or a damaged one."""
 
 
-def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> sqlite3.Connection:
+def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> Database:
     """Open a database and bring its schema up to date.
 
     Args:
@@ -31,7 +41,9 @@ def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> sqlite3.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        # Threads may share it: SQLite guards each statement, and ``transaction`` what belongs together.
+        shared = sqlite3.threadsafety == 3
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=not shared, factory=Database)
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -43,7 +55,7 @@ def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> sqlite3.
     return db
 
 
-def _migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+def _migrate(db: Database, path: Path, migrations: Sequence[str]) -> None:
     """Run the scripts that have not run yet, each in a transaction of its own."""
     while True:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -59,15 +71,16 @@ def _migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> N
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
+def transaction(db: Database) -> Iterator[None]:
     """Hold one write transaction: all of it, or none."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+    with db.turn:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
 
 
 def set_aside(path: Path) -> Path:

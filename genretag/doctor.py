@@ -129,7 +129,7 @@ def containers() -> Iterator[Finding]:
 
 def threads() -> Iterator[Finding]:
     """Yield how many decode workers there would be."""
-    from genretag.scan import automatic_jobs
+    from genretag.cores import automatic_jobs
 
     jobs, cores = automatic_jobs(), os.cpu_count() or 1
     told = f"{jobs} decode workers (--jobs auto), and as many threads for the model"

@@ -374,9 +374,3 @@ def _limit(found: Found) -> float:
 def absolute(path: Path) -> Path:
     """Return a path from the root on, links not resolved: what the store knows it by."""
     return Path(os.path.abspath(path))
-
-
-def automatic_jobs() -> int:
-    """Return how many decode workers this process may keep busy."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable)

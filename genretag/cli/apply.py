@@ -62,6 +62,7 @@ def apply(
     ] = False,
     hardlinks: rules.Links = None,
     convert_v22: rules.ConvertV22 = None,
+    jobs: session.Jobs = "auto",
     db: session.Database = None,
 ) -> None:
     """Write the plan of the last scan, exactly, without listening again.
@@ -70,7 +71,7 @@ def apply(
     heard, and shows the new plan. A plan that is given as a file is written as it stands, below the paths beside it.
     A file that changed since the scan is left alone, and that is said.
     """
-    quiet = session.is_quiet(context)
+    quiet, workers = session.is_quiet(context), session.jobs_of(jobs)
     with session.books(db) as books:
         given, tops = _plan_and_places(paths or [])
         asked = {
@@ -81,7 +82,7 @@ def apply(
         if given is not None:
             how = manner(_manner_alone(given, vocabulary, asked), preserve_mtimes)
             rows = rows_below(_given(given), tops)
-            failed = perform(books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet)
+            failed = perform(books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers)
             raise typer.Exit(1 if failed else 0)
         last = last_scan(books)
         run, policy = last.run, Policy.from_dict(last.policy)
@@ -97,7 +98,7 @@ def apply(
             _check_places(books, run, tops)
         todo = rows_below(plan_rows(books, run, open_writes=True), tops) if tops else None
         how = manner(policy, preserve_mtimes)
-        failed = perform(books, run, todo, how, yes=yes, dry_run=dry_run, quiet=quiet)
+        failed = perform(books, run, todo, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -217,7 +218,7 @@ def rows_below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
 
 
 def perform(
-    books: session.Books, run: int | None, rows: list[Numbered] | None, how: Manner, *, yes: bool, dry_run: bool, quiet: bool
+    books: session.Books, run: int | None, rows: list[Numbered] | None, how: Manner, *, yes: bool, dry_run: bool, quiet: bool, jobs: int = 1
 ) -> int:  # fmt: skip
     """Ask, write, and say what became of it; return how many files failed. ``rows`` None: all of the run's plan."""
     import genretag
@@ -233,7 +234,7 @@ def perform(
     with session.writing(books):
         number = books.journal.begin("apply", genretag.__version__, {"plan": run})
         todo = rows if rows is not None else plan_rows(books, run or 0, open_writes=True)
-        counts = apply_rows(books.store, books.journal, number, todo, how, _tell(quiet, count), run)
+        counts = apply_rows(books.store, books.journal, number, todo, how, _tell(quiet, count), run, jobs)
         books.journal.end(number, dict(counts))
     if not quiet:
         back = f" (run {number}; `genretag undo {number}` takes them back)" if counts["written"] else ""

@@ -149,11 +149,10 @@ def calibrate(
     output: Annotated[
         Path | None, typer.Option("-O", "--output", help="The file to make; FILE.calibrated.onnx if not given.", show_default=False)
     ] = None,
-    jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
+    jobs: session.Jobs = "auto",
     db: session.Database = None,
 ) -> None:
     """Fit a model's confidence anew on labelled music, so that 0.7 means seven of ten there; its verdicts stay as they are."""
-    from genretag.cli.scan import _jobs
     from genretag.cli.train import hear, labelled_of
     from genretag.model import Model
     from genretag.train.recalibrate import recalibrated, write_recalibrated
@@ -162,7 +161,7 @@ def calibrate(
     if not file.is_file() or target.suffix.lower() != ".onnx":
         raise UsageError(f"{target}: the name of a model file ends in .onnx" if file.is_file() else f"{file}: there is no such file")
     labelled = labelled_of(folder, None, None, None, None)
-    workers = _jobs(jobs)
+    workers = session.jobs_of(jobs)
     model = Model(file, threads=workers)
     with session.books(db) as books:
         hear(books, model, [e.path for e in labelled.examples], workers, context)

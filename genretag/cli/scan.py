@@ -54,7 +54,7 @@ def scan(
     separator: rules.Separator = None,
     player: rules.PlayerOption = None,
     id3v2_version: rules.Id3 = None,
-    jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
+    jobs: session.Jobs = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
     windows: Annotated[
@@ -91,7 +91,7 @@ def scan(
     if output is not None:
         check_name(output)
     options = hears.Options(
-        tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed, hears.Windows(windows.value)
+        tuple(paths), policy, session.jobs_of(jobs), tuple(exclude or ()), limit, rescan, retry_failed, hears.Windows(windows.value)
     )
     loaded = _load(model, device.value, options.jobs)
     with session.books(db) as books:
@@ -100,19 +100,8 @@ def scan(
         from genretag.cli import apply
 
         manner = apply.manner(policy, preserve_mtimes)
-        failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context))
+        failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context), jobs=options.jobs)
     raise typer.Exit(1 if failed else 0)
-
-
-def _jobs(text: str) -> int:
-    """Return the number of decode workers."""
-    from genretag.scan import automatic_jobs
-
-    if text == "auto":
-        return automatic_jobs()
-    if text.isdigit() and 1 <= int(text) <= 256:
-        return int(text)
-    raise UsageError(f"--jobs {text}: a number from 1 to 256, or auto")
 
 
 def _load(path: Path | None, device: str, jobs: int) -> Model:

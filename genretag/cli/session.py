@@ -12,6 +12,7 @@ from genretag.books import Books as Books
 from genretag.books import books as books
 from genretag.books import database_path as database_path
 from genretag.books import writing as writing
+from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +30,20 @@ MinConfidence = Annotated[
     typer.Option("--min-confidence", min=0.0, max=1.0, show_default="the model's own, 0.7",
                  help="Leave a track alone if the ear is less sure than this (0 to 1)."),
 ]  # fmt: skip
+
+
+Jobs = Annotated[str, typer.Option("-j", "--jobs", help="Work on so many tracks at once, or auto: one a core.")]
+
+
+def jobs_of(text: str) -> int:
+    """Return how many tracks are worked on at once."""
+    from genretag.cores import automatic_jobs
+
+    if text == "auto":
+        return automatic_jobs()
+    if text.isdigit() and 1 <= int(text) <= 256:
+        return int(text)
+    raise UsageError(f"--jobs {text}: a number from 1 to 256, or auto")
 
 
 def results(**options: Any) -> Console:

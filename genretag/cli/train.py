@@ -40,7 +40,6 @@ class SplitName(StrEnum):
 Subset = Annotated[str | None, typer.Option("--subset", help="Of FMA's tracks.csv: small, medium, large or full.", show_default=False)]
 Audio = Annotated[Path | None, typer.Option("--audio", help="Where a table's paths begin, if not beside it.", show_default=False)]
 Classes = Annotated[str | None, typer.Option("--classes", help="Only these labels, with commas between.", show_default=False)]
-Jobs = Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")]
 
 
 def train(
@@ -100,7 +99,7 @@ def train(
     tensorboard: Annotated[
         Path | None, typer.Option("--tensorboard", help="With --deep: write curves for TensorBoard here.", show_default=False)
     ] = None,
-    jobs: Jobs = "auto",
+    jobs: session.Jobs = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other parts.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     db: session.Database = None,
@@ -111,7 +110,6 @@ def train(
     your labels, is judged on artists that it never met, and becomes one file:
     genretag scan ~/Music --model my.onnx.
     """
-    from genretag.cli.scan import _jobs
     from genretag.model import Model
     from genretag.train import collection, teach, write_up
 
@@ -122,7 +120,7 @@ def train(
     names = classics.names_asked(system, compare, deep=deep)
     labelled = labelled_of(source, from_review, classes, subset, audio)
     talk = session.talk(session.is_quiet(context))
-    workers = _jobs(jobs)
+    workers = session.jobs_of(jobs)
     model = Model(threads=workers)
     talk.print(f"{len(labelled.examples):,} labelled files; hearing what is not known yet ...")
     with session.books(db) as books:
@@ -266,7 +264,7 @@ def evaluate(
     classes: Classes = None,
     subset: Subset = None,
     audio: Audio = None,
-    jobs: Jobs = "auto",
+    jobs: session.Jobs = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON; with --tags one disagreement a line.")] = False,
     output: Annotated[
         Path | None, typer.Option("-O", "--output", help="With --tags: the disagreements as a plan (.jsonl), .csv or playlist (.m3u8).")
@@ -274,11 +272,11 @@ def evaluate(
     db: session.Database = None,
 ) -> None:
     """Hold the ear against labels, or against the genres that are in the tags. Nothing is written into music."""
-    from genretag.cli.scan import _jobs, _load
+    from genretag.cli.scan import _load
 
     if not source.exists():
         raise UsageError(f"{source}: there is no such file or folder")
-    workers = _jobs(jobs)
+    workers = session.jobs_of(jobs)
     loaded = _load(model, "cpu", workers)
     with session.books(db) as books:
         if tags:

@@ -35,7 +35,7 @@ def watch(
     player: rules.PlayerOption = None,
     id3v2_version: rules.Id3 = None,
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the default one.", show_default=False)] = None,
-    jobs: Annotated[str, typer.Option("-j", "--jobs", help="Decode so many tracks at once, or auto.")] = "auto",
+    jobs: session.Jobs = "auto",
     preserve_mtimes: Annotated[bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times.")] = False,
     db: session.Database = None,
 ) -> None:
@@ -44,7 +44,7 @@ def watch(
     What came while it did not run is heard at the start.
     """
     from genretag.cli.apply import manner
-    from genretag.cli.scan import _jobs, _load
+    from genretag.cli.scan import _load
     from genretag.watch import arrivals
 
     if not folder.is_dir():
@@ -53,7 +53,7 @@ def watch(
         vocabulary, min_confidence=min_confidence, existing=existing, top=top, vote=vote, coarsen=coarsen, hardlinks=hardlinks,
         separator=separator, player=player, id3_version=id3v2_version,
     )  # fmt: skip
-    workers = _jobs(jobs)
+    workers = session.jobs_of(jobs)
     loaded = _load(model, "auto", workers)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,7 +11,7 @@ import hashlib
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,13 @@ def _mapped(path: Path) -> Iterator[memoryview]:
                 view.release()
 
 
-def _differing(old: memoryview, new: memoryview, shift: int) -> list[tuple[int, int]]:
-    """Return the ranges [start, stop) of ``old`` that differ from ``new`` moved by ``shift``."""
+def _differing(old: memoryview, new: memoryview, shift: int, most: int) -> list[tuple[int, int]]:
+    """Return the ranges [start, stop) of ``old`` that differ from ``new`` moved by ``shift``; all of it, once they cost over ``most``."""
     first, last = max(0, -shift), min(len(old), len(new) - shift)
     if first >= last:
         return [(0, len(old))] if len(old) else []
     ranges = [(0, first)] if first else []
+    cost = _cost(ranges)
     for start in range(first, last, _BLOCK):
         stop = min(start + _BLOCK, last)
         a = np.frombuffer(old[start:stop], np.uint8)
@@ -89,7 +90,11 @@ def _differing(old: memoryview, new: memoryview, shift: int) -> list[tuple[int, 
         if len(at):
             cuts = np.flatnonzero(np.diff(at) > _JOIN)
             begins, ends = at[np.r_[0, cuts + 1]], at[np.r_[cuts, len(at) - 1]] + 1
-            ranges += [(start + int(x), start + int(y)) for x, y in zip(begins, ends, strict=True)]
+            found = [(start + int(x), start + int(y)) for x, y in zip(begins, ends, strict=True)]
+            ranges += found
+            cost += _cost(found)
+            if cost > most:
+                return [(0, len(old))]
     if last < len(old):
         ranges.append((last, len(old)))
     return _joined(ranges)
@@ -122,13 +127,23 @@ def _shifts(old: memoryview, new: memoryview) -> set[int]:
     return shifts
 
 
+def _best(
+    old: memoryview, new: memoryview, shifts: Iterable[int], best: tuple[int, list[tuple[int, int]]]
+) -> tuple[int, list[tuple[int, int]]]:  # fmt: skip
+    """Return the shift that costs least, and its ranges: ``best``, or one of ``shifts``."""
+    for shift in dict.fromkeys(shifts):
+        ranges = _differing(old, new, shift, _cost(best[1]))
+        if _cost(ranges) < _cost(best[1]):
+            best = (shift, ranges)
+    return best
+
+
 def compare(old: Path, new: Path) -> Delta:
     """Return the smallest delta that makes ``old`` out of ``new``."""
     with _mapped(old) as a, _mapped(new) as b:
-        candidates = [(0, _differing(a, b, 0)), (len(b) - len(a), _differing(a, b, len(b) - len(a)))]
-        if min(_cost(r) for _, r in candidates) > 1 << 16:
-            candidates += [(s, _differing(a, b, s)) for s in _shifts(a, b)]
-        shift, ranges = min(candidates, key=lambda c: _cost(c[1]))
+        shift, ranges = _best(a, b, [len(b) - len(a), 0], (0, [(0, len(a))]))
+        if _cost(ranges) > 1 << 16:
+            shift, ranges = _best(a, b, _shifts(a, b) - {0, len(b) - len(a)}, (shift, ranges))
         return Delta(len(a), shift, tuple((x, bytes(a[x:y])) for x, y in ranges))
 
 

@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,8 +170,11 @@ def _unlink(temp: Path) -> None:
         temp.unlink(missing_ok=True)
 
 
-def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: Manner) -> Written:
-    """Write genres into one file, safely.
+def write_genres(
+    journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: Manner,
+    turn: AbstractContextManager[object] | None = None,
+) -> Written:  # fmt: skip
+    """Write genres into one file, safely. ``turn`` is held while the journal learns of it.
 
     Raises:
         TrackError: why the file was left as it was.
@@ -180,7 +184,8 @@ def write_genres(journal: Journal, run: int, path: Path, old: list[str], genres:
         stat_before = _check_target(target, manner)
         before = _check_unchanged(target, expected)
         temp = _temp_beside(target)
-        change = journal.intend(run, path, target, temp, before, stat_before.st_mtime_ns, old, genres)
+        with turn or nullcontext():
+            change = journal.intend(run, path, target, temp, before, stat_before.st_mtime_ns, old, genres)
     except OSError as error:
         raise _failed(error) from error
     try:

@@ -81,8 +81,8 @@ class Findings:
 class Killer:
     """Applies a plan in a child process, over and over, and kills it at random moments."""
 
-    def __init__(self, files: list[Path], database: Path, seed: int) -> None:
-        self.files, self.database = files, database
+    def __init__(self, files: list[Path], database: Path, seed: int, jobs: int = 3) -> None:
+        self.files, self.database, self.jobs = files, database, jobs
         self.rng = np.random.default_rng(seed)
         self.rows = rows_for(files)
         self.before = {p: sha(p) for p in files}
@@ -109,7 +109,7 @@ class Killer:
                     undo_runs(books.store, books.journal, books.journal.begin("undo", "0", {}), changes, lambda _: None)
             else:
                 todo = [(None, row) for row in self.rows if Path(row.path).stat().st_mtime_ns == row.mtime_ns]
-                commands.perform(books, None, todo, replace.Manner(), yes=True, dry_run=False, quiet=True)
+                commands.perform(books, None, todo, replace.Manner(), yes=True, dry_run=False, quiet=True, jobs=self.jobs)
 
     def _start(self, undo: bool) -> int:
         """Start a child and return its process id."""
@@ -164,7 +164,7 @@ class Killer:
             self._check_file(path, states)
 
     def _last_touched(self, states: dict[Path, object]) -> list[Path]:
-        return sorted(self.files, key=lambda p: -p.stat().st_ctime_ns)[:2]
+        return sorted(self.files, key=lambda p: -p.stat().st_ctime_ns)[: self.jobs + 1]
 
     def _check_file(self, path: Path, states: dict) -> None:  # type: ignore[type-arg]
         now, change = sha(path), states.get(path)

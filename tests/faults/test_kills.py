@@ -17,11 +17,12 @@ from genretag.writing.journal import Journal
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_killed_at_random_moments_nothing_is_lost(tmp_path: Path, jobs: int) -> None:
     files = make_library(tmp_path / "music", 3, big=False)
-    found = Killer(files, tmp_path / "g.db", seed=1).run(kills=40)
+    found = Killer(files, tmp_path / "g.db", seed=1, jobs=jobs).run(kills=30)
     assert found.lost == []
-    assert sum(found.kills.values()) >= 40
+    assert sum(found.kills.values()) >= 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
