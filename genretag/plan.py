@@ -28,6 +28,9 @@ class Past(Protocol):
     def answered(self, content_key: str) -> list[str] | None:
         """Return the genres that a person chose; None where nobody was asked."""
 
+    def stamp(self) -> str:
+        """Return what is another text whenever something was written since."""
+
 
 #: Scores that a row keeps, the highest: some models know hundreds of styles.
 MOST_SCORES = 24
@@ -93,8 +96,7 @@ class Row:
     def from_dict(cls, data: dict[str, Any]) -> Row:
         """Read a row; raise ``RunError`` for what is not one."""
         try:
-            known = {f.name for f in fields(cls)}
-            row = cls(**{k: v for k, v in data.items() if k in known})
+            row = cls(**(data if data.keys() <= _KEYS else {k: v for k, v in data.items() if k in _KEYS}))
         except TypeError as error:
             raise RunError(f"not a row of a plan: {error}") from error
         fine = isinstance(row.path, str) and all(
@@ -103,6 +105,9 @@ class Row:
         if not fine or row.action not in set(Action):
             raise RunError(f"not a row of a plan: {row.path!r}")
         return row
+
+
+_KEYS = frozenset(f.name for f in fields(Row))
 
 
 @dataclass(frozen=True)

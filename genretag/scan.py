@@ -22,6 +22,7 @@ from genretag.model import Model
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.pool import Pool
+from genretag.standing import Asked, run_that_stands
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
 from genretag.walk import Found, Missed, is_music, walk
@@ -110,6 +111,7 @@ class Scanner:
         self.counts: Counter[str] = Counter()
         self.heard_seconds = 0.0
         self.heard_tracks = 0  # those that had to be decoded
+        self.stands = False  # whether the plan of the scan before still stands: ``run`` is that one's then
         self._decoder, self._past = decoder, past
         self._tracks: dict[int, _Track] = {}
         self._unsettled: deque[tuple[int, tuple[int, ...] | None]] = deque()  # tracks and the windows to hear of them yet
@@ -128,11 +130,25 @@ class Scanner:
 
         Killed or interrupted, it loses the tracks in flight at most: the next scan goes on.
         """
+        asked = self._asked()
+        if asked is not None and (held := run_that_stands(self.store, asked, self._walked())) is not None:
+            self.run, self.stands = held, True
+            self.counts.update(self.store.plan_counts(held))
+            return self.counts
         self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside)
         self.hear(on_progress)
         albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
-        self.store.finish_scan(self.run)
+        self.store.finish_scan(self.run, asked.text() if asked is not None else None)
         return self.counts
+
+    def _asked(self) -> Asked | None:
+        """Return what decides of unchanged files; None for a scan that is wanted anew, or whose plan is not for all."""
+        o = self.options
+        if o.rescan or o.retry_failed or o.aside:
+            return None
+        paths = tuple(os.path.abspath(p) for p in o.paths)
+        past = self._past.stamp() if self._past is not None else ""
+        return Asked(paths, o.exclude, o.limit, o.windows, o.policy.to_dict(), self.model.card.id, past)
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Hear everything below the paths, and store what was heard."""

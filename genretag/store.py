@@ -88,6 +88,21 @@ ALTER TABLE scan ADD COLUMN aside INTEGER NOT NULL DEFAULT 0
     """
 ALTER TABLE heard ADD COLUMN of INTEGER NOT NULL DEFAULT 0
 """,
+    # What was touched last is counted by the database itself, so that no statement can forget to.
+    ";\n".join(
+        [
+            "CREATE TABLE generation (number INTEGER NOT NULL)",
+            "INSERT INTO generation VALUES (0)",
+            "ALTER TABLE scan ADD COLUMN asked TEXT",
+            "ALTER TABLE scan ADD COLUMN generation INTEGER",
+            *(
+                f"CREATE TRIGGER {table}_{what} AFTER {what} ON {table} BEGIN UPDATE generation SET number = number + 1; END"
+                for table in ("file", "heard", "failure", "plan")
+                for what in ("INSERT", "UPDATE", "DELETE")
+                if (table, what) != ("plan", "DELETE")  # old plans go
+            ),
+        ]
+    ),
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
@@ -269,9 +284,32 @@ class Store:
                 self._db.execute("DELETE FROM plan WHERE run = ?", (number,))
                 self._db.execute("DELETE FROM scan WHERE run = ?", (number,))
 
-    def finish_scan(self, run: int) -> None:
-        """Note that a scan came to its end: its plan is whole."""
-        self._db.execute("UPDATE scan SET finished = 1 WHERE run = ?", (run,))
+    def finish_scan(self, run: int, asked: str | None = None) -> None:
+        """Note that a scan came to its end: its plan is whole. ``asked``: what it stands for as long as nothing is touched."""
+        sql = "UPDATE scan SET finished = 1, asked = ?, generation = (SELECT number FROM generation) WHERE run = ?"
+        self._db.execute(sql, (asked, run))
+
+    def untouched_scan(self, asked: str) -> int | None:
+        """Return the last scan's run if it was asked the same, and no row of file, music, failure or plan was touched since."""
+        last = self.last_scan()
+        sql = "SELECT 1 FROM scan WHERE run = ? AND asked = ? AND generation = (SELECT number FROM generation)"
+        if last is None or self._db.execute(sql, (last.run, asked)).fetchone() is None:
+            return None
+        return last.run
+
+    def plan_facts(self, run: int) -> Iterator[tuple[Any, ...]]:
+        """Yield, for each row of a plan in order: path, size, mtime_ns, inode, device, links, and size and mtime_ns where it failed."""
+        cursor = self._db.execute(
+            "SELECT p.path, f.size, f.mtime_ns, f.inode, f.device, f.links, x.size, x.mtime_ns FROM plan p LEFT JOIN file f"
+            " ON f.path = p.path LEFT JOIN failure x ON x.path = p.path WHERE p.run = ? ORDER BY p.ordinal", (run,)
+        )  # fmt: skip
+        cursor.row_factory = None
+        yield from cursor
+
+    def plan_counts(self, run: int) -> dict[str, int]:
+        """Return how many rows of a plan have each status."""
+        sql = "SELECT json_extract(row, '$.status'), count(*) FROM plan WHERE run = ? GROUP BY 1"
+        return {str(status): int(count) for status, count in self._db.execute(sql, (run,))}
 
     def last_scan(self) -> Scan | None:
         """Return the last scan whose plan is whole, and for all."""
@@ -299,6 +337,11 @@ class Store:
             for row in rows:
                 yield row["ordinal"], Path(os.fsdecode(row["path"])), json.loads(row["row"])
             last = rows[-1]["ordinal"]
+
+    def open_writes(self, run: int) -> int:
+        """Return how many rows of a plan are still to be written."""
+        sql = "SELECT count(*) FROM plan WHERE run = ? AND action = 'write' AND done = 0"
+        return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def mark_done(self, run: int, ordinal: int) -> None:
         """Note that a row of a plan was written."""

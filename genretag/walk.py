@@ -8,6 +8,7 @@ import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 #: What is taken for music. Everything here is decoded; which of it can hold a genre, tags/ knows.
@@ -21,13 +22,18 @@ EXTENSIONS = frozenset(
 class Found:
     """A music file as the walk met it."""
 
-    path: Path  # as walked: links are not resolved
+    place: str  # the path as walked: links are not resolved
     size: int  # bytes
     mtime_ns: int
     inode: int
     device: int
     links: int  # hard links to it
     link: bool  # whether the path is a symbolic link, or leads through one below what was named
+
+    @cached_property
+    def path(self) -> Path:
+        """The path; making it costs as much as the rest of the walk."""
+        return Path(self.place)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Missed:
 
 def is_music(name: str) -> bool:
     """Return whether a file name is one that the walk takes: a known extension, not hidden, not ``._*``."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+    stem, dot, extension = name.rpartition(".")
+    return bool(stem) and stem[0] != "." and dot + extension.lower() in EXTENSIONS
 
 
 def below(path: Path, tops: Collection[Path] | None) -> bool:
@@ -61,7 +68,7 @@ def _excluded(path: str, globs: tuple[str, ...]) -> bool:
 
 def signed(number: int) -> int:
     """Return a number as 64 bits with a sign: inodes of some file systems have no sign, and SQLite knows only such."""
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+    return number if number < 1 << 63 else number - (1 << 64)
 
 
 def _look(path: str) -> Found | Missed | None:
@@ -75,7 +82,7 @@ def _look(path: str) -> Found | Missed | None:
         return Missed(Path(path), error.strerror or str(error))
     if not stat.S_ISREG(s.st_mode):
         return None
-    return Found(Path(path), s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, link)
+    return Found(path, s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, link)
 
 
 def _listing(folder: str) -> list[os.DirEntry[str]]:
@@ -148,7 +155,7 @@ def _walk_folder(top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]) -
             yield Missed(Path(path), error.strerror or str(error))
             continue
         for entry in reversed(entries):
-            if entry.name.startswith(".") or _excluded(entry.path, globs):
+            if entry.name.startswith(".") or (globs and _excluded(entry.path, globs)):
                 continue
             if _is_folder(entry):
                 stack.append((entry.path, True, linked or entry.is_symlink()))

@@ -224,7 +224,7 @@ def perform(
     import genretag
     from genretag.apply import apply_rows
 
-    count = len(rows) if rows is not None else sum(1 for _ in plan_rows(books, run or 0, open_writes=True))
+    count = len(rows) if rows is not None else books.store.open_writes(run or 0)
     if count == 0:
         if not quiet:
             print("nothing to write", file=sys.stderr)

@@ -45,6 +45,9 @@ def report(
     from genretag.report.terminal import print_report
     from genretag.walk import below
 
+    if quiet and not (json or output or tops):
+        return books.store.plan_counts(run).get("failed", 0)
+
     def rows() -> Iterator[Row]:
         every = (row for _, row in plan_rows(books, run))
         return (row for row in every if below(row.absolute, tops))

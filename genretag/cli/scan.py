@@ -136,9 +136,9 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     rate = f"{files / seconds * 60:,.0f} files a minute" if seconds > 0 else ""
     card = model.card
     if scanner.heard_tracks == 0:
-        rate = "nothing new to hear"
+        rate = f"nothing changed: the plan of run {scanner.run} stands" if scanner.stands else "nothing new to hear"
     talk.print(f"{card.name} {card.version} on {model.device}, {options.jobs} decoder(s): {files:,} files in {seconds:,.1f} s ({rate})")
-    return run
+    return scanner.run
 
 
 @contextmanager

@@ -224,6 +224,14 @@ class Journal:
         row = self._db.execute(sql, (content_key,)).fetchone()
         return [str(w) for w in json.loads(row["new"])] if row else None
 
+    def stamp(self) -> str:
+        """Return what is another text whenever a change or an answer was written since."""
+        row = self._db.execute(
+            "SELECT (SELECT max(id) FROM change), (SELECT max(at) FROM change), (SELECT count(*) FROM change WHERE state = 'replaced'),"
+            " (SELECT max(id) FROM answer), (SELECT count(*) FROM answer)"
+        ).fetchone()
+        return repr(tuple(row))
+
     # --- what a person said ---------------------------------------------------------------------------------------
 
     def answered(self, content_key: str) -> list[str] | None:

@@ -1,0 +1,127 @@
+"""A scan of what did not change: the plan stands, and stands only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genretag import demo, tags
+from genretag.apply import apply_rows
+from genretag.model import Model
+from genretag.plan import Row
+from genretag.policy import Policy
+from genretag.scan import Options, Scanner, Windows
+from genretag.store import Store
+from genretag.writing.journal import Journal
+from genretag.writing.replace import Manner
+
+
+class Library:
+    """A small library with its books."""
+
+    def __init__(self, folder: Path) -> None:
+        self.music = folder / "music"
+        self.music.mkdir()
+        for n in range(3):
+            demo.encode(self.music / f"{n}.mp3", demo.piece(n, 3), 44_100)
+        (self.music / "broken.mp3").write_bytes(b"no music")
+        self.store, self.journal, self.model = Store(folder / "g.db"), Journal(folder / "g.journal.db"), Model()
+
+    def scan(self, **changes: object) -> Scanner:
+        options = replace(Options((self.music,)), **changes)
+        run = self.journal.begin("scan", "0", {})
+        scanner = Scanner(self.store, self.model, options, run, past=self.journal)
+        scanner.counts_told = dict(scanner.scan())
+        return scanner
+
+    def rows(self, scanner: Scanner) -> list[Row]:
+        return [Row.from_dict(data) for _, _, data in self.store.plan(scanner.run)]
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path)
+
+
+def test_nothing_changed_and_the_plan_stands(library: Library) -> None:
+    first = library.scan()
+    again = library.scan()
+    assert not first.stands
+    assert again.stands
+    assert again.run == first.run
+    assert again.counts_told == first.counts_told
+    assert sum(again.counts_told.values()) == 4
+    assert library.scan().stands
+
+
+def touched(library: Library) -> None:
+    os.utime(library.music / "1.mp3")
+
+
+def retagged(library: Library) -> None:
+    tags.write(library.music / "1.mp3", ["Polka"])
+
+
+def added(library: Library) -> None:
+    demo.encode(library.music / "9.mp3", demo.piece(9, 2), 44_100)
+
+
+def removed(library: Library) -> None:
+    (library.music / "2.mp3").unlink()
+
+
+def moved(library: Library) -> None:
+    (library.music / "2.mp3").rename(library.music / "a.mp3")
+
+
+def linked(library: Library) -> None:
+    os.link(library.music / "0.mp3", library.music.parent / "other.mp3")
+
+
+def mended(library: Library) -> None:
+    demo.encode(library.music / "broken.mp3", demo.piece(4, 2), 44_100)
+
+
+def applied(library: Library) -> None:
+    rows = [(n, Row.from_dict(data)) for n, _, data in library.store.plan(library.store.last_scan().run, open_writes=True)]
+    rows = [(n, replace(r, new=["Jazz"], action="write")) for n, r in rows]
+    assert apply_rows(library.store, library.journal, library.journal.begin("apply", "0", {}), rows, Manner(), lambda _: None)["written"]
+
+
+def answered(library: Library) -> None:
+    library.journal.keep_answer("0" * 40, ["Jazz"])
+
+
+def heard_elsewhere(library: Library) -> None:
+    retagged(library)
+    Scanner(library.store, library.model, Options((library.music / "1.mp3",)), run=0).hear()  # as ``info`` and ``train`` do
+
+
+@pytest.mark.parametrize("change", [touched, retagged, added, removed, moved, linked, mended, applied, answered, heard_elsewhere])
+def test_any_change_and_it_is_decided_again(library: Library, change: Callable[[Library], None]) -> None:
+    library.scan(policy=Policy(min_confidence=0.0))
+    change(library)
+    again = library.scan(policy=Policy(min_confidence=0.0))
+    assert not again.stands
+    alone = Scanner(
+        library.store, library.model, Options((library.music,), Policy(min_confidence=0.0), rescan=True), 10**6, past=library.journal
+    )
+    alone.scan()
+    told = [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(again)]
+    assert told == [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(alone)]
+
+
+QUESTIONS = [
+    {"policy": Policy(top=2)}, {"limit": 2}, {"exclude": ("1.mp3",)}, {"windows": Windows.ADAPTIVE}, {"retry_failed": True},
+    {"rescan": True}, {"aside": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_another_question_gets_an_answer_of_its_own(library: Library, asked: dict[str, object]) -> None:
+    library.scan()
+    assert not library.scan(**asked).stands
