@@ -1,21 +1,36 @@
-"""How fast a scan is, as ratios to decoding alone in the same run, and how much memory it takes.
+"""How fast genretag is: ratios to decoding alone in the same run, memory, rescans, writes, and its peers.
 
-python tests/bench/speed.py [--tracks 12] [--seconds 240] [--jobs 2]
+    python tests/bench/speed.py whole                 # twelve MP3s of 240 s; also --windows adaptive
+    python tests/bench/speed.py containers            # the same ratio for each container
+    python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by Essentia where it is installed
+    python tests/bench/speed.py rescan --files 100000 # nothing changed
+    python tests/bench/speed.py apply                 # one file at a time, and several
+    python tests/bench/speed.py scaling               # 100, 1,000 and 10,000 files
+    python tests/bench/speed.py start                 # --help, and the first result
+
+Each figure is a median of ``--repeat`` runs with the lowest and the highest; what is compared is measured in turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import resource
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from genretag import demo
+
+GENRETAG = [sys.executable, "-m", "genretag"]
 
 DECODE = """
 import sys, av
@@ -25,6 +40,53 @@ for path in sys.argv[1:]:
         s.codec_context.thread_count = 1
         for frame in c.decode(s): pass
 """
+
+WALK = """
+import os, sys
+for folder, _, files in os.walk(sys.argv[1]):
+    for name in files: os.stat(os.path.join(folder, name))
+"""
+
+TUTORIAL = """
+import sys, librosa, numpy as np, onnxruntime
+from genretag.model import bundled_model
+session = onnxruntime.InferenceSession(str(bundled_model()), providers=["CPUExecutionProvider"])
+for path in sys.argv[1:]:
+    y, sr = librosa.load(path, sr=16000)
+    said = []
+    for start in range(0, len(y) - 29 * sr, 30 * sr):
+        mel = librosa.feature.melspectrogram(y=y[start:start + 30 * sr], sr=sr, n_fft=512, hop_length=256, n_mels=80)
+        x = librosa.power_to_db(mel).astype(np.float32)
+        said.append(session.run(["logits"], {"log_mel": x[None, :, :1872]})[0])
+    np.mean(said, axis=0).argmax()
+"""
+
+CLASSIC = """
+import sys, librosa
+for path in sys.argv[1:]:
+    y, sr = librosa.load(path, sr=22050)
+    for start in range(0, len(y) - 29 * sr, 30 * sr):
+        librosa.power_to_db(librosa.feature.melspectrogram(y=y[start:start + 675840], sr=sr, n_fft=2048, hop_length=1024, n_mels=128))
+"""
+
+ESSENTIA = """
+import sys, essentia
+essentia.log.infoActive = essentia.log.warningActive = False
+import essentia.standard as es
+mel = es.TensorflowInputMusiCNN()
+for path in sys.argv[1:]:
+    y = es.MonoLoader(filename=path, sampleRate=16000, resampleQuality=4)()
+    for frame in es.FrameGenerator(y, frameSize=512, hopSize=256, startFromZero=True): mel(frame)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took."""
+
+    wall: float  # s
+    cpu: float  # s
+    memory: float = 0.0  # MB, at its highest, shared pages counted once
 
 
 def children_cpu() -> float:
@@ -47,8 +109,8 @@ def proportional_memory(root: int) -> float:
     return total
 
 
-def timed(command: list[str]) -> tuple[float, float, float]:
-    """Run a command; return (wall s, CPU s, peak memory MB)."""
+def timed(command: list[str], *, memory: bool = False) -> Cost:
+    """Run a command to its end."""
     cpu, began, peak = children_cpu(), time.monotonic(), 0.0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ended = threading.Event()
@@ -59,49 +121,202 @@ def timed(command: list[str]) -> tuple[float, float, float]:
             peak = max(peak, proportional_memory(process.pid))
 
     thread = threading.Thread(target=watch)
-    thread.start()
+    if memory:
+        thread.start()
     process.wait()
     ended.set()
-    thread.join()
-    return time.monotonic() - began, children_cpu() - cpu, peak
+    if memory:
+        thread.join()
+    return Cost(time.monotonic() - began, children_cpu() - cpu, peak)
 
 
-def decoded(files: list[Path], jobs: int) -> tuple[float, float]:
-    """Decode files in ``jobs`` processes; return (wall s, CPU s)."""
+def by(code: str, files: list[Path], jobs: int) -> Cost:
+    """Run a small program over files in ``jobs`` processes."""
     cpu, began = children_cpu(), time.monotonic()
-    running = [subprocess.Popen([sys.executable, "-c", DECODE, *map(str, files[j::jobs])]) for j in range(jobs)]
-    for process in running:
-        process.wait()
-    return time.monotonic() - began, children_cpu() - cpu
+    running = [subprocess.Popen([sys.executable, "-c", code, *map(str, files[j::jobs])], stderr=subprocess.DEVNULL) for j in range(jobs)]
+    assert all(process.wait() == 0 for process in running)
+    return Cost(time.monotonic() - began, children_cpu() - cpu)
+
+
+def told(values: list[float], digits: int = 2) -> str:
+    """Return a median with the lowest and the highest."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def table(*columns: str) -> None:
+    """Print a table's head."""
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+
+
+def row(name: str, costs: list[Cost], base: list[Cost], more: str = "") -> None:
+    """Print a row: wall, CPU, and the ratio of CPU to that of ``base``, each measured in the same turn."""
+    ratios = [c.cpu / b.cpu for c, b in zip(costs, base, strict=True)]
+    print(f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |")
+
+
+def music(folder: Path, tracks: int, seconds: int, extension: str = ".mp3") -> list[Path]:
+    """Encode tracks; MP3s with 320 kb/s."""
+    folder.mkdir()
+    files = [folder / f"{n:02d}{extension}" for n in range(tracks)]
+    how = demo.Container("libmp3lame", options=(("b", "320k"),)) if extension == ".mp3" else None
+    for n, path in enumerate(files):
+        demo.encode(path, demo.piece(n, seconds), 44_100, how)
+    return files
+
+
+def scan_of(place: Path, folder: Path, jobs: int, *more: str) -> list[str]:
+    """Return the command of a scan with a database of its own."""
+    for old in folder.glob("g*.db*"):
+        old.unlink()
+    return [*GENRETAG, "scan", str(place), "--dry-run", "-q", "-j", str(jobs), "--db", str(folder / "g.db"), *more]
+
+
+def whole(a: argparse.Namespace, folder: Path) -> None:
+    """A library of whole tracks: decoding alone, a scan, a scan that hears less."""
+    files = music(folder / "music", a.tracks, a.seconds)
+    single = folder / "single"
+    single.mkdir()
+    demo.encode(single / "a.wav", demo.piece(0, 1.5), 44_100)
+    decode, full, less, start = [], [], [], []
+    for _ in range(a.repeat):
+        decode.append(by(DECODE, files, a.jobs))
+        full.append(timed(scan_of(folder / "music", folder, a.jobs), memory=True))
+        less.append(timed(scan_of(folder / "music", folder, a.jobs, "--windows", "adaptive")))
+        start.append(timed(scan_of(single, folder, a.jobs)))
+    print(f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} workers\n")
+    table("what", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
+    row("decoding alone", decode, decode)
+    row("scan, with start-up", full, decode, f"cores busy {told([c.cpu / c.wall / a.jobs * 100 for c in full], 0)} %")
+    row("start-up: a scan of 1.5 s", start, decode)
+    row("scan, less start-up", [Cost(f.wall - s.wall, f.cpu - s.cpu) for f, s in zip(full, start, strict=True)], decode)
+    row("scan --windows adaptive, with start-up", less, decode)
+    print(f"\nPeak memory of the scan, all processes: {told([c.memory for c in full], 0)} MB.")
+
+
+def containers(a: argparse.Namespace, folder: Path) -> None:
+    """The ratio to decoding alone, container by container."""
+    single = folder / "single"
+    single.mkdir()
+    demo.encode(single / "a.wav", demo.piece(0, 1.5), 44_100)
+    print(f"4 files of {a.seconds} s of each, {a.jobs} workers; start-up taken off\n")
+    table("container", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
+    for extension in demo.CONTAINERS:
+        place = folder / extension[1:]
+        files = music(place, 4, a.seconds, extension)
+        decode, full = [], []
+        for _ in range(a.repeat):
+            decode.append(by(DECODE, files, a.jobs))
+            start, scan = timed(scan_of(single, folder, a.jobs)), timed(scan_of(place, folder, a.jobs))
+            full.append(Cost(scan.wall - start.wall, scan.cpu - start.cpu))
+        row(extension, full, decode)
+        shutil.rmtree(place)
+
+
+def peers(a: argparse.Namespace, folder: Path) -> None:
+    """The same files by others' means."""
+    files = music(folder / "music", a.tracks, a.seconds)
+    ways: dict[str, Callable[[], Cost]] = {
+        "decoding alone (PyAV)": lambda: by(DECODE, files, a.jobs),
+        "genretag scan": lambda: timed(scan_of(folder / "music", folder, a.jobs)),
+        "a tutorial: librosa.load, librosa's mel, the same network": lambda: by(TUTORIAL, files, a.jobs),
+        "librosa.load and the classic 128 x 660 mel, no network": lambda: by(CLASSIC, files, a.jobs),
+    }
+    if importlib.util.find_spec("essentia"):
+        ways["Essentia: MonoLoader and TensorflowInputMusiCNN, no network"] = lambda: by(ESSENTIA, files, a.jobs)
+    costs: dict[str, list[Cost]] = {name: [] for name in ways}
+    for _ in range(a.repeat):
+        for name, way in ways.items():
+            costs[name].append(way())
+    base = next(iter(costs.values()))
+    print(f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} processes, start-up of each with it\n")
+    table("what", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
+    for name, found in costs.items():
+        row(name, found, base)
+
+
+def rescan(a: argparse.Namespace, folder: Path) -> None:
+    """Nothing changed: a scan against a walk with stat."""
+    from soak import LongRun, fake_decoder, stub_files  # it takes from here in its turn
+
+    stub_files(folder / "music", a.files)
+    LongRun(folder / "music", folder / "g.db", fake_decoder).run(None)
+    again = [*GENRETAG, "scan", str(folder / "music"), "--dry-run", "-q", "--db", str(folder / "g.db")]
+    timed(again)  # the plan that stands is this one's: it was made with the options of the command
+    walk, found, start = [], [], []
+    for _ in range(a.repeat):
+        walk.append(timed([sys.executable, "-c", WALK, str(folder / "music")]))
+        found.append(timed(again))
+        start.append(
+            timed([*GENRETAG, "scan", str(folder / "music" / "0000" / "0000000.mp3"), "--dry-run", "-q", "--db", f"{folder}/h.db"])
+        )
+    print(f"{a.files:,} files, nothing changed\n")
+    table("what", "wall s", "CPU s", "CPU, ratio to the walk", "")
+    row("os.walk and os.stat", walk, walk)
+    row("scan again", found, walk)
+    row("start-up: a scan of one", start, walk)
+    row("scan again, less start-up", [Cost(f.wall - s.wall, f.cpu - s.cpu) for f, s in zip(found, start, strict=True)], walk)
+
+
+def apply(a: argparse.Namespace, folder: Path) -> None:
+    """Write a plan one file at a time, and several; against reading and writing the files once."""
+    files = music(folder / "music", a.tracks, a.seconds)
+    timed([*GENRETAG, "scan", str(folder / "music"), "--dry-run", "-q", "--db", f"{folder}/g.db"])
+    costs: dict[int, list[Cost]] = {j: [] for j in (1, 2, 4)}
+    copies = []
+    for _ in range(a.repeat):
+        began = time.monotonic()
+        for path in files:
+            shutil.copyfile(path, folder / "copy")
+            handle = os.open(folder / "copy", os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+        copies.append(time.monotonic() - began)
+        for jobs, found in costs.items():
+            found.append(
+                timed([*GENRETAG, "apply", "--yes", "-q", "--min-confidence", "0", "-f", "-j", str(jobs), "--db", f"{folder}/g.db"])
+            )
+            timed([*GENRETAG, "undo", "--yes", "--db", f"{folder}/g.db"])
+    size = sum(p.stat().st_size for p in files) / 1e6
+    print(f"{a.tracks} MP3s, {size:,.0f} MB in all; copying them, each synced: {told(copies)} s\n")
+    table("files at once", "wall s", "CPU s")
+    for jobs, found in costs.items():
+        print(f"| {jobs} | {told([c.wall for c in found])} | {told([c.cpu for c in found])} |")
+
+
+def scaling(a: argparse.Namespace, folder: Path) -> None:
+    """Many short real files of all containers."""
+    from soak import real_files
+
+    table("files", "wall s", "ms a file, wall", "peak memory MB")
+    for count in (100, 1_000, 10_000):
+        real_files(folder / "music", count)
+        cost = timed(scan_of(folder / "music", folder, a.jobs), memory=True)
+        print(f"| {count:,} | {cost.wall:.1f} | {cost.wall / count * 1000:.1f} | {cost.memory:.0f} |", flush=True)
+
+
+def start(a: argparse.Namespace, folder: Path) -> None:
+    """How long a person waits."""
+    music(folder / "music", 1, a.seconds)
+    helps = [timed([*GENRETAG, "--help"]).wall for _ in range(a.repeat)]
+    first = [timed(scan_of(folder / "music", folder, a.jobs)).wall for _ in range(a.repeat)]
+    print(f"genretag --help: {told(helps)} s; a scan of one track of {a.seconds} s, to its end: {told(first)} s")
+
+
+WHAT = {"whole": whole, "containers": containers, "peers": peers, "rescan": rescan, "apply": apply, "scaling": scaling, "start": start}
 
 
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("what", nargs="?", default="whole", choices=WHAT)
     p.add_argument("--tracks", type=int, default=12)
     p.add_argument("--seconds", type=int, default=240)
     p.add_argument("--jobs", type=int, default=2)
+    p.add_argument("--repeat", type=int, default=5)
+    p.add_argument("--files", type=int, default=100_000)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        music = Path(folder) / "music"
-        music.mkdir()
-        files = [music / f"{n:02d}.mp3" for n in range(a.tracks)]
-        how = demo.Container("libmp3lame", options=(("b", "320k"),))
-        for n, path in enumerate(files):
-            demo.encode(path, demo.piece(n, a.seconds), 44_100, how)
-        wall, cpu = decoded(files, a.jobs)
-        scan = [sys.executable, "-m", "genretag", "scan", str(music), "--dry-run", "-j", str(a.jobs), "--db", f"{folder}/g.db"]
-        scan_wall, scan_cpu, peak = timed(scan)
-        start_wall, start_cpu, _ = timed([*scan[:4], str(files[0]), *scan[5:], "--limit", "1"])
-        again_wall, again_cpu, _ = timed(scan)
-    print(f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} workers")
-    print("| what | wall s | CPU s | CPU, ratio to decoding alone |\n| --- | --- | --- | --- |")
-    print(f"| decoding alone | {wall:.2f} | {cpu:.2f} | 1 |")
-    print(f"| scan, with start-up | {scan_wall:.2f} | {scan_cpu:.2f} | {scan_cpu / cpu:.2f} |")
-    print(f"| scan of one that is known (start-up) | {start_wall:.2f} | {start_cpu:.2f} | {start_cpu / cpu:.2f} |")
-    print(f"| scan, less start-up | | {scan_cpu - start_cpu:.2f} | {(scan_cpu - start_cpu) / cpu:.2f} |")
-    print(f"| scan again, nothing changed | {again_wall:.2f} | {again_cpu:.2f} | {again_cpu / cpu:.2f} |")
-    print(f"{a.tracks / scan_wall * 60:.0f} tracks a minute; peak memory {peak:.0f} MB over all processes (proportional set size)")
+        WHAT[a.what](a, Path(folder))
 
 
 if __name__ == "__main__":
