@@ -18,6 +18,7 @@ from genretag.batcher import Batcher, WindowScores
 from genretag.card import card_text
 from genretag.features import FEATURE_VERSION, features_of
 from genretag.model import Model
+from genretag.places import absolute as absolute
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.pool import Pool
@@ -136,8 +137,7 @@ class Scanner:
                     break
                 ordinal, found = upcoming
                 self._tracks[ordinal] = _Track(ordinal, found)
-                limit = _FIXED_SECONDS + _SECONDS_A_MEGABYTE * found.size / 1e6
-                pool.give(ordinal, Task(found.path, ask and not self.options.rescan), limit)
+                pool.give(ordinal, Task(found.path, ask and not self.options.rescan), time_limit(found.size))
             if exhausted and not pool.busy and batcher.empty:
                 return
             if pool.busy and not batcher.full:
@@ -230,17 +230,22 @@ class Scanner:
 
     def _identified(self, pool: Pool, token: int, track: _Track, identity: audio.Identity) -> None:
         """Answer a worker whether its file has to be decoded: not if its music is known."""
-        card = self.model.card
-        heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
+        heard = self._heard_before(identity)
         pool.answer(token, heard is None)
         if heard is None:
             return
         pool.finished(token)
         del self._tracks[token]
-        if heard.content_key != identity.content_key:  # known by its second key: keep it under its own as well
+        self._keep(track.ordinal, track.found, track.tags, identity, heard)
+
+    def _heard_before(self, identity: audio.Identity) -> Heard | None:
+        """Return what was heard in some music before, under whatever name; None where it has to be decoded."""
+        card = self.model.card
+        heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
+        if heard is not None and heard.content_key != identity.content_key:  # known by its second key: keep it under its own as well
             heard = Heard(**{**vars(heard), "content_key": identity.content_key})
             self._pending_heard.append(heard)
-        self._keep(track, identity, heard)
+        return heard
 
     def _finish_if_whole(self, token: int) -> None:
         """Store and judge a track whose windows are all scored."""
@@ -248,32 +253,20 @@ class Scanner:
         if track.done is None or len(track.scores) < len(track.starts):
             return
         del self._tracks[token]
-        ordered = [track.scores[i] for i in range(len(track.starts))]
-        heard = Heard(
-            content_key=track.done.identity.content_key,
-            second_key=track.done.identity.second_key,
-            seconds=track.done.seconds,
-            share=track.done.share,
-            starts=np.array(track.starts, np.float32),
-            logits=np.stack([s.logits for s in ordered]).astype(np.float16),
-            music=np.array([s.music for s in ordered], np.float16),
-            embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
-            picture=thumbnail.packed(track.pictures),
-        )
+        heard = whole(track.done, track.starts, track.scores, thumbnail.packed(track.pictures))
         self.heard_seconds += heard.seconds
         self.heard_tracks += 1
         self._pending_heard.append(heard)
-        self._keep(track, track.done.identity, heard)
+        self._keep(track.ordinal, track.found, track.tags, track.done.identity, heard)
 
-    def _keep(self, track: _Track, identity: audio.Identity, heard: Heard) -> None:
+    def _keep(self, ordinal: int, found: Found, known: tags.Tags | None, identity: audio.Identity, heard: Heard) -> None:
         """Store a file's row and judge it."""
-        found = track.found
         f = FileRow(
             absolute(found.path), found.size, found.mtime_ns, found.inode, found.device, found.links, identity.sha256,
-            identity.content_key, track.tags or tags.Tags([], None, problem="its tags were not read"),
+            identity.content_key, known or tags.Tags([], None, problem="its tags were not read"),
         )  # fmt: skip
         self._pending_files.append(f)
-        self._judge(track.ordinal, found.path, f, heard)
+        self._judge(ordinal, found.path, f, heard)
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
@@ -306,14 +299,30 @@ class Scanner:
             waiting.clear()
 
 
+def time_limit(size: int) -> float:
+    """Return how many seconds a file of ``size`` bytes may take."""
+    return _FIXED_SECONDS + _SECONDS_A_MEGABYTE * size / 1e6
+
+
+def whole(done: Done, starts: list[float], scores: dict[int, WindowScores], picture: bytes) -> Heard:
+    """Return what was heard in a track whose windows are all scored, in the precision that the store keeps."""
+    ordered = [scores[i] for i in range(len(starts))]
+    return Heard(
+        content_key=done.identity.content_key,
+        second_key=done.identity.second_key,
+        seconds=done.seconds,
+        share=done.share,
+        starts=np.array(starts, np.float32),
+        logits=np.stack([s.logits for s in ordered]).astype(np.float16),
+        music=np.array([s.music for s in ordered], np.float16),
+        embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
+        picture=picture,
+    )
+
+
 def facts(f: FileRow | Found) -> tuple[int, ...]:
     """Return what tells, without opening it, that a file is as it was."""
     return (f.size, f.mtime_ns, f.inode, f.device, f.links)
-
-
-def absolute(path: Path) -> Path:
-    """Return a path from the root on, links not resolved: what the store knows it by."""
-    return Path(os.path.abspath(path))
 
 
 def automatic_jobs() -> int:

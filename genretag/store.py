@@ -294,6 +294,11 @@ class Store:
                 yield row["ordinal"], Path(os.fsdecode(row["path"])), json.loads(row["row"])
             last = rows[-1]["ordinal"]
 
+    def planned(self, run: int, path: Path) -> int | None:
+        """Return the number of a path's row in a run's plan."""
+        row = self._db.execute("SELECT ordinal FROM plan WHERE path = ? AND run = ?", (os.fsencode(path), run)).fetchone()
+        return int(row[0]) if row else None
+
     def mark_done(self, run: int, ordinal: int) -> None:
         """Note that a row of a plan was written."""
         self._db.execute("UPDATE plan SET done = 1 WHERE run = ? AND ordinal = ?", (run, ordinal))
