@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -68,13 +71,16 @@ class Asked:
 
 @contextlib.contextmanager
 def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
-    """Have a cluster: that of an address, or one of this machine's CPUs that ends with the scan.
+    """Have a cluster: that of an address, or one of this machine's CPUs that ends with the scan; one that is there already stays.
 
     Yields the folder for files that are brought near; None: that of each machine's system.
 
     Raises:
         UsageError: the address cannot be meant, or nothing answers there.
     """
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # who calls from Python may have a cluster already
+        yield None
+        return
     if address is not None:
         _check_address(address)
     folder = tempfile.mkdtemp(prefix="genretag-ray-")
@@ -137,6 +143,12 @@ def _check_address(address: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _said(error: BaseException) -> str:
+    """Return the cause at the end of what Ray tells, without its colours."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 @contextlib.contextmanager
@@ -213,20 +225,29 @@ class Crew:
         return cls(decoders, -(-decoders // _DECODERS_AN_EAR))
 
 
-def _operators(rows: list[dict[str, Any]], setup: Setup, crew: Crew, asked: Asked, scan: str) -> Iterator[pa.Table]:
-    """Run rows of files through the operators, and yield what comes out as it comes."""
+def _operators(
+    rows: list[dict[str, Any]], setup: Setup, crew: Crew, asked: Asked, scan: str, *, alone: bool = False
+) -> Iterator[pa.Table]:  # fmt: skip
+    """Run rows of files through the operators, and yield what comes out as it comes.
+
+    ``alone``: each file is a task of its own, and a worker holds one: what takes a worker down takes nothing along.
+    """
     import ray.data
+    import ray.exceptions
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES
     context.max_errored_blocks = -1  # a task that is lost for good costs its tracks, and these are told by name
-    step = max(1, min(_TASK_TRACKS, len(rows) // (4 * crew.decoders)))
+    step = 1 if alone else max(1, min(_TASK_TRACKS, len(rows) // (4 * crew.decoders)))
     lots = [results.table_of(rows[at : at + step], results.TASK) for at in range(0, len(rows), step)]
-    survives = {"ray_remote_args_fn": lambda: {"max_restarts": -1, "max_task_retries": asked.retries}}
+    survives = _survival(1 if alone else asked.retries)
     data = ray.data.from_arrow(lots).map_batches(
         Decode, fn_constructor_args=(setup,), batch_size=None, batch_format="pyarrow", num_cpus=_DECODE_CPUS,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=crew.decoders, initial_size=crew.decoders), **survives,
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, max_size=crew.decoders, initial_size=crew.decoders, max_tasks_in_flight_per_actor=1 if alone else None
+        ),
+        **survives,
     )  # fmt: skip
     if not setup.identify:
         needs = {"num_gpus": crew.gpus} if crew.gpus else {"num_cpus": _SCORE_CPUS}
@@ -239,7 +260,20 @@ def _operators(rows: list[dict[str, Any]], setup: Setup, crew: Crew, asked: Aske
                 Keep, fn_constructor_args=(setup, asked.results, scan), batch_size=_part_rows(crew), batch_format="pyarrow", num_cpus=0,
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=1 + crew.decoders // 64, initial_size=1), **survives,
             )  # fmt: skip
-    yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+    try:
+        yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+    except ray.exceptions.RayError as error:
+        raise RunError(f"the cluster cannot hear: {_said(error)}; is the same genretag installed on all of its machines?") from error
+
+
+def _survival(retries: int) -> dict[str, Any]:
+    """Return how often a task is given to another worker. Ray's own rule is: for ever, also where the task itself is the fault."""
+    import ray.data
+
+    known = inspect.signature(ray.data.Dataset.map_batches).parameters
+    if "ray_remote_args_fn" not in known:  # it is to go; Ray then does as it likes
+        return {}
+    return {"ray_remote_args_fn": lambda: {"max_restarts": -1, "max_task_retries": retries}}
 
 
 def _part_rows(crew: Crew) -> int:
@@ -261,6 +295,7 @@ class ClusterScanner(Scanner):
         self._scan = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}"
         self._known_rows: list[dict[str, Any]] = []
         self._parts = 0
+        self._answered = False
         self._causes = _Causes()
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
@@ -296,28 +331,34 @@ class ClusterScanner(Scanner):
         size = _LOT_TRACKS * crew.decoders
         logging.getLogger("ray.data").addHandler(self._causes)
         try:
-            while lot := list(islice(files, size)):
-                if ask:  # music that is known under another name is not decoded again
-                    lot = self._run_lot(lot, replace(setup, identify=True), crew)
-                self._run_lot(lot, setup, crew)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Ray's hints to who writes operators
+                while lot := list(islice(files, size)):
+                    if ask:  # music that is known under another name is not decoded again
+                        lot = self._run_lot(lot, replace(setup, identify=True), crew)
+                    self._run_lot(lot, setup, crew)
         finally:
             logging.getLogger("ray.data").removeHandler(self._causes)
 
-    def _run_lot(self, lot: list[tuple[int, Found]], setup: Setup, crew: Crew) -> list[tuple[int, Found]]:
-        """Run a lot through the operators; return what has to be decoded still."""
+    def _run_lot(self, lot: list[tuple[int, Found]], setup: Setup, crew: Crew, *, alone: bool = False) -> list[tuple[int, Found]]:
+        """Run a lot through the operators; return what has to be decoded still. What was lost is tried once more, each for itself."""
         waiting = dict(lot)
         unheard: list[tuple[int, Found]] = []
         rows = [results.task_row(n, f, absolute(f.path)) for n, f in lot]
-        for table in _operators(rows, setup, crew, self._asked, self._scan) if rows else ():
+        for table in _operators(rows, setup, crew, self._asked, self._scan, alone=alone) if rows else ():
             self._check_kept(table)
             for told, _ in results.told_of(table):
                 found = waiting.pop(told.ordinal, None)
+                self._answered = True
                 if found is not None and not self._take_told(replace(told, found=found)):
                     unheard.append((told.ordinal, found))
             self._commit()
             if self._on_progress is not None:
                 self._on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
-        self._tell_lost(waiting, len(rows))
+        if waiting and not alone:
+            unheard += self._run_lot(list(waiting.items()), setup, crew, alone=True)
+        else:
+            self._tell_lost(waiting)
         return unheard
 
     @staticmethod
@@ -345,13 +386,13 @@ class ClusterScanner(Scanner):
             self._keep(told.ordinal, told.found, told.tags, told.identity, heard)
         return True
 
-    def _tell_lost(self, waiting: dict[int, Found], asked: int) -> None:
+    def _tell_lost(self, waiting: dict[int, Found]) -> None:
         """Give the tracks that went down with their workers a row; the next scan hears them.
 
         Raises:
-            RunError: every track was lost, so that the fault is the cluster's.
+            RunError: nothing was heard at all, so that the fault is the cluster's.
         """
-        if waiting and len(waiting) == asked and self.heard_tracks == 0:
+        if len(waiting) > 1 and not self._answered:
             raise RunError(f"no worker of the cluster could hear anything ({self._causes.last or 'no cause was told'})")
         for ordinal, found in waiting.items():
             log.warning("%s was lost with its worker (%s)", spelled(found.path), self._causes.last)
