@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.cluster.source import _nanoseconds, fetched, listing
+from genretag.cluster.source import _found, _nanoseconds, fetched, listing
 from genretag.display import home_relative
 from genretag.errors import TrackError
 from genretag.places import absolute, is_url, spelled
@@ -86,12 +86,6 @@ def test_what_lies_here_is_not_copied_and_what_cannot_be_fetched_leaves_nothing(
 
 
 def test_a_name_that_a_path_cannot_hold_is_told_and_not_mistaken() -> None:
-    from genretag.cluster.source import _found
-
-    class Shelf:
-        def unstrip_protocol(self, name: str) -> str:
-            return f"s3://{name}"
-
     for name in ("bucket/a//b.mp3", "bucket/./b.mp3"):
-        assert isinstance(_found(Shelf(), {"name": name, "size": 1}), Missed)
-    assert isinstance(_found(Shelf(), {"name": "bucket/a/b.mp3", "size": 1}), Found)
+        assert isinstance(_found(f"s3://{name}", {"name": name, "size": 1}), Missed)
+    assert isinstance(_found("s3://bucket/a/b.mp3", {"name": "bucket/a/b.mp3", "size": 1}), Found)

@@ -60,33 +60,34 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]
     except Exception as error:  # every kind of place has errors of its own
         raise UsageError(f"{url}: it cannot be reached: {_said(error)}") from error
     if top["type"] != "directory":
-        yield _found(system, top)
+        yield _found(url, top)
         return
+
+    def url_of(name: str) -> str:  # not fsspec's own way back, which forgets the host of some
+        return url.rstrip("/") + name.rstrip("/").removeprefix(root.rstrip("/"))
+
     folders = [root]
     while folders:
         folder = folders.pop()
         try:
             entries = sorted(system.ls(folder, detail=True), key=lambda e: str(e["name"]))
         except Exception as error:
-            yield Missed(Path(system.unstrip_protocol(folder)), _said(error))
+            yield Missed(Path(url_of(folder)), _said(error))
             continue
-        below = [e for e in entries if _is_met(system, folder, e, exclude)]
-        yield from (_found(system, e) for e in below if e["type"] != "directory")
-        folders += [str(e["name"]) for e in reversed(below) if e["type"] == "directory"]
+        below = [(url_of(str(e["name"])), e) for e in entries if str(e["name"]).rstrip("/") != folder.rstrip("/")]
+        below = [(u, e) for u, e in below if _is_met(u, e["type"] == "directory", exclude)]
+        yield from (_found(u, e) for u, e in below if e["type"] != "directory")
+        folders += [str(e["name"]) for _, e in reversed(below) if e["type"] == "directory"]
 
 
-def _is_met(system: Any, folder: str, entry: dict[str, Any], exclude: tuple[str, ...]) -> bool:
-    """Return whether a listing's entry is taken: not hidden, not excluded, and a folder or music."""
-    full = str(entry["name"]).rstrip("/")
-    name = full.rsplit("/", 1)[-1]
-    if name.startswith(".") or full == folder.rstrip("/") or any(lies_in(system.unstrip_protocol(full), g) for g in exclude):
-        return False
-    return entry["type"] == "directory" or is_music(name)
+def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
+    """Return whether what a listing tells is taken: not hidden, not excluded, and a folder or music."""
+    name = url.rpartition("/")[2]
+    return not name.startswith(".") and not any(lies_in(url, g) for g in exclude) and (is_folder or is_music(name))
 
 
-def _found(system: Any, entry: dict[str, Any]) -> Found | Missed:
+def _found(url: str, entry: dict[str, Any]) -> Found | Missed:
     """Return what a listing says of a file; what tells it apart on a disk is not known there."""
-    url = system.unstrip_protocol(str(entry["name"]))
     if spelled(Path(url)) != url:
         return Missed(Path(url), "its name has an empty part or a dot for a part, and paths cannot tell it from another")
     when = next((entry[k] for k in ("LastModified", "last_modified", "mtime", "updated", "modified") if entry.get(k)), 0)
