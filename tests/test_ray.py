@@ -70,7 +70,7 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
         import ray
 
         folder = Path("/tmp") / f"genretag-test-{os.getpid()}"  # a socket's path must be short
-        ray.init(**engine._how(None, 2, str(folder)))
+        ray.init(**engine._how(None, 2, str(folder)), num_gpus=1)  # there is none: what ``auto`` gives to it falls back to the CPU
     try:
         yield ray.get_runtime_context().gcs_address
     finally:
@@ -276,6 +276,25 @@ def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, wh
         results.write(str(tmp_path), place.name, table, results.Head(head.card, features=99))
     with books(tmp_path / "g.db") as given, pytest.raises(RunError, match=r"x\.parquet"):
         import_results(given.store, place, Policy(), 1)
+    assert last_scan(tmp_path / "g.db") is None
+
+
+@pytest.mark.parametrize("what", ["file", "tags", "starts", "logits"])
+def test_results_that_no_scan_wrote_are_refused(told: tuple[Path, Path], tmp_path: Path, what: str) -> None:
+    import pyarrow as pa
+
+    head, table = next(results.read(told[1]))
+    wrong = {
+        "file": b"music/x.mp3",
+        "tags": '{"genres": [7], "field": null, "album": {}, "problem": null}',
+        "starts": [0.0] * 7,
+        "logits": [1.0],
+    }
+    at = table.schema.get_field_index(what)
+    table = table.set_column(at, table.schema.field(at), pa.array([wrong[what]] * table.num_rows, table.schema.field(at).type))
+    results.write(str(tmp_path), "x.parquet", table, head)
+    with books(tmp_path / "g.db") as given, pytest.raises(RunError, match="cannot be taken"):
+        import_results(given.store, tmp_path, Policy(), 1)
     assert last_scan(tmp_path / "g.db") is None
 
 

@@ -37,12 +37,14 @@ def need(what: str, *packages: str) -> None:
         raise UsageError(f"{what}: {' and '.join(missing)} is not installed; {INSTALL}")
 
 
-def asked(urls: tuple[str, ...], address: str | None, results: str | None, device: str, model: Path | None) -> Asked:
-    """Return what a cluster is asked for."""
+def asked(
+    urls: tuple[str, ...], address: str | None, results: str | None, device: str, model: Path | None, jobs: int | None
+) -> Asked:  # fmt: skip
+    """Return what a cluster is asked for; ``jobs`` None: as many decoders as it has CPUs."""
     from genretag.cluster.engine import Asked
     from genretag.config import default_model
 
-    return Asked(urls, address, results, device, model or default_model())
+    return Asked(urls, address, results, device, model or default_model(), jobs)
 
 
 def scanner(books: session.Books, model: Model, options: Options, run: int, asked: Asked) -> ClusterScanner:

@@ -100,7 +100,9 @@ def scan(
     if output is not None:
         check_name(output)
     options = Options(tuple(paths), policy, _jobs(jobs), tuple(exclude or ()), limit, rescan, retry_failed)
-    asked = clustering.asked(urls, address, results, device.value, model) if engine is Engine.ray else None
+    asked = None
+    if engine is Engine.ray:
+        asked = clustering.asked(urls, address, results, device.value, model, None if jobs == "auto" else options.jobs)
     loaded = _load(model, device.value if asked is None else "cpu", options.jobs)
     with session.books(db) as books:
         run = _hear(books, loaded, options, context, asked)

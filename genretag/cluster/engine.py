@@ -44,6 +44,7 @@ _REACH_SECONDS = 5.0
 _STORE_BYTES = 512 << 20  # of the local cluster's object store: some hundred tracks on their way from ear to ear
 _BLOCK_BYTES = 16 << 20  # of windows that travel together
 _TASK_TRACKS = 8  # decoded by one task: what a lost worker costs, and Ray's own work is paid once for
+_GPU_TRACKS = 4  # that an ear on a GPU is given at once
 _LOT_TRACKS = 2_000  # a CPU, heard by one run of the operators: a quarter of an hour
 _PART_ROWS = 64  # a decoder, and no more than ...
 _MOST_PART_ROWS = 4_096  # ... these: rows of a file of results
@@ -62,6 +63,7 @@ class Asked:
     results: str | None = None  # a folder or URL where Parquet is kept
     device: str = "cpu"
     model: Path | None = None  # as given; None: the bundled one
+    decoders: int | None = None  # None: one a CPU
     retries: int = _RETRIES
     decoder: Callable[..., None] = serve
 
@@ -83,7 +85,7 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
         return
     if address is not None:
         _check_address(address)
-    folder = tempfile.mkdtemp(prefix="genretag-ray-")
+    folder = tempfile.mkdtemp(prefix="genretag-ray-", dir=_short_place())
     _settle_ray(local=address is None)
     import ray.data
 
@@ -103,6 +105,12 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
                 ray.shutdown()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_place() -> str:
+    """Return a folder for temporary files whose name is short: Ray keeps sockets some 65 characters further down, and 104 is their limit."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if os.name == "posix" and len(usual) > len("/tmp/123456789") and os.path.isdir("/tmp") else usual
 
 
 def _settle_ray(*, local: bool) -> None:
@@ -250,9 +258,11 @@ def _operators(
         **survives,
     )  # fmt: skip
     if not setup.identify:
-        needs = {"num_gpus": crew.gpus} if crew.gpus else {"num_cpus": _SCORE_CPUS}
+        needs: dict[str, Any] = {"num_cpus": _SCORE_CPUS, "batch_size": None}
+        if crew.gpus:  # Ray asks for a number there
+            needs = {"num_gpus": crew.gpus, "batch_size": _GPU_TRACKS}
         data = data.map_batches(
-            Score, fn_constructor_args=(setup, asked.device if crew.gpus else "cpu"), batch_size=None, batch_format="pyarrow",
+            Score, fn_constructor_args=(setup, asked.device if crew.gpus else "cpu"), batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=crew.ears, initial_size=crew.ears), **needs, **survives,
         )  # fmt: skip
         if asked.results is not None:
@@ -291,7 +301,8 @@ class ClusterScanner(Scanner):
         super().__init__(store, model, options, run, past=past)
         self._asked = asked
         self._on_progress: Callable[[Progress], None] | None = None
-        self._fresh: int | None = None  # the track that the cluster told of just now
+        self._keeping = False  # whether the operators keep what they tell
+        self._fresh: int | None = None  # the track that they told and kept just now
         self._scan = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}"
         self._known_rows: list[dict[str, Any]] = []
         self._parts = 0
@@ -326,7 +337,7 @@ class ClusterScanner(Scanner):
         import ray
 
         resources = ray.cluster_resources()
-        crew = Crew.of(resources, self.options.jobs if self._asked.address is None else None, self._asked.device)
+        crew = Crew.of(resources, self._asked.decoders, self._asked.device)
         setup = Setup(Shipped.of(self.model, self._asked.model), folder=folder, decoder=self._asked.decoder)
         size = _LOT_TRACKS * crew.decoders
         logging.getLogger("ray.data").addHandler(self._causes)
@@ -342,7 +353,7 @@ class ClusterScanner(Scanner):
 
     def _run_lot(self, lot: list[tuple[int, Found]], setup: Setup, crew: Crew, *, alone: bool = False) -> list[tuple[int, Found]]:
         """Run a lot through the operators; return what has to be decoded still. What was lost is tried once more, each for itself."""
-        waiting = dict(lot)
+        waiting, self._keeping = dict(lot), not setup.identify
         unheard: list[tuple[int, Found]] = []
         rows = [results.task_row(n, f, absolute(f.path)) for n, f in lot]
         for table in _operators(rows, setup, crew, self._asked, self._scan, alone=alone) if rows else ():
@@ -371,13 +382,13 @@ class ClusterScanner(Scanner):
         """Take what is told of a track; return whether that is all."""
         if told.stage == "cluster":
             raise RunError(f"a machine of the cluster cannot take part: {told.error}")
-        heard, self._fresh = told.heard, told.ordinal
+        heard, self._fresh = told.heard, told.ordinal if self._keeping else None
         if heard is not None:
             self.heard_seconds += heard.seconds
             self.heard_tracks += 1
             self._pending_heard.append(heard)
         elif told.identity is not None and told.error is None:
-            heard, self._fresh = self._heard_before(told.identity), None
+            heard = self._heard_before(told.identity)
             if heard is None:
                 return False
         if heard is None or told.identity is None:
@@ -404,7 +415,7 @@ class ClusterScanner(Scanner):
     def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Heard) -> None:
         """Judge a track; what was known before is told in the results as well."""
         super()._judge(ordinal, path, f, heard)
-        if ordinal != self._fresh:
+        if self._asked.results is not None and ordinal != self._fresh:
             found = Found(path, f.size, f.mtime_ns, f.inode, f.device, f.links, link=False)
             identity = audio.Identity(f.content_key, heard.second_key, f.sha256)
             self._tell_known(Told(ordinal, found, f.tags, identity, heard), f.path)
@@ -412,22 +423,21 @@ class ClusterScanner(Scanner):
     def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
         """Note that a track failed; what no operator saw is told in the results as well."""
         super()._fail(ordinal, found, stage, error)
-        if ordinal != self._fresh:
+        if self._asked.results is not None and ordinal != self._fresh:
             met = found if isinstance(found, Found) else Found(found.path, 0, 0, 0, 0, 1, link=False)
             self._tell_known(Told(ordinal, met, stage=stage, error=error), absolute(found.path))
 
     def _known(self, ordinal: int, found: Found) -> bool:
         """Make the row of a file that is as it was; one that failed is told in the results as well."""
         known = super()._known(ordinal, found)
-        if known and (failure := self.store.failure(absolute(found.path))) is not None:
+        if known and self._asked.results is not None and (failure := self.store.failure(absolute(found.path))) is not None:
             self._tell_known(Told(ordinal, found, stage=failure.stage, error=failure.error), absolute(found.path))
         return known
 
     def _tell_known(self, told: Told, file: Path) -> None:
-        if self._asked.results is not None:
-            self._known_rows.append(results.row_of(told, file))
-            if len(self._known_rows) >= _MOST_PART_ROWS:
-                self._keep_known()
+        self._known_rows.append(results.row_of(told, file))
+        if len(self._known_rows) >= _MOST_PART_ROWS:
+            self._keep_known()
 
     def _keep_known(self) -> None:
         """Write what waits into a file of its own."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from genretag.card import Card, card_text
+from genretag.card import Card, card_text, read_card
 from genretag.cluster import results
 from genretag.cluster.results import Head, Told
 from genretag.errors import RunError
@@ -27,6 +27,12 @@ class _Elsewhere:
     card: Card
 
 
+def _known_card(store: Store, card: Card) -> Card:
+    """Return a model's card as the books know it, where they do: results say nothing new of a model that was met before."""
+    text = store.model_card(card.id)
+    return card if text is None else read_card(Path("the store"), card.id, text)
+
+
 class Import(Scanner):
     """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have made."""
 
@@ -35,7 +41,7 @@ class Import(Scanner):
         self._heads = results.read(place)
         self._first = next(self._heads)  # raises where there are none, before anything is noted
         self._base, self._next, self._of = 0, 0, self._first[0].scan
-        super().__init__(store, cast(Model, _Elsewhere(self._first[0].card)), Options((), policy), run, past=past)
+        super().__init__(store, cast(Model, _Elsewhere(_known_card(store, self._first[0].card))), Options((), policy), run, past=past)
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Take every row of the results."""
@@ -64,13 +70,22 @@ class Import(Scanner):
         if head.scan != self._of:
             self._base, self._of = self._next, head.scan
         met: dict[Path, int] = {}
-        for told, file in results.told_of(table):
+        for told, file in self._checked(table):
             before = met.get(file, self.store.planned(self.run, file))
             ordinal = self._base + told.ordinal if before is None else before  # told twice: the later holds
             met[file] = ordinal
             self._next = max(self._next, ordinal + 1)
             self._take_told(replace(told, ordinal=ordinal, found=replace(told.found, path=file)))
         self._commit()
+
+    def _checked(self, table: object) -> Iterator[tuple[Told, Path]]:
+        """Yield what a table tells; raise ``RunError`` for what no scan has written."""
+        try:
+            for told, file in results.told_of(table):
+                results.check(told, file, self.model.card)
+                yield told, file
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{spelled(self._place)}: these results cannot be taken: {error}") from error
 
     def _take_told(self, told: Told) -> None:
         if told.heard is None or told.identity is None or told.error is not None:

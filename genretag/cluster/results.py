@@ -181,6 +181,22 @@ def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> Told:
     return Told(row["ordinal"], found, known, identity, heard, row["stage"] or "", row["error"])
 
 
+def check(told: Told, file: Path, card: Card) -> None:
+    """Raise ``ValueError`` for what no scan tells: results may come from anywhere."""
+    if not (file.is_absolute() or is_url(file)):
+        raise ValueError(f"{str(file)!r} is no path from the root on")
+    t = told.tags
+    if t is not None and not (isinstance(t.genres, list) and all(isinstance(x, str) for x in (*t.genres, *vars(t.album).values()))):
+        raise ValueError(f"{str(file)!r}: its tags are no words")
+    heard = told.heard
+    if heard is None:
+        return
+    fine = heard.logits.shape == (len(heard.starts), len(card.labels)) and heard.music.shape == heard.starts.shape
+    numbers = (heard.logits, heard.music, heard.embedding, heard.starts, np.array([heard.seconds, heard.share]))
+    if not (fine and all(np.isfinite(x).all() for x in numbers)):
+        raise ValueError(f"{str(file)!r}: its scores are not those of {card.name}")
+
+
 # --- files ------------------------------------------------------------------------------------------------------
 
 
