@@ -108,7 +108,7 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
 
 
 def _short_place() -> str:
-    """Return a folder for temporary files whose name is short: Ray keeps sockets some 65 characters further down, and 104 is their limit."""
+    """Return a folder for temporary files with a short name: Ray keeps sockets some 65 characters further down, and 104 is the most."""
     usual = tempfile.gettempdir()
     return "/tmp" if os.name == "posix" and len(usual) > len("/tmp/123456789") and os.path.isdir("/tmp") else usual
 
