@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import logging
 import os
 import re
@@ -90,7 +91,7 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
     import ray.data
 
     try:
-        with _aside(Path(folder) / "native.log"):
+        with contextlib.redirect_stdout(_Log()), _aside(Path(folder) / "native.log"):
             try:
                 ray.init(**_how(address, jobs, folder))
             except Exception as error:
@@ -157,6 +158,16 @@ def _said(error: BaseException) -> str:
     """Return the cause at the end of what Ray tells, without its colours."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
+
+
+class _Log(io.TextIOBase):
+    """Takes what Ray prints on stdout, of workers that died for one: rows go there, and a program may read them."""
+
+    def write(self, text: str) -> int:
+        """Keep it in the log."""
+        if text.strip():
+            log.debug("ray: %s", text.rstrip())
+        return len(text)
 
 
 @contextlib.contextmanager
