@@ -10,6 +10,8 @@ import os
 import unicodedata
 from pathlib import Path
 
+from genretag.places import spelled
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BREAKS = {"\u2028", "\u2029"}
 _DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -45,7 +47,7 @@ def words(genres: list[str]) -> str:
 def home_relative(path: Path) -> str:
     """Return a path with the home folder as ``~``, safe to show."""
     home = Path.home()
-    return shown(Path("~") / path.relative_to(home) if path.is_relative_to(home) and path != home else path)
+    return shown(Path("~") / path.relative_to(home) if path.is_relative_to(home) and path != home else spelled(path))
 
 
 def two_digits(share: float) -> str:

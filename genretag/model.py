@@ -78,6 +78,7 @@ class Model:
         data = _bytes(self.path)
         self._session = _session(self.path, data, device, threads)
         self._first: onnxruntime.InferenceSession | None = None
+        self.stages: tuple[Path, ...] = ()  # other files that it is made of
         self.provider = self._session.get_providers()[0]
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
             raise ModelError("--device cuda: onnxruntime fell back to the CPU; is the CUDA runtime (cuDNN 9) installed?")
@@ -103,6 +104,7 @@ class Model:
             return found.card, found.wiring, _OURS
         first, wiring = found.embedder
         self._first = _session(first, _bytes(first), device, threads)
+        self.stages = (first,)
         return found.card, found.wiring, wiring
 
     def _check(self) -> None:

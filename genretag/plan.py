@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 from genretag.card import Card
 from genretag.errors import RunError
+from genretag.places import absolute, spelled
 from genretag.policy import Existing, HardLinks, Policy
 from genretag.store import FileRow
 from genretag.tags import V22, Tags, meaningful
@@ -86,7 +86,7 @@ class Row:
     @property
     def absolute(self) -> Path:
         """The file, from the root on."""
-        return Path(os.path.abspath(self.file or self.path))
+        return absolute(Path(self.file or self.path))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON takes it."""
@@ -227,7 +227,7 @@ def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
 def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
     """Return what is known of a file that was heard, as a row that does nothing yet."""
     return Row(
-        path=str(path),
+        path=spelled(path),
         status=verdict.status,
         genre=verdict.genre if verdict.status is Status.OK else None,
         confidence=round(verdict.confidence, 4),
@@ -238,7 +238,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
         new=f.tags.genres,
         action=Action.SKIP,
         reason="",
-        file=str(f.path),
+        file=spelled(f.path),
         music=round(verdict.music, 4),
         seconds=round(heard.seconds, 2),
         share=round(heard.share, 3),
@@ -256,7 +256,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
 def failed_row(path: Path, error: str) -> Row:
     """Return the row of a file that could not be heard."""
     return Row(
-        path=str(path), status=Status.FAILED, genre=None, confidence=None, scores={}, windows=0, agreement=None,
+        path=spelled(path), status=Status.FAILED, genre=None, confidence=None, scores={}, windows=0, agreement=None,
         old=[], new=[], action=Action.SKIP, reason="failed", error=error,
     )  # fmt: skip
 

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from genretag import albums, audio, enough, tags, thumbnail
 from genretag.batcher import Batcher, WindowScores
-from genretag.card import card_text
+from genretag.card import Card, card_text
 from genretag.features import FEATURE_VERSION, features_of
 from genretag.model import Model
+from genretag.places import absolute as absolute
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.pool import Pool
@@ -90,11 +91,10 @@ class _Track:
         """Forget what was heard."""
         self.starts, self.scores, self.pictures = [], {}, {}
 
-    def stacked(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return (logits [windows, labels], music logits [windows], embedding [dims]), in the order of the track."""
-        ordered = [self.scores[int(i)] for i in np.argsort(self.starts)]
-        logits, music = np.stack([s.logits for s in ordered]), np.array([s.music for s in ordered], np.float32)
-        return logits, music, np.mean([s.embedding for s in ordered], axis=0)
+    def settled(self, windows: int, card: Card) -> bool:
+        """Return whether what is scored settles the vote of all windows."""
+        logits = np.stack([s.logits for s in self.scores.values()])
+        return enough.settled(logits, np.array([s.music for s in self.scores.values()], np.float32), windows, card)
 
 
 class Scanner:
@@ -130,7 +130,7 @@ class Scanner:
 
         Killed or interrupted, it loses the tracks in flight at most: the next scan goes on.
         """
-        asked = self._asked()
+        asked = self._question()
         if asked is not None and (held := run_that_stands(self.store, asked, self._walked())) is not None:
             self.run, self.stands = held, True
             self.counts.update(self.store.plan_counts(held))
@@ -141,7 +141,7 @@ class Scanner:
         self.store.finish_scan(self.run, asked.text() if asked is not None else None)
         return self.counts
 
-    def _asked(self) -> Asked | None:
+    def _question(self) -> Asked | None:
         """Return what decides of unchanged files; None for a scan that is wanted anew, or whose plan is not for all."""
         o = self.options
         if o.rescan or o.retry_failed or o.aside:
@@ -201,7 +201,7 @@ class Scanner:
         """Give a file to a worker."""
         self._tracks[ordinal] = _Track(ordinal, found)
         part = () if self.options.windows is Windows.ADAPTIVE else None
-        pool.give(ordinal, Task(found.path, ask and not self.options.rescan, part), _limit(found))
+        pool.give(ordinal, Task(found.path, ask and not self.options.rescan, part), time_limit(found.size))
 
     def _hear_on(self, pool: Pool) -> None:
         """Give a further part of a track, or all of it, to a worker."""
@@ -210,7 +210,7 @@ class Scanner:
         track.hearing = True
         if part is None:
             track.begin_anew()
-        pool.give(ordinal, Task(track.found.path, False, part), _limit(track.found))
+        pool.give(ordinal, Task(track.found.path, False, part), time_limit(track.found.size))
 
     def _walked(self) -> Iterator[Found | Missed]:
         """Walk, up to the limit."""
@@ -294,57 +294,49 @@ class Scanner:
 
     def _identified(self, pool: Pool, token: int, track: _Track, identity: audio.Identity) -> None:
         """Answer a worker whether its file has to be decoded: not if its music is known."""
-        card = self.model.card
-        heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
-        if heard is not None and not self._suffices(heard):
-            heard = None
+        heard = self._heard_before(identity)
         pool.answer(token, heard is None)
         if heard is None:
             return
         pool.finished(token)
         del self._tracks[token]
+        self._keep(track.ordinal, track.found, track.tags, identity, heard)
+
+    def _heard_before(self, identity: audio.Identity) -> Heard | None:
+        """Return what was heard in some music before, under whatever name; None where it has to be decoded."""
+        card = self.model.card
+        heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
+        if heard is None or not self._suffices(heard):
+            return None
         if heard.content_key != identity.content_key:  # known by its second key: keep it under its own as well
             heard = replace(heard, content_key=identity.content_key)
             self._pending_heard.append(heard)
-        self._keep(track, identity, heard)
+        return heard
 
     def _finish_if_whole(self, token: int) -> None:
         """Store and judge a track whose windows are all scored, or have more of it heard where they do not settle the vote."""
         track = self._tracks[token]
         if not track.scored or track.told is None:
             return
-        told, count = track.told, len(track.starts)
-        logits, music, embedding = track.stacked()
-        if not enough.settled(logits, music, told.windows, self.model.card):
-            self._unsettled.append((token, enough.further(told.windows, count) or None))
+        if len(track.starts) < track.told.windows and not track.settled(track.told.windows, self.model.card):
+            self._unsettled.append((token, enough.further(track.told.windows, len(track.starts)) or None))
             return
         del self._tracks[token]
-        heard = Heard(
-            content_key=told.identity.content_key,
-            second_key=told.identity.second_key,
-            seconds=told.seconds,
-            share=told.share,
-            starts=np.sort(np.array(track.starts, np.float32)),
-            logits=logits.astype(np.float16),
-            music=music.astype(np.float16),
-            embedding=embedding.astype(np.float16),
-            picture=thumbnail.packed([track.pictures[start] for start in sorted(track.pictures)]),
-            of=told.windows if told.windows > count else 0,
-        )
+        pictures = [track.pictures[start] for start in sorted(track.pictures)]
+        heard = whole(track.told, track.starts, track.scores, thumbnail.packed(pictures))
         self.heard_seconds += heard.seconds
         self.heard_tracks += 1
         self._pending_heard.append(heard)
-        self._keep(track, told.identity, heard)
+        self._keep(track.ordinal, track.found, track.tags, track.told.identity, heard)
 
-    def _keep(self, track: _Track, identity: audio.Identity, heard: Heard) -> None:
+    def _keep(self, ordinal: int, found: Found, known: tags.Tags | None, identity: audio.Identity, heard: Heard) -> None:
         """Store a file's row and judge it."""
-        found = track.found
         f = FileRow(
             absolute(found.path), found.size, found.mtime_ns, found.inode, found.device, found.links, identity.sha256,
-            identity.content_key, track.tags or tags.Tags([], None, problem="its tags were not read"),
+            identity.content_key, known or tags.Tags([], None, problem="its tags were not read"),
         )  # fmt: skip
         self._pending_files.append(f)
-        self._judge(track.ordinal, found.path, f, heard)
+        self._judge(ordinal, found.path, f, heard)
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
@@ -377,16 +369,28 @@ class Scanner:
             waiting.clear()
 
 
+def time_limit(size: int) -> float:
+    """Return how many seconds a file of ``size`` bytes may take."""
+    return _FIXED_SECONDS + _SECONDS_A_MEGABYTE * size / 1e6
+
+
+def whole(done: Done, starts: list[float], scores: dict[int, WindowScores], picture: bytes) -> Heard:
+    """Return what was heard in a track, all of it or some windows, in the precision that the store keeps."""
+    ordered = [scores[int(i)] for i in np.argsort(starts)]
+    return Heard(
+        content_key=done.identity.content_key,
+        second_key=done.identity.second_key,
+        seconds=done.seconds,
+        share=done.share,
+        starts=np.sort(np.array(starts, np.float32)),
+        logits=np.stack([s.logits for s in ordered]).astype(np.float16),
+        music=np.array([s.music for s in ordered], np.float16),
+        embedding=np.mean([s.embedding for s in ordered], axis=0).astype(np.float16),
+        picture=picture,
+        of=done.windows if done.windows > len(starts) else 0,
+    )
+
+
 def facts(f: FileRow | Found) -> tuple[int, ...]:
     """Return what tells, without opening it, that a file is as it was."""
     return (f.size, f.mtime_ns, f.inode, f.device, f.links)
-
-
-def _limit(found: Found) -> float:
-    """Return how many seconds a worker may take over a file."""
-    return _FIXED_SECONDS + _SECONDS_A_MEGABYTE * found.size / 1e6
-
-
-def absolute(path: Path) -> Path:
-    """Return a path from the root on, links not resolved: what the store knows it by."""
-    return Path(os.path.abspath(path))

@@ -343,6 +343,11 @@ class Store:
         sql = "SELECT count(*) FROM plan WHERE run = ? AND action = 'write' AND done = 0"
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
+    def planned(self, run: int, path: Path) -> int | None:
+        """Return the number of a path's row in a run's plan."""
+        row = self._db.execute("SELECT ordinal FROM plan WHERE path = ? AND run = ?", (os.fsencode(path), run)).fetchone()
+        return int(row[0]) if row else None
+
     def mark_done(self, run: int, ordinal: int) -> None:
         """Note that a row of a plan was written."""
         self._db.execute("UPDATE plan SET done = 1 WHERE run = ? AND ordinal = ?", (run, ordinal))

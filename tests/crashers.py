@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from multiprocessing.connection import Connection
+from typing import Any
 
 
 def misbehave(connection: Connection) -> None:
@@ -63,3 +64,27 @@ def serve_misbehaving(connection: Connection) -> None:
 
     worker.hear = hear  # type: ignore[assignment]
     worker.serve(connection, LogMel(FrontEnd(), np.zeros((1, 1), np.float32)))
+
+
+def serve_slowly(connection: Connection, features: Any) -> None:
+    """Run the real worker, half a second slower a track; leave a file that names the process that it works for.
+
+    A track that is called ``fatal`` kills that process, as a machine that goes down would.
+    """
+    from pathlib import Path
+
+    from genretag import worker
+
+    hear = worker.hear
+
+    def slowly(task: worker.Task, *rest: object) -> object:
+        Path(task.path.parent / f"{os.getppid()}.pid").touch()
+        time.sleep(0.5)
+        if task.path.stem == "fatal":
+            os.kill(os.getppid(), signal.SIGKILL)
+        if task.path.stem == "segfault":
+            ctypes.string_at(0)
+        yield from hear(task, *rest)  # type: ignore[arg-type]
+
+    worker.hear = slowly  # type: ignore[assignment]
+    worker.serve(connection, features)

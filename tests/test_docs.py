@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 #: What is shown in the pages and not run here: it waits for a person, a disk or a shell, or is run with more music in tests of its own.
 ELSEWHERE = ("genretag train ", "genretag models calibrate ", "genretag models use ", "genretag evaluate ~/Labelled2", "genretag watch ")
-ELSEWHERE_WITH = ("other.onnx", "Labelled.onnx", "mel-cnn.onnx")
+ELSEWHERE_WITH = ("other.onnx", "Labelled.onnx", "mel-cnn.onnx", "--engine ray", "results/")
 
 
 RAN: set[str] = set()  # one page's example is another's, too

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genretag.cli import rules, session
+from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import last_scan, plan_rows, report
 from genretag.errors import UsageError
 from genretag.policy import Policy
@@ -38,7 +38,8 @@ def apply(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Only what lies below these; and a plan, PLAN.jsonl, instead of the last one.", metavar="[PLAN.jsonl] [PATH...]"
+            help="Only what lies below these; and a plan, PLAN.jsonl, or results of --engine ray, instead of the last scan.",
+            metavar="[PLAN.jsonl|RESULTS] [PATH...]",
         ),
     ] = None,
     min_confidence: session.MinConfidence = None,
@@ -73,7 +74,7 @@ def apply(
     """
     quiet, workers = session.is_quiet(context), session.jobs_of(jobs)
     with session.books(db) as books:
-        given, tops = _plan_and_places(paths or [])
+        given, tops = _plan_and_places(clustering.take_results(books, paths or [], quiet))
         asked = {
             "min_confidence": min_confidence, "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
             "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen, "separator": separator,

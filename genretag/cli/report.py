@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import session
+from genretag.cli import clustering, session
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 def report(
     context: typer.Context,
+    results: Annotated[
+        Path | None,
+        typer.Argument(help="Results of scan --engine ray --results, instead of the last scan.", metavar="[RESULTS]", show_default=False),
+    ] = None,
     html: Annotated[bool, typer.Option("--html", help="As one page: search, sort, try another threshold, edit, export.")] = False,
     output: Annotated[
         Path | None,
@@ -36,6 +40,8 @@ def report(
     if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{target}: the name of a page ends in .html")
     with session.books(db) as books:
+        if results is not None and clustering.take_results(books, [results], session.is_quiet(context)):
+            raise UsageError(f"{results}: there are no results of genretag here")
         last = last_scan(books)
         if target is None or target.suffix.lower() not in (".html", ".htm"):
             show(books, last.run, json=json, output=target, quiet=session.is_quiet(context) or target is not None,

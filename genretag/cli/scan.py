@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import rules, session
+from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import report
 from genretag.errors import UsageError
+from genretag.places import spelled
 
 if TYPE_CHECKING:
+    from genretag.cluster.engine import Asked
     from genretag.model import Model
     from genretag.scan import Options, Progress
 
@@ -36,9 +38,16 @@ class Windows(StrEnum):
     adaptive = "adaptive"
 
 
+class Engine(StrEnum):
+    """``--engine``."""
+
+    local = "local"
+    ray = "ray"
+
+
 def scan(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Folders or files of music.", metavar="PATH...")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders or files of music; URLs with --engine ray.", metavar="PATH...")],
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     min_confidence: session.MinConfidence = None,
@@ -71,6 +80,14 @@ def scan(
     ] = False,
     hardlinks: rules.Links = None,
     convert_v22: rules.ConvertV22 = None,
+    engine: Annotated[Engine, typer.Option("--engine", help="Hear on this machine, or on a cluster of Ray.")] = Engine.local,
+    address: Annotated[
+        str | None, typer.Option("--address", help="The cluster, HOST:PORT or auto; without it one of this machine.", show_default=False)
+    ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option("--results", help="With --engine ray: keep what was heard as Parquet in this folder or URL.", show_default=False),
+    ] = None,
     db: session.Database = None,
 ) -> None:
     """Hear music and show the plan: which genre would go where, and how sure that is.
@@ -80,6 +97,8 @@ def scan(
     from genretag import scan as hears
     from genretag.report.files import check_name
 
+    urls = clustering.places(paths, engine, address, results)
+    paths = [p for p in paths if spelled(p) not in urls]
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
@@ -93,9 +112,14 @@ def scan(
     options = hears.Options(
         tuple(paths), policy, session.jobs_of(jobs), tuple(exclude or ()), limit, rescan, retry_failed, hears.Windows(windows.value)
     )
-    loaded = _load(model, device.value, options.jobs)
+    asked = None
+    if engine is Engine.ray:
+        if windows is Windows.adaptive:
+            raise UsageError("--windows adaptive: a cluster hears all windows; leave it out, or leave --engine ray out")
+        asked = clustering.asked(urls, address, results, device.value, model, None if jobs == "auto" else options.jobs)
+    loaded = _load(model, device.value if asked is None else "cpu", options.jobs)
     with session.books(db) as books:
-        run = _hear(books, loaded, options, context)
+        run = _hear(books, loaded, options, context, asked)
         failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context))
         from genretag.cli import apply
 
@@ -112,14 +136,16 @@ def _load(path: Path | None, device: str, jobs: int) -> Model:
     return Model(path or default_model(), device, threads=jobs)
 
 
-def _hear(books: session.Books, model: Model, options: Options, context: typer.Context) -> int:
+def _hear(books: session.Books, model: Model, options: Options, context: typer.Context, asked: Asked | None = None) -> int:
     """Scan with a progress bar on a terminal, and say how it went."""
     import genretag
     from genretag.scan import Scanner
 
     talk = session.talk(session.is_quiet(context))
-    run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in options.paths]})
+    run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in (*options.paths, *(asked.places if asked else ()))]})
     scanner = Scanner(books.store, model, options, run, past=books.journal)
+    if asked is not None:
+        scanner = clustering.scanner(books, model, options, run, asked)
     began = time.monotonic()
     try:
         with _progress(session.is_quiet(context)) as show:
@@ -137,7 +163,8 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     card = model.card
     if scanner.heard_tracks == 0:
         rate = f"nothing changed: the plan of run {scanner.run} stands" if scanner.stands else "nothing new to hear"
-    talk.print(f"{card.name} {card.version} on {model.device}, {options.jobs} decoder(s): {files:,} files in {seconds:,.1f} s ({rate})")
+    where = f"{model.device}, {options.jobs} decoder(s)" if asked is None else f"Ray{f' at {asked.address}' if asked.address else ''}"
+    talk.print(f"{card.name} {card.version} on {where}: {files:,} files in {seconds:,.1f} s ({rate})")
     return scanner.run
 
 

@@ -11,6 +11,7 @@ from typing import IO
 
 from genretag.display import cell, shown, words
 from genretag.errors import RunError, UsageError
+from genretag.places import is_url, spelled
 from genretag.plan import Row
 
 CSV_COLUMNS = (
@@ -92,7 +93,7 @@ def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) ->
     lines = ["#EXTM3U"]
     for row in rows:
         title = shown(f"{row.absolute.name} ({', '.join(row.new) or row.genre or row.status})")
-        name = str(row.absolute) if base is None else os.path.relpath(row.absolute, base)
+        name = spelled(row.absolute) if base is None or is_url(row.absolute) else os.path.relpath(row.absolute, base)
         fits = "\n" not in name and "\r" not in name and not any(0xD800 <= ord(c) <= 0xDFFF for c in name)
         name = f"./{name}" if name.startswith("#") else name
         lines += [f"#EXTINF:{round(row.seconds or -1)},{title}", name if fits else f"# left out: {shown(name)}"]

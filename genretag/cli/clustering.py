@@ -1,0 +1,81 @@
+"""What commands say to a cluster: which places are URLs, whether all is installed, and results that were heard elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli import rules, session
+from genretag.errors import UsageError
+from genretag.places import is_url, spelled
+
+if TYPE_CHECKING:
+    from genretag.cluster.engine import Asked, ClusterScanner
+    from genretag.model import Model
+    from genretag.scan import Options
+
+INSTALL = "pip install 'genretag[ray]'"
+
+
+def places(paths: list[Path], engine: str, address: str | None, results: str | None) -> tuple[str, ...]:
+    """Return the URLs among paths; raise ``UsageError`` for what the engine does not go with, or for what it lacks."""
+    urls = tuple(spelled(p) for p in paths if is_url(p))
+    if engine == "ray":
+        need("--engine ray", "ray", "pyarrow", "fsspec")
+        return urls
+    for given, name in ((address, "--address"), (results, "--results"), (urls[0] if urls else None, urls[0] if urls else "")):
+        if given is not None:
+            raise UsageError(f"{name}: that takes --engine ray")
+    return ()
+
+
+def need(what: str, *packages: str) -> None:
+    """Raise ``UsageError`` that says how to install what is missing."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise UsageError(f"{what}: {' and '.join(missing)} is not installed; {INSTALL}")
+
+
+def asked(
+    urls: tuple[str, ...], address: str | None, results: str | None, device: str, model: Path | None, jobs: int | None
+) -> Asked:  # fmt: skip
+    """Return what a cluster is asked for; ``jobs`` None: as many decoders as it has CPUs."""
+    from genretag.cluster.engine import Asked
+    from genretag.config import default_model
+
+    return Asked(urls, address, results, device, model or default_model(), jobs)
+
+
+def scanner(books: session.Books, model: Model, options: Options, run: int, asked: Asked) -> ClusterScanner:
+    """Return the scan that hears on a cluster."""
+    from genretag.cluster.engine import ClusterScanner
+
+    return ClusterScanner(books.store, model, options, run, asked, past=books.journal)
+
+
+def take_results(books: session.Books, paths: list[Path], quiet: bool) -> list[Path]:
+    """Take results among paths into the books, as the last scan; return the paths that are none.
+
+    Raises:
+        UsageError: there are several, or what reads them is not installed.
+    """
+    found = [p for p in paths if p.suffix.lower() == ".parquet" or is_url(p) or _holds_parquet(p)]
+    if not found:
+        return paths
+    if len(found) > 1:
+        raise UsageError("the results of one place at a time")
+    need(spelled(found[0]), "pyarrow", "fsspec")
+    import genretag
+    from genretag.cluster.imported import import_results
+
+    run = books.journal.begin("import", genretag.__version__, {"results": spelled(found[0])})
+    counts = import_results(books.store, found[0], rules.first_policy(None), run, books.journal)
+    books.journal.end(run, dict(counts))
+    session.talk(quiet).print(f"took {sum(counts.values()):,} tracks from {spelled(found[0])}")
+    return [p for p in paths if p != found[0]]
+
+
+def _holds_parquet(path: Path) -> bool:
+    """Return whether a folder holds results."""
+    return path.is_dir() and any(path.glob("[!.]*.parquet"))

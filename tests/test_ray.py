@@ -1,0 +1,489 @@
+"""A scan on a cluster of Ray: the local engine's verdicts, whatever is lost on the way; results that travel; places behind URLs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Program
+from crashers import serve_slowly
+
+if find_spec("ray") is None or find_spec("pyarrow") is None:  # not importorskip: Ray is imported once its settings are made
+    pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
+
+from genretag import demo
+from genretag.books import Books, books
+from genretag.cluster import engine, results, source
+from genretag.cluster.engine import Asked, ClusterScanner, Crew
+from genretag.cluster.imported import import_results
+from genretag.cluster.stages import Keep, Setup, Shipped
+from genretag.errors import RunError, UsageError
+from genretag.features import FEATURE_VERSION
+from genretag.model import Model
+from genretag.policy import Policy
+from genretag.scan import Options, Scanner
+
+#: More windows than travel together: such a track is scored where it is decoded.
+LONG_SECONDS = 660
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[dict[str, str] | None]:
+    """An S3 server on this machine: the environment that leads there; None where moto is not installed."""
+    if find_spec("moto") is None or find_spec("flask") is None or find_spec("s3fs") is None:
+        yield None
+        return
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(storage: dict[str, str] | None) -> Iterator[str]:
+    """A cluster of this machine, for all tests; its address. Its workers know the S3 server, and the decoders of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (storage or {}).items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        engine._settle_ray(local=True)
+        import ray
+
+        folder = Path("/tmp") / f"genretag-test-{os.getpid()}"  # a socket's path must be short
+        ray.init(**engine._how(None, 2, str(folder)), num_gpus=1)  # there is none: what ``auto`` gives to it falls back to the CPU
+    try:
+        yield ray.get_runtime_context().gcs_address
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Music in several containers, a long track, a name that is not UTF-8, and what is none: noise, a broken file, an empty one."""
+    folder = tmp_path_factory.mktemp("music")
+    for n, extension in enumerate((".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wma", ".mka")):
+        seconds = 41 if n % 2 else 12
+        demo.encode(folder / f"{n}{extension}", demo.piece(n, seconds), 44_100, tags={"artist": f"Artist {n}", "album": "Album"})
+    (folder / os.fsdecode(b"caf\xe9.mp3")).write_bytes((folder / "0.mp3").read_bytes())
+    long = np.tile(demo.piece(9, 30, 8_000), LONG_SECONDS // 30)
+    demo.encode(folder / "long.flac", long, 8_000, demo.Container("flac", 8_000, sample_format="s16"))
+    demo.encode(folder / "noise.flac", np.random.default_rng(0).normal(0, 0.1, 12 * 44_100).astype(np.float32), 44_100)
+    (folder / "broken.mp3").write_bytes((folder / "0.mp3").read_bytes()[:600] + os.urandom(3_000))
+    (folder / "empty.flac").touch()
+    return folder
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What a scan gave: its scanner, and its plan by path."""
+
+    scanner: Scanner
+    rows: dict[str, dict[str, Any]]
+
+
+def rows_of(given: Books, run: int) -> dict[str, dict[str, Any]]:
+    return {row["path"]: row for _, _, row in given.store.plan(run)}
+
+
+def scanned(database: Path, folder: Path | None, asked: Asked | None = None, **options: Any) -> Scanned:
+    """Scan in process, by the local engine or on the cluster."""
+    with books(database) as given:
+        run = given.journal.begin("scan", "test", {})
+        what = Options(() if folder is None else (folder,), jobs=2, **options)
+        scanner = Scanner(given.store, Model(), what, run)
+        if asked is not None:
+            scanner = ClusterScanner(given.store, Model(), what, run, asked)
+        scanner.scan()
+        return Scanned(scanner, rows_of(given, run))
+
+
+@pytest.fixture(scope="module")
+def local(music: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The local engine's plan of the music."""
+    return scanned(tmp_path_factory.mktemp("local") / "g.db", music).rows
+
+
+@pytest.fixture(scope="module")
+def told(music: Path, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A scan of the music on the cluster: its database, and its results."""
+    folder = tmp_path_factory.mktemp("told")
+    scanned(folder / "g.db", music, Asked(results=str(folder / "results")))
+    return folder / "g.db", folder / "results"
+
+
+def last_rows(database: Path) -> dict[str, dict[str, Any]]:
+    with books(database) as given:
+        last = given.store.last_scan()
+        assert last is not None
+        return rows_of(given, last.run)
+
+
+# --- the same verdicts ------------------------------------------------------------------------------------------
+
+
+def test_the_cluster_says_exactly_what_the_local_engine_says(local: dict[str, dict[str, Any]], told: tuple[Path, Path]) -> None:
+    there = last_rows(told[0])
+    assert list(there) == list(local)
+    assert there == local
+    assert {r["status"] for r in local.values()} >= {"ok", "failed", "nonmusic"}
+    assert sum(r["status"] == "failed" for r in local.values()) == 2
+    assert next(r["windows"] for p, r in local.items() if p.endswith("long.flac")) > 20
+
+
+def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(told: tuple[Path, Path], music: Path, tmp_path: Path) -> None:
+    (tmp_path / "g.db").write_bytes(told[0].read_bytes())
+    (tmp_path / "elsewhere").mkdir()
+    again = scanned(tmp_path / "g.db", music, Asked(address="127.0.0.1:1"))
+    assert again.scanner.heard_tracks == 0
+    assert {p: r["genre"] for p, r in again.rows.items()} == {p: r["genre"] for p, r in last_rows(told[0]).items()}
+    for n in (1, 3):
+        original = next(music.glob(f"{n}.*"))
+        (tmp_path / "elsewhere" / original.name).write_bytes(original.read_bytes())
+    moved = scanned(tmp_path / "g.db", tmp_path / "elsewhere", Asked())
+    assert moved.scanner.heard_tracks == 0
+    assert [r["confidence"] for r in moved.rows.values()] == [again.rows[str(next(music.glob(f"{n}.*")))]["confidence"] for n in (1, 3)]
+
+
+# --- what is lost -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    """Six short tracks."""
+    folder = tmp_path / "short"
+    folder.mkdir()
+    for n in range(6):
+        demo.encode(folder / f"{n}.flac", demo.piece(n, 5), 44_100)
+    return folder
+
+
+def expected(folder: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    return scanned(tmp_path / "expected.db", folder).rows
+
+
+def kill_a_decoder(folder: Path, killed: list[int]) -> None:
+    """Kill the first process that decodes for the cluster, as soon as it does."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not killed:
+        for mark in folder.glob("*.pid"):
+            os.kill(int(mark.stem), signal.SIGKILL)
+            killed.append(int(mark.stem))
+            return
+        time.sleep(0.05)
+
+
+def test_a_decoder_that_is_killed_loses_nothing(cluster: str, short: Path, tmp_path: Path) -> None:
+    right = expected(short, tmp_path)
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_a_decoder, args=(short, killed))
+    killer.start()
+    there = scanned(tmp_path / "g.db", short, Asked(decoder=serve_slowly))
+    killer.join()
+    assert len(killed) == 1
+    assert there.rows == right
+
+
+def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(cluster: str, short: Path, tmp_path: Path) -> None:
+    right = expected(short, tmp_path)
+    (short / "fatal.flac").write_bytes((short / "0.flac").read_bytes() + b"\0")
+    (short / "segfault.flac").write_bytes((short / "1.flac").read_bytes() + b"\0")
+    there = scanned(tmp_path / "g.db", short, Asked(decoder=serve_slowly, retries=0)).rows
+    assert "was lost" in there.pop(str(short / "fatal.flac"))["error"]
+    assert "SIGSEGV" in there.pop(str(short / "segfault.flac"))["error"]
+    assert there == right
+    with books(tmp_path / "g.db") as given:
+        assert given.store.failure(short / "fatal.flac") is None  # the next scan tries it
+        assert given.store.failure(short / "segfault.flac") is not None
+
+
+# --- results ----------------------------------------------------------------------------------------------------
+
+
+def test_known_tracks_are_in_the_results_too(told: tuple[Path, Path], music: Path, tmp_path: Path) -> None:
+    (tmp_path / "g.db").write_bytes(told[0].read_bytes())
+    scanned(tmp_path / "g.db", music, Asked(address="127.0.0.1:1", results=str(tmp_path / "results")))
+    with books(tmp_path / "fresh.db") as given:
+        import_results(given.store, tmp_path / "results", Policy(), 1)
+        told_again = rows_of(given, 1)
+    assert {p: r["genre"] for p, r in told_again.items()} == {p: r["genre"] for p, r in last_rows(told[0]).items()}
+
+
+def test_results_are_applied_and_taken_back_where_nothing_was_heard(
+    genretag: Program, told: tuple[Path, Path], local: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    reported = genretag("report", told[1], "--json")
+    assert reported.status == 0, reported.err
+    assert {r["path"]: {**r} for r in reported.rows} == local
+    before = {p: Path(p).read_bytes() for p, r in local.items() if r["action"] == "write"}
+    assert before
+    assert "dry run" in genretag("apply", told[1], "--dry-run").err
+    applied = genretag("apply", told[1], "--yes")
+    assert applied.status == 0, applied.err
+    assert f"wrote {len(before)}" in applied.err
+    assert all(Path(p).read_bytes() != data for p, data in before.items())
+    assert "nothing to write" in genretag("apply", told[1], "--yes").err  # what was written since is known
+    assert genretag("undo", "--yes").status == 0
+    assert all(Path(p).read_bytes() == data for p, data in before.items())
+
+
+def test_results_of_several_scans_are_one_plan_and_the_later_holds(told: tuple[Path, Path], tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    for file in told[1].iterdir():
+        (both / file.name).write_bytes(file.read_bytes())
+        head, table = next(results.read(file))
+        later = results.Head(head.card, "later")
+        results.write(str(both), "zlater-000000000000.parquet", table.slice(0, 3), later)
+    with books(tmp_path / "g.db") as given:
+        import_results(given.store, both, Policy(), 1)
+        assert rows_of(given, 1).keys() == last_rows(told[0]).keys()
+
+
+@pytest.mark.parametrize("what", ["nothing", "another's", "cut off", "of another time"])
+def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, what: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = tmp_path / "x.parquet"
+    whole = next(told[1].glob("*.parquet"))
+    if what == "another's":
+        pq.write_table(pa.table({"a": [1]}), place)
+    elif what == "cut off":
+        place.write_bytes(whole.read_bytes()[:-100])
+    elif what == "of another time":
+        head, table = next(results.read(whole))
+        results.write(str(tmp_path), place.name, table, results.Head(head.card, features=99))
+    with books(tmp_path / "g.db") as given, pytest.raises(RunError, match=r"x\.parquet"):
+        import_results(given.store, place, Policy(), 1)
+    assert last_scan(tmp_path / "g.db") is None
+
+
+@pytest.mark.parametrize("what", ["file", "tags", "starts", "logits"])
+def test_results_that_no_scan_wrote_are_refused(told: tuple[Path, Path], tmp_path: Path, what: str) -> None:
+    import pyarrow as pa
+
+    head, table = next(results.read(told[1]))
+    wrong = {
+        "file": b"music/x.mp3",
+        "tags": '{"genres": [7], "field": null, "album": {}, "problem": null}',
+        "starts": [0.0] * 7,
+        "logits": [1.0],
+    }
+    at = table.schema.get_field_index(what)
+    table = table.set_column(at, table.schema.field(at), pa.array([wrong[what]] * table.num_rows, table.schema.field(at).type))
+    results.write(str(tmp_path), "x.parquet", table, head)
+    with books(tmp_path / "g.db") as given, pytest.raises(RunError, match="cannot be taken"):
+        import_results(given.store, tmp_path, Policy(), 1)
+    assert last_scan(tmp_path / "g.db") is None
+
+
+def last_scan(database: Path) -> object:
+    with books(database) as given:
+        return given.store.last_scan()
+
+
+# --- behind URLs ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(storage: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the S3 server, with a bucket ``music``; the environment leads there."""
+    if storage is None:
+        pytest.skip("moto[server] and s3fs are not installed")
+    for name, value in storage.items():
+        monkeypatch.setenv(name, value)
+    import botocore.session
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = botocore.session.get_session().create_client("s3")
+    client.create_bucket(Bucket="music")
+    return client
+
+
+def test_object_storage_is_heard_reported_and_never_written(
+    cluster: str, bucket: Any, music: Path, local: dict[str, dict[str, Any]], tmp_path: Path, genretag: Program
+) -> None:
+    here = {Path(p).name: r for p, r in local.items() if (Path(p).suffix in (".opus", ".m4a", ".mp3") and p.isascii()) or "noise" in p}
+    for name, row in here.items():
+        bucket.put_object(Bucket="music", Key=f"shelf/an album/{name}", Body=Path(row["path"]).read_bytes())
+    bucket.put_object(Bucket="music", Key="shelf/.hidden.mp3", Body=b"x")
+    bucket.put_object(Bucket="music", Key="shelf/notes.txt", Body=b"x")
+    ran = genretag(
+        "scan", "s3://music/shelf", "--engine", "ray", "--address", cluster, "--results", "s3://music/results", "--yes", "--json"
+    )
+    assert {r["path"] for r in ran.rows} == {f"s3://music/shelf/an album/{name}" for name in here}, ran.err
+    for row in ran.rows:
+        same = here[row["path"].rpartition("/")[2]]
+        assert all(row[k] == same[k] for k in ("status", "genre", "confidence", "windows", "scores", "content_key", "sha256", "error"))
+        assert row["action"] == "skip"
+        assert row["status"] != "ok" or "object storage" in row["reason"]
+    assert "nothing to write" in ran.err
+    again = genretag("apply", "--min-confidence", 0, "--json", "--yes")
+    assert all(r["path"].startswith("s3://music/shelf/") and r["action"] == "skip" for r in again.rows)
+    reported = genretag("report", "s3://music/results", "--json", "--db", tmp_path / "other.db")
+    assert {r["path"]: r["scores"] for r in reported.rows} == {r["path"]: r["scores"] for r in ran.rows}, reported.err
+    known = genretag("scan", "s3://music/shelf", "--engine", "ray", "--address", "127.0.0.1:1", "--dry-run")
+    assert "nothing new to hear" in known.err
+
+
+def test_what_cannot_be_reached_is_told_at_once(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import s3fs
+
+    with pytest.raises(UsageError, match="nothing there"):
+        list(source.listing("s3://music/no such shelf"))
+    with pytest.raises(UsageError, match="password"):
+        list(source.listing("ftp://me:secret@example.org/music"))
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(UsageError, match="cannot be reached"):
+        list(source.listing("s3://elsewhere/shelf"))
+
+
+# --- the command line -------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_of_its_own_is_silent_and_leaves_nothing(genretag: Program, short: Path, tmp_path: Path) -> None:
+    temporary = Path("/tmp") / f"g{os.getpid()}"  # a socket's path must be short
+    temporary.mkdir()
+    ran = genretag(
+        "-q", "scan", short, "--engine", "ray", "--dry-run", "--json", "--results", tmp_path / "r", env={"TMPDIR": str(temporary)}
+    )
+    assert ran.status == 0, ran.err
+    assert len(ran.rows) == 6
+    writes = sum(r["action"] == "write" for r in ran.rows)
+    assert ran.err == (f"dry run: nothing was changed; {writes} genres to write\n" if writes else "")
+    assert not list(temporary.glob("[!.]*"))
+    shutil.rmtree(temporary)
+
+
+def test_ctrl_c_keeps_what_was_heard(cluster: str, short: Path, tmp_path: Path) -> None:
+    for n in range(10, 60):
+        (short / f"{n}.flac").write_bytes((short / "0.flac").read_bytes() + bytes(n))
+    command = [
+        sys.executable,
+        "-m",
+        "genretag",
+        "scan",
+        str(short),
+        "--engine",
+        "ray",
+        "--address",
+        cluster,
+        "--db",
+        str(tmp_path / "g.db"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    wait_until(lambda: (tmp_path / "g.db").exists() and heard(tmp_path / "g.db") > 0)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b""), said
+    assert said.decode() == "stopped; what was heard is kept, and the next scan goes on from there\n"
+    assert heard(tmp_path / "g.db") > 0
+
+
+def heard(database: Path) -> int:
+    import contextlib
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db, contextlib.suppress(sqlite3.Error):
+        return int(db.execute("SELECT count(*) FROM file").fetchone()[0])
+    return 0
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path) -> None:
+    for words, told in (
+        (("--engine", "ray", "--address", "127.0.0.1:1"), "--address 127.0.0.1:1: nothing answers there"),
+        (("--engine", "ray", "--address", "here"), "HOST:PORT, or auto"),
+        (("--engine", "ray", "--address", "ray://127.0.0.1:10001"), "HOST:PORT"),
+        (("--address", "127.0.0.1:1"), "--address: that takes --engine ray"),
+        (("--results", "x"), "--results: that takes --engine ray"),
+        (("s3://music/shelf",), "s3://music/shelf: that takes --engine ray"),
+    ):
+        ran = genretag("scan", short, *words, "--dry-run")
+        assert ran.status == 2, (words, ran.err)
+        assert told in ran.err
+        assert len(ran.err.splitlines()) == 1
+
+
+def test_what_is_not_installed_is_told_with_the_command() -> None:
+    from genretag.cli.clustering import need
+
+    with pytest.raises(UsageError, match=r"no_such_ray is not installed; pip install 'genretag\[ray\]'"):
+        need("--engine ray", "ray", "no_such_ray")
+
+
+def test_results_that_cannot_be_kept_end_the_scan(told: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    _, table = next(results.read(told[1]))
+    kept = Keep(Setup(Shipped(Model().card)), str(tmp_path / "file"), "scan")(table)
+    assert kept.num_rows == table.num_rows
+    with pytest.raises(RunError, match="results cannot be written"):
+        ClusterScanner._check_kept(kept)
+
+
+def test_crews_fit_their_clusters() -> None:
+    for cpus in (1, 2, 3, 4, 8, 64, 1000):
+        crew = Crew.of({"CPU": float(cpus)}, None, "auto")
+        needed = crew.decoders * engine._DECODE_CPUS + crew.ears * engine._SCORE_CPUS
+        assert needed <= cpus
+    assert Crew.of({"CPU": 16.0, "GPU": 2.0}, None, "auto") == Crew(16, 2, 1.0)
+    assert Crew.of({"CPU": 16.0, "GPU": 2.0}, None, "cpu").gpus == 0
+    assert Crew.of({"CPU": 16.0}, 4, "auto").decoders == 4
+    with pytest.raises(UsageError, match="GPU"):
+        Crew.of({"CPU": 16.0}, None, "cuda")
+
+
+def test_rows_come_back_from_parquet_bit_by_bit(told: tuple[Path, Path]) -> None:
+    with books(told[0]) as given:
+        for _, table in results.read(told[1]):
+            for track, file in results.told_of(table):
+                f = given.store.file(file)
+                if track.error is not None:
+                    assert f is None
+                    continue
+                assert f is not None
+                assert track.identity is not None
+                assert track.heard is not None
+                assert (f.sha256, f.content_key, f.tags, f.size) == (
+                    track.identity.sha256,
+                    track.identity.content_key,
+                    track.tags,
+                    track.found.size,
+                )
+                kept = given.store.heard(f.content_key, Model().card.id, FEATURE_VERSION)
+                assert kept is not None
+                assert json.dumps([kept.seconds, kept.share, kept.second_key]) == json.dumps(
+                    [track.heard.seconds, track.heard.share, track.heard.second_key]
+                )
+                for name in ("starts", "logits", "music", "embedding"):
+                    assert np.array_equal(getattr(kept, name), getattr(track.heard, name))
+                assert kept.picture == track.heard.picture
