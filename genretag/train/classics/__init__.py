@@ -93,6 +93,20 @@ def names_of(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def members_of(text: str) -> tuple[str, ...]:
+    """Return the systems that ``--members`` names.
+
+    Raises:
+        UsageError: they cannot be one file, which is fed once.
+    """
+    names = names_of(text)
+    systems = [SYSTEMS[n] for n in names if n != ENSEMBLE]
+    alike = {(s.front_end, s.seconds) for s in systems}
+    if len(systems) < max(2, len(names)) or len(alike) > 1 or any(s.shallow for s in systems):
+        raise UsageError(f"--members {text}: an ensemble is one file, so its members must be two networks or more that hear the same")
+    return tuple(names)
+
+
 def cut_to(system: System, shortest: float) -> System:
     """Return a system that hears no more at once than the shortest track (s) has."""
     seconds = min(system.seconds, shortest)

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.card import Calibration, Card
-from genretag.errors import UsageError
 from genretag.features import features_of
 from genretag.model import Model
 from genretag.train import fit, teach
@@ -154,10 +153,6 @@ class Class:
         from genretag.train.classics.networks import Ensemble
 
         systems = [self.system(name) for name in self.asked.members]
-        if any(s.shallow or s.front_end != systems[0].front_end or s.seconds != systems[0].seconds for s in systems):
-            raise UsageError(
-                f"--members {','.join(self.asked.members)}: an ensemble is one file, so its members must be networks that hear the same"
-            )
         began, tracks = time.monotonic(), self.tracks(systems[0])
         nets = [(self.learned[s.name] if s.name in self.learned else self._learned(s.name, s, tracks)).net for s in systems]
         valid = tracks.rows(Part.VALID)
