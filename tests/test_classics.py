@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -178,6 +179,39 @@ def test_every_network_takes_every_length(name: str, seconds: float) -> None:
     logits, embedding = net(torch.rand(3, bands, frames))
     assert logits.shape == (3, 4)
     assert embedding.shape[0] == 3
+
+
+@pytest.mark.parametrize("name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"])
+def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -> None:
+    """Music fills little of the scaled range: a network that is fed it as it is learns the middle of the range, and hardly more."""
+    torch.manual_seed(0)
+    bands, frames = SYSTEMS[name].front_end.bands, 400 if name == "raw-cnn" else 22
+    net = Classic(body_of(SYSTEMS[name].build)(bands, frames), 0.0, 1.0, bands, frames, 2).train()
+    y = torch.arange(16) % 2
+    side = (2 * y - 1)[:, None, None]
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(40):
+        noise = torch.randn(16, bands, frames)
+        # One label leans to the treble; samples, which have no bands, swing further.
+        x = noise + 0.7 * side * torch.linspace(-1, 1, bands)[:, None] if bands > 1 else noise * (1.3 + side)
+        loss = torch.nn.functional.cross_entropy(net(0.5 + 0.03 * x)[0], y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.2
+
+
+def test_the_page_tells_where_each_system_comes_from() -> None:
+    page = (Path(__file__).parents[1] / "genretag" / "docs" / "classics.md").read_text(encoding="utf-8")
+    table = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    rows = {name: row for row in table for name in re.findall(r"`([\w+-]+)`", row[0])}
+    assert list(rows) == [*SYSTEMS, ENSEMBLE]
+    for name, system in SYSTEMS.items():
+        who = re.findall(r"[A-Z][\w ]+? (?:et al\. )?(?:19|20)\d\d", system.source)
+        assert who or "not published" in system.source, name
+        assert all(w in rows[name][1] for w in who), name
+        assert len(rows[name]) == 3, name
+        assert system.differs, name
 
 
 def test_the_first_layer_is_librosas_dct() -> None:
