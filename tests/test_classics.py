@@ -191,7 +191,8 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
     y = torch.arange(16) % 2
     side = (2 * y - 1)[:, None, None]
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
-    for _ in range(40):
+    losses = list[float]()
+    for _ in range(100 if name == "raw-cnn" else 40):  # two dropouts of a half are slow
         noise = torch.randn(16, bands, frames)
         # One label leans to the treble; samples, which have no bands, swing further.
         x = noise + 0.7 * side * torch.linspace(-1, 1, bands)[:, None] if bands > 1 else noise * (1.3 + side)
@@ -199,7 +200,8 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert loss.item() < 0.2
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.2
 
 
 def test_the_page_tells_where_each_system_comes_from() -> None:

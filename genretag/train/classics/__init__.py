@@ -56,7 +56,7 @@ _ROWS = (
     System("slices-cnn", "slices_cnn", _FINE, _SLICE, "mel-spectrograms of slices of 100,000 samples, a project of students, not published",
            "widths, rate and dropout are chosen here", optimiser="rmsprop", rate=5e-4),
     System("raw-cnn", "raw_cnn", _RAW, 0.5, "1-D convolutions on the samples, after Dieleman and Schrauwen 2014",
-           "kernels of 3, 11 kHz and pools of 8, so that the dense layer fits a small machine", steps=30),
+           "kernels of 3; 11 kHz, pools of 8 and 64 with batch norm", steps=60),
     System("mobilenet", "mobilenet", _MEL, 30.0, "MobileNetV2, Sandler et al. 2018, on the log-mel as an image of 224 x 224 x 3",
            "from scratch unless --weights names ImageNet weights in torchvision's layout", batch=16, steps=40),
     System("logreg", "logreg", _SUMMARY, 3.0, f"logistic regression, Cox 1958, on summarised features, after {_GTZAN}",

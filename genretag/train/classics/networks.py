@@ -117,11 +117,13 @@ def slices_cnn(bands: int, frames: int) -> nn.Module:
 def raw_cnn(bands: int, frames: int) -> nn.Module:
     """Return conv 128 k3, pool, conv 64 k3, pool, dense 100, dropout 0.5, dense 20, dropout 0.5, on samples [n, 1, samples].
 
-    The pools stand before the ReLUs, which is the same and a quarter faster.
+    A batch norm after each pool, without which two dropouts of a half leave nothing to learn from; the pools stand before
+    the ReLUs, which is the same and faster. The second pool is long, so that the dense layer learns what, and not when.
     """
     return nn.Sequential(
-        _level(bands), nn.Conv1d(1, 128, 3, padding=1), nn.MaxPool1d(8), nn.ReLU(), nn.Conv1d(128, 64, 3, padding=1), nn.MaxPool1d(8),
-        nn.ReLU(), nn.Flatten(), *_dense(100, 20, dropout=0.5),
+        _level(bands), nn.Conv1d(1, 128, 3, padding=1), nn.MaxPool1d(8), nn.BatchNorm1d(128), nn.ReLU(),
+        nn.Conv1d(128, 64, 3, padding=1), nn.MaxPool1d(min(64, frames // 8)), nn.BatchNorm1d(64), nn.ReLU(), nn.Flatten(),
+        *_dense(100, 20, dropout=0.5),
     )  # fmt: skip
 
 
