@@ -246,6 +246,12 @@ def test_an_ensemble_weighs_the_better_member_more() -> None:
     assert sum(weights) == pytest.approx(1)
 
 
+def test_an_ensemble_of_what_is_trained_already_tells_the_whole_time(course: compare.Class, tmp_path: Path) -> None:
+    members = [course.entry(name, tmp_path / f"{name}.onnx") for name in course.asked.members]
+    whole = course.entry(ENSEMBLE, tmp_path / "e.onnx")
+    assert whole.lesson.seconds >= sum(course.learned[m.system.name].seconds for m in members) > 0
+
+
 def test_a_window_shorter_than_a_network_hears_is_repeated() -> None:
     x = np.arange(10, dtype=np.float32)[None].repeat(3, 0)
     (piece,) = cut_chunks(x, (25,))

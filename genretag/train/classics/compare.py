@@ -168,8 +168,9 @@ class Class:
         from genretag.train.classics.networks import Ensemble
 
         systems = [self.system(name) for name in self.asked.members]
-        began, tracks = time.monotonic(), self.tracks(systems[0])
-        nets = [(self.learned[s.name] if s.name in self.learned else self._learned(s.name, s, tracks)).net for s in systems]
+        tracks = self.tracks(systems[0])
+        learned = [self.learned.get(s.name) or self._learned(s.name, s, tracks) for s in systems]
+        began, nets = time.monotonic(), [one.net for one in learned]
         valid = tracks.rows(Part.VALID)
         weights = fitted_weights([np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid])
         told = ", ".join(f"{s.name} {w:.2f}" for s, w in zip(systems, weights, strict=True))
@@ -178,7 +179,8 @@ class Class:
         how = "majority vote" if self.asked.majority else "soft vote, weights fitted on the validation part"
         system = System(ENSEMBLE, "", systems[0].front_end, systems[0].seconds, "soft votes, Kittler et al. 1998", f"{how}: {told}")
         said = heard(net, tracks, valid), heard(net, tracks, tracks.rows(Part.TEST))
-        lesson, card = self._judged(system, tracks, said, path, time.monotonic() - began, None)
+        seconds = time.monotonic() - began + sum(one.seconds for one in learned)
+        lesson, card = self._judged(system, tracks, said, path, seconds, None)
         parity = export_network(net, card, path, tracks.chunks(0))
         return Entry(system, lesson, card, path, sum(p.numel() for n in nets for p in n.parameters()), cost(path), parity)
 
