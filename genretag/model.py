@@ -65,6 +65,10 @@ def _providers(device: str) -> list[str]:
     return ["CPUExecutionProvider"]
 
 
+# Some builds of onnxruntime tell their makers how they are used. genretag calls nobody.
+onnxruntime.disable_telemetry_events()
+
+
 class Model:
     """One loaded model: a callable with explicit threads and a checked provider.
 

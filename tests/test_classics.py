@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +24,12 @@ pytest.importorskip("skl2onnx", reason="training needs skl2onnx")
 
 import torch
 
+from genretag import tags
 from genretag.errors import RunError, UsageError
 from genretag.model import Model, cut_chunks
 from genretag.store import Store
 from genretag.train import teach
-from genretag.train.classics import ENSEMBLE, SYSTEMS, compare, cut_to, frames_of, names_of
+from genretag.train.classics import ENSEMBLE, SYSTEMS, compare, cut_to, export, frames_of, names_of
 from genretag.train.classics.networks import Classic, Mfcc, MobileNet, body_of
 from genretag.train.collection import Collection, gather, hear
 from genretag.train.layouts import checked, read_labelled
@@ -64,10 +70,13 @@ def course(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, ENSEMBLE])
-def test_every_system_trains_and_its_file_says_the_same(course: compare.Class, tmp_path: Path, name: str) -> None:
+def test_every_system_trains_says_the_same_as_a_file_and_tags(
+    genretag: Program, course: compare.Class, tmp_path: Path, name: str
+) -> None:  # fmt: skip
     entry = course.entry(name, tmp_path / "m.onnx")
     assert entry.parity <= 1e-4 * 10
     assert entry.lesson.judged is not None
+    assert entry.lesson.curve is not None or name == ENSEMBLE  # whose members have theirs
     model = Model(entry.path)
     assert model.card.labels == tuple(course.collection.labels)
     assert entry.card.about["settings"]["source"]
@@ -75,33 +84,68 @@ def test_every_system_trains_and_its_file_says_the_same(course: compare.Class, t
     p = np.exp(model.run(x).logits.astype(np.float64))
     assert np.isfinite(p).all()
     assert not model.run(x).music.any() or (model.run(x).music > 5).all()
+    track = shutil.copy(course.collection.paths[0], tmp_path / "track.flac")
+    done = genretag("scan", track, "--model", entry.path, "--min-confidence", 0, "--yes", "--json")
+    assert done.status == 0, done.err
+    (row,) = done.rows
+    assert set(row["scores"]) == set(course.collection.labels)
+    assert tags.read(track).genres == [max(row["scores"], key=row["scores"].get)]
 
 
-def test_a_classic_hears_a_file_like_any_model(genretag: Program, collection: Collection, course: compare.Class, tmp_path: Path) -> None:
-    for name in ("gru", "gaussian-nb"):
-        entry = course.entry(name, tmp_path / f"{name}.onnx")
-        rows = genretag("scan", collection.paths[0], "--dry-run", "--json", "--model", entry.path, "--min-confidence", 0).rows
-        assert rows[0]["status"] == "ok"
-        assert set(rows[0]["scores"]) == set(collection.labels)
-
-
-def test_several_are_compared_in_one_table(genretag: Program, tmp_path: Path) -> None:
-    labelled.make(tmp_path / "Labelled", artists=5, each=1)
-    done = genretag("train", tmp_path / "Labelled", "--window", 1, "--compare", "gaussian-nb,ffnn", "--epochs", 1,
-                    "-O", tmp_path / "c.onnx",
-                    "--cache", tmp_path / "cache", "--json", "-j", 1)  # fmt: skip
+def test_several_are_compared_in_one_table(genretag: Program, course: compare.Class, tmp_path: Path) -> None:
+    labelled_folder = course.collection.paths[0].parents[1]
+    done = genretag("train", labelled_folder, "--window", 1, "--compare", "gaussian-nb,ffnn", "--epochs", 1,
+                    "-O", tmp_path / "new" / "c.onnx",
+                    "--db", labelled_folder.with_name("g.db"), "--cache", course.asked.cache, "--json", "-j", 1)  # fmt: skip
     assert done.status == 0, done.err
     assert [json.loads(line)["system"] for line in done.out.splitlines()] == ["gaussian-nb", "ffnn"]
-    table = (tmp_path / "c.compare.md").read_text()
+    table = (tmp_path / "new" / "c.compare.md").read_text()
     assert "| gaussian-nb |" in table
-    assert (tmp_path / "c-ffnn.onnx").exists()
-    assert (tmp_path / "c-ffnn.html").exists()
+    assert "| ffnn |" in table
+    assert (tmp_path / "new" / "c-ffnn.onnx").exists()
+    assert (tmp_path / "new" / "c-ffnn.html").exists()
+
+
+def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(course: compare.Class, tmp_path: Path) -> None:
+    labelled_folder = course.collection.paths[0].parents[1]
+    options = ["--compare", "gaussian-nb,raw-cnn", "--epochs", "10000", "-O", str(tmp_path / "c.onnx"), "-j", "1"]
+    options += ["--db", str(labelled_folder.with_name("g.db")), "--cache", str(course.asked.cache)]
+    command = [sys.executable, "-m", "genretag", "train", str(labelled_folder), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    told = list[str]()
+    while not told or not told[-1].strip().startswith("raw-cnn 1/10000"):
+        told.append(process.stderr.readline())
+        assert told[-1], "".join(told)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "stopped; " in err
+    assert "1 of 2 systems are made" in err
+    assert "Traceback" not in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "c-gaussian-nb.html", "c-gaussian-nb.md", "c-gaussian-nb.onnx", "c-gaussian-nb.pictures", "c.compare.md"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gru", "logreg"])
+def test_what_does_not_hold_does_not_replace_the_file_that_was_there(
+    course: compare.Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:  # fmt: skip
+    (tmp_path / "m.onnx").write_text("before")
+    monkeypatch.setattr(export, "TOLERANCE", -1)
+    with pytest.raises(RunError, match="onnxruntime differs"):
+        course.entry(name, tmp_path / "m.onnx")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "say"),
     [(("--system", "mel-cn"), "did you mean mel-cnn"), (("--system", "svm", "--deep"), "take one"),
-     (("--system", "svm,knn"), "takes one name"), (("--compare", "svm", "--system", "knn"), "take one")],
+     (("--system", "svm,knn"), "takes one name"), (("--compare", "svm", "--system", "knn"), "take one"),
+     (("--system", "ensemble", "--members", "crnn,svm"), "hear the same"), (("--compare", "all", "--members", "gru"), "two networks"),
+     (("--system", "ensemble", "--members", "gru,mfcc-cnn"), "hear the same"),
+     (("--system", "mobilenet", "--weights", "no.pt"), "no such file")],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_at_once(genretag: Program, tmp_path: Path, arguments: tuple[str, ...], say: str) -> None:
     (tmp_path / "A").mkdir()
@@ -138,6 +182,41 @@ def test_every_network_takes_every_length(name: str, seconds: float) -> None:
     assert embedding.shape[0] == 3
 
 
+@pytest.mark.parametrize("name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"])
+def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -> None:
+    """Music fills little of the scaled range: a network that is fed it as it is learns the middle of the range, and hardly more."""
+    torch.manual_seed(0)
+    bands, frames = SYSTEMS[name].front_end.bands, 400 if name == "raw-cnn" else 22
+    net = Classic(body_of(SYSTEMS[name].build)(bands, frames), 0.0, 1.0, bands, frames, 2).train()
+    y = torch.arange(16) % 2
+    side = (2 * y - 1)[:, None, None]
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
+    losses = list[float]()
+    for _ in range(100 if name == "raw-cnn" else 40):  # two dropouts of a half are slow
+        noise = torch.randn(16, bands, frames)
+        # One label leans to the treble; samples, which have no bands, swing further.
+        x = noise + 0.7 * side * torch.linspace(-1, 1, bands)[:, None] if bands > 1 else noise * (1.3 + side)
+        loss = torch.nn.functional.cross_entropy(net(0.5 + 0.03 * x)[0], y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.2
+
+
+def test_the_page_tells_where_each_system_comes_from() -> None:
+    page = (Path(__file__).parents[1] / "genretag" / "docs" / "classics.md").read_text(encoding="utf-8")
+    table = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    rows = {name: row for row in table for name in re.findall(r"`([\w+-]+)`", row[0])}
+    assert list(rows) == [*SYSTEMS, ENSEMBLE]
+    for name, system in SYSTEMS.items():
+        who = re.findall(r"[A-Z][\w ]+? (?:et al\. )?(?:19|20)\d\d", system.source)
+        assert who or "not published" in system.source, name
+        assert all(w in rows[name][1] for w in who), name
+        assert len(rows[name]) == 3, name
+        assert system.differs, name
+
+
 def test_the_first_layer_is_librosas_dct() -> None:
     import librosa
 
@@ -165,6 +244,12 @@ def test_an_ensemble_weighs_the_better_member_more() -> None:
     weights = compare.fitted_weights([good, np.full((40, 4), 0.25)], y)
     assert weights[0] > 0.95
     assert sum(weights) == pytest.approx(1)
+
+
+def test_an_ensemble_of_what_is_trained_already_tells_the_whole_time(course: compare.Class, tmp_path: Path) -> None:
+    members = [course.entry(name, tmp_path / f"{name}.onnx") for name in course.asked.members]
+    whole = course.entry(ENSEMBLE, tmp_path / "e.onnx")
+    assert whole.lesson.seconds >= sum(course.learned[m.system.name].seconds for m in members) > 0
 
 
 def test_a_window_shorter_than_a_network_hears_is_repeated() -> None:

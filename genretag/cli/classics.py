@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json as json_lib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +11,16 @@ from genretag.cli import session
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
-    from genretag.train.classics.compare import Asked
+    from genretag.train.classics.compare import Asked, Class, Entry
     from genretag.train.collection import Collection
     from genretag.train.teach import Split
 
 
-def names_asked(system: str | None, compare: str | None, *, deep: bool) -> list[str]:
+def names_asked(system: str | None, compare: str | None, members: str, weights: Path | None, *, deep: bool) -> list[str]:
     """Return the classics that were asked for; raise for what they lack here, before hours are spent on hearing."""
     if system is None and compare is None:
         return []
@@ -28,26 +31,35 @@ def names_asked(system: str | None, compare: str | None, *, deep: bool) -> list[
     names = classics.names_of(compare or system or "")
     if system is not None and len(names) != 1:
         raise UsageError("--system takes one name; --compare takes several")
+    if classics.ENSEMBLE in names:
+        classics.members_of(members)
+    if weights is not None and not weights.is_file():
+        raise UsageError(f"{weights}: there is no such file")
+    _check_installed(any(n in classics.SYSTEMS and classics.SYSTEMS[n].shallow for n in names))
+    return names
+
+
+def _check_installed(shallow: bool) -> None:
+    """Raise where the libraries of the extra ``train`` are missing."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
         raise RunError(
             "the classics need PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
         ) from error
-    return names
+    if shallow and importlib.util.find_spec("skl2onnx") is None:
+        raise RunError("scikit-learn's systems need skl2onnx: pip install 'genretag[train]'")
 
 
 def asked_for(
     names: list[str], members: str, output: Path, split: Split, epochs: int, seed: int, window: float | None, pca: int | None,
     majority: bool, augment: bool, weights: Path | None, cache: Path | None, jobs: int,
 ) -> Asked:  # fmt: skip
-    """Return what was asked for, checked."""
+    """Return what was asked for."""
     from genretag.train.cache import usual_folder
     from genretag.train.classics import names_of
     from genretag.train.classics.compare import Asked
 
-    if weights is not None and not weights.is_file():
-        raise UsageError(f"{weights}: there is no such file")
     return Asked(
         tuple(names), output, split, epochs, seed=seed, window=window, pca=pca, members=tuple(names_of(members)), majority=majority,
         augmented=augment, weights=weights, cache=cache or usual_folder(), jobs=jobs,
@@ -56,23 +68,22 @@ def asked_for(
 
 def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None:
     """Train each system, write its file, card and page, and print the table."""
-    from genretag.train import write_up
     from genretag.train.classics import compare
 
     lessons = compare.Class(gathered, asked, lambda text: talk.print(f"  {text}", soft_wrap=True))
     many, entries = len(asked.names) > 1, list[compare.Entry]()
-    for name in asked.names:
-        path = asked.output.with_name(f"{asked.output.stem}-{name.replace('+', '-')}.onnx") if many else asked.output
-        entry = lessons.entry(name, path)
-        write_up.write_up(entry.lesson, entry.card, path)
-        entries.append(entry)
-    random = str(asked.split) == "random"
-    if many:
-        asked.output.with_suffix(".compare.md").write_text(compare.markdown(entries, random), encoding="utf-8")
+    table_file = asked.output.with_suffix(".compare.md")
+    try:
+        for entry in _entries(lessons, many):
+            entries.append(entry)
+            if many:  # anew after each, so that what was trained is told however this ends
+                table_file.write_text(compare.markdown(entries, str(asked.split) == "random"), encoding="utf-8")
+            if json:
+                print(_as_json(entry), flush=True)
+    except KeyboardInterrupt as error:
+        left = f"; {len(entries)} of {len(asked.names)} systems are made, and in {table_file}" if entries else ""
+        raise session.stopped(f"the system that was being trained leaves no file{left}") from error
     if json:
-        for entry in entries:
-            figures = {**entry.lesson.figures, "model": str(entry.path), "parameters": entry.parameters, "ms": round(entry.ms, 2)}
-            print(json_lib.dumps({"system": entry.system.name, **figures, "parity": entry.parity}))
         return
     if not many:
         from genretag.cli.train import print_lesson
@@ -85,4 +96,21 @@ def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None
     out.print()
     out.print(table)
     if many:
-        talk.print(f"made {len(entries)} models beside {asked.output.with_suffix('.compare.md')}")
+        talk.print(f"made {len(entries)} models beside {table_file}")
+
+
+def _entries(lessons: Class, many: bool) -> Iterator[Entry]:
+    """Train each system that was asked for; its file, card, page and pictures are written before the next begins."""
+    from genretag.train import write_up
+
+    output = lessons.asked.output
+    for name in lessons.asked.names:
+        path = output.with_name(f"{output.stem}-{name.replace('+', '-')}.onnx") if many else output
+        entry = lessons.entry(name, path)
+        write_up.write_up(entry.lesson, entry.card, path)
+        yield entry
+
+
+def _as_json(entry: Entry) -> str:
+    figures = {**entry.lesson.figures, "model": str(entry.path), "parameters": entry.parameters, "ms": round(entry.ms, 2)}
+    return json_lib.dumps({"system": entry.system.name, **figures, "parity": entry.parity})

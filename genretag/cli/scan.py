@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -153,8 +152,7 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     except BaseException as error:
         books.journal.end(run, {**scanner.counts, "interrupted": 1})
         if isinstance(error, KeyboardInterrupt):
-            print("stopped; what was heard is kept, and the next scan goes on from there", file=sys.stderr)
-            raise typer.Exit(130) from error
+            raise session.stopped("what was heard is kept, and the next scan goes on from there") from error
         raise
     books.journal.end(run, dict(counts))
     seconds = time.monotonic() - began

@@ -70,6 +70,12 @@ def talk(quiet: bool = False) -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet, soft_wrap=True)
 
 
+def stopped(what_stays: str) -> typer.Exit:
+    """Say what Ctrl-C leaves, and return the exit to raise."""
+    print(f"stopped; {what_stays}", file=sys.stderr)
+    return typer.Exit(130)
+
+
 def is_quiet(context: typer.Context) -> bool:
     """Return whether -q was given."""
     return bool(context.obj and context.obj.get("quiet"))

@@ -117,7 +117,7 @@ def train(
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
     if deep:
         _check_deep(device.value, tensorboard)
-    names = classics.names_asked(system, compare, deep=deep)
+    names = classics.names_asked(system, compare, members, weights, deep=deep)
     labelled = labelled_of(source, from_review, classes, subset, audio)
     talk = session.talk(session.is_quiet(context))
     workers = session.jobs_of(jobs)
@@ -191,8 +191,7 @@ def _deep(
         complete(features, gathered.keys, gathered.paths, asked.jobs)
         return deep.teach_deep(gathered, split, model, features, plan, output, say)
     except KeyboardInterrupt as error:
-        print("stopped; the same command goes on after the last whole epoch", file=sys.stderr)
-        raise typer.Exit(130) from error
+        raise session.stopped("the same command goes on after the last whole epoch") from error
 
 
 def labelled_of(source: Path | None, review: Path | None, classes: str | None, subset: str | None, audio: Path | None) -> Labelled:
@@ -223,8 +222,7 @@ def hear(books: session.Books, model: Model, paths: list[Path], jobs: int, conte
         with _progress(session.is_quiet(context)) as show:
             hear_all(books.store, model, paths, jobs, show)
     except KeyboardInterrupt as error:
-        print("stopped; what was heard is kept, and the same command goes on from there", file=sys.stderr)
-        raise typer.Exit(130) from error
+        raise session.stopped("what was heard is kept, and the same command goes on from there") from error
 
 
 def print_lesson(lesson: Lesson) -> None:

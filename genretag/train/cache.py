@@ -153,6 +153,8 @@ def fill(cache: FeatureCache[Any], tracks: list[tuple[str, Path]], jobs: int, on
     """Make what is missing of (content key, path); return the files that could not be decoded."""
     todo = list({key: path for key, path in tracks if key not in cache}.items())
     failed, kept, done = list[Path](), dict[int, _Spread](), 0
+    if not todo:  # no workers need to start
+        return failed
     upcoming = iter(enumerate(todo))
     with Pool(jobs, serve, (features_of(cache.front_end),)) as pool:
         exhausted = False

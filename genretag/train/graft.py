@@ -63,8 +63,11 @@ def save_model(model: Any, path: Path) -> None:
     import onnx
 
     part = path.with_name(path.name + ".part")
-    onnx.save(model, str(part))
-    part.replace(path)
+    try:
+        onnx.save(model, str(part))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _without(graph: Any, output: str) -> None:

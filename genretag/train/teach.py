@@ -175,11 +175,11 @@ def card_of(lesson: Lesson, backbone: Card, name: str) -> Card:
 
 
 def _headline(lesson: Lesson) -> dict[str, Any]:
-    j = lesson.judged
+    j, leaky = lesson.judged, lesson.split is Split.RANDOM
     if j is None:
         return {"note": "no track could be kept apart to judge on"}
     return {
-        "tested on": f"{j.tracks} tracks of {j.groups} artists that it never met",
+        "tested on": f"{j.tracks} tracks of {j.groups} artists" + (" that it may know" if leaky else " that it never met"),
         "accuracy": str(j.accuracy),
         "macro recall": str(j.macro_recall),
         "majority baseline": f"{j.majority:.1%}",

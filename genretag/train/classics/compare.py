@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genretag.card import Calibration, Card
-from genretag.errors import UsageError
 from genretag.features import features_of
 from genretag.model import Model
 from genretag.train import fit, teach
 from genretag.train.cache import FeatureCache, complete
 from genretag.train.classics import DEFAULT_MEMBERS, ENSEMBLE, SYSTEMS, System, cut_to, frames_of, shallow
 from genretag.train.classics.export import export_network, export_shallow
-from genretag.train.classics.loop import Learned, Tracks, heard, inputs_of, tracks_of, train
+from genretag.train.classics.loop import Learned, Tracks, accuracy, heard, inputs_of, tracks_of, train
 from genretag.train.collection import Collection
 from genretag.train.split import Part
 from genretag.vote import calibrated, log_softmax
@@ -74,6 +74,8 @@ class Entry:
 
 
 COST_TIMES = 3  # that the cost of a window is measured
+GROWING = (0.25, 0.5, 0.75, 1.0)  # of the training part, for the learning curve of what has no epochs
+LEAST_INPUTS = 20  # that a point of it is fitted on
 
 HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "ms a window", "MB")
 
@@ -134,32 +136,41 @@ class Class:
         return learned
 
     def _shallow(self, system: System, tracks: Tracks, path: Path, began: float) -> Entry:
-        x, of_track = inputs_of(tracks, tracks.rows(Part.TRAIN))
-        pipeline = shallow.built(system.build, self.asked.pca)
-        pipeline.fit(x, self.collection.y[of_track])
-
-        def log_p(part: Part) -> FloatArray:
-            rows = tracks.rows(part)
-            said = [
-                np.log(np.clip(pipeline.predict_proba(inputs_of(tracks, rows[i : i + 1])[0]), 1e-9, 1)).mean(0) for i in range(len(rows))
-            ]
-            return np.array(said).reshape(len(rows), len(self.collection.labels))
-
-        lesson, card = self._judged(system, tracks, (log_p(Part.VALID), log_p(Part.TEST)), path, time.monotonic() - began, None)
-        unseen = tracks.rows(Part.VALID)[:16]
-        parity = export_shallow(pipeline, card, path, inputs_of(tracks, unseen)[0] if len(unseen) else x[:64], ties=system.name == "knn")
+        pipeline = self._fitted(system, tracks, tracks.rows(Part.TRAIN))
+        said = _said(pipeline, tracks, tracks.rows(Part.VALID)), _said(pipeline, tracks, tracks.rows(Part.TEST))
+        seconds = time.monotonic() - began
+        lesson, card = self._judged(system, tracks, said, path, seconds, self._grown(system, tracks))
+        unseen = tracks.rows(Part.VALID)
+        some = inputs_of(tracks, (unseen if len(unseen) else tracks.rows(Part.TRAIN))[:16])[0]
+        parity = export_shallow(pipeline, card, path, some, ties=system.name == "knn")
         return Entry(system, lesson, card, path, 0, cost(path), parity)
+
+    def _fitted(self, system: System, tracks: Tracks, rows: npt.NDArray[np.int64]) -> Any:
+        x, of_track = inputs_of(tracks, rows)
+        return shallow.built(system.build, self.asked.pca).fit(x, self.collection.y[of_track])
+
+    def _grown(self, system: System, tracks: Tracks) -> teach.Curve | None:
+        """Return how a shallow system, which has no epochs, grows with the tracks that it learns from."""
+        order = np.random.default_rng(self.asked.seed).permutation(tracks.rows(Part.TRAIN))
+        y, valid = self.collection.y, tracks.rows(Part.VALID)
+        points = list[tuple[float, float, float]]()
+        for share in GROWING if len(valid) else ():
+            rows = order[: round(share * len(order))]
+            if set(y[rows]) < set(y[order]) or len(inputs_of(tracks, rows)[0]) < LEAST_INPUTS:
+                continue
+            pipeline = self._fitted(system, tracks, rows)
+            learned, rest = (accuracy(tracks, _said(pipeline, tracks, part), part)[0] for part in (rows, valid))
+            points.append((float(len(rows)), learned, rest))
+        x, learned_of, valid_of = ([p[i] for p in points] for i in range(3))
+        return teach.Curve("tracks to learn from", x, "accuracy", learned_of, valid_of) if points else None
 
     def _ensemble(self, path: Path) -> Entry:
         from genretag.train.classics.networks import Ensemble
 
         systems = [self.system(name) for name in self.asked.members]
-        if any(s.shallow or s.front_end != systems[0].front_end or s.seconds != systems[0].seconds for s in systems):
-            raise UsageError(
-                f"--members {','.join(self.asked.members)}: an ensemble is one file, so its members must be networks that hear the same"
-            )
-        began, tracks = time.monotonic(), self.tracks(systems[0])
-        nets = [(self.learned[s.name] if s.name in self.learned else self._learned(s.name, s, tracks)).net for s in systems]
+        tracks = self.tracks(systems[0])
+        learned = [self.learned.get(s.name) or self._learned(s.name, s, tracks) for s in systems]
+        began, nets = time.monotonic(), [one.net for one in learned]
         valid = tracks.rows(Part.VALID)
         weights = fitted_weights([np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid])
         told = ", ".join(f"{s.name} {w:.2f}" for s, w in zip(systems, weights, strict=True))
@@ -168,7 +179,8 @@ class Class:
         how = "majority vote" if self.asked.majority else "soft vote, weights fitted on the validation part"
         system = System(ENSEMBLE, "", systems[0].front_end, systems[0].seconds, "soft votes, Kittler et al. 1998", f"{how}: {told}")
         said = heard(net, tracks, valid), heard(net, tracks, tracks.rows(Part.TEST))
-        lesson, card = self._judged(system, tracks, said, path, time.monotonic() - began, None)
+        seconds = time.monotonic() - began + sum(one.seconds for one in learned)
+        lesson, card = self._judged(system, tracks, said, path, seconds, None)
         parity = export_network(net, card, path, tracks.chunks(0))
         return Entry(system, lesson, card, path, sum(p.numel() for n in nets for p in n.parameters()), cost(path), parity)
 
@@ -198,6 +210,12 @@ class Class:
             about={"licence": "yours"},
         )  # fmt: skip
         return lesson, teach.card_of(lesson, bare, path.stem)
+
+
+def _said(pipeline: Any, tracks: Tracks, rows: npt.NDArray[np.int64]) -> FloatArray:
+    """Return mean log-probabilities [tracks, labels] over each track's inputs, as ``heard`` does for networks."""
+    said = [np.log(np.clip(pipeline.predict_proba(inputs_of(tracks, rows[i : i + 1])[0]), 1e-9, 1)).mean(0) for i in range(len(rows))]
+    return np.array(said).reshape(len(rows), len(tracks.collection.labels))
 
 
 def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[float]:

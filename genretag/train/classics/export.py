@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,17 @@ def export_network(net: nn.Module, card: Card, path: Path, x: FloatArray) -> flo
     """
     import onnx
 
-    whole = _Outputs(net).eval()  # the whole of it: exporting gives back the mode that it found
+    whole, raw = _Outputs(net).eval(), io.BytesIO()  # the whole of it: exporting gives back the mode that it found
     axes = {name: {0: "batch"} for name in ("log_mel", "logits", "music", "embedding")}
     torch.onnx.export(
-        whole, (torch.from_numpy(x[:2].copy()),), str(path), input_names=["log_mel"], output_names=["logits", "music", "embedding"],
+        whole, (torch.from_numpy(x[:2].copy()),), raw, input_names=["log_mel"], output_names=["logits", "music", "embedding"],
         dynamic_axes=axes, opset_version=OPSET, dynamo=False,
     )  # fmt: skip
-    model = onnx.load(str(path))
+    model = onnx.load_model_from_string(raw.getvalue())
     put_card(model, card)
-    save_model(model, path)
     with torch.no_grad():
         want = whole(torch.from_numpy(x))[0].numpy()
-    return _held_against(path, x, want)
+    return _saved(model, path, x, want)
 
 
 def export_shallow(pipeline: Any, card: Card, path: Path, x: FloatArray, *, ties: bool = False) -> float:
@@ -62,13 +62,10 @@ def export_shallow(pipeline: Any, card: Card, path: Path, x: FloatArray, *, ties
     ``ties``: one input in ten may be told otherwise, as neighbours are that lie equally far in single precision.
 
     Raises:
-        RunError: skl2onnx is not installed, or the two differ by more than ``TOLERANCE``.
+        RunError: the two differ by more than ``TOLERANCE``.
     """
-    try:
-        from skl2onnx import to_onnx
-    except ImportError as error:
-        raise RunError("this system needs skl2onnx: pip install 'genretag[train]'") from error
     from onnx import TensorProto, helper, numpy_helper
+    from skl2onnx import to_onnx
 
     model = to_onnx(pipeline, x[:1], options={"zipmap": False}, target_opset={"": OPSET, "ai.onnx.ml": 3})
     graph = model.graph
@@ -95,23 +92,27 @@ def export_shallow(pipeline: Any, card: Card, path: Path, x: FloatArray, *, ties
     graph.input.append(helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, ["batch", x.shape[1], 1]))
     graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", None]) for n in ("logits", "music", "embedding"))
     put_card(model, card)
-    save_model(model, path)
     want = np.log(np.clip(pipeline.predict_proba(x), 1e-9, 1))
-    return _held_against(path, x[:, :, None], want, probabilities=True, leave=0.1 if ties else 0.0)
+    return _saved(model, path, x[:, :, None], want, probabilities=True, leave=0.1 if ties else 0.0)
 
 
-def _held_against(
-    path: Path, x: FloatArray, want: npt.NDArray[np.floating], *, probabilities: bool = False, leave: float = 0.0
+def _saved(
+    model: Any, path: Path, x: FloatArray, want: npt.NDArray[np.floating], *, probabilities: bool = False, leave: float = 0.0
 ) -> float:  # fmt: skip
-    """Return the largest difference between a file and what it was made from, the ``leave`` worst inputs left out."""
+    """Write a model that says what it was made from, and return the largest difference, the ``leave`` worst inputs left out.
+
+    It is written last: what does not hold, or is interrupted, leaves the file that was there.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     got = session.run(["logits"], {"log_mel": x})[0]
     each = np.abs(np.exp(got) - np.exp(want)).max(1) if probabilities else np.abs(got - want).max(1) / max(1.0, float(np.abs(want).max()))
     worst = float(np.sort(each)[max(0, int(len(each) * (1 - leave)) - 1)])
     if worst > TOLERANCE:
         raise RunError(f"{path}: onnxruntime differs from what it was made from by {worst:.1e}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, path)
     return worst

@@ -85,6 +85,7 @@ class Learned:
 
     net: Classic
     epochs: int = 0
+    seconds: float = 0.0
     train: list[float] = field(default_factory=list)
     valid: list[float] = field(default_factory=list)
 
@@ -122,6 +123,7 @@ def train(
     """Train until the validation part has not been told better for ``patience`` epochs; the best epoch is kept."""
     net = fresh(system, tracks, seed, weights)
     learned, optimiser, rng = Learned(net), _optimiser(system, net), np.random.default_rng(seed)
+    started = time.monotonic()
     best, best_epoch, best_state = -1.0, -1, {k: v.clone() for k, v in net.state_dict().items()}
     rows, y = tracks.rows(Part.TRAIN), tracks.collection.y
     of_label = [rows[y[rows] == c] for c in range(len(tracks.collection.labels))]
@@ -153,6 +155,7 @@ def train(
             break
     net.load_state_dict(best_state)
     net.eval()
+    learned.seconds = time.monotonic() - started
     return learned
 
 

@@ -40,6 +40,14 @@ def _dense(*widths: int, dropout: float) -> list[nn.Module]:
     return out
 
 
+def _level(rows: int) -> nn.Module:
+    """Return a layer that brings each row of [n, rows, frames] to mean 0 and deviation 1, as the training part has them.
+
+    Within 0..1 music takes up little room around the middle; layers without batch norm would learn the middle, and little else.
+    """
+    return nn.BatchNorm1d(rows)
+
+
 def _pool(height: int, width: int, rows: int, columns: int) -> nn.Module:
     """Return a max pool that never asks for more than there is."""
     return nn.MaxPool2d((min(height, rows), min(width, columns)), ceil_mode=True)
@@ -53,13 +61,13 @@ def _least(n: int, times: int, by: int) -> int:
 
 def ffnn(bands: int, frames: int) -> nn.Module:
     """Return the feed-forward baseline."""
-    return nn.Sequential(nn.AvgPool1d(min(8, frames), ceil_mode=True), nn.Flatten(), *_dense(256, 64, dropout=0.3))
+    return nn.Sequential(_level(bands), nn.AvgPool1d(min(8, frames), ceil_mode=True), nn.Flatten(), *_dense(256, 64, dropout=0.3))
 
 
 def mel_cnn(bands: int, frames: int) -> nn.Module:
     """Return conv 16 of 3 x 3, pool 2 x 4, conv 32 of 3 x 3, pool 2 x 4, dense 64."""
     return nn.Sequential(
-        Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, frames),
+        _level(bands), Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, frames),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, _least(frames, 1, 4)), nn.Flatten(), *_dense(64, dropout=0.5),
     )  # fmt: skip
 
@@ -94,23 +102,28 @@ def mfcc_cnn(bands: int, frames: int) -> nn.Module:
             nn.BatchNorm2d(32),
         ]
         channels = 32
-    return nn.Sequential(Mfcc(bands), Picture(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3))
+    return nn.Sequential(Mfcc(bands), _level(13), Picture(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3))
 
 
 def slices_cnn(bands: int, frames: int) -> nn.Module:
     """Return three convolutions and two max pools."""
     return nn.Sequential(
-        Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(4, 4, bands, frames), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
-        _pool(4, 4, _least(bands, 1, 4), _least(frames, 1, 4)), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Flatten(),
-        *_dense(64, dropout=0.3),
+        _level(bands), Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(4, 4, bands, frames),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), _pool(4, 4, _least(bands, 1, 4), _least(frames, 1, 4)),
+        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), *_dense(64, dropout=0.3),
     )  # fmt: skip
 
 
 def raw_cnn(bands: int, frames: int) -> nn.Module:
-    """Return conv 128 k3, pool, conv 64 k3, pool, dense 100, dropout 0.5, dense 20, dropout 0.5, on samples [n, 1, samples]."""
+    """Return conv 128 k3, pool, conv 64 k3, pool, dense 100, dropout 0.5, dense 20, dropout 0.5, on samples [n, 1, samples].
+
+    A batch norm after each pool, without which two dropouts of a half leave nothing to learn from; the pools stand before
+    the ReLUs, which is the same and faster. The second pool is long, so that the dense layer learns what, and not when.
+    """
     return nn.Sequential(
-        nn.Conv1d(1, 128, 3, padding=1), nn.ReLU(), nn.MaxPool1d(8), nn.Conv1d(128, 64, 3, padding=1), nn.ReLU(), nn.MaxPool1d(8),
-        nn.Flatten(), *_dense(100, 20, dropout=0.5),
+        _level(bands), nn.Conv1d(1, 128, 3, padding=1), nn.MaxPool1d(8), nn.BatchNorm1d(128), nn.ReLU(),
+        nn.Conv1d(128, 64, 3, padding=1), nn.MaxPool1d(min(64, frames // 8)), nn.BatchNorm1d(64), nn.ReLU(), nn.Flatten(),
+        *_dense(100, 20, dropout=0.5),
     )  # fmt: skip
 
 
@@ -153,17 +166,17 @@ class Recurrent(nn.Module):
 
 def lstm(bands: int, frames: int) -> nn.Module:
     """Return an LSTM over frames."""
-    return Recurrent(nn.LSTM, bands, 64)
+    return nn.Sequential(_level(bands), Recurrent(nn.LSTM, bands, 64))
 
 
 def gru(bands: int, frames: int) -> nn.Module:
     """Return a GRU over frames."""
-    return Recurrent(nn.GRU, bands, 64)
+    return nn.Sequential(_level(bands), Recurrent(nn.GRU, bands, 64))
 
 
 def lstm_attention(bands: int, frames: int) -> nn.Module:
     """Return an LSTM in both directions with attention over its states."""
-    return Recurrent(nn.LSTM, bands, 48, both_ways=True, attention=True)
+    return nn.Sequential(_level(bands), Recurrent(nn.LSTM, bands, 48, both_ways=True, attention=True))
 
 
 class Rows(nn.Module):
@@ -238,6 +251,7 @@ class MobileNet(nn.Module):
         blocks.append(_ConvNorm(channels, 1280, 1))
         self.features = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(0.2)
+        self.to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, bands, frames] to [n, 1280]."""
