@@ -116,6 +116,7 @@ class Scanner:
         self._tracks: dict[int, _Track] = {}
         self._unsettled: deque[tuple[int, tuple[int, ...] | None]] = deque()  # tracks and the windows to hear of them yet
         self._plan: list[tuple[int, Path, Row]] = []
+        self._failed_anew = False
         self._committed = time.monotonic()
         self._roots = [Path(os.path.realpath(p)) for p in options.paths]
         self._targets: dict[tuple[int, int], Path] = {}  # of links that lead out of the folders walked
@@ -138,6 +139,8 @@ class Scanner:
         self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside)
         self.hear(on_progress)
         albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
+        if self._failed_anew:  # the next scan says of these that they are known
+            asked = None
         self.store.finish_scan(self.run, asked.text() if asked is not None else None)
         return self.counts
 
@@ -345,6 +348,7 @@ class Scanner:
 
     def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
         self._pending_failures.append((found, stage, error))
+        self._failed_anew = True
         self._add_row(ordinal, found.path, failed_row(found.path, error))
 
     def _add_row(self, ordinal: int, path: Path, row: Row) -> None:

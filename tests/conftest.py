@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+# Tests run two at once, and each program has its own workers: libraries that take all cores would stand in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from genretag import demo
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -122,10 +122,11 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
     assert wrong / stopped < enough.MOST_ERROR
 
 
-def scanned(store: Store, model: Model, folder: Path, windows: Windows) -> dict[str, dict]:
+def scanned(store: Store, model: Model, folder: Path, windows: Windows, *, rescan: bool = False) -> dict[str, dict]:
     run = (store.last_scan().run if store.last_scan() else 0) + 1
-    Scanner(store, model, Options((folder,), windows=windows, jobs=2), run).scan()
-    return {Path(row["path"]).suffix: row for _, _, row in store.plan(run)}
+    scanner = Scanner(store, model, Options((folder,), windows=windows, jobs=2, rescan=rescan), run)
+    scanner.scan()
+    return {Path(row["path"]).suffix: row for _, _, row in store.plan(scanner.run)}
 
 
 @pytest.mark.slow
@@ -140,7 +141,7 @@ def test_a_scan_hears_less_and_hears_the_rest_when_asked(long: dict[str, Path], 
         assert row["of_windows"] == (0 if row["windows"] == 5 else 5)
     assert less[".mp3"]["of_windows"] == 5
     assert less[".wma"]["of_windows"] == 0  # its clock is too coarse: it is heard as a whole
-    again = scanned(store, model, folder, Windows.ADAPTIVE)
+    again = scanned(store, model, folder, Windows.ADAPTIVE, rescan=True)
     assert again == less
     every = scanned(store, model, folder, Windows.ALL)
     alone = scanned(Store(tmp_path / "other.db"), model, folder, Windows.ALL)

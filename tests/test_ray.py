@@ -58,7 +58,7 @@ def storage() -> Iterator[dict[str, str] | None]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(storage: dict[str, str] | None) -> Iterator[str]:
     """A cluster of this machine, for all tests; its address. Its workers know the S3 server, and the decoders of the tests."""
     with pytest.MonkeyPatch.context() as patch:

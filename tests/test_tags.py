@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rawtags import ffmpeg_genre, make_apev2, make_id3, make_id3v1, read_id3, vorbis_comments
 
-from genretag import audio, demo, tags
+from genretag import audio, demo, mpeg, tags
 from genretag.errors import TrackError
 from genretag.tags.words import is_generic, resolve
 
@@ -163,7 +163,7 @@ def test_the_name_of_an_apev2_tag_is_not_taken_for_id3v1(seed_files: dict[str, P
         path = mp3_with(seed_files, tmp_path, b"", tail)
         plain = len(path.read_bytes()) - length
         with path.open("rb") as handle:
-            assert audio.mpeg.audio_span(handle).stop == plain, length
+            assert mpeg.audio_span(handle).stop == plain, length
 
 
 def test_an_id3v1_block_behind_an_apev2_tag_stays(seed_files: dict[str, Path], tmp_path: Path) -> None:

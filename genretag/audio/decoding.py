@@ -7,6 +7,7 @@ honours gapless information). Memory does not grow with the length of a track.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Gatherer:
 
     def __init__(self, listening: Listening) -> None:
         self._fifo, self._channels = av.AudioFifo(), 0
-        self._listening = listening
+        self._listening, self._samples = listening, Counter[int]()
 
     def add(self, frame: Any) -> Iterator[tuple[FloatArray, int]]:
         """Yield (mono block, its sample rate) when enough has come, or when the format changes."""
@@ -87,7 +88,8 @@ class Gatherer:
         channels, rate = block.layout.nb_channels, block.sample_rate
         if channels > _MOST_CHANNELS or rate <= 0:
             raise TrackError("decode", f"{channels} channels at {rate} Hz")
-        self._listening.seconds += block.samples / rate
+        self._samples[rate] += block.samples
+        self._listening.seconds = sum(n / r for r, n in self._samples.items())  # seconds that are summed up would drift
         yield _mono(block), rate
 
 
