@@ -51,6 +51,7 @@ _LOT_TRACKS = 2_000  # a CPU, heard by one run of the operators: a quarter of an
 _PART_ROWS = 64  # a decoder, and no more than ...
 _MOST_PART_ROWS = 4_096  # ... these: rows of a file of results
 _RETRIES = 3  # of a task whose worker was lost
+_ROOM_SECONDS = 20.0  # for which those of them that are lost for good are waited for
 
 #: Logical CPUs of an actor. The model needs about a third of what decoding takes, so that three decoders keep one ear busy.
 _DECODE_CPUS, _SCORE_CPUS, _DECODERS_AN_EAR = 0.75, 0.25, 3
@@ -215,7 +216,7 @@ class _Causes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         self.last = f"{type(error).__name__}: {_first_line(error)}" if error else record.getMessage().splitlines()[0]
-        log.debug("ray: %s", record.getMessage(), exc_info=record.exc_info)
+        log.debug("ray: %s", record.getMessage())  # without its traceback: who keeps that keeps the actors, and their CPUs
 
 
 # --- the operators ----------------------------------------------------------------------------------------------
@@ -303,6 +304,19 @@ def _part_rows(crew: Crew) -> int:
     return min(_MOST_PART_ROWS, _PART_ROWS * crew.decoders)
 
 
+def _has_room() -> bool:
+    """Return whether the cluster gave back what its lost actors held: operators that are begun without that wait for ever."""
+    import ray
+
+    gc.collect()  # an actor ends when nobody holds it, and cycles hold them
+    until = time.monotonic() + _ROOM_SECONDS
+    while ray.available_resources().get("CPU", 0.0) < 1 + _DECODE_CPUS:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
 # --- the scan ---------------------------------------------------------------------------------------------------
 
 
@@ -382,8 +396,7 @@ class ClusterScanner(Scanner):
             self._commit()
             if self._on_progress is not None:
                 self._on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
-        if waiting and not alone:
-            gc.collect()  # Ray ends actors that nobody holds, and cycles hold them: the next operators would wait for their CPUs for ever
+        if waiting and not alone and _has_room():
             unheard += self._run_lot(list(waiting.items()), setup, crew, alone=True)
         else:
             self._tell_lost(waiting)
