@@ -24,8 +24,6 @@ from crashers import serve_slowly
 if find_spec("ray") is None or find_spec("pyarrow") is None:  # not importorskip: Ray is imported once its settings are made
     pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
 
-pytestmark = pytest.mark.cluster
-
 from genretag import demo
 from genretag.books import Books, books
 from genretag.cluster import engine, results, source
@@ -37,6 +35,8 @@ from genretag.features import FEATURE_VERSION
 from genretag.model import Model
 from genretag.policy import Policy
 from genretag.scan import Options, Scanner
+
+pytestmark = pytest.mark.cluster
 
 #: More windows than travel together: such a track is scored where it is decoded.
 LONG_SECONDS = 660
