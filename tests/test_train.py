@@ -125,6 +125,11 @@ def test_no_artist_is_in_two_parts_and_every_label_can_be_learned(rows: list[tup
     assert all(len(set(folds[groups == g].tolist())) == 1 for g in np.unique(groups))
 
 
+def test_folds_are_fewer_where_no_label_has_as_many_tracks() -> None:
+    folds = grouped_fold_numbers(np.repeat(np.arange(4), 4), np.arange(16))
+    assert 2 <= len(set(folds.tolist())) <= 4
+
+
 def test_parts_are_64_16_and_20_percent_of_every_label() -> None:
     y = np.repeat(np.arange(4), 100)
     groups = np.arange(400) // 2

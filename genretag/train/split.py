@@ -150,11 +150,11 @@ def _fold(y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int
 
 
 def grouped_fold_numbers(y: IntArray, groups: IntArray, folds: int = 5, seed: int = 0) -> IntArray:
-    """Return a fold a track, whole groups, labels spread alike; fewer folds where there are fewer groups."""
+    """Return a fold a track, whole groups, labels spread alike; fewer folds where there are fewer groups, or no label has as many tracks."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     out = np.zeros(len(y), np.int64)
-    n = min(folds, len(np.unique(groups)))
+    n = min(folds, len(np.unique(groups)), int(np.unique(y, return_counts=True)[1].max(initial=0)))
     if n < 2:
         return out
     import warnings
