@@ -150,7 +150,7 @@ def _fold(y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int
 
 
 def grouped_fold_numbers(y: IntArray, groups: IntArray, folds: int = 5, seed: int = 0) -> IntArray:
-    """Return a fold a track, whole groups, labels spread alike; fewer folds where there are fewer groups, or no label has as many tracks."""
+    """Return a fold a track, whole groups, labels spread alike; fewer folds where groups, or the tracks of every label, are fewer."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     out = np.zeros(len(y), np.int64)
