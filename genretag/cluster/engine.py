@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pyarrow as pa
@@ -304,6 +306,37 @@ def _part_rows(crew: Crew) -> int:
     return min(_MOST_PART_ROWS, _PART_ROWS * crew.decoders)
 
 
+class _Stop:
+    """Turns the first Ctrl-C into a wish: one that goes off within Ray's own code may end the process there and then."""
+
+    def __init__(self) -> None:
+        self.wished = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if self.wished:  # the second one will not wait
+            raise KeyboardInterrupt
+        self.wished = True
+
+    def heed(self) -> None:
+        """Raise ``KeyboardInterrupt`` if that was wished."""
+        if self.wished:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interruptible(stop: _Stop) -> Iterator[None]:
+    """Let Ctrl-C be heeded between two tables; elsewhere than in the main thread nothing changes."""
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _has_room() -> bool:
     """Return whether the cluster gave back what its lost actors held: operators that are begun without that wait for ever."""
     import ray
@@ -334,6 +367,7 @@ class ClusterScanner(Scanner):
         self._parts = 0
         self._answered = False
         self._causes = _Causes()
+        self._stop = _Stop()
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Hear everything at the places on the cluster, a lot at a time, and store what was heard."""
@@ -345,7 +379,7 @@ class ClusterScanner(Scanner):
         try:
             first = next(unknown, None)
             if first is not None:  # a cluster is begun only if there is something to hear
-                with cluster(self._asked.address, self.options.jobs) as folder:
+                with cluster(self._asked.address, self.options.jobs) as folder, _interruptible(self._stop):
                     self._hear_lots(chain([first], unknown), folder, ask)
             self._keep_known()
         finally:
@@ -394,6 +428,7 @@ class ClusterScanner(Scanner):
                 if found is not None and not self._take_told(replace(told, found=found)):
                     unheard.append((told.ordinal, found))
             self._commit()
+            self._stop.heed()
             if self._on_progress is not None:
                 self._on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
         if waiting and not alone and _has_room():
