@@ -105,31 +105,35 @@ class _Reader:
         self._listening.seconds = float((self._end - self._origin) * self._base)
 
 
+def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
+    """Yield mono blocks at the track's own rate from the sample ``begin`` on, to its end."""
+    gatherer, due, early = Gatherer(Listening()), None, 0
+    for frame in reader.frames(begin):
+        at = reader.sample(frame.pts)
+        if frame.sample_rate != reader.rate or (due is not None and at != due):
+            raise Unsteady
+        first, due = due is None or due <= begin, at + frame.samples
+        if due <= begin:
+            continue
+        if first:
+            early = begin - at
+            if early < 0:
+                raise Unsteady
+        for block, _ in gatherer.add(frame):
+            yield block[early:]
+            early = 0
+    for block, _ in gatherer.rest():
+        yield block[early:]
+
+
 def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
     """Yield mono blocks at ``rate`` from the sample ``begin`` of the track on, to its end."""
     native = reader.rate
     lead = min(begin, native // _LEAD if native % _LEAD == 0 else native)  # whole samples at both rates
-    drop_native, drop = None, lead * rate // native
+    drop = lead * rate // native
     resampler = None if native == rate else soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
-    gatherer, due = Gatherer(Listening()), None
-    for frame in reader.frames(begin - lead):
-        at = reader.sample(frame.pts)
-        if frame.sample_rate != native or (due is not None and at != due):
-            raise Unsteady
-        due = at + frame.samples
-        if due <= begin - lead:
-            continue
-        if drop_native is None:
-            drop_native = begin - lead - at
-            if drop_native < 0:
-                raise Unsteady
-        for block, _ in gatherer.add(frame):
-            out, drop_native = block[drop_native:], 0
-            out = out if resampler is None else resampler.resample_chunk(out)
-            yield out[drop:]
-            drop = max(0, drop - len(out))
-    for block, _ in gatherer.rest():
-        out = block[drop_native:] if resampler is None else resampler.resample_chunk(block[drop_native:])
+    for block in _native_blocks(reader, begin - lead):
+        out = block if resampler is None else resampler.resample_chunk(block)
         yield out[drop:]
         drop = max(0, drop - len(out))
     if resampler is not None:
