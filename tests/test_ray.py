@@ -26,7 +26,7 @@ if find_spec("ray") is None or find_spec("pyarrow") is None:  # not importorskip
 
 from genretag import demo
 from genretag.books import Books, books
-from genretag.cluster import engine, results, source
+from genretag.cluster import engine, machines, results, source
 from genretag.cluster.engine import Asked, ClusterScanner, Crew
 from genretag.cluster.imported import import_results
 from genretag.cluster.stages import Keep, Setup, Shipped
@@ -67,11 +67,11 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
         for name, value in (storage or {}).items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        engine._settle_ray(local=True)
+        machines.settle_ray(local=True)
         import ray
 
         folder = Path("/tmp") / f"genretag-test-{os.getpid()}"  # a socket's path must be short
-        ray.init(**engine._how(None, 2, str(folder)), num_gpus=1)  # there is none: what ``auto`` gives to it falls back to the CPU
+        ray.init(**machines.how(None, 2, str(folder)), num_gpus=1)  # there is none: what ``auto`` gives to it falls back to the CPU
     try:
         yield ray.get_runtime_context().gcs_address
     finally:

@@ -1,20 +1,15 @@
-"""Ray: a cluster of this machine or of many, the operators on it, and the scan that is heard there."""
+"""The operators on a cluster, and the scan that is heard there."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import inspect
-import io
 import logging
 import os
 import re
 import secrets
-import shutil
 import signal
-import socket
-import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +24,7 @@ import pyarrow as pa
 from genretag import audio, standing, walk
 from genretag.card import card_text
 from genretag.cluster import results, source
+from genretag.cluster.machines import cluster, first_line
 from genretag.cluster.results import Told
 from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
 from genretag.errors import RunError, UsageError
@@ -44,8 +40,6 @@ from genretag.worker import serve
 
 log = logging.getLogger("genretag")
 
-_REACH_SECONDS = 5.0
-_STORE_BYTES = 512 << 20  # of the local cluster's object store: some hundred tracks on their way from ear to ear
 _BLOCK_BYTES = 16 << 20  # of windows that travel together
 _TASK_TRACKS = 8  # decoded by one task: what a lost worker costs, and Ray's own work is paid once for
 _GPU_TRACKS = 4  # that an ear on a GPU is given at once
@@ -73,139 +67,10 @@ class Asked:
     decoder: Callable[..., None] = serve
 
 
-# --- the cluster ------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
-    """Have a cluster: that of an address, or one of this machine's CPUs that ends with the scan; one that is there already stays.
-
-    Yields the folder for files that are brought near; None: that of each machine's system.
-
-    Raises:
-        UsageError: the address cannot be meant, or nothing answers there.
-    """
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # who calls from Python may have a cluster already
-        yield None
-        return
-    if address is not None:
-        _check_address(address)
-    folder = tempfile.mkdtemp(prefix="genretag-ray-", dir=_short_place())
-    _settle_ray(local=address is None)
-    import ray.data
-
-    try:
-        with contextlib.redirect_stdout(_Log()), _aside(Path(folder) / "native.log"):
-            try:
-                ray.init(**_how(address, jobs, folder))
-            except Exception as error:
-                at = f"--address {address}: no cluster of Ray answers there" if address else "Ray could not be started"
-                raise RunError(f"{at}: {_first_line(error)}") from error
-            for name in ("ray", "ray.data"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-                logging.getLogger(name).propagate = False
-            try:
-                yield folder if address is None else None
-            finally:
-                ray.shutdown()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _short_place() -> str:
-    """Return a folder for temporary files with a short name: Ray keeps sockets some 65 characters further down, and 104 is the most."""
-    usual = tempfile.gettempdir()
-    return "/tmp" if os.name == "posix" and len(usual) > len("/tmp/123456789") and os.path.isdir("/tmp") else usual
-
-
-def _settle_ray(*, local: bool) -> None:
-    """Set what Ray reads when it is loaded: it calls nobody, draws nothing, and a cluster of our own is ours alone."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if local:  # its ports are open to the network: without a token anybody there could run code here
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def _how(address: str | None, jobs: int, folder: str) -> dict[str, Any]:
-    """Return how Ray is to be started."""
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    if address is not None:
-        return {"address": address, **quiet}
-    return {
-        "address": "local", "num_cpus": jobs, "include_dashboard": False, "object_store_memory": _STORE_BYTES, "_temp_dir": folder, **quiet,
-    }  # fmt: skip
-
-
-def _check_address(address: str) -> None:
-    """Raise ``UsageError`` for an address that cannot be meant, or where nothing answers: Ray itself would try for minutes."""
-    if address == "auto":
-        return
-    if "://" in address:
-        raise UsageError(f"--address {address}: give the cluster's own HOST:PORT, on one of its machines (ray start --address HOST:PORT)")
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise UsageError(f"--address {address}: HOST:PORT, or auto")
-    try:
-        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"--address {address}: nothing answers there: {error}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _said(error: BaseException) -> str:
     """Return the cause at the end of what Ray tells, without its colours."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
-
-
-class _Log(io.TextIOBase):
-    """Takes what Ray prints on stdout, of workers that died for one: rows go there, and a program may read them."""
-
-    def write(self, text: str) -> int:
-        """Keep it in the log."""
-        if text.strip():
-            log.debug("ray: %s", text.rstrip())
-        return len(text)
-
-
-@contextlib.contextmanager
-def _aside(file: Path) -> Iterator[None]:
-    """Let what native code of Ray says on descriptor 2 go into a file; Python's own talk goes where it went.
-
-    Ray's core logs remarks for its own developers there, and no setting keeps it from all of them.
-    """
-    try:
-        if sys.stderr.fileno() != 2:
-            raise OSError
-        kept = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1)
-    except (OSError, ValueError, AttributeError):  # stderr is something else already, as in tests
-        yield
-        return
-    before = sys.stderr
-    ours = (before, sys.__stderr__)  # a progress line stands before the real one
-    handlers = [(h, h.stream) for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler) and h.stream in ours]
-    native = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        before.flush()
-        os.dup2(native, 2)
-        sys.stderr = kept
-        for handler, _ in handlers:
-            handler.setStream(kept)
-        yield
-    finally:
-        kept.flush()
-        os.dup2(kept.fileno(), 2)
-        sys.stderr = before
-        for handler, stream in handlers:
-            handler.setStream(stream)
-        os.close(native)
-        kept.close()
 
 
 class _Causes(logging.Handler):
@@ -217,7 +82,7 @@ class _Causes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        self.last = f"{type(error).__name__}: {_first_line(error)}" if error else record.getMessage().splitlines()[0]
+        self.last = f"{type(error).__name__}: {first_line(error)}" if error else record.getMessage().splitlines()[0]
         log.debug("ray: %s", record.getMessage())  # without its traceback: who keeps that keeps the actors, and their CPUs
 
 
