@@ -28,6 +28,13 @@ class Existing(StrEnum):
     APPEND = "append"
 
 
+class Windows(StrEnum):
+    """How much of a track is heard."""
+
+    ALL = "all"
+    ADAPTIVE = "adaptive"  # a few windows, and more of them until the vote is settled
+
+
 class HardLinks(StrEnum):
     """What becomes of a file that has other names (torrents and deduplication live on such)."""
 

@@ -8,7 +8,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,10 @@ from genretag.model import Model
 from genretag.places import absolute as absolute
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
+from genretag.policy import Windows as Windows
 from genretag.pool import Pool
 from genretag.standing import Asked, run_that_stands
+from genretag.standing import facts as facts
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
 from genretag.walk import Found, Missed, is_music, walk
@@ -36,13 +37,6 @@ _FLUSH_SECONDS = 0.25  # the longest that a window waits for a batch to fill whe
 
 
 log = logging.getLogger("genretag")
-
-
-class Windows(StrEnum):
-    """How much of a track is heard."""
-
-    ALL = "all"
-    ADAPTIVE = "adaptive"  # a few windows, and more of them until the vote is settled
 
 
 @dataclass(frozen=True)
@@ -393,8 +387,3 @@ def whole(done: Done, starts: list[float], scores: dict[int, WindowScores], pict
         picture=picture,
         of=done.windows if done.windows > len(starts) else 0,
     )
-
-
-def facts(f: FileRow | Found) -> tuple[int, ...]:
-    """Return what tells, without opening it, that a file is as it was."""
-    return (f.size, f.mtime_ns, f.inode, f.device, f.links)

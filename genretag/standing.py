@@ -16,7 +16,7 @@ from typing import Any
 
 import genretag
 from genretag.features import FEATURE_VERSION
-from genretag.store import Store
+from genretag.store import FileRow, Store
 from genretag.walk import Found, Missed
 
 
@@ -43,14 +43,14 @@ def run_that_stands(store: Store, asked: Asked, walked: Iterator[Found | Missed]
     run = store.untouched_scan(asked.text())
     if run is None:
         return None
-    for found, facts in zip_longest(walked, store.plan_facts(run)):
-        if not isinstance(found, Found) or facts is None or found.link or not _as_it_was(found, facts):
+    for found, kept in zip_longest(walked, store.plan_facts(run)):
+        if not isinstance(found, Found) or kept is None or found.link or not _as_it_was(found, kept):
             return None
     return run
 
 
-def _as_it_was(found: Found, facts: tuple[Any, ...]) -> bool:
-    path, size, mtime_ns, inode, device, links, failed_size, failed_mtime_ns = facts
+def _as_it_was(found: Found, kept: tuple[Any, ...]) -> bool:
+    path, size, mtime_ns, inode, device, links, failed_size, failed_mtime_ns = kept
     text = found.place
     if not (text[:1] == "/" and "/." not in text and "//" not in text):
         text = os.path.abspath(text)
@@ -58,4 +58,9 @@ def _as_it_was(found: Found, facts: tuple[Any, ...]) -> bool:
         return False
     if (failed_size, failed_mtime_ns) == (found.size, found.mtime_ns):
         return True
-    return (size, mtime_ns, inode, device, links) == (found.size, found.mtime_ns, found.inode, found.device, found.links)
+    return (size, mtime_ns, inode, device, links) == facts(found)
+
+
+def facts(f: FileRow | Found) -> tuple[int, ...]:
+    """Return what tells, without opening it, that a file is as it was."""
+    return (f.size, f.mtime_ns, f.inode, f.device, f.links)

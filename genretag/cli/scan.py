@@ -15,6 +15,7 @@ from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import report
 from genretag.errors import UsageError
 from genretag.places import spelled
+from genretag.policy import Windows
 
 if TYPE_CHECKING:
     from genretag.cluster.engine import Asked
@@ -28,13 +29,6 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
-
-
-class Windows(StrEnum):
-    """``--windows``."""
-
-    all = "all"
-    adaptive = "adaptive"
 
 
 class Engine(StrEnum):
@@ -67,7 +61,7 @@ def scan(
     model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
     windows: Annotated[
         Windows, typer.Option("--windows", help="Hear all of each track, or (adaptive) only until its genre is settled.")
-    ] = Windows.all,
+    ] = Windows.ALL,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many files.")] = None,
     rescan: Annotated[bool, typer.Option("--rescan", help="Hear again what is known already.")] = False,
@@ -93,8 +87,8 @@ def scan(
 
     With --dry-run it ends there. Else it asks once before anything is written.
     """
-    from genretag import scan as hears
     from genretag.report.files import check_name
+    from genretag.scan import Options
 
     urls = clustering.places(paths, engine, address, results)
     paths = [p for p in paths if spelled(p) not in urls]
@@ -108,12 +102,10 @@ def scan(
     )  # fmt: skip
     if output is not None:
         check_name(output)
-    options = hears.Options(
-        tuple(paths), policy, session.jobs_of(jobs), tuple(exclude or ()), limit, rescan, retry_failed, hears.Windows(windows.value)
-    )
+    options = Options(tuple(paths), policy, session.jobs_of(jobs), tuple(exclude or ()), limit, rescan, retry_failed, windows)
     asked = None
     if engine is Engine.ray:
-        if windows is Windows.adaptive:
+        if windows is Windows.ADAPTIVE:
             raise UsageError("--windows adaptive: a cluster hears all windows; leave it out, or leave --engine ray out")
         asked = clustering.asked(urls, address, results, device.value, model, None if jobs == "auto" else options.jobs)
     loaded = _load(model, device.value if asked is None else "cpu", options.jobs)
