@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,126 @@ def test_distilling_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert torch.load(plan.out, weights_only=True)["step"] == 8
     out = distill.load(plan.out)(torch.zeros(1, 80, 124))
     assert out[0].shape == (1, 4)
+
+
+def test_a_student_of_two_teachers_learns_their_joint_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear import distill, tutor
+
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    make_corpus(data, cache)
+    answers = tutor.book(cache, 20)
+    assert np.isnan(answers).all()
+    asked = np.arange(20) != 5  # one that was not asked yet is left out
+    answers[asked] = np.random.default_rng(1).normal(size=(19, *answers.shape[1:]))
+    answers.flush()
+    plan = distill.Plan(data, cache, tmp_path / "s.pt", steps=3, hold_out=None)
+    distill.distil(plan)
+    assert '"lessons": 19' in capsys.readouterr().out
+    assert distill.load(plan.out)(torch.zeros(1, 80, 124))[0].shape == (1, tutor.DIMS)
+    assert (cache / "joint.npz").exists()
+
+
+def test_the_joint_embedding_weighs_blocks_alike_and_keeps_what_they_hold() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear.tutor import Joint
+
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(500, 3)).astype(np.float32)
+    blocks = [100 * hidden @ rng.normal(size=(3, 40)).astype(np.float32), (hidden @ rng.normal(size=(3, 7))).astype(np.float32)]
+    joint = Joint.fit(blocks, 3)
+    x = joint(blocks)
+    assert x.var(0).mean() == pytest.approx(1, rel=0.05)
+    assert np.allclose(np.corrcoef(x, rowvar=False), np.eye(3), atol=0.05)
+    told, *_ = np.linalg.lstsq(np.c_[x, np.ones(500)], hidden, rcond=None)
+    assert np.abs(np.c_[x, np.ones(500)] @ told - hidden).std() < 0.1 * hidden.std()
+
+
+def test_a_piece_gets_the_answers_of_the_parts_that_it_overlaps() -> None:
+    from genretag.ear.corpus import Lessons
+
+    one = np.zeros(1)
+    said = np.arange(3, dtype=np.float32).reshape(1, 3, 1)
+    spans = np.array([[0.0, 3.0], [3.5, 6.5], [7.0, 10.0]])
+    lessons = Lessons(one, one, one - 1, one, one, said * 10, said, spans)
+    rows = np.zeros(4, np.int64)
+    embedding, logits = lessons.answers(rows, np.array([0.0, 7.5, 2.0, 0.0]), 2.0)
+    assert embedding[:, 0] == pytest.approx([0, 2, 1 / 3, 0], abs=2e-3)
+    assert logits[:, 0] == pytest.approx(10 * embedding[:, 0])
+    assert lessons.answers(rows[:1], np.zeros(1), 10.0)[0][0, 0] == pytest.approx(1)
+
+
+def test_the_second_teacher_is_the_published_network() -> None:
+    """The fast form of its convolutions gives what the plain form of the paper's code gives, with weights at random."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear.musicnn import ANSWER, Musicnn
+
+    values = random_musicnn(torch)
+    x = np.random.default_rng(0).normal(1, 0.5, (2, 187, 96)).astype(np.float32)
+    with torch.no_grad():
+        plain = plain_musicnn(torch, values, torch.from_numpy(x)).numpy()
+    said = Musicnn(values)(x)
+    assert said.shape == (2, ANSWER)
+    assert np.sqrt(np.mean((said - plain) ** 2)) < 0.02 * plain.std()
+
+
+def random_musicnn(torch: Any) -> dict[str, Any]:
+    """Return weights of MusiCNN's shapes under its own names."""
+    torch.manual_seed(0)
+    convolutions = [
+        (7, 38, 1, 204),
+        (7, 67, 1, 204),
+        (128, 1, 1, 51),
+        (64, 1, 1, 51),
+        (32, 1, 1, 51),
+        (7, 561, 1, 64),
+        (7, 64, 1, 64),
+        (7, 64, 1, 64),
+    ]
+    widths = [1, *(shape[-1] for shape in convolutions), 1506, 200]
+    values = {}
+    for i, shape in enumerate(convolutions):
+        name = f"conv2d_{i}" if i else "conv2d"
+        values[f"{name}/kernel"] = torch.randn(shape) / (shape[0] * shape[1]) ** 0.5
+        values[f"{name}/bias"] = torch.randn(shape[-1]) * 0.1
+    for i, width in enumerate(widths):
+        name = f"batch_normalization_{i}" if i else "batch_normalization"
+        for part in ("gamma", "beta", "moving_mean"):
+            values[f"{name}/{part}"] = torch.randn(width)  # gammas below zero too: they turn a maximum into a minimum
+        values[f"{name}/moving_variance"] = torch.rand(width) + 0.5
+    for name, shape in (("dense", (1506, 200)), ("dense_1", (200, 50))):
+        values[f"{name}/kernel"], values[f"{name}/bias"] = torch.randn(shape) / shape[0] ** 0.5, torch.randn(shape[1])
+    return values
+
+
+def plain_musicnn(torch: Any, v: dict[str, Any], x: Any) -> Any:
+    """MusiCNN as its paper's code has it: 2-D convolutions over [n, 1, frames, bands], ReLU, norm, maximum over the bands."""
+    relu, pad, conv2d = torch.relu, torch.nn.functional.pad, torch.nn.functional.conv2d
+
+    def norm(i: int, y: Any) -> Any:
+        n = f"batch_normalization_{i}" if i else "batch_normalization"
+        return torch.nn.functional.batch_norm(
+            y, v[f"{n}/moving_mean"], v[f"{n}/moving_variance"], v[f"{n}/gamma"], v[f"{n}/beta"], eps=1e-3
+        )
+
+    def block(i: int, y: Any) -> Any:
+        n = f"conv2d_{i}" if i else "conv2d"
+        return norm(i + 1, relu(conv2d(y, v[f"{n}/kernel"].permute(3, 2, 0, 1), v[f"{n}/bias"])))
+
+    def middle(i: int, y: Any) -> Any:
+        return block(i, pad(y.transpose(1, 2)[:, None], (0, 0, 3, 3)))[..., 0]
+
+    y = norm(0, x[:, None])
+    front = [block(i, pad(y, (0, 0, 3, 3))).amax(3) for i in (0, 1)]
+    front += [block(i, pad(y, (0, 0, (k - 1) // 2, k // 2))).amax(3) for i, k in ((2, 128), (3, 64), (4, 32))]
+    front = torch.cat(front, 1)
+    first = middle(5, front)
+    second = middle(6, first) + first
+    third = middle(7, second) + second
+    features = torch.cat([front, first, second, third], 1)
+    pool = torch.stack([features.amax(2), features.mean(2)], 2).flatten(1)
+    hidden = norm(10, relu(norm(9, pool) @ v["dense/kernel"] + v["dense/bias"]))
+    return torch.cat([pool, hidden, hidden @ v["dense_1/kernel"] + v["dense_1/bias"]], 1)
 
 
 def make_corpus(data: Path, cache: Path) -> None:

@@ -20,9 +20,10 @@ import numpy.typing as npt
 import torch
 
 from genretag.card import Calibration, Card
-from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips, read_lessons
+from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
 from genretag.ear.distill import load
 from genretag.ear.quantise import chunks_of, quantise
+from genretag.ear.tutor import taught
 from genretag.features import FrontEnd, LogMel
 from genretag.model import cut_chunks
 from genretag.train import augment
@@ -118,12 +119,12 @@ def fit_heads(clips: list[Clip], pieces: Pieces, train: npt.NDArray[np.bool_], l
     mine = train[pieces.clip]
     x, clip = pieces.x[mine], pieces.clip[mine]
     music = fit_music_head(x, np.array([clips[i].role != "nonmusic" for i in clip]), clip, MUSIC_C)
-    taught = (lessons.clip_b < 0) & train[lessons.clip_a]
-    x = np.concatenate([x, lessons.embedding[taught]])
-    clip = np.concatenate([clip, lessons.clip_a[taught]])
+    told = lessons.clean & train[lessons.clip_a]
+    x = np.concatenate([x, lessons.embedding[told].mean(1)])
+    clip = np.concatenate([clip, lessons.clip_a[told]])
     labelled = np.array([clips[i].role == "labelled" for i in clip])
     y = np.array([labels.index(LABELS[clips[i].genre]) if ok else -1 for i, ok in zip(clip, labelled, strict=True)])
-    own = np.repeat([0, len(clips)], [mine.sum(), taught.sum()])  # what the teacher heard weighs as a clip of its own
+    own = np.repeat([0, len(clips)], [mine.sum(), told.sum()])  # what the teacher heard weighs as a clip of its own
     return Heads(fit_genre_head(x[labelled], y[labelled], (clip + own)[labelled], GENRE_C), music)
 
 
@@ -162,7 +163,7 @@ def make(a: argparse.Namespace) -> None:
     labels = sorted(LABELS.values())
     folds = grouped_folds(clips, nonmusic=True)
     listener = Listener(backbone_of(a.checkpoint), sound, front_end)
-    lessons = read_lessons(a.data)
+    lessons = taught(a.data, a.cache, a.hold_out)
     pieces = pieces_of(listener, list(range(len(clips))), seed=0)
     everything = np.ones(len(clips), bool)
     held = folds == a.hold_out if a.hold_out is not None else ~everything

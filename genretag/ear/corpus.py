@@ -7,7 +7,7 @@ Layout of the folder: ``clips.csv`` (id, source, role, genre, artist, kind, seco
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -86,26 +86,39 @@ def grouped_folds(clips: list[Clip], folds: int = 5, seed: int = 0, *, nonmusic:
 
 @dataclass(frozen=True)
 class Lessons:
-    """The teacher's answers: what was played to it, and what it said. All arrays have n rows."""
+    """The teachers' answers: what was played to them, and what they said of parts of it. All arrays have n rows."""
 
     clip_a: npt.NDArray[np.int64]
     start_a: npt.NDArray[np.float64]  # s
     clip_b: npt.NDArray[np.int64]  # -1: no second clip
     start_b: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float32]  # of a; 1 - weight is that of b
-    logits: npt.NDArray[np.float32]  # [n, classes]
-    embedding: npt.NDArray[np.float32]  # [n, dims], each dimension standardised
-    mean: npt.NDArray[np.float32]  # what was taken off each dimension of the embedding
-    std: npt.NDArray[np.float32]  # and what it was divided by
+    logits: npt.NDArray[np.float32]  # [n, parts, classes]
+    embedding: npt.NDArray[np.float32]  # [n, parts, dims], of variance 1 on average
+    spans: npt.NDArray[np.float64] = field(default_factory=lambda: np.array([[0.0, SEGMENT_SECONDS]]))  # s, of each part
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Lessons:
         """Return the rows that ``keep`` marks."""
         rows = {f: getattr(self, f)[keep] for f in ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")}
-        return Lessons(mean=self.mean, std=self.std, **rows)
+        return Lessons(spans=self.spans, **rows)
+
+    @property
+    def clean(self) -> npt.NDArray[np.bool_]:
+        """The rows that are of one clip alone, unmixed."""
+        return self.clip_b < 0
+
+    def answers(
+        self, rows: npt.NDArray[np.int64], start: npt.NDArray[np.float64], seconds: float
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the embeddings and logits of pieces of segments: the means over the parts that each overlaps, weighted by how far."""
+        a, b = self.spans.T
+        overlap = np.clip(np.minimum(start[:, None] + seconds, b) - np.maximum(start[:, None], a), 1e-3, None)
+        share = (overlap / overlap.sum(1, keepdims=True)).astype(np.float32)[:, :, None]
+        return (share * self.embedding[rows]).sum(1), (share * self.logits[rows]).sum(1)
 
 
 def read_lessons(folder: Path) -> Lessons:
-    """Read ``teacher.npz``: clean segments first, then mixes."""
+    """Read ``teacher.npz``: clean segments first, then mixes. Each dimension of the embedding is standardised."""
     with np.load(folder / "teacher.npz") as z:
         n = len(z["clean_clip"])
         embedding = np.concatenate([z["clean_emb"], z["mix_emb"]]).astype(np.float32)
@@ -116,10 +129,8 @@ def read_lessons(folder: Path) -> Lessons:
             clip_b=np.concatenate([np.full(n, -1), z["mix_b"]]).astype(np.int64),
             start_b=np.concatenate([np.zeros(n), z["mix_start_b"]]).astype(np.float64),
             weight=np.concatenate([np.ones(n), z["mix_weight"]]).astype(np.float32),
-            logits=np.concatenate([z["clean_logits"], z["mix_logits"]]).astype(np.float32),
-            embedding=(embedding - mean) / std,
-            mean=mean,
-            std=std,
+            logits=np.concatenate([z["clean_logits"], z["mix_logits"]]).astype(np.float32)[:, None],
+            embedding=((embedding - mean) / std)[:, None],
         )
 
 
@@ -145,3 +156,15 @@ class Sound:
         a = self.offsets[index] + start
         b = min(a + length, self.offsets[index + 1])
         return self.samples[a:b].astype(np.float32) / np.float32(32767)
+
+    def segment(self, lessons: Lessons, row: int, rate: int) -> npt.NDArray[np.float32]:
+        """Return what the teachers heard, at our own rate: RMS 0.1; of two pieces, each brought to one level and mixed by weight."""
+        n = SEGMENT_SECONDS * rate
+        a = self.cut(int(lessons.clip_a[row]), round(float(lessons.start_a[row]) * rate), n)
+        a = a / max(float(np.sqrt(np.mean(a * a))), 1e-5)
+        if lessons.clip_b[row] < 0:
+            return a * np.float32(0.1)
+        b = self.cut(int(lessons.clip_b[row]), round(float(lessons.start_b[row]) * rate), n)
+        b = b / max(float(np.sqrt(np.mean(b * b))), 1e-5)
+        m, w = min(len(a), len(b)), lessons.weight[row]
+        return np.float32(0.1) * (w * a[:m] + (1 - w) * b[:m])

@@ -1,4 +1,4 @@
-"""Distil the teacher into the bundled CNN: regress its embedding and its class logits.
+"""Distil the teachers into the bundled CNN: regress their joint embedding and their class logits.
 
 The backbone never sees a genre label: hard labels of few artists spoil it. The genre head is
 fitted afterwards (``genretag.train.head``). Consistent teaching with long schedules: Beyer et
@@ -20,7 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound, grouped_folds, read_clips, read_lessons
+from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound
+from genretag.ear.tutor import taught
 from genretag.features import FrontEnd, LogMel
 from genretag.train import augment
 from genretag.train.network import Shape, Student
@@ -62,28 +63,14 @@ class Kitchen:
         length_b = np.diff(sound.offsets)[lessons.clip_b] - starts_b
         self.length = np.where(mixed, np.minimum(length, length_b), length)  # samples
 
-    def segment(self, row: int) -> npt.NDArray[np.float32]:
-        """Return what the teacher heard, at our own rate: RMS 0.1 each, mixed by weight."""
-        les, rate = self.lessons, self.log_mel.front_end.sample_rate
-        n = SEGMENT_SECONDS * rate
-        a = self.sound.cut(int(les.clip_a[row]), round(float(les.start_a[row]) * rate), n)
-        a = a / max(float(np.sqrt(np.mean(a * a))), 1e-5)
-        if les.clip_b[row] < 0:
-            return a * np.float32(0.1)
-        b = self.sound.cut(int(les.clip_b[row]), round(float(les.start_b[row]) * rate), n)
-        b = b / max(float(np.sqrt(np.mean(b * b))), 1e-5)
-        m, w = min(len(a), len(b)), les.weight[row]
-        return np.float32(0.1) * (w * a[:m] + (1 - w) * b[:m])
-
-    def dish(self, row: int, frames: int) -> npt.NDArray[np.float32]:
-        """Return one augmented log-mel [bands, frames] out of a segment."""
+    def dish(self, row: int, frames: int) -> tuple[npt.NDArray[np.float32], float]:
+        """Return one augmented log-mel [bands, frames] out of a segment, and where in it (s) it begins."""
         rng, fe = self.rng, self.log_mel.front_end
-        x = self.segment(row)
+        x = self.sound.segment(self.lessons, row, fe.sample_rate)
         spare = augment.spare_frames(frames)
         need = (frames + spare - 1) * fe.hop_length + fe.n_fft
-        if len(x) > need:
-            start = rng.integers(0, len(x) - need)
-            x = x[start : start + need]
+        start = int(rng.integers(0, len(x) - need)) if len(x) > need else 0
+        x = x[start : start + need]
         mel = self.log_mel.mel_power(np.ascontiguousarray(x))
         # Half of the time the level is the piece's own, else that of the ten seconds around it.
         gain = self.log_mel.gain(x) if rng.random() < 0.5 else 1.0
@@ -92,7 +79,7 @@ class Kitchen:
         out = self.log_mel.scale(mel, gain)
         if rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
-        return out.T
+        return out.T, start / fe.sample_rate
 
     def batch(self) -> Batch:
         """Return one batch of one length."""
@@ -100,8 +87,9 @@ class Kitchen:
         frames = self.log_mel.front_end.frames(int(seconds * self.log_mel.front_end.sample_rate))
         need = (frames - 1) * self.log_mel.front_end.hop_length + self.log_mel.front_end.n_fft
         rows = self.rng.choice(np.flatnonzero(self.length >= need), size)
-        x = np.stack([self.dish(int(r), frames) for r in rows])
-        embedding, logits = self.lessons.embedding[rows], self.lessons.logits[rows]
+        dishes = [self.dish(int(r), frames) for r in rows]
+        x = np.stack([mel for mel, _ in dishes])
+        embedding, logits = self.lessons.answers(rows, np.array([start for _, start in dishes]), seconds)
         if self.rng.random() < MIXUP_SHARE:
             x, embedding, logits = self.mixed(x, embedding, logits)
         full = self.length[rows] >= (SEGMENT_SECONDS - 0.1) * self.log_mel.front_end.sample_rate
@@ -156,6 +144,12 @@ def load(path: Path) -> Student:
     return student.eval()
 
 
+def begin_with(student: Student, other: Student) -> None:
+    """Give a student another's weights; a layer for other numbers of classes begins anew."""
+    mine = student.state_dict()
+    student.load_state_dict({k: v if v.shape == mine[k].shape else mine[k] for k, v in other.state_dict().items()})
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a distillation is asked for."""
@@ -173,15 +167,11 @@ class Plan:
 def distil(plan: Plan) -> None:
     """Train a student, with a checkpoint every 1,000 steps that a second call goes on from."""
     torch.manual_seed(plan.seed)
-    clips, lessons, sound = read_clips(plan.data), read_lessons(plan.data), Sound.open(plan.cache)
-    keep = np.ones(len(lessons.clip_a), dtype=bool)
-    if plan.hold_out is not None:
-        held = grouped_folds(clips) == plan.hold_out
-        keep = ~held[lessons.clip_a] & ~((lessons.clip_b >= 0) & held[lessons.clip_b])
-    kitchen = Kitchen(sound, lessons.where(keep), FrontEnd(), plan.seed)
-    student = Student(Shape(embedding=lessons.embedding.shape[1], classes=lessons.logits.shape[1]))
+    lessons, sound = taught(plan.data, plan.cache, plan.hold_out), Sound.open(plan.cache)
+    kitchen = Kitchen(sound, lessons, FrontEnd(), plan.seed)
+    student = Student(Shape(embedding=lessons.embedding.shape[2], classes=lessons.logits.shape[2]))
     if plan.begin is not None:
-        student.load_state_dict(load(plan.begin).state_dict())
+        begin_with(student, load(plan.begin))
     student = student.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(student.parameters(), lr=plan.peak, weight_decay=WEIGHT_DECAY)
     ema = {k: v.detach().clone() for k, v in student.state_dict().items()}
@@ -192,7 +182,7 @@ def distil(plan: Plan) -> None:
         optimiser.load_state_dict(data["optimiser"])
         ema, first = data["ema"], data["step"]
         kitchen.rng = np.random.default_rng([plan.seed, first])
-    print(json.dumps({"lessons": int(keep.sum()), "parameters": sum(p.numel() for p in student.parameters())}))
+    print(json.dumps({"lessons": len(lessons.clip_a), "parameters": sum(p.numel() for p in student.parameters())}))
     began, sums = time.time(), np.zeros(3)
     student.train()
     for step, batch in enumerate(Prefetch(kitchen.batch, plan.steps - first), first):
