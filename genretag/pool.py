@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,11 @@ from genretag.worker import Failed
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
-_SPAWN = multiprocessing.get_context("spawn")  # forking after threads or a GPU session breaks
+#: Forking after threads or a GPU session breaks; so a new process is spawned, or on Linux a small one is, which imports what workers
+#: need once and is forked for each of them (on macOS, what numpy calls may not be forked).
+_SPAWN = multiprocessing.get_context("spawn")
+_FORKING = multiprocessing.get_context("forkserver") if sys.platform == "linux" else None
+_PRELOAD = ["genretag.worker", "scipy.fft"]
 
 
 @dataclass
@@ -47,6 +52,21 @@ def _one_thread_each() -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+@contextlib.contextmanager
+def _main_left_out(target: Callable[..., None]) -> Iterator[None]:
+    """Keep a process that is started from importing the main module, which is the whole command line, unless its target is there."""
+    main = sys.modules["__main__"]
+    if target.__module__ == "__main__":
+        yield
+        return
+    before: dict[str, Any] = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    vars(main).update(dict.fromkeys(before))
+    try:
+        yield
+    finally:
+        vars(main).update(before)
+
+
 def _end(process: BaseProcess) -> None:
     """Kill a worker, and with it whatever its decoder forked, where it leads a group of its own."""
     with contextlib.suppress(OSError, AttributeError):
@@ -60,12 +80,16 @@ class Pool:
 
     def __init__(self, count: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._target, self._args = target, args
+        self._context: Any = _SPAWN
+        if _FORKING is not None and count > 1:
+            _FORKING.set_forkserver_preload(_PRELOAD)
+            self._context = _FORKING
         self._workers = [self._start() for _ in range(count)]
 
     def _start(self) -> _Worker:
-        ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=self._target, args=(theirs, *self._args), daemon=True)
-        with _one_thread_each():
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=self._target, args=(theirs, *self._args), daemon=True)
+        with _one_thread_each(), _main_left_out(self._target):
             process.start()
         theirs.close()
         return _Worker(process, ours)
