@@ -28,7 +28,7 @@ _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "
 #: need once and is forked for each of them (on macOS, what numpy calls may not be forked).
 _SPAWN = multiprocessing.get_context("spawn")
 _FORKING = multiprocessing.get_context("forkserver") if sys.platform == "linux" else None
-_PRELOAD = ["genretag.worker", "scipy.fft"]
+_PRELOAD = ["genretag.worker", "ducc0"]
 
 
 @dataclass
