@@ -23,7 +23,7 @@ from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.policy import Windows as Windows
 from genretag.pool import Pool
-from genretag.standing import Asked, run_that_stands
+from genretag.standing import Asked, Tally, run_that_stands
 from genretag.standing import facts as facts
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
@@ -111,6 +111,7 @@ class Scanner:
         self._unsettled: deque[tuple[int, tuple[int, ...] | None]] = deque()  # tracks and the windows to hear of them yet
         self._plan: list[tuple[int, Path, Row]] = []
         self._failed_anew = False
+        self._tally = Tally()
         self._committed = time.monotonic()
         self._roots = [Path(os.path.realpath(p)) for p in options.paths]
         self._targets: dict[tuple[int, int], Path] = {}  # of links that lead out of the folders walked
@@ -133,9 +134,8 @@ class Scanner:
         self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside)
         self.hear(on_progress)
         albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
-        if self._failed_anew:  # the next scan says of these that they are known
-            asked = None
-        self.store.finish_scan(self.run, asked.text() if asked is not None else None)
+        walked = None if self._failed_anew else self._tally.text  # the next scan says of what failed anew that it is known
+        self.store.finish_scan(self.run, asked.text(walked) if asked is not None and walked is not None else None)
         return self.counts
 
     def _question(self) -> Asked | None:
@@ -164,7 +164,7 @@ class Scanner:
 
     def _pump(self, pool: Pool, batcher: Batcher, ask: bool) -> Iterator[None]:
         """Move messages from the walk to the workers, to the model, to the store."""
-        walked = enumerate(self._walked())
+        walked = enumerate(self._tally.passed(self._walked()))
         upcoming: tuple[int, Found] | None = None
         exhausted, fed = False, time.monotonic()
         while True:

@@ -2,22 +2,52 @@
 
 It stands only if nothing could have made it otherwise: the same places, options, policy, model and version of genretag; no row of the
 cache and of the journal touched since; and the walk meets the same files in the same order, each with the size, times, inode and links
-that it had. The walk and the plan are read side by side, so that memory is flat.
+that it had. Of the walk before only a hash is kept, so that neither memory nor the database grows with what did not change.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import genretag
 from genretag.features import FEATURE_VERSION
 from genretag.store import FileRow, Store
 from genretag.walk import Found, Missed
+
+
+class Tally:
+    """What a walk met, as a hash that is made on the way."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._plain = True
+
+    def add(self, found: Found | Missed) -> None:
+        """Add what is met next. Links and what could not be looked into are looked at anew each time."""
+        if not isinstance(found, Found) or found.link:
+            self._plain = False
+            return
+        place = found.place
+        if not (place[:1] == "/" and "/." not in place and "//" not in place):
+            place = os.path.abspath(place)
+        told = f"{place}\0{found.size} {found.mtime_ns} {found.inode} {found.device} {found.links}\n"
+        self._hash.update(told.encode("utf-8", "surrogateescape"))
+
+    @property
+    def text(self) -> str | None:
+        """The hash; None where the walk has to be looked at anew."""
+        return self._hash.hexdigest() if self._plain else None
+
+    def passed(self, walked: Iterator[Found | Missed]) -> Iterator[Found | Missed]:
+        """Yield what is walked, and add it."""
+        for found in walked:
+            self.add(found)
+            yield found
 
 
 @dataclass(frozen=True)
@@ -32,33 +62,28 @@ class Asked:
     model: str
     past: str
 
-    def text(self) -> str:
-        """Return it as the store keeps it."""
+    def text(self, walked: str) -> str:
+        """Return it, with the hash of a walk, as the store keeps it."""
+        return f"{self._told()} {walked}"
+
+    def is_in(self, text: str) -> bool:
+        """Return whether a text of the store, of whatever walk, asks the same."""
+        return text.startswith(f"{self._told()} ")
+
+    def _told(self) -> str:
         told = {**vars(self), "features": FEATURE_VERSION, "genretag": genretag.__version__}
         return json.dumps(told, sort_keys=True, default=str)
 
 
 def run_that_stands(store: Store, asked: Asked, walked: Iterator[Found | Missed]) -> int | None:
     """Return the last scan's run if its plan stands for what is walked now; None where anything is otherwise."""
-    run = store.untouched_scan(asked.text())
-    if run is None:
+    kept = store.untouched_scan()
+    if kept is None or not asked.is_in(kept[1]):
         return None
-    for found, kept in zip_longest(walked, store.plan_facts(run)):
-        if not isinstance(found, Found) or kept is None or found.link or not _as_it_was(found, kept):
-            return None
-    return run
-
-
-def _as_it_was(found: Found, kept: tuple[Any, ...]) -> bool:
-    path, size, mtime_ns, inode, device, links, failed_size, failed_mtime_ns = kept
-    text = found.place
-    if not (text[:1] == "/" and "/." not in text and "//" not in text):
-        text = os.path.abspath(text)
-    if os.fsencode(text) != path:
-        return False
-    if (failed_size, failed_mtime_ns) == (found.size, found.mtime_ns):
-        return True
-    return (size, mtime_ns, inode, device, links) == facts(found)
+    tally = Tally()
+    for found in walked:
+        tally.add(found)
+    return kept[0] if tally.text is not None and kept[1] == asked.text(tally.text) else None
 
 
 def facts(f: FileRow | Found) -> tuple[int, ...]:

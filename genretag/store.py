@@ -289,22 +289,12 @@ class Store:
         sql = "UPDATE scan SET finished = 1, asked = ?, generation = (SELECT number FROM generation) WHERE run = ?"
         self._db.execute(sql, (asked, run))
 
-    def untouched_scan(self, asked: str) -> int | None:
-        """Return the last scan's run if it was asked the same, and no row of file, music, failure or plan was touched since."""
+    def untouched_scan(self) -> tuple[int, str] | None:
+        """Return the last scan's run and what it stands for, if no row of file, music, failure or plan was touched since."""
         last = self.last_scan()
-        sql = "SELECT 1 FROM scan WHERE run = ? AND asked = ? AND generation = (SELECT number FROM generation)"
-        if last is None or self._db.execute(sql, (last.run, asked)).fetchone() is None:
-            return None
-        return last.run
-
-    def plan_facts(self, run: int) -> Iterator[tuple[Any, ...]]:
-        """Yield, for each row of a plan in order: path, size, mtime_ns, inode, device, links, and size and mtime_ns where it failed."""
-        cursor = self._db.execute(
-            "SELECT p.path, f.size, f.mtime_ns, f.inode, f.device, f.links, x.size, x.mtime_ns FROM plan p LEFT JOIN file f"
-            " ON f.path = p.path LEFT JOIN failure x ON x.path = p.path WHERE p.run = ? ORDER BY p.ordinal", (run,)
-        )  # fmt: skip
-        cursor.row_factory = None
-        yield from cursor
+        sql = "SELECT asked FROM scan WHERE run = ? AND asked IS NOT NULL AND generation = (SELECT number FROM generation)"
+        row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
+        return None if last is None or row is None else (last.run, str(row["asked"]))
 
     def plan_counts(self, run: int) -> dict[str, int]:
         """Return how many rows of a plan have each status."""

@@ -239,7 +239,7 @@ class ClusterScanner(Scanner):
         self._on_progress = on_progress
         self.store.save_model(self.model.card.id, card_text(self.model.card))
         ask = self.store.has_heard(self.model.card.id, FEATURE_VERSION) and not self.options.rescan
-        walked = enumerate(self._walked())
+        walked = enumerate(self._tally.passed(self._walked()))
         unknown = iter(lambda: self._next_unknown(walked), None)
         try:
             first = next(unknown, None)

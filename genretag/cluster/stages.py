@@ -7,7 +7,6 @@ and lost machines: it gives their tasks, some tracks each, to others.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -122,9 +121,6 @@ class Decode:
         """Return the columns of a file: who it is, and its windows."""
         if self._pool is None:
             self._setup.check()
-            vars(sys.modules["__main__"]).pop(
-                "__file__", None
-            )  # Ray's own: a process that is spawned would run it, and load Ray for nothing
             self._pool = Pool(1, self._setup.decoder, (features_of(self._setup.shipped.card.front_end),))
         with fetched(file, self._setup.folder) as near:
             self._pool.give(0, Task(near, ask=self._setup.identify), time_limit(size))
