@@ -103,6 +103,11 @@ ALTER TABLE heard ADD COLUMN of INTEGER NOT NULL DEFAULT 0
             ),
         ]
     ),
+    # What every command counts; without these, each count reads every row of a plan.
+    """
+CREATE INDEX plan_status ON plan(run, json_extract(row, '$.status'));
+CREATE INDEX plan_open ON plan(run) WHERE action = 'write' AND done = 0
+""",
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes

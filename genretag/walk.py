@@ -7,8 +7,9 @@ import os
 import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 #: What is taken for music. Everything here is decoded; which of it can hold a genre, tags/ knows.
@@ -67,11 +68,11 @@ def _excluded(path: str, globs: tuple[str, ...]) -> bool:
 
 
 def signed(number: int) -> int:
-    """Return a number as 64 bits with a sign: inodes of some file systems have no sign, and SQLite knows only such."""
+    """Return a number as 64 bits with a sign: inodes of some file systems have none, and SQLite knows only such."""
     return number if number < 1 << 63 else number - (1 << 64)
 
 
-def _look(path: str) -> Found | Missed | None:
+def _look(path: str, *, linked: bool = False) -> Found | Missed | None:
     """Return a regular file's facts; None for pipes, sockets and devices, which are never opened."""
     try:
         s = os.lstat(path)
@@ -82,13 +83,13 @@ def _look(path: str) -> Found | Missed | None:
         return Missed(Path(path), error.strerror or str(error))
     if not stat.S_ISREG(s.st_mode):
         return None
-    return Found(path, s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, link)
+    return Found(path, s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, link or linked)
 
 
 def _listing(folder: str) -> list[os.DirEntry[str]]:
     """Return a folder's entries in a stable order."""
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda e: os.fsencode(e.name))
+        return sorted(entries, key=attrgetter("name"))
 
 
 class Speller:
@@ -136,31 +137,43 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def _enter(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]] | Missed | None:
+    """Return a folder's entries; None where it was ``seen`` (a link back into the tree)."""
+    try:
+        s = os.stat(folder)
+        if (s.st_dev, s.st_ino) in seen:
+            return None
+        seen.add((s.st_dev, s.st_ino))
+        return iter(_listing(folder))
+    except OSError as error:
+        return Missed(Path(folder), error.strerror or str(error))
+
+
 def _walk_folder(top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]) -> Iterator[Found | Missed]:
     """Walk one folder with a stack of its own (depth is no limit), each real folder that was not ``seen`` once."""
-    stack: list[tuple[str, bool, bool]] = [(top, True, False)]
-    while stack:
-        path, folder, linked = stack.pop()
-        if not folder:
-            if (found := _look(path)) is not None:
-                yield replace(found, link=True) if linked and isinstance(found, Found) else found
+    stack: list[tuple[Iterator[os.DirEntry[str]], bool]] = []  # folders that are not done, and whether a link led there
+    into: tuple[str, bool] | None = (top, False)
+    while into is not None or stack:
+        if into is not None:
+            entries = _enter(into[0], seen)
+            if isinstance(entries, Missed):
+                yield entries
+            elif entries is not None:
+                stack.append((entries, into[1]))
+            into = None
             continue
-        try:
-            s = os.stat(path)
-            if (s.st_dev, s.st_ino) in seen:
-                continue  # a link back into the tree
-            seen.add((s.st_dev, s.st_ino))
-            entries = _listing(path)
-        except OSError as error:
-            yield Missed(Path(path), error.strerror or str(error))
-            continue
-        for entry in reversed(entries):
-            if entry.name.startswith(".") or (globs and _excluded(entry.path, globs)):
+        entries, linked = stack[-1]
+        for entry in entries:
+            name = entry.name
+            if name[0] == "." or (globs and _excluded(entry.path, globs)):
                 continue
             if _is_folder(entry):
-                stack.append((entry.path, True, linked or entry.is_symlink()))
-            elif is_music(entry.name):
-                stack.append((entry.path, False, linked))
+                into = (entry.path, linked or entry.is_symlink())
+                break
+            if is_music(name) and (found := _look(entry.path, linked=linked)) is not None:
+                yield found
+        else:
+            stack.pop()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -171,7 +184,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]:
-    """Yield the music below ``paths`` (files or folders), depth first, sorted by name's bytes.
+    """Yield the music below ``paths`` (files or folders), depth first, sorted by name.
 
     A file that is named outright is taken whatever its extension. Hidden files and folders,
     ``._*`` and what matches an ``exclude`` glob are left out. Each path comes once, and so does a folder that has
