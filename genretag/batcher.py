@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.model import BATCH_ROWS, Model, Scores, cut_chunks
+from genretag.model import Model, Scores, cut_chunks
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -72,7 +72,7 @@ class Batcher:
         rows = self._rows.setdefault(pieces[0].shape[1], [])
         for piece in pieces:
             rows.append((piece, window))
-            if len(rows) == BATCH_ROWS:
+            if len(rows) == self._model.rows:
                 self._run(rows)
 
     def _run(self, rows: list[tuple[FloatArray, _Window]]) -> None:

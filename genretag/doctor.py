@@ -83,16 +83,16 @@ def listening(path: Path | None) -> Iterator[Finding]:
     import onnxruntime
 
     from genretag.config import default_model
-    from genretag.model import BATCH_ROWS, Model
+    from genretag.model import Model
 
     model = Model(path or default_model(), "auto", threads=1)
     longest = model.card.chunks[0]
-    x = np.zeros((BATCH_ROWS, model.card.front_end.bands, longest), np.float32)
+    x = np.zeros((model.rows, model.card.front_end.bands, longest), np.float32)
     model.run(x)
     began = time.perf_counter()
     model.run(x)
     fe = model.card.front_end
-    seconds = 30 * BATCH_ROWS * longest / fe.frames(30 * fe.sample_rate)
+    seconds = 30 * model.rows * longest / fe.frames(30 * fe.sample_rate)
     ms = (time.perf_counter() - began) * 1000 / seconds * 30
     yield Finding(
         "model", Health.FINE, f"{model.card.name} {model.card.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,8 +22,10 @@ FloatArray = npt.NDArray[np.float32]
 
 BUNDLED = "genretag.onnx"
 
-#: Rows of a batch. Shapes never change: a batch that is not full is filled up with zeros.
+#: Rows of a batch on a CPU, where more bring nothing. Shapes never change: a batch that is not full is filled up with zeros.
 BATCH_ROWS = 12
+_MOST_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
+_WORTH = 0.9  # of the time a row took before: less is worth a batch that is twice as big
 
 #: How genretag's own files are fed.
 _OURS = Wiring("", "NBT", "logits", "music", "embedding")
@@ -40,6 +44,23 @@ class Scores:
     logits: FloatArray  # [n, labels]
     music: FloatArray  # [n], logit of "this is music"
     embedding: FloatArray  # [n, dims]
+
+
+def best_rows(seconds: Callable[[int], float]) -> int:
+    """Return how many rows a batch should have on a device, where ``seconds(rows)`` runs one.
+
+    It is doubled for as long as a row gets a tenth cheaper by it, and the device's memory lasts.
+    """
+    rows, each = BATCH_ROWS, seconds(BATCH_ROWS) / BATCH_ROWS
+    while rows < _MOST_ROWS:
+        try:
+            doubled = seconds(2 * rows) / (2 * rows)
+        except Exception:  # onnxruntime's own errors have no common class; what fails here is memory
+            break
+        if doubled > _WORTH * each:
+            break
+        rows, each = 2 * rows, doubled
+    return rows
 
 
 def bundled_model() -> Path:
@@ -87,7 +108,10 @@ class Model:
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
             raise ModelError("--device cuda: onnxruntime fell back to the CPU; is the CUDA runtime (cuDNN 9) installed?")
         self.card, self._wiring, self._first_wiring = self._described(data, device, threads)
+        self.rows = self._wiring.batch or BATCH_ROWS
         self._check()
+        if self.provider == "CUDAExecutionProvider" and not self._wiring.batch:
+            self.rows = best_rows(self._seconds)
 
     def _described(self, data: bytes, device: str, threads: int) -> tuple[Card, Wiring, Wiring]:
         """Return the card, how the model is fed, and how its first stage is, where it has two."""
@@ -123,6 +147,15 @@ class Model:
             told = f"{scores.logits.shape[-1]} scores and {labels} labels" if scores.logits.ndim == 2 else f"{scores.logits.ndim} axes"
             raise ModelError(f"{self.path}: its outputs do not have the shapes that its metadata promise ({told})")
 
+    def _seconds(self, rows: int) -> float:
+        """Return how long a batch of the longest chunks takes (s), the second time: the first one makes room for it."""
+        batch = np.zeros((rows, self.card.front_end.bands, self.card.chunks[0]), np.float32)
+        self.rows = rows
+        self.run(batch)
+        began = time.perf_counter()
+        self.run(batch)
+        return time.perf_counter() - began
+
     @property
     def device(self) -> str:
         """The provider in use, as a person says it."""
@@ -134,11 +167,11 @@ class Model:
         return self._wiring.music is not None
 
     def run(self, chunks: FloatArray) -> Scores:
-        """Score up to ``BATCH_ROWS`` chunks [n, bands, frames] of one length."""
+        """Score chunks [n, bands, frames] of one length, ``rows`` at a time."""
         if self._first is None:
-            return _scores(self._session, self._wiring, chunks)
-        between = _answers(self._first, self._first_wiring, chunks)[self._first_wiring.logits]
-        found = _scores(self._session, self._wiring, between.reshape(len(chunks), 1, -1))
+            return _scores(self._session, self._wiring, chunks, self.rows)
+        between = _answers(self._first, self._first_wiring, chunks, self._first_wiring.batch or self.rows)[self._first_wiring.logits]
+        found = _scores(self._session, self._wiring, between.reshape(len(chunks), 1, -1), self.rows)
         return Scores(found.logits, found.music, between.reshape(len(chunks), -1))
 
 
@@ -171,22 +204,22 @@ def _laid_out(chunks: FloatArray, layout: str) -> FloatArray:
     return moved.reshape([1 if axis == "1" else moved.shape[plain.index(axis)] for axis in layout])
 
 
-def _answers(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray) -> dict[str, FloatArray]:
+def _answers(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int) -> dict[str, FloatArray]:
     """Run chunks in batches of one shape, and return what the outputs say, a row a chunk."""
     names = list(dict.fromkeys(n for n in (wiring.logits, wiring.music, wiring.embedding) if n is not None))
-    rows, feed = wiring.batch or BATCH_ROWS, wiring.input or session.get_inputs()[0].name
-    lots = []
+    feed, lots = wiring.input or session.get_inputs()[0].name, []
     for start in range(0, len(chunks), rows):
-        lot = chunks[start : start + rows]
-        batch = np.zeros((rows, *chunks.shape[1:]), np.float32)
-        batch[: len(lot)] = lot
+        batch = lot = chunks[start : start + rows]
+        if len(lot) < rows:
+            batch = np.zeros((rows, *chunks.shape[1:]), np.float32)
+            batch[: len(lot)] = lot
         lots.append([a[: len(lot)] for a in session.run(names, {feed: _laid_out(batch, wiring.layout)})])
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*lots, strict=True), strict=True)}
 
 
-def _scores(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray) -> Scores:
+def _scores(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int) -> Scores:
     """Return what a network says of chunks; probabilities become logits, and what it does not say is said for it."""
-    n, said = len(chunks), _answers(session, wiring, chunks)
+    n, said = len(chunks), _answers(session, wiring, chunks, rows)
     logits = said[wiring.logits].reshape(n, -1)
     if wiring.gives != "logits":
         p = np.clip(logits, _LEAST, 1 - _LEAST)

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from genretag.card import METADATA_KEY, card_text, read_card
 from genretag.errors import ModelError
-from genretag.model import BATCH_ROWS, Model, bundled_model, chunk_length, chunk_starts, cut_chunks
+from genretag.model import BATCH_ROWS, Model, best_rows, bundled_model, chunk_length, chunk_starts, cut_chunks
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,31 @@ def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
     alone = model.run(chunks[3:4])
     for name in ("logits", "music", "embedding"):
         assert np.array_equal(getattr(together, name)[3:4], getattr(alone, name)), name
+
+
+@pytest.mark.parametrize("rows", [1, 5, 48])
+def test_what_is_said_does_not_depend_on_how_many_rows_a_batch_has(rows: int) -> None:
+    model = Model()
+    chunks = np.random.default_rng(0).normal(size=(14, model.card.front_end.n_mels, model.card.chunks[1])).astype(np.float32)
+    usual = model.run(chunks)
+    model.rows = rows
+    again = model.run(chunks)
+    for name in ("logits", "music", "embedding"):
+        assert np.array_equal(getattr(usual, name), getattr(again, name)), name
+
+
+@given(fixed=st.floats(1e-4, 1.0), each=st.floats(1e-6, 1e-2), memory=st.integers(1, 2000))
+def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(fixed: float, each: float, memory: int) -> None:
+    def seconds(rows: int) -> float:
+        if rows > max(memory, BATCH_ROWS):
+            raise RuntimeError("out of memory")
+        return fixed + rows * each
+
+    rows = best_rows(seconds)
+    assert BATCH_ROWS <= rows <= 384
+    assert rows <= max(memory, BATCH_ROWS)
+    best = each  # what a row costs in a batch without end
+    assert seconds(rows) / rows <= 1.3 * best + 1e-12 or 2 * rows > min(384, max(memory, BATCH_ROWS))
 
 
 def test_every_chunk_length_is_heard(model: Model) -> None:
