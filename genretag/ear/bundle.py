@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from genretag.ear.distill import load
 from genretag.ear.quantise import chunks_of, quantise
 from genretag.ear.tutor import taught
 from genretag.features import FrontEnd, LogMel
-from genretag.model import cut_chunks
+from genretag.model import Model, cut_chunks
 from genretag.train import augment
 from genretag.train.export import Ear, export
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
@@ -36,6 +37,7 @@ CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # pieces that the heads learn from; every clip gives each length that it has
 GENRE_C, MUSIC_C = 0.01, 0.02  # inverse strength of the L2 penalty on standardised embeddings
 MUSIC_THRESHOLD = 0.5
+_CLIPS_AT_ONCE = 32
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -49,26 +51,38 @@ class Pieces:
 
 
 class Listener:
-    """Runs a backbone over clips, the way a scan runs the exported model over windows."""
+    """Hears clips with a backbone as a scan does: through its exported file, before its heads are known."""
 
     def __init__(self, backbone: Backbone, sound: Sound, front_end: FrontEnd) -> None:
         self.backbone, self.sound, self.log_mel = backbone.eval(), sound, LogMel.of(front_end)
+        dims = backbone.project.out_features
+        genre, music = Linear(np.zeros((dims, 2)), np.zeros(2)), Linear(np.zeros((dims, 1)), np.zeros(1))
+        card = Card(
+            id="", name="", version="", labels=("one", "other"), front_end=front_end, chunks=CHUNKS,
+            music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=Calibration(1.0), about={},
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            export(Ear(backbone, genre, music), card, Path(folder, "m.onnx"))
+            self._model = Model(Path(folder, "m.onnx"), threads=torch.get_num_threads())
 
     def embed(self, log_mels: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """Return the embedding of each log-mel: the mean over its chunks."""
-        out = []
-        for log_mel in log_mels:
-            x = torch.from_numpy(np.stack(cut_chunks(log_mel, CHUNKS)))
-            with torch.no_grad():
-                out.append(self.backbone(x).mean(0).numpy())
-        return np.stack(out)
+        chunks = [(i, chunk) for i, log_mel in enumerate(log_mels) for chunk in cut_chunks(log_mel, CHUNKS)]
+        sums, counts = np.zeros((len(log_mels), self.backbone.project.out_features), np.float32), np.zeros((len(log_mels), 1), np.float32)
+        for length in CHUNKS:
+            some = [(i, chunk) for i, chunk in chunks if chunk.shape[1] == length]
+            if some:
+                rows = [i for i, _ in some]
+                np.add.at(sums, rows, self._model.run(np.stack([chunk for _, chunk in some])).embedding)
+                np.add.at(counts, rows, 1)
+        return np.divide(sums, counts, dtype=np.float32)
 
     def whole(self, clip: int) -> npt.NDArray[np.float32]:
         """Return the embedding of a whole clip as one window."""
         return self.embed([self.log_mel(self.sound.clip(clip)[: 30 * self.log_mel.front_end.sample_rate])])[0]
 
     def cut(self, clip: int, seconds: float, rng: np.random.Generator, alter: bool = False) -> npt.NDArray[np.float32] | None:
-        """Return the embedding of a random cut of a clip, or None where the clip is shorter."""
+        """Return the log-mel of a random cut of a clip, or None where the clip is shorter."""
         samples = self.sound.clip(clip)
         need = int(seconds * self.log_mel.front_end.sample_rate)
         if len(samples) < need - 1600:
@@ -78,20 +92,24 @@ class Listener:
         mel = self.log_mel.mel_power(piece)
         if alter:
             mel = mel * augment.tilt(rng, mel.shape[1])
-        return self.embed([np.ascontiguousarray(self.log_mel.scale(mel, self.log_mel.gain(piece)).T)])[0]
+        return np.ascontiguousarray(self.log_mel.scale(mel, self.log_mel.gain(piece)).T)
 
 
 def pieces_of(listener: Listener, clips: list[int], seed: int) -> Pieces:
     """Return pieces of clips, all genres cut alike: each length twice, once as it is and once filtered."""
     rng = np.random.default_rng(seed)
     x, index = [], []
-    for clip in clips:
-        for seconds in CUT_SECONDS:
-            for alter in (False, True):
-                if (e := listener.cut(clip, seconds, rng, alter)) is not None:
-                    x.append(e)
-                    index.append(clip)
-    return Pieces(np.array(x), np.array(index))
+    for first in range(0, len(clips), _CLIPS_AT_ONCE):
+        cuts = [
+            (clip, cut)
+            for clip in clips[first : first + _CLIPS_AT_ONCE]
+            for seconds in CUT_SECONDS
+            for alter in (False, True)
+            if (cut := listener.cut(clip, seconds, rng, alter)) is not None
+        ]
+        x.append(listener.embed([cut for _, cut in cuts]))
+        index += [clip for clip, _ in cuts]
+    return Pieces(np.concatenate(x), np.array(index))
 
 
 def backbone_of(path: Path) -> Backbone:
@@ -141,7 +159,7 @@ def evaluate(listener: Listener, clips: list[Clip], heads: Heads, test: npt.NDAr
     rows = [i for i, c in enumerate(clips) if test[i] and c.role == "labelled"]
     y = np.array([labels.index(LABELS[clips[i].genre]) for i in rows])
     whole = np.stack([listener.whole(i) for i in rows])
-    cuts = np.stack([e if (e := listener.cut(i, 2.0, rng)) is not None else listener.whole(i) for i in rows])
+    cuts = np.stack([listener.embed([m])[0] if (m := listener.cut(i, 2.0, rng)) is not None else listener.whole(i) for i in rows])
     gtzan = np.array([clips[i].source == "gtzan" for i in rows])
     predicted = heads.genre(whole).argmax(1)
     music = heads.music(whole)[:, 0]

@@ -2,7 +2,7 @@
 
 The backbone never sees a genre label: hard labels of few artists spoil it. The genre head is
 fitted afterwards (``genretag.train.head``). Consistent teaching with long schedules: Beyer et
-al. 2022; the teacher: EfficientAT mn04, Schmid, Koutini and Widmer 2023.
+al. 2022; the teachers: EfficientAT mn04, Schmid, Koutini and Widmer 2023, and MusiCNN, Pons and Serra 2019.
 
     python -m genretag.ear.distill DATA CACHE OUT --steps 24000 --hold-out 0
 """
@@ -158,16 +158,17 @@ class Plan:
     cache: Path
     out: Path
     steps: int
-    hold_out: int | None
+    hold_out: int | None = None
     seed: int = 0
     peak: float = 3e-3
     begin: Path | None = None
+    first_alone: bool = False  # leave the second teacher out
 
 
 def distil(plan: Plan) -> None:
     """Train a student, with a checkpoint every 1,000 steps that a second call goes on from."""
     torch.manual_seed(plan.seed)
-    lessons, sound = taught(plan.data, plan.cache, plan.hold_out), Sound.open(plan.cache)
+    lessons, sound = taught(plan.data, plan.cache, plan.hold_out, first_alone=plan.first_alone), Sound.open(plan.cache)
     kitchen = Kitchen(sound, lessons, FrontEnd(), plan.seed)
     student = Student(Shape(embedding=lessons.embedding.shape[2], classes=lessons.logits.shape[2]))
     if plan.begin is not None:
@@ -220,8 +221,9 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
     p.add_argument("--begin", type=Path, default=None, help="checkpoint whose weights to begin with")
+    p.add_argument("--first-alone", action="store_true", help="leave the second teacher out")
     a = p.parse_args()
-    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin))
+    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.first_alone))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """MusiCNN (Pons and Serra 2019), trained on the Million Song Dataset: the second teacher, in PyTorch.
 
-Its weights come with the package ``musicnn`` of PyPI (ISC licence), whose own code wants a TensorFlow of its time:
+Its weights come with the package ``musicnn`` of PyPI (ISC licence), whose own code wants a TensorFlow of its time; here any reads them:
 
-    pip install --no-deps musicnn tensorflow-cpu
+    pip install tensorflow-cpu
+    pip install --no-deps musicnn
 
 Only the recipe of the bundled model needs it; what it says is kept by ``genretag.ear.tutor``.
 """

@@ -59,6 +59,8 @@ def ask(data: Path, work: Path, share: int, shares: int) -> None:
     answers = book(work, len(lessons.clip_a))
     clean, mixes = np.flatnonzero(lessons.clean), np.random.default_rng(0).permutation(np.flatnonzero(~lessons.clean))
     rows = [r for r in np.concatenate([clean, mixes])[share::shares] if np.isnan(answers[r, 0, 0])]
+    if not rows:
+        return
     teacher, log_mel, began = Musicnn(weights()), LogMelOfMusicnn(), time.monotonic()
     for at in range(0, len(rows), _AT_ONCE):
         some = rows[at : at + _AT_ONCE]
@@ -108,15 +110,15 @@ class Joint:
         return out
 
 
-def taught(data: Path, work: Path, hold_out: int | None = None) -> Lessons:
+def taught(data: Path, work: Path, hold_out: int | None = None, *, first_alone: bool = False) -> Lessons:
     """Return what the teachers said of all that does not touch a fold; nothing of that fold is in it.
 
-    The embedding is ``Joint`` where the second teacher was asked, else the first one's.
+    The embedding is ``Joint`` where the second teacher was asked, else (and with ``first_alone``) the first one's.
     """
     clips, lessons = read_clips(data), read_lessons(data)
     held = grouped_folds(clips) == hold_out if hold_out is not None else np.zeros(len(clips), bool)
     keep = ~held[lessons.clip_a] & ~(~lessons.clean & held[lessons.clip_b])
-    if not (work / "second.npy").exists():
+    if first_alone or not (work / "second.npy").exists():
         return lessons.where(keep)
     answers = np.load(work / "second.npy", mmap_mode="r")
     keep &= ~np.isnan(answers[:, 0, 0])
