@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,13 +79,21 @@ def _providers(device: str) -> list[str]:
     if device == "cpu":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" in available:
+        _find_cuda()
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
     if device == "cuda":
         raise ModelError(
             "--device cuda: this onnxruntime has no CUDA provider; in this environment run"
-            " `pip uninstall onnxruntime` and `pip install onnxruntime-gpu`, or use --device cpu"
+            " `pip uninstall onnxruntime` and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use --device cpu"
         )
     return ["CPUExecutionProvider"]
+
+
+def _find_cuda() -> None:
+    """Load the CUDA libraries that ``onnxruntime-gpu[cuda,cudnn]`` brings, where they are installed; else the system's are found."""
+    if hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what is not there
+            onnxruntime.preload_dlls()
 
 
 # Some builds of onnxruntime tell their makers how they are used. genretag calls nobody.
@@ -106,7 +116,10 @@ class Model:
         self.stages: tuple[Path, ...] = ()  # other files that it is made of
         self.provider = self._session.get_providers()[0]
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
-            raise ModelError("--device cuda: onnxruntime fell back to the CPU; is the CUDA runtime (cuDNN 9) installed?")
+            raise ModelError(
+                "--device cuda: onnxruntime fell back to the CPU; is there a GPU, with a driver and the CUDA runtime (cuDNN 9)?"
+                " `pip install 'onnxruntime-gpu[cuda,cudnn]'` brings the runtime"
+            )
         self.card, self._wiring, self._first_wiring = self._described(data, device, threads)
         self.rows = self._wiring.batch or BATCH_ROWS
         self._check()
@@ -184,6 +197,8 @@ def _bytes(path: Path) -> bytes:
 
 def _session(path: Path, data: bytes, device: str, threads: int) -> onnxruntime.InferenceSession:
     """Load a model with explicit threads."""
+    # Where no GPU was asked for by name, a CUDA that is not there is no error, and onnxruntime's own words would be alarming.
+    onnxruntime.set_default_logger_severity(3 if device == "cuda" else 4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
