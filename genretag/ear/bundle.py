@@ -204,7 +204,7 @@ def _about(figures: Path | None) -> dict[str, Any]:
     """Return what the metadata tell about the model."""
     about: dict[str, Any] = {
         "data": "GTZAN (fault-filtered train and valid lists), Emotify, royalty-free and game music, ESC-10, speech; 9.8 h",
-        "teacher": "EfficientAT mn04 (Schmid, Koutini and Widmer 2023): embedding and AudioSet class logits",
+        "teachers": "EfficientAT mn04 (Schmid, Koutini and Widmer 2023) and MusiCNN (Pons and Serra 2019): embeddings and logits",
         "licence": "GPL-3.0-or-later",
     }
     if figures is not None:
