@@ -91,15 +91,22 @@ class Cost:
     memory: float = 0.0  # MB, at its highest, shared pages counted once
 
 
-def children_cpu() -> float:
-    """Return the CPU seconds of all processes that were started so far; none of them runs any more.
+def children() -> set[int]:
+    """Return the processes that this one has started or adopted, and that have not been waited for."""
+    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
-    A process whose parent ended before it counts too: this one adopts it.
-    """
+
+def adopting() -> set[int]:
+    """Adopt, from now on, processes whose parent ends before them; return the children that are there already."""
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
+    return children()
+
+
+def children_cpu(older: set[int]) -> float:
+    """Return the CPU seconds of all processes that have ended, once those that came after ``older`` have."""
+    for pid in children() - older:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
     r = resource.getrusage(resource.RUSAGE_CHILDREN)
     return r.ru_utime + r.ru_stime
 
@@ -120,7 +127,8 @@ def proportional_memory(root: int) -> float:
 
 def timed(command: list[str], *, memory: bool = False) -> Cost:
     """Run a command to its end."""
-    cpu, began, peak = children_cpu(), time.monotonic(), 0.0
+    older = adopting()
+    cpu, began, peak = children_cpu(older), time.monotonic(), 0.0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ended = threading.Event()
 
@@ -137,15 +145,16 @@ def timed(command: list[str], *, memory: bool = False) -> Cost:
     ended.set()
     if memory:
         thread.join()
-    return Cost(wall, children_cpu() - cpu, peak)
+    return Cost(wall, children_cpu(older) - cpu, peak)
 
 
 def by(code: str, files: list[Path], jobs: int) -> Cost:
     """Run a small program over files in ``jobs`` processes."""
-    cpu, began = children_cpu(), time.monotonic()
+    older = adopting()
+    cpu, began = children_cpu(older), time.monotonic()
     running = [subprocess.Popen([sys.executable, "-c", code, *map(str, files[j::jobs])], stderr=subprocess.DEVNULL) for j in range(jobs)]
     assert all(process.wait() == 0 for process in running)
-    return Cost(time.monotonic() - began, children_cpu() - cpu)
+    return Cost(time.monotonic() - began, children_cpu(older) - cpu)
 
 
 def told(values: list[float], digits: int = 2) -> str:
