@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -30,6 +31,8 @@ def misbehave(connection: Connection) -> None:
             elif word == "half":
                 connection.send("first")
                 ctypes.string_at(0)
+            elif word == "modules":
+                connection.send(sorted(sys.modules))
             connection.send(f"done {word}")
     except EOFError:
         pass

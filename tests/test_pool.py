@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,19 @@ def test_a_task_that_hangs_is_ended_and_told(word: str) -> None:
     assert "longer than" in said[0][-1].error
     assert said[1] == ["done a"]
     assert said[2] == ["done b"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_worker_does_not_import_the_program_that_started_it(workers: int, tmp_path: Path) -> None:
+    """Neither the command line, when that is the main module, nor a script that uses genretag, which would run once more."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path[:0] = {[str(Path(__file__).parent)]!r}\nprint('run')\nimport genretag.cli, test_pool\n"
+        f"said = test_pool.run(['modules', 'segfault', 'modules'], {workers})\n"
+        "print(*{m for n in (0, 2) for m in said[n][0] if m in ('genretag.cli', 'typer')}, 'none')\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["run", "none"]
 
 
 def test_no_worker_outlives_the_pool() -> None:

@@ -4,7 +4,8 @@
 
 With ``--hold-out`` the heads never see that fold either, its figures are printed, and the temperature is fitted
 on it: the backbone must have been distilled with the same fold held out. Without it the heads learn from
-everything, and ``--temperature`` and ``--figures`` carry over what was found on the fold.
+everything, and ``--temperature`` and ``--figures`` carry over what was found on the fold. What the heads are fitted on besides is the
+teachers' joint embedding where CACHE holds the second one's answers: then the checkpoint must have learned from both.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from genretag.vote import log_softmax
 
 CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # pieces that the heads learn from; every clip gives each length that it has
-GENRE_C, MUSIC_C = 0.01, 0.02  # inverse strength of the L2 penalty on standardised embeddings
+GENRE_C, MUSIC_C = 0.01, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5
 _CLIPS_AT_ONCE = 32
 
