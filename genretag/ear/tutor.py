@@ -54,7 +54,8 @@ def book(work: Path, rows: int) -> np.memmap[tuple[int, int, int], np.dtype[np.f
 
 def ask(data: Path, work: Path, share: int, shares: int) -> None:
     """Ask about the rows of a share that have no answer yet, in an order that is the same each time."""
-    torch.set_num_threads(1)
+    if shares > 1:
+        torch.set_num_threads(1)  # the shares are the parallelism
     lessons, sound, rate = read_lessons(data), Sound.open(work), FrontEnd().sample_rate
     answers = book(work, len(lessons.clip_a))
     clean, mixes = np.flatnonzero(lessons.clean), np.random.default_rng(0).permutation(np.flatnonzero(~lessons.clean))
