@@ -6,14 +6,11 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-
-import numpy as np
 
 _TIGHT = 200 << 20  # bytes free on a disk: less is told
 
@@ -86,14 +83,9 @@ def listening(path: Path | None) -> Iterator[Finding]:
     from genretag.model import Model
 
     model = Model(path or default_model(), "auto", threads=1)
-    longest = model.card.chunks[0]
-    x = np.zeros((model.rows, model.card.front_end.bands, longest), np.float32)
-    model.run(x)
-    began = time.perf_counter()
-    model.run(x)
     fe = model.card.front_end
-    seconds = 30 * model.rows * longest / fe.frames(30 * fe.sample_rate)
-    ms = (time.perf_counter() - began) * 1000 / seconds * 30
+    heard = model.rows * model.card.chunks[0] / fe.frames(30 * fe.sample_rate)  # windows in a batch
+    ms = model.seconds(model.rows) * 1000 / heard
     yield Finding(
         "model", Health.FINE, f"{model.card.name} {model.card.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread"
     )

@@ -124,7 +124,7 @@ class Model:
         self.rows = self._wiring.batch or BATCH_ROWS
         self._check()
         if self.provider == "CUDAExecutionProvider" and not self._wiring.batch:
-            self.rows = best_rows(self._seconds)
+            self.rows = best_rows(self.seconds)
 
     def _described(self, data: bytes, device: str, threads: int) -> tuple[Card, Wiring, Wiring]:
         """Return the card, how the model is fed, and how its first stage is, where it has two."""
@@ -160,8 +160,11 @@ class Model:
             told = f"{scores.logits.shape[-1]} scores and {labels} labels" if scores.logits.ndim == 2 else f"{scores.logits.ndim} axes"
             raise ModelError(f"{self.path}: its outputs do not have the shapes that its metadata promise ({told})")
 
-    def _seconds(self, rows: int) -> float:
-        """Return how long a batch of the longest chunks takes (s), the second time: the first one makes room for it."""
+    def seconds(self, rows: int) -> float:
+        """Return how long a batch of so many of the longest chunks takes (s), and leave the batch at that size.
+
+        It is run twice, and the second time counts: the first one makes room for it.
+        """
         batch = np.zeros((rows, self.card.front_end.bands, self.card.chunks[0]), np.float32)
         self.rows = rows
         self.run(batch)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from genretag.features import MUSICNN, Mel
+
 PATCH = 187  # frames of 16 ms that it hears at once
 POOL, PENULTIMATE, TAGS = 1506, 200, 50
 ANSWER = POOL + PENULTIMATE + TAGS  # numbers
 
-_RATE, _N_FFT, _HOP, _BANDS = 16_000, 512, 256, 96
+_FRONT_END = replace(MUSICNN, window="hann")
+SECONDS_A_FRAME = _FRONT_END.hop_length / _FRONT_END.sample_rate
+
+_BANDS = _FRONT_END.n_mels
 _TIMBRAL = ((0, 38), (1, 67))  # number of the convolution, bands that it spans
 _TEMPORAL = ((2, 128), (3, 64), (4, 32))  # and frames
 _EPSILON = 1e-3  # TensorFlow's batch norm
@@ -45,21 +51,15 @@ def weights() -> dict[str, Tensor]:
 
 
 class LogMelOfMusicnn:
-    """Its input: log10(1 + 10,000 mel power), librosa's Slaney mel of 96 bands, at 16 kHz."""
+    """Its input, as its own code makes it: Essentia's but for the window (periodic, as librosa's)."""
 
     def __init__(self) -> None:
-        import librosa
-
-        self._bank = librosa.filters.mel(  # type: ignore[attr-defined]
-            sr=_RATE, n_fft=_N_FFT, n_mels=_BANDS
-        )
-        self._stft = librosa.stft
+        self._mel = Mel.of(_FRONT_END)
 
     def __call__(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return [frames, bands] of samples brought to RMS 0.1."""
         level = float(np.sqrt(np.mean(samples * samples)))
-        power = np.abs(self._stft(samples * np.float32(0.1 / max(level, 1e-5)), n_fft=_N_FFT, hop_length=_HOP)) ** 2
-        return np.log10(1 + 10_000 * (self._bank @ power).T).astype(np.float32)
+        return self._mel(samples * np.float32(0.1 / max(level, 1e-5))).T
 
 
 class Musicnn:

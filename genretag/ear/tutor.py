@@ -19,12 +19,11 @@ import numpy.typing as npt
 import torch
 
 from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips, read_lessons
-from genretag.ear.musicnn import ANSWER, PATCH, PENULTIMATE, POOL, TAGS, LogMelOfMusicnn, Musicnn, weights
+from genretag.ear.musicnn import ANSWER, PATCH, PENULTIMATE, POOL, SECONDS_A_FRAME, TAGS, LogMelOfMusicnn, Musicnn, weights
 from genretag.features import FrontEnd
 
 PATCHES = 3
 STARTS = (0, 219, 438)  # frames of 16 ms
-SECONDS_A_FRAME = 0.016
 DIMS = 384  # of the joint embedding
 _AT_ONCE = 8  # segments
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from speed import GENRETAG, adopting, children_cpu
+from speed import GENRETAG, Meter
 
 from genretag import demo
 from genretag.ear.corpus import Clip, Sound, grouped_folds, read_clips
@@ -45,8 +45,7 @@ def songs_of(clips: list[Clip], sound: Sound, rows: list[int], folder: Path, cou
 
 def scanned(folder: Path, model: Path, windows: str) -> tuple[dict[str, dict[str, Any]], float]:
     """Return a scan's rows, and its CPU seconds."""
-    older = adopting()
-    cpu = children_cpu(older)
+    meter = Meter()
     with tempfile.TemporaryDirectory() as books:
         command = [
             *GENRETAG,
@@ -62,7 +61,7 @@ def scanned(folder: Path, model: Path, windows: str) -> tuple[dict[str, dict[str
             f"{books}/g.db",
         ]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {row["path"]: row for row in map(json.loads, out.splitlines())}, children_cpu(older) - cpu
+    return {row["path"]: row for row in map(json.loads, out.splitlines())}, meter.cpu()
 
 
 def main() -> None:

@@ -91,24 +91,28 @@ class Cost:
     memory: float = 0.0  # MB, at its highest, shared pages counted once
 
 
-def children() -> set[int]:
-    """Return the processes that this one has started or adopted, and that have not been waited for."""
-    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+class Meter:
+    """The CPU of all that this process starts from now on, and of what that starts: what outlives its parent is adopted."""
 
+    def __init__(self) -> None:
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+        self._older, self._before = self._children(), self._used()
 
-def adopting() -> set[int]:
-    """Adopt, from now on, processes whose parent ends before them; return the children that are there already."""
-    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
-    return children()
+    @staticmethod
+    def _children() -> set[int]:
+        return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
+    @staticmethod
+    def _used() -> float:
+        r = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return r.ru_utime + r.ru_stime
 
-def children_cpu(older: set[int]) -> float:
-    """Return the CPU seconds of all processes that have ended, once those that came after ``older`` have."""
-    for pid in children() - older:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-    r = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return r.ru_utime + r.ru_stime
+    def cpu(self) -> float:
+        """Return the CPU seconds of it, once all of it has ended."""
+        for pid in self._children() - self._older:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        return self._used() - self._before
 
 
 def proportional_memory(root: int) -> float:
@@ -127,8 +131,7 @@ def proportional_memory(root: int) -> float:
 
 def timed(command: list[str], *, memory: bool = False) -> Cost:
     """Run a command to its end."""
-    older = adopting()
-    cpu, began, peak = children_cpu(older), time.monotonic(), 0.0
+    meter, began, peak = Meter(), time.monotonic(), 0.0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ended = threading.Event()
 
@@ -145,16 +148,15 @@ def timed(command: list[str], *, memory: bool = False) -> Cost:
     ended.set()
     if memory:
         thread.join()
-    return Cost(wall, children_cpu(older) - cpu, peak)
+    return Cost(wall, meter.cpu(), peak)
 
 
 def by(code: str, files: list[Path], jobs: int) -> Cost:
     """Run a small program over files in ``jobs`` processes."""
-    older = adopting()
-    cpu, began = children_cpu(older), time.monotonic()
+    meter, began = Meter(), time.monotonic()
     running = [subprocess.Popen([sys.executable, "-c", code, *map(str, files[j::jobs])], stderr=subprocess.DEVNULL) for j in range(jobs)]
     assert all(process.wait() == 0 for process in running)
-    return Cost(time.monotonic() - began, children_cpu(older) - cpu)
+    return Cost(time.monotonic() - began, meter.cpu())
 
 
 def told(values: list[float], digits: int = 2) -> str:
