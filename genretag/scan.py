@@ -17,6 +17,7 @@ from genretag import albums, audio, enough, tags, thumbnail
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import Card, card_text
 from genretag.features import FEATURE_VERSION, features_of
+from genretag.memory import keep_memory
 from genretag.model import Model
 from genretag.places import absolute as absolute
 from genretag.plan import Past, Row, failed_row, judge, linked_row
@@ -149,6 +150,7 @@ class Scanner:
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Hear everything below the paths, and store what was heard."""
+        keep_memory()  # windows come by the hundred thousand
         self.store.save_model(self.model.card.id, card_text(self.model.card))
         batcher = Batcher(self.model)
         features = features_of(self.model.card.front_end)

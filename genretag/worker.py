@@ -22,8 +22,10 @@ import numpy.typing as npt
 from genretag import audio, enough, tags
 from genretag.errors import TrackError
 from genretag.features import Features
+from genretag.memory import keep_memory
 
 MEMORY_LIMIT = 4 << 30  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
+
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def serve(connection: Connection, features: Features) -> None:
     _lead_a_group()
     _die_with_parent()
     _limit_memory()
+    keep_memory()
 
     def ask(identity: audio.Identity) -> bool:
         connection.send(identity)

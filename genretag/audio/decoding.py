@@ -23,6 +23,7 @@ from genretag.audio.opening import SHORTEST_TRACK_SECONDS, WINDOW_SECONDS, Liste
 from genretag.errors import TrackError
 
 FloatArray = npt.NDArray[np.float32]
+Blocks = tuple[tuple[FloatArray, int], ...]  # mono samples and their rate
 
 SHORTEST_LAST_WINDOW_SECONDS = 10  # a shorter rest of a longer track is left out
 LEAST_SHARE = 0.5  # of a damaged track that must decode for it to be heard
@@ -65,40 +66,45 @@ class Gatherer:
         self._fifo, self._channels = av.AudioFifo(), 0
         self._listening, self._samples = listening, Counter[int]()
 
-    def add(self, frame: Any) -> Iterator[tuple[FloatArray, int]]:
-        """Yield (mono block, its sample rate) when enough has come, or when the format changes."""
+    def add(self, frame: Any) -> Blocks:
+        """Return a block when enough has come, or when the format changes; mostly nothing."""
         frame.pts = None  # a gap in the time stamps is no reason to stop
         if (channels := frame.layout.nb_channels) != self._channels:  # the FIFO does not look, and would crash
-            yield from self.rest()
-            self._fifo, self._channels = av.AudioFifo(), channels
+            rest, self._channels = self._anew(frame), channels
+            return rest
         try:
             self._fifo.write(frame)
         except ValueError:  # another format or rate than before: the FIFO looks, cheaper than we could
-            yield from self.rest()
-            self._fifo = av.AudioFifo()
-            self._fifo.write(frame)
-        if self._fifo.samples >= _BLOCK_SAMPLES:
-            yield from self.rest()
+            return self._anew(frame)
+        return self.rest() if self._fifo.samples >= _BLOCK_SAMPLES else ()
 
-    def rest(self) -> Iterator[tuple[FloatArray, int]]:
-        """Yield what is left."""
+    def _anew(self, frame: Any) -> Blocks:
+        """Return what is left, and begin with a frame of another kind."""
+        rest = self.rest()
+        self._fifo = av.AudioFifo()
+        self._fifo.write(frame)
+        return rest
+
+    def rest(self) -> Blocks:
+        """Return what is left."""
         block = self._fifo.read(0) if self._fifo.samples else None
         if block is None:
-            return
+            return ()
         channels, rate = block.layout.nb_channels, block.sample_rate
         if channels > _MOST_CHANNELS or rate <= 0:
             raise TrackError("decode", f"{channels} channels at {rate} Hz")
         self._samples[rate] += block.samples
         self._listening.seconds = sum(n / r for r, n in self._samples.items())  # seconds that are summed up would drift
-        yield _mono(block), rate
+        return ((_mono(block), rate),)
 
 
 def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tuple[FloatArray, int]]:
     """Yield (mono block, sample rate) of a whole stream, stepping over packets that do not decode."""
     gatherer = Gatherer(listening)
+    add, demuxed = gatherer.add, listening.demuxed  # this loop runs 40 times a second of music
     for packet in packets(container, stream):
         if packet.size:
-            listening.demuxed(packet)
+            demuxed(packet)
             listening.packets += 1
         try:
             frames = packet.decode()
@@ -106,7 +112,7 @@ def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tupl
             listening.broken += 1
             continue
         for frame in frames:
-            yield from gatherer.add(frame)
+            yield from add(frame)
     yield from gatherer.rest()
 
 

@@ -98,17 +98,12 @@ def opened(path: Path) -> Iterator[Any]:
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the stream's packets; a demuxer that stumbles ends the track there."""
-    demuxed = container.demux(stream)
-    while True:
-        try:
-            packet = next(demuxed, None)
-        except (av.error.InvalidDataError, av.error.EOFError, av.error.UndefinedError):
-            return
-        except av.error.FFmpegError as error:
-            raise TrackError("read", f"cannot be read to its end: {_message(error)}") from error
-        if packet is None:
-            return
-        yield packet
+    try:
+        yield from container.demux(stream)
+    except (av.error.InvalidDataError, av.error.EOFError, av.error.UndefinedError):
+        return
+    except av.error.FFmpegError as error:
+        raise TrackError("read", f"cannot be read to its end: {_message(error)}") from error
 
 
 def begin_key(listening: Listening, stream: Any) -> None:

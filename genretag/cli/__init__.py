@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sqlite3
@@ -83,6 +84,7 @@ def _common(
 
 def main() -> None:
     """Run the command line, and leave with its exit status."""
+    _start_lightly()
     try:
         command = typer.main.get_command(app)
         arguments = _common_first(sys.argv[1:])
@@ -99,6 +101,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         sys.exit(SOME_FAILED)
+
+
+def _start_lightly() -> None:
+    """Spare what loading modules would cost: collections of garbage that find none, and BLAS threads that wait busily."""
+    gc.set_threshold(20_000, 20, 20)
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 ticks; read when numpy loads
 
 
 def _common_first(arguments: list[str]) -> list[str]:

@@ -141,7 +141,7 @@ def app(asked: Review) -> App[None]:
         def action_type(self) -> None:
             own = self.query_one("#own", Input)
             own.display = True
-            own.focus()
+            self.set_focus(own)  # at once, not after the next refresh: the first letters are not commands
 
         def on_input_submitted(self, event: Input.Submitted) -> None:
             event.input.display = False
