@@ -13,12 +13,14 @@ where s^2 pools the windows' own variance with what is usual. Hearing stops when
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import Card
-from genretag.vote import FloatArray, log_softmax
+if TYPE_CHECKING:  # decode workers ask for windows alone
+    from genretag.card import Card
+    from genretag.vote import FloatArray
 
 MOST_ERROR = 0.02  # of a track's genre being another one than all windows would say
 _USUAL = 2.0  # deviation of d between windows: 2.03 over different clips of one artist, measured with five models that never heard them
@@ -52,6 +54,8 @@ def further(windows: int, heard: int) -> tuple[int, ...]:
 
 def settled(logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], windows: int, card: Card) -> bool:
     """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
+    from genretag.vote import log_softmax
+
     heard = len(logits)
     if heard >= windows:
         return True

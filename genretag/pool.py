@@ -9,26 +9,17 @@ the queue's lock; with one pipe a worker there is nothing to hold.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from genretag import processes
 from genretag.worker import Failed
-
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
-#: Forking after threads or a GPU session breaks; so a new process is spawned, or on Linux a small one is, which imports what workers
-#: need once and is forked for each of them (on macOS, what numpy calls may not be forked).
-_SPAWN = multiprocessing.get_context("spawn")
-_FORKING = multiprocessing.get_context("forkserver") if sys.platform == "linux" else None
-_PRELOAD = ["genretag.worker", "ducc0"]
 
 
 @dataclass
@@ -38,33 +29,6 @@ class _Worker:
     token: int | None = None  # of the task in hand
     deadline: float = 0.0  # time.monotonic()
     limit: float = 0.0  # s
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let a process that is started keep numpy's BLAS to one thread: the workers are the parallelism."""
-    before = {name: os.environ.get(name) for name in _BLAS_THREADS}
-    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextlib.contextmanager
-def _main_left_out(target: Callable[..., None]) -> Iterator[None]:
-    """Keep a process that is started from importing the main module, which is the whole command line, unless its target is there."""
-    main = sys.modules["__main__"]
-    if target.__module__ == "__main__":
-        yield
-        return
-    before: dict[str, Any] = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
-    vars(main).update(dict.fromkeys(before))
-    try:
-        yield
-    finally:
-        vars(main).update(before)
 
 
 def _end(process: BaseProcess) -> None:
@@ -80,16 +44,13 @@ class Pool:
 
     def __init__(self, count: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._target, self._args = target, args
-        self._context: Any = _SPAWN
-        if _FORKING is not None and count > 1:
-            _FORKING.set_forkserver_preload(_PRELOAD)
-            self._context = _FORKING
+        self._context = processes.context(count)
         self._workers = [self._start() for _ in range(count)]
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=self._target, args=(theirs, *self._args), daemon=True)
-        with _one_thread_each(), _main_left_out(self._target):
+        with processes.settled(self._target):
             process.start()
         theirs.close()
         return _Worker(process, ours)

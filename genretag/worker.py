@@ -27,7 +27,6 @@ from genretag.memory import keep_memory
 MEMORY_LIMIT = 4 << 30  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
 
 
-
 @dataclass(frozen=True)
 class Task:
     """One file to be heard. ``ask``: tell the identity first, and wait whether it is known.

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-_VERSION = 2  # of the kept files
+_GROUP = 16  # bands; fewer save nothing more
+_VERSION = 3  # of the kept files; one more if librosa should ever make others of the same parameters
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,30 @@ class Bank:
     fmax: float  # Hz
     scale: str = "slaney"  # slaney (Slaney 1998), htk (O'Shaughnessy 1987), or kaldi: htk's, with triangles in mel
     norm: bool = True  # each filter of the same area (Slaney's)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """A filter bank as groups of neighbouring bands, each with the bins that it sees: most of the whole matrix is zeros."""
+
+    groups: tuple[tuple[slice, slice, FloatArray], ...]  # bins, bands, weights [bins, bands]
+
+    @classmethod
+    def of(cls, bank: Bank) -> Filters:
+        """Build the filters of a bank."""
+        weights = mel_filters(bank)
+        groups = []
+        for first in range(0, bank.n_mels, _GROUP):
+            bands = slice(first, min(first + _GROUP, bank.n_mels))
+            seen = np.flatnonzero(weights[:, bands].any(axis=1))
+            bins = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1)
+            groups.append((bins, bands, np.ascontiguousarray(weights[bins, bands])))
+        return cls(tuple(groups))
+
+    def __call__(self, spectra: FloatArray, out: FloatArray) -> None:
+        """Put the bands [n, n_mels] of spectra [n, n_fft // 2 + 1] into ``out``."""
+        for bins, bands, weights in self.groups:
+            np.matmul(spectra[:, bins], weights, out=out[:, bands])
 
 
 def mel_filters(bank: Bank) -> FloatArray:
@@ -55,7 +79,7 @@ def _kept_filters(bank: Bank) -> Path:
     """Return where a filter bank is kept; its name tells what it was made with."""
     import platformdirs
 
-    told = [_VERSION, metadata.version("librosa"), *asdict(bank).values()]
+    told = [_VERSION, *asdict(bank).values()]
     name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     return platformdirs.user_cache_path("genretag") / f"mel-{name}.npy"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genretag.features.filters import Bank, mel_filters
+from genretag.features.filters import Bank, Filters
 from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
@@ -76,13 +76,13 @@ class LogMel:
     """Samples -> log-mel. Small and picklable, so that decode workers get it ready-made."""
 
     front_end: FrontEnd
-    filters: FloatArray  # [n_fft // 2 + 1, n_mels]
+    filters: Filters
 
     @classmethod
     def of(cls, front_end: FrontEnd) -> LogMel:
         """Build the filter bank for a front end."""
         fe = front_end
-        return cls(fe, mel_filters(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax)))
+        return cls(fe, Filters.of(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax)))
 
     def mel_power(self, samples: FloatArray) -> FloatArray:
         """Return the mel power of ``samples`` (mono, full scale = 1), shape [frames, n_mels]."""
@@ -92,7 +92,7 @@ class LogMel:
         frames = np.lib.stride_tricks.sliding_window_view(samples, fe.n_fft)[:: fe.hop_length]
         out = np.empty((n, fe.n_mels), dtype=np.float32)
         for rows, power in spectra(frames[:n], window):
-            np.matmul(power, self.filters, out=out[rows])
+            self.filters(power, out[rows])
         return out
 
     def scale(self, mel: FloatArray, gain: float) -> FloatArray:

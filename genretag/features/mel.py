@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
-from genretag.features.filters import Bank, mel_filters
+from genretag.features.filters import Bank, Filters
 from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
@@ -117,13 +117,13 @@ class Mel:
     """Samples -> another's log-mel. Small and picklable, so that decode workers get it ready-made."""
 
     front_end: MelFrontEnd
-    filters: FloatArray  # [n_fft // 2 + 1, n_mels]
+    filters: Filters
 
     @classmethod
     def of(cls, front_end: MelFrontEnd) -> Mel:
         """Build the filter bank for a front end."""
         fe = front_end
-        return cls(fe, mel_filters(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)))
+        return cls(fe, Filters.of(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)))
 
     def _frames(self, samples: FloatArray) -> FloatArray:
         """Return a view of the frames, [frames, n_fft]."""
@@ -147,7 +147,7 @@ class Mel:
         if n == 0:
             return out
         for rows, power in spectra(self._frames(samples)[:n], window):
-            np.matmul(power if fe.power == 2 else np.sqrt(power), self.filters, out=out[rows])
+            self.filters(power if fe.power == 2 else np.sqrt(power), out[rows])
         return out
 
     def __call__(self, samples: FloatArray) -> FloatArray:
