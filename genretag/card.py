@@ -13,6 +13,7 @@ from typing import Any
 
 from genretag.errors import ModelError
 from genretag.features import AnyFrontEnd, front_end_of
+from genretag.styles import Styles
 
 METADATA_KEY = "genretag"
 SCHEMA = 1
@@ -43,6 +44,7 @@ class Card:
     calibration: Calibration
     about: dict[str, Any] = field(default_factory=dict)  # training data, figures, licence
     activation: str = "softmax"  # one label excludes the others; sigmoid: each is judged for itself
+    styles: Styles | None = None  # what is told beside the genre
 
 
 def read_card(path: Path, model_id: str, text: str | None) -> Card:
@@ -74,6 +76,7 @@ def card_of_metadata(data: Any, model_id: str) -> Card:
             calibration=Calibration(**data["calibration"]),
             about=dict(data.get("about", {})),
             activation=str(data.get("activation", "softmax")),
+            styles=Styles.from_metadata(data["styles"]) if "styles" in data else None,
         )
     except ModelError:
         raise
@@ -119,6 +122,7 @@ def card_text(card: Card) -> str:
             "calibration": asdict(card.calibration),
             "about": card.about,
             **({"activation": card.activation} if card.activation != "softmax" else {}),
+            **({"styles": card.styles.to_metadata()} if card.styles is not None else {}),
         },
         indent=1,
     )

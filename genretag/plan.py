@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -82,6 +82,7 @@ class Row:
     album_artist: str = ""
     reviewed: bool = False  # a person said so
     of_windows: int = 0  # windows that the track has, where not all were heard
+    styles: list[str] = field(default_factory=list)  # what it sounds like besides; never written
 
     @property
     def absolute(self) -> Path:
@@ -193,7 +194,7 @@ def judge(
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
     if answer and (f.tags.genres == answer or last != answer):  # once written, what the user makes of it is the user's own
-        return _answered(_row(path, f, heard, verdict), answer, f, policy)
+        return _answered(_row(path, f, heard, verdict, card), answer, f, policy)
     decided = verdict
     if album is not None and album.label is not None and verdict.status is not Status.NONMUSIC:
         decided = replace(verdict, status=Status.OK, genre=album.label)
@@ -205,7 +206,7 @@ def judge(
         reason = f"{reason}, as {album.told}"
     elif album is not None and verdict.status is Status.UNSURE and action is Action.WRITE:
         reason = f"{reason}; unsure alone, but {album.told} say so"
-    return replace(_row(path, f, heard, decided), new=new, action=action, reason=reason)
+    return replace(_row(path, f, heard, decided, card), new=new, action=action, reason=reason)
 
 
 def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
@@ -224,7 +225,7 @@ def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
     return replace(row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True)
 
 
-def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
+def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> Row:
     """Return what is known of a file that was heard, as a row that does nothing yet."""
     return Row(
         path=spelled(path),
@@ -250,6 +251,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
         album=f.tags.album.album,
         album_artist=f.tags.album.album_artist,
         of_windows=heard.of,
+        styles=list(card.styles.told(heard.embedding)) if card.styles is not None and verdict.status is not Status.NONMUSIC else [],
     )
 
 

@@ -46,6 +46,7 @@ def serve_misbehaving(connection: Connection) -> None:
 
     from genretag import worker
     from genretag.features import FrontEnd, LogMel
+    from genretag.features.filters import Filters
 
     worker.MEMORY_LIMIT = 2 << 30
 
@@ -66,7 +67,7 @@ def serve_misbehaving(connection: Connection) -> None:
         yield worker.Failed("none", f"done {word}")
 
     worker.hear = hear  # type: ignore[assignment]
-    worker.serve(connection, LogMel(FrontEnd(), np.zeros((1, 1), np.float32)))
+    worker.serve(connection, LogMel(FrontEnd(), Filters(())))
 
 
 def serve_slowly(connection: Connection, features: Any) -> None:

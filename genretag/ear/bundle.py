@@ -12,29 +12,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from genretag.card import Calibration, Card
 from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
 from genretag.ear.distill import load
+from genretag.ear.listener import CHUNKS, Listener
 from genretag.ear.quantise import chunks_of, quantise
+from genretag.ear.styles import styles_of
 from genretag.ear.tutor import taught
-from genretag.features import FrontEnd, LogMel
-from genretag.model import Model, cut_chunks
-from genretag.train import augment
+from genretag.features import FrontEnd
 from genretag.train.export import Ear, export
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
 from genretag.train.network import Backbone, from_onnx
 from genretag.vote import log_softmax
 
-CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # pieces that the heads learn from; every clip gives each length that it has
 GENRE_C, MUSIC_C = 0.01, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5
@@ -49,51 +46,6 @@ class Pieces:
 
     x: npt.NDArray[np.float32]  # [n, dims]
     clip: npt.NDArray[np.int64]
-
-
-class Listener:
-    """Hears clips with a backbone as a scan does: through its exported file, before its heads are known."""
-
-    def __init__(self, backbone: Backbone, sound: Sound, front_end: FrontEnd) -> None:
-        self.backbone, self.sound, self.log_mel = backbone.eval(), sound, LogMel.of(front_end)
-        dims = backbone.project.out_features
-        genre, music = Linear(np.zeros((dims, 2)), np.zeros(2)), Linear(np.zeros((dims, 1)), np.zeros(1))
-        card = Card(
-            id="", name="", version="", labels=("one", "other"), front_end=front_end, chunks=CHUNKS,
-            music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=Calibration(1.0), about={},
-        )  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            export(Ear(backbone, genre, music), card, Path(folder, "m.onnx"))
-            self._model = Model(Path(folder, "m.onnx"), threads=torch.get_num_threads())
-
-    def embed(self, log_mels: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-        """Return the embedding of each log-mel: the mean over its chunks."""
-        chunks = [(i, chunk) for i, log_mel in enumerate(log_mels) for chunk in cut_chunks(log_mel, CHUNKS)]
-        sums, counts = np.zeros((len(log_mels), self.backbone.project.out_features), np.float32), np.zeros((len(log_mels), 1), np.float32)
-        for length in CHUNKS:
-            some = [(i, chunk) for i, chunk in chunks if chunk.shape[1] == length]
-            if some:
-                rows = [i for i, _ in some]
-                np.add.at(sums, rows, self._model.run(np.stack([chunk for _, chunk in some])).embedding)
-                np.add.at(counts, rows, 1)
-        return np.divide(sums, counts, dtype=np.float32)
-
-    def whole(self, clip: int) -> npt.NDArray[np.float32]:
-        """Return the embedding of a whole clip as one window."""
-        return self.embed([self.log_mel(self.sound.clip(clip)[: 30 * self.log_mel.front_end.sample_rate])])[0]
-
-    def cut(self, clip: int, seconds: float, rng: np.random.Generator, alter: bool = False) -> npt.NDArray[np.float32] | None:
-        """Return the log-mel of a random cut of a clip, or None where the clip is shorter."""
-        samples = self.sound.clip(clip)
-        need = int(seconds * self.log_mel.front_end.sample_rate)
-        if len(samples) < need - 1600:
-            return None
-        start = int(rng.integers(0, max(1, len(samples) - need)))
-        piece = samples[start : start + need]
-        mel = self.log_mel.mel_power(piece)
-        if alter:
-            mel = mel * augment.tilt(rng, mel.shape[1])
-        return np.ascontiguousarray(self.log_mel.scale(mel, self.log_mel.gain(piece)).T)
 
 
 def pieces_of(listener: Listener, clips: list[int], seed: int) -> Pieces:
@@ -195,6 +147,7 @@ def make(a: argparse.Namespace) -> None:
     card = Card(
         id="", name="genretag-ear", version=a.version, labels=tuple(labels), front_end=front_end, chunks=CHUNKS,
         music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=Calibration(temperature), about=_about(a.figures),
+        styles=styles_of(a.styles, a.checkpoint) if a.styles is not None else None,
     )  # fmt: skip
     worst = export(Ear(listener.backbone, heads.genre, heads.music), card, a.out)
     off = quantise(a.out, a.out, chunks_of(a.data, a.cache, front_end, CHUNKS, a.hold_out))
@@ -233,6 +186,7 @@ def main() -> None:
     p.add_argument("--plain", action="store_true", help="keep --temperature also where the held-out fold suggests another")
     p.add_argument("--version", default="1")
     p.add_argument("--figures", type=Path, default=None, help="JSON of figures that travels in the metadata")
+    p.add_argument("--styles", type=Path, default=None, help="what genretag.ear.styles judged; the checkpoint must be a student (.pt)")
     make(p.parse_args())
 
 

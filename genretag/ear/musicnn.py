@@ -26,6 +26,15 @@ PATCH = 187  # frames of 16 ms that it hears at once
 POOL, PENULTIMATE, TAGS = 1506, 200, 50
 ANSWER = POOL + PENULTIMATE + TAGS  # numbers
 
+#: The tags, in the order of their logits (Last.fm's fifty most frequent ones in the Million Song Dataset).
+TAG_NAMES = (
+    "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock", "jazz", "beautiful",
+    "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill",
+    "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic", "experimental", "female vocalist", "guitar", "Hip-Hop",
+    "70s", "party", "country", "easy listening", "sexy", "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb",
+    "indie pop", "sad", "House", "happy",
+)  # fmt: skip
+
 _FRONT_END = replace(MUSICNN, window="hann")
 SECONDS_A_FRAME = _FRONT_END.hop_length / _FRONT_END.sample_rate
 

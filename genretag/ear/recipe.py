@@ -3,9 +3,9 @@
     python -m genretag.ear.recipe DATA WORK OUT.onnx
 
 It decodes the corpus; asks the second teacher; makes and judges five models, each without one grouped fold, for the figures and the
-temperature; then the backbone of the file goes on from one of these, before it met the second teacher, with everything; the
+temperature and the styles; then the backbone of the file goes on from one of these, before it met the second teacher, with everything; the
 heads are fitted on everything, and the model is written. Each step that is done is not done again: it can be stopped
-and called anew. On two cores it takes about three hours. What the second teacher needs, ``genretag.ear.musicnn`` tells.
+and called anew. On two cores it takes about five hours. What the second teacher needs, ``genretag.ear.musicnn`` tells.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from genretag.ear import tutor
-from genretag.ear.distill import Plan, distil
-from genretag.ear.folds import begun, examined
+from genretag.ear import styles, tutor
+from genretag.ear.folds import FIRST, Stage, examined, through
 from genretag.ear.listen import listen
 from genretag.features import FrontEnd
 
 BEGUN_FOLD = 2  # the fold whose first stage the file's backbone goes on from
-WHOLE_STEPS, WHOLE_PEAK = 7_000, 2e-3
+WHOLE = (Stage(".mid", 7_000, 2e-3, 2), Stage("", 3_500, 2e-3, 3))  # as many steps as a fold's, the longer stage first
 
 
 def make(data: Path, work: Path, out: Path) -> None:
@@ -33,10 +32,12 @@ def make(data: Path, work: Path, out: Path) -> None:
     tutor.ask(data, work, 0, 1)
     found = examined(data, work)
     print(json.dumps(found, indent=1))
-    whole = work / "whole.pt"
-    distil(Plan(data, work, whole, WHOLE_STEPS, seed=2, peak=WHOLE_PEAK, begin=begun(data, work, BEGUN_FOLD)))
+    styles.keep(data, work)
+    begun = through([FIRST], data, work, f"fold{BEGUN_FOLD}", BEGUN_FOLD)
+    whole = through(WHOLE, data, work, "whole", None, begun)
     bundle = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(whole), str(out)]
-    subprocess.run([*bundle, "--temperature", str(found["temperature of all"])], check=True)
+    told = ["--temperature", str(found["temperature of all"]), "--styles", str(work / "styles.json")]
+    subprocess.run([*bundle, *told], check=True)
 
 
 def main() -> None:

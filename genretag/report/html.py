@@ -22,7 +22,7 @@ from genretag.store import Store
 from genretag.vote import Status, window_scores
 
 #: Keys of a row that a person does not edit: they are exported as they came.
-_CONSTANT = ("file", "size", "mtime_ns", "sha256", "content_key", "seconds", "share", "music", "windows", "agreement", "scores")
+_CONSTANT = ("file", "size", "mtime_ns", "sha256", "content_key", "seconds", "share", "music", "windows", "agreement", "scores", "styles")
 _MOST_PICTURES = 10_000  # rows: a page of more goes without, for they are most of its bytes
 _MOST_WINDOWS = 240  # of a timeline: two hours
 

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from genretag.card import Calibration, Card
 from genretag.errors import RunError
 from genretag.features import FrontEnd, LogMel
+from genretag.features.filters import Filters
 from genretag.model import Model, cut_chunks
 from genretag.train import augment, fit, teach
 from genretag.train.cache import FeatureCache
@@ -77,7 +78,7 @@ class Kitchen:
 
     def __init__(self, cache: FeatureCache[FrontEnd], keys: list[str], y: npt.NDArray[np.int64], labels: int, seed: int) -> None:
         self.cache, self.keys, self.y, self.labels = cache, keys, y, labels
-        self.log_mel = LogMel(cache.front_end, np.zeros((0, 0), np.float32))
+        self.log_mel = LogMel(cache.front_end, Filters(()))  # it scales only
         self.of_label = [np.flatnonzero(y == c) for c in range(labels)]
         self.rng = np.random.default_rng(seed)
 
@@ -370,7 +371,7 @@ def teach_deep(
     draft = teach.Lesson(how, collection, part, split, None, empty, np.zeros(0, np.int64), 1.0, 0.0, curve, settings)
     write(training, teach.card_of(draft, backbone.card, path.stem), path)
     lesson = judged_file(draft, path, cache, time.monotonic() - began)
-    card = teach.card_of(lesson, backbone.card, path.stem)
+    card = replace(teach.card_of(lesson, backbone.card, path.stem), styles=None)  # they are of the embedding that was
     recard(path, card, path)
     training.checkpoint.unlink(missing_ok=True)
     return lesson, card

@@ -1,0 +1,79 @@
+"""Styles: what a model file carries of them comes back, and a scan tells those that reach their thresholds, and writes none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Program
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from genretag import demo, tags
+from genretag.card import card_of_metadata, card_text
+from genretag.errors import ModelError
+from genretag.model import Model
+from genretag.styles import Styles
+from genretag.train.graft import recard
+
+DIMS = 384
+
+
+def always_and_never(dims: int = DIMS) -> Styles:
+    """Return styles of which two are always told, the second before the first, and one never is."""
+    return Styles(("Ambient", "Soul", "Ska"), (0.2, 0.3, 0.9), np.zeros((dims, 3), np.float16), (0.0, 2.0, 2.0))
+
+
+@given(
+    hnp.arrays(np.float16, st.tuples(st.just(5), st.integers(1, 6)), elements=st.floats(-100, 100, width=16)),
+    st.data(),
+)
+def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataObject) -> None:
+    n = weight.shape[1]
+    thresholds = tuple(data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
+    bias = tuple(data.draw(st.lists(st.floats(-50, 50), min_size=n, max_size=n)))
+    styles = Styles(tuple(f"style {i}" for i in range(n)), thresholds, weight, bias)
+    back = Styles.from_metadata(json.loads(json.dumps(styles.to_metadata())))
+    x = np.linspace(-1, 1, 5)
+    np.testing.assert_array_equal(back.probabilities(x), styles.probabilities(x))
+    told = back.told(x)
+    assert told == styles.told(x)
+    assert list(told.values()) == sorted(told.values(), reverse=True)
+    assert set(told) == {name for name, p, t in zip(styles.names, styles.probabilities(x), thresholds, strict=True) if p >= t}
+
+
+def test_another_networks_embedding_has_no_styles() -> None:
+    assert always_and_never(4).told(np.zeros(5)) == {}
+    assert list(always_and_never(4).told(np.zeros(4))) == ["Soul", "Ambient"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"names": ["Soul", "Soul", "Ska"]}, {"names": []}, {"thresholds": [0.1, 0.2, 2.0]}, {"bias": [0.0]}, {"weight": "AAAA"},
+     {"bias": [0.0, 0.0, float("nan")]}, {"weight": "?"}, {"thresholds": None}],
+)  # fmt: skip
+def test_styles_that_cannot_be_meant_are_refused(changes: dict) -> None:
+    card = replace(Model().card, styles=always_and_never())
+    data = json.loads(card_text(card))
+    assert card_of_metadata(data, card.id).styles is not None
+    data["styles"] |= changes
+    with pytest.raises(ModelError):
+        card_of_metadata(data, card.id)
+
+
+def test_a_scan_tells_styles_and_writes_none(genretag: Program, tmp_path: Path) -> None:
+    model = tmp_path / "styled.onnx"
+    recard(Model().path, replace(Model().card, styles=always_and_never()), model)
+    track = tmp_path / "a.flac"
+    demo.encode(track, demo.piece(0, 4), 44_100)
+    row = genretag("scan", track, "--model", model, "--dry-run", "--json", "--min-confidence", 0).rows[0]
+    assert row["styles"] == ["Soul", "Ambient"]
+    assert genretag("info", track, "--model", model, "--json").rows[0]["styles"] == {"Soul": 0.88, "Ambient": 0.5}
+    assert "styles: Soul 0.88, Ambient 0.50" in genretag("info", track, "--model", model).out
+    assert "Soul 0.88, Ambient 0.50" in genretag("plan", "--explain", track).out
+    assert genretag("apply", "--yes").status == 0
+    assert tags.read(track).genres == [row["genre"]]
