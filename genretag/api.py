@@ -27,7 +27,7 @@ from genretag.books import writing
 from genretag.config import default_model
 from genretag.cores import automatic_jobs
 from genretag.errors import GenretagError, RunError, TrackError
-from genretag.model import Model
+from genretag.model import Model, threads_beside
 from genretag.plan import Action, Row
 from genretag.players import Id3Version
 from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Rule
@@ -58,7 +58,8 @@ class Library:
     def __init__(self, database: str | Path | None = None, model: Path | None = None, jobs: int | None = None) -> None:
         self._jobs = jobs or automatic_jobs()
         self._run: int | None = None  # of the plan that was made here
-        self._model = Model(model or default_model(), threads=self._jobs)
+        chosen = model or default_model()
+        self._model = Model(chosen, threads=threads_beside(self._jobs, chosen))
         self._context = open_books(Path(database) if database is not None else None)
         self._books = self._context.__enter__()
 

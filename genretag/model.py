@@ -26,6 +26,7 @@ BUNDLED = "genretag.onnx"
 
 #: Rows of a batch on a CPU, where more bring nothing. Shapes never change: a batch that is not full is filled up with zeros.
 BATCH_ROWS = 12
+_WORKERS_A_THREAD = 6
 _MOST_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
 _WORTH = 0.9  # of the time a row took before: less is worth a batch that is twice as big
 
@@ -63,6 +64,15 @@ def best_rows(seconds: Callable[[int], float]) -> int:
             break
         rows, each = 2 * rows, doubled
     return rows
+
+
+def threads_beside(workers: int, path: Path | None) -> int:
+    """Return how many threads a model (None: the bundled one) should have beside decode workers, so that both keep the same cores busy.
+
+    The bundled network takes a sixth of a worker's time, and threads that it does not need cost it a fifth by waiting for each other.
+    Another may be as heavy as can be.
+    """
+    return -(-workers // _WORKERS_A_THREAD) if path in (None, bundled_model()) else workers
 
 
 def bundled_model() -> Path:

@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from genretag.audio.opening import SHORTEST_TRACK_SECONDS, WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
 from genretag.errors import TrackError
@@ -63,7 +60,10 @@ class Gatherer:
     """Gathers small decoded frames into big ones, so that numpy's overhead is paid seldom."""
 
     def __init__(self, listening: Listening) -> None:
-        self._fifo, self._channels = av.AudioFifo(), 0
+        from av import AudioFifo
+
+        self._new_fifo = AudioFifo
+        self._fifo, self._channels = AudioFifo(), 0
         self._listening, self._samples = listening, Counter[int]()
 
     def add(self, frame: Any) -> Blocks:
@@ -81,7 +81,7 @@ class Gatherer:
     def _anew(self, frame: Any) -> Blocks:
         """Return what is left, and begin with a frame of another kind."""
         rest = self.rest()
-        self._fifo = av.AudioFifo()
+        self._fifo = self._new_fifo()
         self._fifo.write(frame)
         return rest
 
@@ -100,6 +100,8 @@ class Gatherer:
 
 def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tuple[FloatArray, int]]:
     """Yield (mono block, sample rate) of a whole stream, stepping over packets that do not decode."""
+    from av.error import FFmpegError
+
     gatherer = Gatherer(listening)
     add, demuxed = gatherer.add, listening.demuxed  # this loop runs 40 times a second of music
     for packet in packets(container, stream):
@@ -108,7 +110,7 @@ def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tupl
             listening.packets += 1
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except FFmpegError:
             listening.broken += 1
             continue
         for frame in frames:
@@ -122,6 +124,8 @@ def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
     Raises:
         TrackError: the file cannot be read, is no audio, or less than half of it decodes.
     """
+    import soxr
+
     with opened(path) as container:
         stream = container.streams.audio[0]
         context = stream.codec_context

@@ -1,4 +1,7 @@
-"""A file -> its container, its packets, its identity. Nothing is decoded here."""
+"""A file -> its container, its packets, its identity. Nothing is decoded here.
+
+FFmpeg is imported where it is used, here and in the whole room: the main process asks for words and facts, and starts without it.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import av
-import av.error
-
 from genretag import mpeg
 from genretag.errors import TrackError
 
@@ -20,9 +20,6 @@ SHORTEST_TRACK_SECONDS = 1
 
 #: Formats whose declared length is exact, so that a file that was cut off shows.
 _EXACT_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "ape", "wv", "tta", "dsf"}
-
-#: Tags that are not UTF-8 must not keep a file from being heard. PyAV 19 has no such setting any more, and needs none.
-_LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,12 @@ def _message(error: BaseException) -> str:
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """Open a file's container, bounded to the audio where tags could be taken for music."""
+    import av
+    import av.error
+
     av.logging.set_level(None)
+    # Tags that are not UTF-8 must not keep a file from being heard. PyAV 19 has no such setting any more, and needs none.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     container: Any = None
     try:
         with path.open("rb") as handle:
@@ -83,7 +85,7 @@ def opened(path: Path) -> Iterator[Any]:
             if mpeg.id3v2_size(head) or (head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
                 source = mpeg.SpanReader(cast(BinaryIO, handle), mpeg.audio_span(cast(BinaryIO, handle)))
             try:
-                container = av.open(source, **_LENIENT)
+                container = av.open(source, **lenient)
             except (av.error.FFmpegError, ValueError, EOFError) as error:
                 raise TrackError("decode", f"no decoder understands it ({_message(error)})") from error
             if not container.streams.audio:
@@ -98,6 +100,8 @@ def opened(path: Path) -> Iterator[Any]:
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the stream's packets; a demuxer that stumbles ends the track there."""
+    import av.error
+
     try:
         yield from container.demux(stream)
     except (av.error.InvalidDataError, av.error.EOFError, av.error.UndefinedError):

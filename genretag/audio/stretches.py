@@ -13,9 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import av.error
 import numpy as np
-import soxr
 
 from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
 from genretag.audio.opening import WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
@@ -67,9 +65,11 @@ class _Reader:
         return packet
 
     def _decoded(self, packet: Any) -> list[Any]:
+        from av.error import FFmpegError
+
         try:
             return list(packet.decode())
-        except av.error.FFmpegError as error:
+        except FFmpegError as error:
             raise Unsteady from error
 
     def sample(self, pts: int | None) -> int:
@@ -128,6 +128,8 @@ def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
 
 def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
     """Yield mono blocks at ``rate`` from the sample ``begin`` of the track on, to its end."""
+    import soxr
+
     native = reader.rate
     lead = min(begin, native // _LEAD if native % _LEAD == 0 else native)  # whole samples at both rates
     drop = lead * rate // native

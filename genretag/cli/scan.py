@@ -123,11 +123,12 @@ def scan(
 
 
 def _load(path: Path | None, device: str, jobs: int) -> Model:
-    """Load the model; one thread a decode worker, so that both keep the same cores busy."""
+    """Load the model."""
     from genretag.config import default_model
-    from genretag.model import Model
+    from genretag.model import Model, threads_beside
 
-    return Model(path or default_model(), device, threads=jobs)
+    chosen = path or default_model()
+    return Model(chosen, device, threads_beside(jobs, chosen))
 
 
 def _hear(books: session.Books, model: Model, options: Options, context: typer.Context, asked: Asked | None = None) -> int:

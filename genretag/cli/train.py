@@ -110,7 +110,7 @@ def train(
     your labels, is judged on artists that it never met, and becomes one file:
     genretag scan ~/Music --model my.onnx.
     """
-    from genretag.model import Model
+    from genretag.model import Model, threads_beside
     from genretag.train import collection, teach, write_up
 
     if output.suffix.lower() != ".onnx":
@@ -121,7 +121,7 @@ def train(
     labelled = labelled_of(source, from_review, classes, subset, audio)
     talk = session.talk(session.is_quiet(context))
     workers = session.jobs_of(jobs)
-    model = Model(threads=workers)
+    model = Model(threads=threads_beside(workers, None))
     talk.print(f"{len(labelled.examples):,} labelled files; hearing what is not known yet ...")
     with session.books(db) as books:
         hear(books, model, [e.path for e in labelled.examples], workers, context)

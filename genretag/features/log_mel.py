@@ -19,6 +19,7 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Below this RMS (-100 dBFS) a window is silence, and its gain is not raised any further.
 _SILENCE_RMS = 1e-5
+_BLOCK = 4096  # samples
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ class LogMel:
     def gain(self, samples: FloatArray) -> float:
         """Return the amplitude factor that brings ``samples`` to the front end's RMS."""
         # In blocks, so that single precision suffices however long the window is.
-        power = sum(float(np.dot(part, part)) for part in np.array_split(samples, max(1, len(samples) >> 12)))
+        rest = len(samples) % _BLOCK
+        blocks, last = samples[: len(samples) - rest].reshape(-1, _BLOCK), samples[len(samples) - rest :]
+        power = float(np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last))
         rms = float(np.sqrt(power / len(samples))) if len(samples) else 0.0
         return self.front_end.rms / max(rms, _SILENCE_RMS)
 
