@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_PRELOAD = ["genretag.worker", "av", "soxr", "ducc0"]
+_PRELOAD = ["genretag.forked"]
 
 
 def context(count: int) -> Any:

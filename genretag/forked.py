@@ -1,0 +1,20 @@
+"""Imported by the process that workers are forked from: all that they need, which is then left alone.
+
+The collector neither looks for garbage while modules load, nor ever touches what they made: workers share those pages (Python's
+``gc.freeze``), and the process ends without a last look through all of it.
+"""
+
+from __future__ import annotations
+
+import gc
+
+gc.disable()
+
+import av  # noqa: E402, F401
+import ducc0  # noqa: E402, F401
+import soxr  # noqa: E402, F401
+
+import genretag.worker  # noqa: E402, F401
+
+gc.freeze()
+gc.enable()
