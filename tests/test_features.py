@@ -27,7 +27,7 @@ from genretag.features import (
     filters,
     front_end_of,
 )
-from genretag.features.filters import Bank
+from genretag.features.filters import Bank, Filters
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,27 @@ def test_mel_power_equals_librosas(front_end: FrontEnd) -> None:
     )  # fmt: skip
     assert ours.shape == theirs.T.shape
     np.testing.assert_allclose(ours, theirs.T, rtol=1e-3, atol=1e-7 * theirs.max())
+
+
+@given(
+    st.sampled_from([8_000, 16_000, 44_100]), st.sampled_from([256, 512, 2048]), st.integers(8, 200), st.floats(0, 300),
+    st.floats(0.3, 1), st.sampled_from(["slaney", "htk", "kaldi"]),
+)  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_a_bank_in_groups_says_what_its_matrix_says(rate: int, n_fft: int, bands: int, fmin: float, share: float, scale: str) -> None:
+    bank = Bank(rate, n_fft, bands, fmin, share * rate / 2, scale)
+    spectra = np.random.default_rng(n_fft).exponential(size=(5, n_fft // 2 + 1)).astype(np.float32)
+    out = np.full((5, bands), np.nan, np.float32)
+    Filters.of(bank)(spectra, out)
+    np.testing.assert_allclose(out, spectra @ filters.mel_filters(bank), rtol=1e-5, atol=1e-9)
+
+
+@given(st.integers(1, 20_000), st.floats(1e-3, 1))
+@settings(max_examples=25, deadline=None)
+def test_the_gain_brings_any_length_to_the_same_level(samples: int, level: float) -> None:
+    x = np.random.default_rng(samples).normal(0, level, samples).astype(np.float32)
+    power = float(np.mean(np.square(x, dtype=np.float64)))
+    assert LOG_MEL.gain(x) == pytest.approx(0.1 / max(np.sqrt(power), 1e-5), rel=1e-5)
 
 
 @given(st.floats(-40, 12), st.integers(0, 1000))

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from genretag.card import METADATA_KEY, card_text, read_card
 from genretag.errors import ModelError
-from genretag.model import BATCH_ROWS, Model, best_rows, bundled_model, chunk_length, chunk_starts, cut_chunks
+from genretag.model import BATCH_ROWS, Model, best_rows, bundled_model, chunk_length, chunk_starts, cut_chunks, threads_beside
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,14 @@ def test_chunks_cover_a_window_and_pad_nothing(frames: int) -> None:
         heard[s : s + length] = True
     assert heard.mean() > 0.99
     assert [c.shape[1] for c in cut_chunks(np.zeros((4, frames), np.float32), chunks)] == [length] * len(starts)
+
+
+@given(st.integers(1, 256))
+def test_the_bundled_network_keeps_up_with_its_workers_and_no_more(workers: int) -> None:
+    threads = threads_beside(workers, None)
+    assert threads == threads_beside(workers, bundled_model())
+    assert workers / 6 <= threads < workers / 6 + 1
+    assert threads_beside(workers, Path("another.onnx")) == workers
 
 
 def tiny(path: Path, metadata: str | None, bands: int = 80, outputs: tuple[str, ...] = ("logits", "music", "embedding")) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from crashers import misbehave, serve_misbehaving
 
+from genretag import demo
 from genretag.pool import Pool
 from genretag.worker import Failed, Task
 
@@ -67,6 +69,31 @@ def test_a_worker_does_not_import_the_program_that_started_it(workers: int, tmp_
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["run", "none"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_a_first_scan_begins_its_workers_early_and_a_later_one_waits_for_something_to_hear(tmp_path: Path) -> None:
+    demo.encode(tmp_path / "music.wav", demo.piece(0, 2), 44_100)
+    code = (
+        "import sys\nfrom genretag import processes\nbegin = processes.begin\n"
+        "processes.begin = lambda count: print('begun', count, 'numpy' in sys.modules, begin(count))\n"
+        "from genretag.cli import main\nmain()"
+    )
+    command = [sys.executable, "-c", code, "scan", str(tmp_path / "music.wav"), "-q", "-n", "-j", "2", "--db", str(tmp_path / "g.db")]
+    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said == ["begun 2 False None\n", ""]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="glibc alone gives memory back so")
+def test_memory_that_is_kept_is_not_paid_for_again() -> None:
+    code = (
+        "import resource, numpy as np\nfrom genretag.memory import keep_memory\nkeep_memory()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def work(n):\n    for _ in range(n): np.ones(1 << 18, np.float32), np.ones(1 << 19, np.float32)\n"
+        "work(5); before = faults(); work(100); print(faults() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2_000  # 76,800 pages were touched
 
 
 def test_no_worker_outlives_the_pool() -> None:
