@@ -47,7 +47,7 @@ def examine(database: Path, model: Path | None = None) -> Iterator[Finding]:
 
 def versions() -> Iterator[Finding]:
     """Yield the versions of what genretag stands on."""
-    names = ("av", "librosa", "mutagen", "numpy", "onnxruntime", "soxr")
+    names = ("av", "ducc0", "librosa", "mutagen", "numpy", "onnxruntime", "soxr", "typer")
     told = ", ".join(f"{name} {_version(name)}" for name in names)
     yield Finding("versions", Health.FINE, f"genretag {_version('genretag')}, Python {sys.version.split()[0]}, {told}")
     both = [n for n in ("onnxruntime", "onnxruntime-gpu") if _version(n) != "—"]
