@@ -146,7 +146,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     votes = round(verdict.agreement * verdict.windows)
     out.print(Text(f"vote: {said}; {votes} of {verdict.windows} window(s) agree", style="bold"))
     if card.styles is not None and verdict.status is not Status.NONMUSIC and (styles := card.styles.told(heard.embedding)):
-        out.print(Text(f"styles: {', '.join(f'{name} {p:.2f}' for name, p in styles.items())}"))
+        out.print(Text(f"styles: {', '.join(f'{shown(name)} {p:.2f}' for name, p in styles.items())}"))
 
 
 # --- history, errors -------------------------------------------------------------------------------------

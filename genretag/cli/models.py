@@ -73,6 +73,8 @@ def _facts(model: Model) -> Iterator[str]:
     shown_labels = [shown(label) for label in c.labels]
     labels = ", ".join(shown_labels) if len(shown_labels) <= _MOST_LABELS else f"{', '.join(shown_labels[:_MOST_LABELS])} ..."
     yield f"{len(c.labels)} labels: {labels}" + ("; and music or not" if model.tells_music else "; noise is taken for music, too")
+    if c.styles is not None:
+        yield f"styles, told and not written: {', '.join(map(shown, c.styles.names))}"
     yield f"hears: {c.front_end.describe()}"
     yield f"each label {'for itself' if c.activation == 'sigmoid' else 'against the others'}; below {c.confidence_threshold:g} it is unsure"
     for name, value in c.about.items():
