@@ -24,6 +24,12 @@ class Styles:
     weight: npt.NDArray[np.float16]  # [dims, names]
     bias: tuple[float, ...]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Styles) and self.to_metadata() == other.to_metadata()
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.thresholds, self.bias))
+
     def probabilities(self, embedding: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Return how likely each style is, 0 to 1, in embeddings [..., dims]."""
         z = embedding.astype(np.float64) @ self.weight.astype(np.float64) + np.array(self.bias)

@@ -38,6 +38,9 @@ def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataO
     bias = tuple(data.draw(st.lists(st.floats(-50, 50), min_size=n, max_size=n)))
     styles = Styles(tuple(f"style {i}" for i in range(n)), thresholds, weight, bias)
     back = Styles.from_metadata(json.loads(json.dumps(styles.to_metadata())))
+    assert back == styles
+    assert hash(back) == hash(styles)
+    assert back != Styles(styles.names, thresholds, weight + np.float16(200), bias)
     x = np.linspace(-1, 1, 5)
     np.testing.assert_array_equal(back.probabilities(x), styles.probabilities(x))
     told = back.told(x)
