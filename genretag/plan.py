@@ -194,7 +194,7 @@ def judge(
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
     if answer and (f.tags.genres == answer or last != answer):  # once written, what the user makes of it is the user's own
-        return _answered(_row(path, f, heard, verdict, card), answer, f, policy)
+        return _answered(_row(path, f, heard, verdict), answer, f, policy)
     decided = verdict
     if album is not None and album.label is not None and verdict.status is not Status.NONMUSIC:
         decided = replace(verdict, status=Status.OK, genre=album.label)
@@ -206,7 +206,7 @@ def judge(
         reason = f"{reason}, as {album.told}"
     elif album is not None and verdict.status is Status.UNSURE and action is Action.WRITE:
         reason = f"{reason}; unsure alone, but {album.told} say so"
-    return replace(_row(path, f, heard, decided, card), new=new, action=action, reason=reason)
+    return replace(_row(path, f, heard, decided), new=new, action=action, reason=reason)
 
 
 def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
@@ -225,7 +225,7 @@ def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
     return replace(row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True)
 
 
-def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> Row:
+def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
     """Return what is known of a file that was heard, as a row that does nothing yet."""
     return Row(
         path=spelled(path),
@@ -251,7 +251,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> 
         album=f.tags.album.album,
         album_artist=f.tags.album.album_artist,
         of_windows=heard.of,
-        styles=list(card.styles.told(heard.embedding)) if card.styles is not None and verdict.status is not Status.NONMUSIC else [],
+        styles=list(verdict.styles),
     )
 
 

@@ -37,7 +37,8 @@ def packed(windows: list[FloatArray]) -> bytes:
     if not windows:
         return b""
     x = _pooled(np.concatenate(windows, axis=1), BANDS, COLUMNS)
-    low, high = np.interp((0.05 * (x.size - 1), 0.99 * (x.size - 1)), np.arange(x.size), np.sort(x, axis=None))  # percentiles 5 and 99
+    # The percentiles 5 and 99; numpy's own function would import a fiftieth of a second's worth of masked arrays.
+    low, high = np.interp((0.05 * (x.size - 1), 0.99 * (x.size - 1)), np.arange(x.size), np.sort(x, axis=None))
     shades = np.clip((x - low) / max(float(high - low), 1e-6) * SHADES, 0, SHADES - 1).astype(np.uint8).ravel()
     return bytes(shades[0::2] << 4 | shades[1::2])
 

@@ -12,7 +12,7 @@ temperature (Guo et al. 2017), fitted on the result of this very vote, so that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -66,6 +66,7 @@ class Verdict:
     windows: int
     agreement: float  # share of the windows that vote for the winner
     music: float  # 0 to 1
+    styles: dict[str, float] = field(default_factory=dict)  # told beside the genre, the likeliest first; none of what is no music
 
 
 def log_softmax(logits: npt.ArrayLike) -> FloatArray:
@@ -138,4 +139,5 @@ def vote(heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float
         windows=len(log_p),
         agreement=float((log_p.argmax(axis=1) == winner).mean()),
         music=music,
+        styles=card.styles.told(heard.embedding) if card.styles is not None and status is not Status.NONMUSIC else {},
     )

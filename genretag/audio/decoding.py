@@ -103,10 +103,9 @@ def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tupl
     from av.error import FFmpegError
 
     gatherer = Gatherer(listening)
-    add, demuxed = gatherer.add, listening.demuxed  # this loop runs 40 times a second of music
     for packet in packets(container, stream):
         if packet.size:
-            demuxed(packet)
+            listening.demuxed(packet)
             listening.packets += 1
         try:
             frames = packet.decode()
@@ -114,7 +113,7 @@ def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tupl
             listening.broken += 1
             continue
         for frame in frames:
-            yield from add(frame)
+            yield from gatherer.add(frame)
     yield from gatherer.rest()
 
 

@@ -67,8 +67,8 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
         Line("threshold", f"{verdict.confidence:.2f} against {threshold:.2f}: {verdict.status}; music {verdict.music:.2f}"),
         Line(f"labels (--top {policy.top})", ", ".join(heard_labels(verdict, policy))),
     ]
-    if card.styles is not None and (styles := card.styles.told(heard.embedding)):
-        lines.append(Line("styles (told, not written)", ", ".join(f"{shown(name)} {p:.2f}" for name, p in styles.items())))
+    if verdict.styles:
+        lines.append(Line("styles (told, not written)", ", ".join(f"{shown(name)} {p:.2f}" for name, p in verdict.styles.items())))
     if not policy.vocabulary.changes_nothing:
         steps: list[Step] = []
         policy.vocabulary.words(heard_labels(verdict, policy), f.tags.album.artist, steps)

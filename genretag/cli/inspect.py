@@ -104,7 +104,7 @@ def _info_dict(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Car
         "path": str(file), "genres": f.tags.genres, "field": f.tags.field, "problem": f.tags.problem,
         "artist": f.tags.album.artist, "album": f.tags.album.album, "seconds": heard.seconds, "share": heard.share,
         "status": verdict.status, "genre": verdict.genre, "confidence": verdict.confidence, "scores": verdict.scores,
-        "agreement": verdict.agreement, "music": verdict.music, "styles": card.styles.told(heard.embedding) if card.styles else {},
+        "agreement": verdict.agreement, "music": verdict.music, "styles": verdict.styles,
         "windows": windows, "model": card.id,
         "content_key": f.content_key,
     }  # fmt: skip
@@ -145,8 +145,8 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     }[verdict.status]
     votes = round(verdict.agreement * verdict.windows)
     out.print(Text(f"vote: {said}; {votes} of {verdict.windows} window(s) agree", style="bold"))
-    if card.styles is not None and verdict.status is not Status.NONMUSIC and (styles := card.styles.told(heard.embedding)):
-        out.print(Text(f"styles: {', '.join(f'{shown(name)} {p:.2f}' for name, p in styles.items())}"))
+    if verdict.styles:
+        out.print(Text(f"styles: {', '.join(f'{shown(name)} {p:.2f}' for name, p in verdict.styles.items())}"))
 
 
 # --- history, errors -------------------------------------------------------------------------------------

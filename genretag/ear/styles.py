@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from genretag.ear.corpus import Clip, Sound, grouped_folds, read_clips, read_lessons
 from genretag.ear.distill import load
+from genretag.ear.folds import FOLDS
 from genretag.ear.listener import Listener
 from genretag.ear.musicnn import TAG_NAMES, TAGS
 from genretag.features import FrontEnd
@@ -62,11 +63,16 @@ class Judged:
     recall: float = 0.0
 
     @property
-    def why_not(self) -> str:
-        """Why it is not told; empty where it is."""
-        if self.clips < LEAST_CLIPS or self.artists < LEAST_ARTISTS:
-            return f"{self.clips} clips of {self.artists} artists"
-        return "" if self.threshold is not None else "not found again"
+    def supported(self) -> bool:
+        """Whether enough clips have it."""
+        return self.clips >= LEAST_CLIPS and self.artists >= LEAST_ARTISTS
+
+    @property
+    def told(self) -> str:
+        """What became of it, in words."""
+        if self.threshold is not None:
+            return f"from {self.threshold}, precision {self.precision}, recall {self.recall}"
+        return "left out: not found again" if self.supported else f"left out: {self.clips} clips of {self.artists} artists"
 
 
 def opinions(data: Path, work: Path) -> tuple[npt.NDArray[np.int64], FloatArray]:
@@ -81,10 +87,10 @@ def opinions(data: Path, work: Path) -> tuple[npt.NDArray[np.int64], FloatArray]
     return clips, total / np.bincount(at)[:, None]
 
 
-def unheard(data: Path, work: Path, clips: list[Clip], folds: int = 5) -> dict[int, FloatArray]:
+def unheard(data: Path, work: Path, clips: list[Clip]) -> dict[int, FloatArray]:
     """Return the students' probabilities of each clip's classes, each by the model that never heard it."""
-    fold_of, out = grouped_folds(clips, folds), {}
-    for k in range(folds):
+    fold_of, out = grouped_folds(clips, FOLDS), {}
+    for k in range(FOLDS):
         student = load(work / f"fold{k}.pt")
         weight, bias = (p.detach().numpy().astype(np.float64) for p in (student.classes.weight, student.classes.bias))
         listener = Listener(student.backbone, Sound.open(work), FrontEnd())
@@ -123,8 +129,9 @@ def judge(data: Path, work: Path) -> list[Judged]:
                 continue
             j = first + list(names).index(word)
             one = Judged(style, j, word, int(has[:, j].sum()), len(set(groups[has[:, j]])))
-            found = threshold_of(said[:, j], has[:, j]) if not one.why_not.endswith("artists") else None
-            tried.append(Judged(style, j, word, one.clips, one.artists, *found) if found else one)
+            if one.supported and (found := threshold_of(said[:, j], has[:, j])) is not None:
+                one = replace(one, threshold=found[0], precision=found[1], recall=found[2])
+            tried.append(one)
         out.append(max(tried, key=lambda t: (t.threshold is not None, t.recall, t.clips)))
     return out
 
@@ -146,8 +153,7 @@ def keep(data: Path, work: Path) -> None:
     judged = judge(data, work)
     (work / "styles.json").write_text(json.dumps([asdict(j) for j in judged], indent=1), encoding="utf-8")
     for j in judged:
-        found = f"from {j.threshold}, precision {j.precision}, recall {j.recall}" if j.threshold is not None else f"left out: {j.why_not}"
-        print(f"{j.style} ({j.word}): {j.clips} clips, {j.artists} artists; {found}")
+        print(f"{j.style} ({j.word}): {j.clips} clips, {j.artists} artists; {j.told}")
 
 
 def main() -> None:
