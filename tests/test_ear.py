@@ -185,6 +185,87 @@ def test_the_joint_embedding_weighs_blocks_alike_and_keeps_what_they_hold() -> N
     assert np.abs(np.c_[x, np.ones(500)] @ told - hidden).std() < 0.1 * hidden.std()
 
 
+def test_another_fold_s_embedding_is_brought_into_one_s_own_basis() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear.tutor import Joint
+
+    rng = np.random.default_rng(0)
+    ways = [rng.normal(size=(6, n)).astype(np.float32) for n in (40, 12)]
+
+    def numbers(n: int) -> list[np.ndarray]:
+        hidden = rng.normal(size=(n, 6)).astype(np.float32)
+        return [hidden @ way for way in ways]
+
+    ours, theirs, asked = Joint.fit(numbers(300), 6), Joint.fit(numbers(200), 6), numbers(50)
+    assert np.abs(ours(asked) - theirs(asked)).max() > 0.5
+    assert np.abs(ours.from_other(theirs, theirs(asked)) - ours(asked)).max() < 0.05
+
+
+def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear import pieces
+
+    clips = clips_of([i // 2 for i in range(60)])
+    folds = grouped_folds(clips)
+
+    def kept(work: Path, clips: list[Clip], fold: int) -> pieces.Pieces:
+        own = np.flatnonzero(folds == fold)
+        return pieces.Pieces(np.full((len(own), 4), fold, np.float32), own)
+
+    monkeypatch.setattr(pieces, "_kept", kept)
+    for hold_out in (None, 2):
+        theirs = pieces.unheard(tmp_path, clips, hold_out)
+        assert (theirs.x[:, 0] == folds[theirs.clip]).all()
+        assert set(theirs.clip) == set(np.flatnonzero(folds != hold_out))
+
+
+def test_further_music_follows_the_corpus_as_lessons_without_pauses(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear import further
+    from genretag.ear.corpus import Sound
+    from genretag.ear.listen import listen
+
+    data, cache, music = tmp_path / "data", tmp_path / "cache", tmp_path / "music"
+    make_corpus(data, cache)
+    for folder in (data / "clips", music):
+        folder.mkdir()
+    for i in range(12):
+        demo.encode(data / "clips" / f"c{i}.flac", demo.piece(i, 11, 16_000), 16_000)
+    tune = demo.piece(20, 35, 16_000)
+    tune[:, 10 * 16_000 : 20 * 16_000] = 0
+    demo.encode(music / "tune.flac", tune, 16_000)
+    (music / "broken.flac").write_bytes(b"fLaC" + bytes(400))
+    before = further.lessons_of(data, cache)
+    listen(data, cache, 16_000, music)
+    assert len(Sound.open(cache).offsets) == 12 + 2 + 1  # of the broken one nothing, but it has a place
+    lessons = further.lessons_of(data, cache)
+    mine = slice(len(before.clip_a), None)
+    assert (lessons.embedding[: len(before.clip_a)] == before.embedding).all()
+    assert np.isnan(lessons.embedding[mine]).all() and np.isnan(lessons.logits[mine]).all()
+    clean = lessons.clean[mine]
+    assert lessons.start_a[mine][clean].tolist() == [0.0, 20.0]
+    assert len(set(lessons.clip_a[mine][clean])) == 1 and lessons.clip_a.max() >= 12
+    assert (~clean).sum() == further.MIXES
+    again = further.lessons_of(data, cache)
+    assert (again.clip_b == lessons.clip_b).all() and (again.weight == lessons.weight).all()
+
+
+def test_what_a_teacher_did_not_say_is_inferred_from_what_the_other_said() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear.corpus import Lessons
+    from genretag.ear.tutor import inferred
+
+    rng = np.random.default_rng(0)
+    said = np.repeat(rng.normal(size=(600, 1, 10)), 3, axis=1).astype(np.float32)
+    truth = said[:, 0] @ rng.normal(size=(10, 6)).astype(np.float32)
+    told, n = rng.random(600) < 0.7, np.zeros(600)
+    embedding, logits = (np.where(told[:, None], truth[:, part], np.nan)[:, None].astype(np.float32) for part in (slice(4), slice(4, 6)))
+    out = inferred(Lessons(n, n, n - 1, n, n, logits, embedding), said)
+    whole = np.concatenate([out.embedding[:, 0], out.logits[:, 0]], axis=1)
+    assert np.abs(whole[told] - truth[told]).max() < 1e-5
+    assert np.corrcoef(whole[~told].ravel(), truth[~told].ravel())[0, 1] > 0.98
+
+
 def test_a_piece_gets_the_answers_of_the_parts_that_it_overlaps() -> None:
     from genretag.ear.corpus import Lessons
 

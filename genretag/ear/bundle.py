@@ -4,8 +4,9 @@
 
 With ``--hold-out`` the heads never see that fold either, its figures are printed, and the temperature is fitted
 on it: the backbone must have been distilled with the same fold held out. Without it the heads learn from
-everything, and ``--temperature`` and ``--figures`` carry over what was found on the fold. What the heads are fitted on besides is the
-teachers' joint embedding where CACHE holds the second one's answers: then the checkpoint must have learned from both.
+everything, and ``--temperature`` and ``--figures`` carry over what was found on the fold. The genre head learns from what
+the folds' students, CACHE/fold0.pt to fold4.pt, make of the clips that they never heard, and from the teachers' embedding (the
+joint one where CACHE holds the second one's answers: then all checkpoints must have learned from both).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from genretag.card import Calibration, Card
 from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
 from genretag.ear.distill import load
 from genretag.ear.listener import CHUNKS, Listener
+from genretag.ear.pieces import Pieces, joined, pieces_of, unheard
 from genretag.ear.quantise import chunks_of, quantise
 from genretag.ear.styles import styles_of
 from genretag.ear.tutor import taught
@@ -32,37 +34,8 @@ from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_mu
 from genretag.train.network import Backbone, from_onnx
 from genretag.vote import log_softmax
 
-CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # pieces that the heads learn from; every clip gives each length that it has
-GENRE_C, MUSIC_C = 0.01, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
+GENRE_C, MUSIC_C = 0.001, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5
-_CLIPS_AT_ONCE = 32
-
-FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Embeddings of pieces of clips."""
-
-    x: npt.NDArray[np.float32]  # [n, dims]
-    clip: npt.NDArray[np.int64]
-
-
-def pieces_of(listener: Listener, clips: list[int], seed: int) -> Pieces:
-    """Return pieces of clips, all genres cut alike: each length twice, once as it is and once filtered."""
-    rng = np.random.default_rng(seed)
-    x, index = [], []
-    for first in range(0, len(clips), _CLIPS_AT_ONCE):
-        cuts = [
-            (clip, cut)
-            for clip in clips[first : first + _CLIPS_AT_ONCE]
-            for seconds in CUT_SECONDS
-            for alter in (False, True)
-            if (cut := listener.cut(clip, seconds, rng, alter)) is not None
-        ]
-        x.append(listener.embed([cut for _, cut in cuts]))
-        index += [clip for clip, _ in cuts]
-    return Pieces(np.concatenate(x), np.array(index))
 
 
 def backbone_of(path: Path) -> Backbone:
@@ -81,22 +54,25 @@ class Heads:
     music: Linear
 
 
-def fit_heads(clips: list[Clip], pieces: Pieces, train: npt.NDArray[np.bool_], labels: list[str], lessons: Lessons) -> Heads:
-    """Fit the heads on the pieces of the clips that ``train`` marks, the genre head on the teacher's embeddings of them as well.
+def fit_heads(
+    clips: list[Clip], heard: Pieces, unheard: Pieces, train: npt.NDArray[np.bool_], labels: list[str], lessons: Lessons
+) -> Heads:
+    """Fit the heads on pieces of the clips that ``train`` marks.
 
-    The teacher's are what the student's would be if it had heard more; as further clips they keep the head from
-    learning the student's slips.
+    The music head learns from what the student itself makes of them, ``heard``. The genre head learns from what students do that
+    never heard them, ``unheard``, and from the teachers' embeddings, as of further clips: what a student's would be if it
+    had heard more.
     """
-    mine = train[pieces.clip]
-    x, clip = pieces.x[mine], pieces.clip[mine]
-    music = fit_music_head(x, np.array([clips[i].role != "nonmusic" for i in clip]), clip, MUSIC_C)
-    told = lessons.clean & train[lessons.clip_a]
-    x = np.concatenate([x, lessons.embedding[told].mean(1)])
-    clip = np.concatenate([clip, lessons.clip_a[told]])
-    labelled = np.array([clips[i].role == "labelled" for i in clip])
-    y = np.array([labels.index(LABELS[clips[i].genre]) if ok else -1 for i, ok in zip(clip, labelled, strict=True)])
-    own = np.repeat([0, len(clips)], [mine.sum(), told.sum()])  # what the teacher heard weighs as a clip of its own
-    return Heads(fit_genre_head(x[labelled], y[labelled], (clip + own)[labelled], GENRE_C), music)
+    mine = heard.where(train[heard.clip])
+    music = fit_music_head(mine.x, np.array([clips[i].role != "nonmusic" for i in mine.clip]), mine.clip, MUSIC_C)
+    known = train & np.array([c.role == "labelled" for c in clips])
+    theirs = unheard.where(known[unheard.clip])
+    told = lessons.where(lessons.clean & (lessons.clip_a < len(clips)))  # not of further music
+    told = told.where(known[told.clip_a])
+    both = joined([theirs, Pieces(told.embedding.mean(1), told.clip_a)])
+    own = np.repeat([0, len(clips)], [len(theirs.clip), len(told.clip_a)])  # what the teachers heard weighs as a clip of its own
+    y = np.array([labels.index(LABELS[clips[i].genre]) for i in both.clip])
+    return Heads(fit_genre_head(both.x, y, both.clip + own, GENRE_C), music)
 
 
 def judged(heads: Heads, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -138,7 +114,7 @@ def make(a: argparse.Namespace) -> None:
     pieces = pieces_of(listener, list(range(len(clips))), seed=0)
     everything = np.ones(len(clips), bool)
     held = folds == a.hold_out if a.hold_out is not None else ~everything
-    heads = fit_heads(clips, pieces, ~held, labels, lessons)
+    heads = fit_heads(clips, pieces, unheard(a.cache, clips, a.hold_out), ~held, labels, lessons)
     figures: dict[str, Any] = {}
     if a.hold_out is not None:
         figures = evaluate(listener, clips, heads, held, labels)

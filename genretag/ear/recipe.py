@@ -1,11 +1,12 @@
 """The bundled model, from the corpus to the file, with one command and fixed seeds.
 
-    python -m genretag.ear.recipe DATA WORK OUT.onnx
+    python -m genretag.ear.recipe DATA WORK OUT.onnx [--further FOLDER]
 
-It decodes the corpus; asks the second teacher; makes and judges five models, each without one grouped fold, for the figures and the
-temperature and the styles; then the backbone of the file goes on from one of these, before it met the second teacher, with everything; the
-heads are fitted on everything, and the model is written. Each step that is done is not done again: it can be stopped
-and called anew. On two cores it takes about five hours. What the second teacher needs, ``genretag.ear.musicnn`` tells.
+It decodes the corpus, and the music of a folder, if one is given, as further lessons; asks the second teacher; makes and judges
+five models, each without one grouped fold, for the figures and the temperature and the styles; then the backbone of the file goes on
+from one of these, before it met the second teacher, with everything; the heads are fitted on everything, and the model is written. Each
+step that is done is not done again: it can be stopped and called anew. On two cores it takes about six hours. What the second teacher
+needs, ``genretag.ear.musicnn`` tells.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from genretag.ear.listen import listen
 from genretag.features import FrontEnd
 
 BEGUN_FOLD = 2  # the fold whose first stage the file's backbone goes on from
-WHOLE = (Stage(".mid", 7_000, 2e-3, 2), Stage("", 3_500, 2e-3, 3))  # as many steps as a fold's, the longer stage first
+#: As many steps as a fold's, the longer stage first.
+WHOLE = (Stage(".mid", 7_000, 2e-3, 2, "both"), Stage(".both", 3_500, 2e-3, 3, "both"), Stage("", 4_000, 2e-3, 4, "further"))
 
 
-def make(data: Path, work: Path, out: Path) -> None:
+def make(data: Path, work: Path, out: Path, further: Path | None = None) -> None:
     """Run every step that is not done."""
     if not (work / "off.npy").exists():
-        listen(data, work, FrontEnd().sample_rate)
+        listen(data, work, FrontEnd().sample_rate, further)
     tutor.ask(data, work, 0, 1)
     found = examined(data, work)
     print(json.dumps(found, indent=1))
@@ -46,9 +48,10 @@ def main() -> None:
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("out", type=Path)
+    p.add_argument("--further", type=Path, default=None, help="folder of other music")
     a = p.parse_args()
     a.work.mkdir(parents=True, exist_ok=True)
-    make(a.data, a.work, a.out)
+    make(a.data, a.work, a.out, a.further)
 
 
 if __name__ == "__main__":

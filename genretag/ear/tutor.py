@@ -13,20 +13,25 @@ import argparse
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips, read_lessons
+from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips
+from genretag.ear.further import lessons_of
 from genretag.ear.musicnn import ANSWER, PATCH, PENULTIMATE, POOL, SECONDS_A_FRAME, TAGS, LogMelOfMusicnn, Musicnn, weights
 from genretag.features import FrontEnd
 
 PATCHES = 3
 STARTS = (0, 219, 438)  # frames of 16 ms
 DIMS = 384  # of the joint embedding
+RIDGE = 0.1  # penalty of the inference, of the variance of a number
 _AT_ONCE = 8  # segments
 
+#: What a student is taught: what the first teacher said, what both said of the corpus, or this and what the second said of further music.
+School = Literal["first", "both", "further"]
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -40,12 +45,14 @@ def patches(log_mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def book(work: Path, rows: int) -> np.memmap[tuple[int, int, int], np.dtype[np.float16]]:
-    """Open the answers [rows, PATCHES, ANSWER]; what is not asked yet is NaN."""
+    """Open the answers [rows, PATCHES, ANSWER]; what is not asked yet is NaN. Further rows keep what the first ones hold."""
     path = work / "second.npy"
-    if not path.exists():
+    before = np.load(path, mmap_mode="r") if path.exists() else np.zeros((0, PATCHES, ANSWER), np.float16)
+    if len(before) < rows:
         fresh = path.with_suffix(".part")
         made = np.lib.format.open_memmap(fresh, "w+", np.float16, (rows, PATCHES, ANSWER))
-        made[:] = np.nan
+        made[: len(before)] = before
+        made[len(before) :] = np.nan
         made.flush()
         fresh.replace(path)
     return np.lib.format.open_memmap(path, "r+")
@@ -55,7 +62,7 @@ def ask(data: Path, work: Path, share: int, shares: int) -> None:
     """Ask about the rows of a share that have no answer yet, in an order that is the same each time."""
     if shares > 1:
         torch.set_num_threads(1)  # the shares are the parallelism
-    lessons, sound, rate = read_lessons(data), Sound.open(work), FrontEnd().sample_rate
+    lessons, sound, rate = lessons_of(data, work), Sound.open(work), FrontEnd().sample_rate
     answers = book(work, len(lessons.clip_a))
     clean, mixes = np.flatnonzero(lessons.clean), np.random.default_rng(0).permutation(np.flatnonzero(~lessons.clean))
     rows = [r for r in np.concatenate([clean, mixes])[share::shares] if np.isnan(answers[r, 0, 0])]
@@ -99,8 +106,19 @@ class Joint:
         """Return the one in a file; fit it and keep it where there is none, for a student and its heads have to share one."""
         if not path.exists():
             np.savez(path, **vars(cls.fit(blocks, dims)))
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Joint:
+        """Return the one in a file."""
         with np.load(path) as z:
             return cls(z["mean"], z["scale"], z["vectors"])
+
+    def from_other(self, other: Joint, z: FloatArray) -> FloatArray:
+        """Return embeddings [n, dims] of another joint embedding as this one's, by way of the teachers' numbers that they stand for."""
+        numbers = (z @ np.linalg.pinv(other.vectors)) * other.scale + other.mean
+        out: FloatArray = ((numbers - self.mean) / self.scale @ self.vectors).astype(np.float32)
+        return out
 
     def __call__(self, blocks: list[FloatArray]) -> FloatArray:
         """Return the embedding [n, dims] of blocks; what is far out is held at eight deviations."""
@@ -110,23 +128,52 @@ class Joint:
         return out
 
 
-def taught(data: Path, work: Path, hold_out: int | None = None, *, first_alone: bool = False) -> Lessons:
+def joint_path(work: Path, hold_out: int | None) -> Path:
+    """Return where the joint embedding is kept that leaves a fold out."""
+    return work / f"joint{'' if hold_out is None else hold_out}.npz"
+
+
+def inferred(lessons: Lessons, said: FloatArray) -> Lessons:
+    """Fill in what the first teacher did not say (NaN) with what goes along with the second one's answers ``said`` [n, patches, numbers].
+
+    By ridge regression on what both have said. So a further lesson teaches what the second teacher knows, and of the first one's
+    numbers only what follows from it.
+    """
+    untold = np.isnan(lessons.embedding[:, 0, 0])
+    if not untold.any():
+        return lessons
+    x = said.mean(axis=1)
+    mean, scale = x[~untold].mean(0), x[~untold].std(0) + 1e-3
+    x = (x - mean) / scale
+    y = np.concatenate([lessons.embedding[:, 0], lessons.logits[:, 0]], axis=1)
+    told, centre = x[~untold], y[~untold].mean(0)
+    weight = np.linalg.solve(told.T @ told + RIDGE * len(told) * np.eye(x.shape[1], dtype=np.float32), told.T @ (y[~untold] - centre))
+    y[untold] = x[untold] @ weight + centre
+    dims = lessons.embedding.shape[2]
+    return replace(lessons, embedding=y[:, None, :dims], logits=y[:, None, dims:])
+
+
+def taught(data: Path, work: Path, hold_out: int | None = None, school: School = "further") -> Lessons:
     """Return what the teachers said of all that does not touch a fold; nothing of that fold is in it.
 
-    The embedding is ``Joint`` where the second teacher was asked, else (and with ``first_alone``) the first one's.
+    The embedding is ``Joint`` where the second teacher was asked, else (and in the first school) the first one's.
     """
-    clips, lessons = read_clips(data), read_lessons(data)
-    held = grouped_folds(clips) == hold_out if hold_out is not None else np.zeros(len(clips), bool)
+    lessons, folds = lessons_of(data, work), grouped_folds(read_clips(data))
+    held = np.zeros(max(len(folds), lessons.clip_a.max() + 1, lessons.clip_b.max() + 1), bool)  # further music is of no fold
+    held[: len(folds)] = hold_out is not None and folds == hold_out
     keep = ~held[lessons.clip_a] & ~(~lessons.clean & held[lessons.clip_b])
-    if first_alone or not (work / "second.npy").exists():
+    if school != "further":
+        keep &= ~np.isnan(lessons.embedding[:, 0, 0])
+    if school == "first" or not (work / "second.npy").exists():
         return lessons.where(keep)
     answers = np.load(work / "second.npy", mmap_mode="r")
     keep &= ~np.isnan(answers[:, 0, 0])
-    lessons, said = lessons.where(keep), answers[keep].astype(np.float32)
+    said = answers[keep].astype(np.float32)
+    lessons = inferred(lessons.where(keep), said)
     n = len(said)
     first = np.repeat(lessons.embedding, PATCHES, axis=1)
     blocks = [b.reshape(n * PATCHES, -1) for b in [*np.split(said, np.cumsum([POOL, PENULTIMATE]), axis=2), first]]
-    joint = Joint.kept(work / f"joint{'' if hold_out is None else hold_out}.npz", blocks, DIMS)
+    joint = Joint.kept(joint_path(work, hold_out), blocks, DIMS)
     return replace(
         lessons,
         embedding=joint(blocks).reshape(n, PATCHES, DIMS),
