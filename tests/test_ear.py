@@ -390,6 +390,28 @@ def test_another_temperature_is_what_a_scan_with_it_would_have_said() -> None:
     assert recalibrated({"scores": {}, "confidence": None}, 2.0)["confidence"] is None
 
 
+def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> None:
+    from genretag.card import Calibration, Card
+    from genretag.ear.songs import songs_of
+    from genretag.features import FrontEnd
+    from genretag.vote import Heard, log_softmax, vote
+
+    rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])
+    z = {c.id: rng.normal(0, 2, 3) for c in clips}
+    rows = {k: {"scores": dict(zip("ABC", np.exp(log_softmax(x)), strict=True)), "status": "ok"} for k, x in z.items()}
+    songs, said = songs_of(clips, rows, 2)
+    assert len(songs) == len(said) == 12 * 2  # of five clips of an artist one is left
+    parts = [song.id.split("+") for song in songs]
+    assert len({i for ids in parts for i in ids}) == 48
+    artist = {c.id: c.artist for c in clips}
+    assert all({artist[i] for i in ids} == {song.artist} for song, ids in zip(songs, parts, strict=True))
+    card = Card("", "", "", ("A", "B", "C"), FrontEnd(), (124,), 0.5, 0.7, Calibration(1.0))
+    for song, ids in zip(songs, parts, strict=True):
+        none = np.zeros(1, np.float16)
+        heard = Heard("", None, 60.0, 1.0, np.arange(2, dtype=np.float32), np.stack([z[i] for i in ids]).astype(np.float16), none + 9, none)
+        assert said[song.id]["scores"] == pytest.approx(vote(heard, card).scores, abs=5e-3)
+
+
 def test_changes_for_the_robustness_table_are_what_they_are_called(tmp_path: Path) -> None:
     from genretag import audio
     from genretag.ear.robust import CHANGES, RATE

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
+from genretag.ear.songs import LEAST_SCORE
 from genretag.metrics import calibration_error
 
 _LOT = 300  # paths a call of the program
@@ -67,7 +68,7 @@ def figures(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> dict[str, Any
         "accuracy, whole clips and cuts": [round(float(right[m].mean()), 3) if m.any() else None for m in (whole, ~whole)],
         "recall": recall,
         "at 0.7: precision, coverage": [round(float(right[sure].mean()), 3), round(float(sure.mean()), 3)],
-        "log-loss": round(float(np.mean([-np.log(max(5e-5, rows[c.id]["scores"][LABELS[c.genre]])) for c in labelled])), 3),
+        "log-loss": round(float(np.mean([-np.log(max(LEAST_SCORE, rows[c.id]["scores"][LABELS[c.genre]])) for c in labelled])), 3),
         "calibration error": round(calibration_error(confidence, right), 3),
         "music taken for none": round(float((status == "nonmusic").mean()), 4),
         "non-music told": [round(float(np.mean(told)), 4), len(told)] if told else None,

@@ -24,6 +24,7 @@ import numpy as np
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
 from genretag.ear.pieces import FOLDS
+from genretag.ear.songs import LEAST_SCORE, songs_of
 from genretag.ear.tutor import School
 from genretag.vote import log_softmax
 
@@ -38,6 +39,8 @@ class Stage:
     seed: int
     school: School
 
+
+SONG_WINDOWS = (2, 4, 8)
 
 FIRST = Stage(".begun", 7_000, 3e-3, 0, "first")
 STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1, "both"), Stage(".both", 7_000, 2e-3, 3, "both"), Stage("", 4_000, 2e-3, 4, "further"))
@@ -70,7 +73,7 @@ def recalibrated(row: dict[str, Any], temperature: float) -> dict[str, Any]:
     if not row["scores"]:
         return row
     names = list(row["scores"])
-    z = np.log(np.clip([row["scores"][n] for n in names], 5e-5, 1)) / temperature
+    z = np.log(np.clip([row["scores"][n] for n in names], LEAST_SCORE, 1)) / temperature
     p = np.exp(log_softmax(z))
     return {**row, "scores": dict(zip(names, map(float, p), strict=True)), "confidence": float(p.max())}
 
@@ -81,7 +84,7 @@ def temperature_of(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> float:
 
     mine = [c for c in clips if c.role == "labelled" and rows[c.id]["scores"]]
     labels = sorted(LABELS.values())
-    log_p = np.log(np.clip([[rows[c.id]["scores"][g] for g in labels] for c in mine], 5e-5, 1))
+    log_p = np.log(np.clip([[rows[c.id]["scores"][g] for g in labels] for c in mine], LEAST_SCORE, 1))
     y = np.array([labels.index(LABELS[c.genre]) for c in mine])
     return round(fit_temperature(log_p, y, balanced_weights(y, np.arange(len(y)))), 3)
 
@@ -102,6 +105,7 @@ def examined(data: Path, work: Path) -> dict[str, Any]:
         others = [c for j, other in enumerate(parts) if j != k for c in other]
         t = temperature_of(others, rows)
         calibrated |= {c.id: recalibrated(rows[c.id], t) for c in part}
+    songs = {f"songs of {n} windows": _of_songs(parts, rows, n) for n in SONG_WINDOWS}
     every = [c for part in parts for c in part]
     each = [figures(part, calibrated)["accuracy, ten genres of GTZAN"] for part in parts]
     return {
@@ -109,7 +113,22 @@ def examined(data: Path, work: Path) -> dict[str, Any]:
         "accuracy of each fold, ten genres": each,
         "its deviation": round(float(np.std(each, ddof=1)), 4),
         "temperature of all": temperature_of(every, rows),
+        **songs,
     }
+
+
+def _of_songs(parts: list[list[Clip]], rows: dict[str, dict[str, Any]], windows: int) -> dict[str, Any]:
+    """Return the figures of songs out of each fold's clips, with the temperature of the other folds' clips."""
+    every: list[Clip] = []
+    calibrated: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        songs, said = songs_of(part, rows, windows)
+        t = temperature_of([c for other in parts if other is not part for c in other], rows)
+        every += songs
+        calibrated |= {song: recalibrated(row, t) for song, row in said.items()}
+    wanted = ("clips", "accuracy", "at 0.7: precision, coverage", "log-loss", "calibration error")
+    found = figures(every, calibrated)
+    return {name: found[name] for name in wanted}
 
 
 def main() -> None:
