@@ -19,14 +19,19 @@ METADATA_KEY = "genretag"
 SCHEMA = 1
 ACTIVATIONS = ("softmax", "sigmoid")
 MOST_FRAMES = 100_000  # of a chunk; a hundred times as many where a frame is a sample
+_SHORTEST = 1 / 30  # windows: a second, which is the least that is heard
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How scores become a confidence: ``softmax(mean log-probability / (temperature * windows ** slope))``."""
+    """How scores become a confidence: ``softmax(mean log-probability / (temperature * length ** slope))``."""
 
-    temperature: float = 1.0
+    temperature: float = 1.0  # of one window of 30 s
     slope: float = 0.0
+
+    def at(self, length: float) -> float:
+        """Return the temperature for a track of which so much was heard, in windows of 30 s."""
+        return float(self.temperature * max(length, _SHORTEST) ** self.slope)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ The default vote is the mean of log-probabilities over windows, a product of exp
 It lets a window that is sure outvote one that is not, and a genre that any window all but rules
 out loses, where a mean of probabilities is led by the loudest window. T is the calibration's
 temperature (Guo et al. 2017), fitted on the result of this very vote, so that the confidence of a
-*track* is what is calibrated.
+*track* is what is calibrated. It may fall with the length that was heard: of a minute the same scores are more to be
+trusted than of two seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from genretag.audio import WINDOW_SECONDS
 from genretag.card import Calibration, Card
 from genretag.policy import Rule
 
@@ -48,6 +50,11 @@ class Heard:
     embedding: Float16Array  # [dims], mean over windows
     picture: bytes = b""  # as ``thumbnail`` packs it; empty where there is none
     of: int = 0  # windows that the track has, where not all were heard
+
+    @property
+    def length(self) -> float:
+        """How much was heard, in windows of 30 s."""
+        return min(self.seconds / WINDOW_SECONDS, len(self.starts))
 
     @property
     def whole(self) -> bool:
@@ -83,15 +90,14 @@ def window_scores(logits: npt.ArrayLike, card: Card) -> FloatArray:
     return 1 / (1 + np.exp(-z)) if card.activation == "sigmoid" else np.exp(log_softmax(z))
 
 
-def calibrated(log_probabilities: FloatArray, windows: int, calibration: Calibration) -> FloatArray:
-    """Return probabilities of a mean of log-probabilities over ``windows`` windows."""
-    temperature = calibration.temperature * windows**calibration.slope
-    return np.exp(log_softmax(log_probabilities / temperature))
+def calibrated(log_probabilities: FloatArray, length: float, calibration: Calibration) -> FloatArray:
+    """Return probabilities of a mean of log-probabilities over ``length`` windows of 30 s."""
+    return np.exp(log_softmax(log_probabilities / calibration.at(length)))
 
 
-def _shares(window_log_p: FloatArray, rule: Rule, calibration: Calibration) -> tuple[FloatArray, int]:
+def _shares(window_log_p: FloatArray, rule: Rule, length: float, calibration: Calibration) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner)."""
-    mean = calibrated(window_log_p.mean(axis=0), len(window_log_p), calibration)
+    mean = calibrated(window_log_p.mean(axis=0), length, calibration)
     if rule is Rule.MEAN:
         return mean, int(mean.argmax())
     if rule is Rule.WEIGHTED:
@@ -103,9 +109,9 @@ def _shares(window_log_p: FloatArray, rule: Rule, calibration: Calibration) -> t
     return mean, int(np.lexsort((mean, votes))[-1])
 
 
-def _each_for_itself(logits: FloatArray, rule: Rule, calibration: Calibration) -> tuple[FloatArray, int]:
+def _each_for_itself(logits: FloatArray, rule: Rule, length: float, calibration: Calibration) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner) where labels do not exclude each other: mean log-odds."""
-    odds = logits / (calibration.temperature * len(logits) ** calibration.slope)
+    odds = logits / calibration.at(length)
     p = 1 / (1 + np.exp(-(odds.mean(axis=0))))
     if rule is Rule.WEIGHTED:
         each = 1 / (1 + np.exp(-odds))
@@ -122,9 +128,9 @@ def vote(heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float
     threshold = card.confidence_threshold if min_confidence is None else min_confidence
     log_p = log_softmax(heard.logits)
     if card.activation == "sigmoid":
-        scores, winner = _each_for_itself(np.asarray(heard.logits, np.float64), rule, card.calibration)
+        scores, winner = _each_for_itself(np.asarray(heard.logits, np.float64), rule, heard.length, card.calibration)
     else:
-        scores, winner = _shares(log_p, rule, card.calibration)
+        scores, winner = _shares(log_p, rule, heard.length, card.calibration)
     music = float(1 / (1 + np.exp(-heard.music.astype(np.float64).mean())))
     confidence = float(scores[winner])
     status = Status.OK if confidence >= threshold else Status.UNSURE

@@ -219,53 +219,6 @@ def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(tmp_path: Pa
         assert set(theirs.clip) == set(np.flatnonzero(folds != hold_out))
 
 
-def test_further_music_follows_the_corpus_as_lessons_without_pauses(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear import further
-    from genretag.ear.corpus import Sound
-    from genretag.ear.listen import listen
-
-    data, cache, music = tmp_path / "data", tmp_path / "cache", tmp_path / "music"
-    make_corpus(data, cache)
-    for folder in (data / "clips", music):
-        folder.mkdir()
-    for i in range(12):
-        demo.encode(data / "clips" / f"c{i}.flac", demo.piece(i, 11, 16_000), 16_000)
-    tune = demo.piece(20, 35, 16_000)
-    tune[:, 10 * 16_000 : 20 * 16_000] = 0
-    demo.encode(music / "tune.flac", tune, 16_000)
-    (music / "broken.flac").write_bytes(b"fLaC" + bytes(400))
-    before = further.lessons_of(data, cache)
-    listen(data, cache, 16_000, music)
-    assert len(Sound.open(cache).offsets) == 12 + 2 + 1  # of the broken one nothing, but it has a place
-    lessons = further.lessons_of(data, cache)
-    mine = slice(len(before.clip_a), None)
-    assert (lessons.embedding[: len(before.clip_a)] == before.embedding).all()
-    assert np.isnan(lessons.embedding[mine]).all() and np.isnan(lessons.logits[mine]).all()
-    clean = lessons.clean[mine]
-    assert lessons.start_a[mine][clean].tolist() == [0.0, 20.0]
-    assert len(set(lessons.clip_a[mine][clean])) == 1 and lessons.clip_a.max() >= 12
-    assert (~clean).sum() == further.MIXES
-    again = further.lessons_of(data, cache)
-    assert (again.clip_b == lessons.clip_b).all() and (again.weight == lessons.weight).all()
-
-
-def test_what_a_teacher_did_not_say_is_inferred_from_what_the_other_said() -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear.corpus import Lessons
-    from genretag.ear.tutor import inferred
-
-    rng = np.random.default_rng(0)
-    said = np.repeat(rng.normal(size=(600, 1, 10)), 3, axis=1).astype(np.float32)
-    truth = said[:, 0] @ rng.normal(size=(10, 6)).astype(np.float32)
-    told, n = rng.random(600) < 0.7, np.zeros(600)
-    embedding, logits = (np.where(told[:, None], truth[:, part], np.nan)[:, None].astype(np.float32) for part in (slice(4), slice(4, 6)))
-    out = inferred(Lessons(n, n, n - 1, n, n, logits, embedding), said)
-    whole = np.concatenate([out.embedding[:, 0], out.logits[:, 0]], axis=1)
-    assert np.abs(whole[told] - truth[told]).max() < 1e-5
-    assert np.corrcoef(whole[~told].ravel(), truth[~told].ravel())[0, 1] > 0.98
-
-
 def test_a_piece_gets_the_answers_of_the_parts_that_it_overlaps() -> None:
     from genretag.ear.corpus import Lessons
 
@@ -371,23 +324,46 @@ def make_corpus(data: Path, cache: Path) -> None:
     )  # fmt: skip
 
 
-def test_another_temperature_is_what_a_scan_with_it_would_have_said() -> None:
-    from genretag.ear.folds import recalibrated, temperature_of
-    from genretag.vote import log_softmax
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.4, 2.5), st.floats(-0.4, 0.2))
+def test_the_calibration_of_tracks_of_many_lengths_is_found(temperature: float, slope: float) -> None:
+    from genretag.card import Calibration
+    from genretag.train.head import fit_calibration
+
+    rng = np.random.default_rng(0)
+    z, length = rng.normal(size=(6000, 4)) * 1.5, np.exp(rng.uniform(np.log(1 / 15), np.log(8), 6000))
+    y = np.array([rng.choice(4, p=row) for row in np.exp(log_softmax(z))])
+    true = Calibration(temperature, slope)
+    found = fit_calibration(log_softmax(z * np.array([true.at(n) for n in length])[:, None]), length, y, np.ones(6000))
+    assert found.temperature == pytest.approx(temperature, rel=0.1)
+    assert found.slope == pytest.approx(slope, abs=0.06)
+
+
+def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
+    from genretag.card import Calibration, Card
+    from genretag.ear.folds import calibration_of, recalibrated
+    from genretag.features import FrontEnd
+    from genretag.vote import Heard, vote
 
     rng = np.random.default_rng(0)
     labels = sorted(LABELS.values())
     z = rng.normal(0, 2, (60, 11))
     z[np.arange(60), np.arange(60) % 11] += 3.0
     word = {label: genre for genre, label in LABELS.items()}
-    clips = [Clip(str(i), "s", "labelled", word[labels[i % 11]], "", "clip30", 30.0) for i in range(60)]
-    rows = {str(i): {"scores": dict(zip(labels, np.exp(log_softmax(z[i])), strict=True)), "confidence": 0.0} for i in range(60)}
-    same = recalibrated(rows["0"], 1.0)
-    assert same["scores"] == pytest.approx(rows["0"]["scores"], abs=1e-3)
-    doubled = {k: {**r, "scores": dict(zip(labels, np.exp(log_softmax(z[int(k)] * 2)), strict=True))} for k, r in rows.items()}
-    ratio = temperature_of(clips, doubled) / temperature_of(clips, rows)
+    clips = [Clip(str(i), "s", "labelled", word[labels[i % 11]], "", "clip30", [2.5, 30.0][i % 2]) for i in range(60)]
+
+    def row(i: int, times: float = 1.0) -> dict[str, Any]:
+        return {"scores": dict(zip(labels, np.exp(log_softmax(z[i] * times)), strict=True)), "confidence": 0.0, "windows": 1}
+
+    rows = {str(i): row(i) for i in range(60)}
+    other, none = Calibration(0.8, -0.2), np.zeros(1, np.float16)
+    card = Card("", "", "", tuple(labels), FrontEnd(), (124,), 0.5, 0.7, other)
+    for i, clip in enumerate(clips):
+        heard = Heard("", None, clip.seconds, 1.0, none.astype(np.float32), z[i : i + 1].astype(np.float16), none + 9, none)
+        assert recalibrated(clip, rows[clip.id], other)["scores"] == pytest.approx(vote(heard, card).scores, abs=2e-2)
+    ratio = calibration_of(clips, {str(i): row(i, 2.0) for i in range(60)}).temperature / calibration_of(clips, rows).temperature
     assert ratio == pytest.approx(2, rel=0.1)
-    assert recalibrated({"scores": {}, "confidence": None}, 2.0)["confidence"] is None
+    assert recalibrated(clips[0], {"scores": {}, "confidence": None}, other)["confidence"] is None
 
 
 def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,6 +50,23 @@ def test_calibration_changes_how_sure_but_not_who_wins(logits: np.ndarray, tempe
     plain, warm = vote(heard(logits), card()), vote(heard(logits), card(calibration=Calibration(temperature)))
     assert plain.scores[plain.genre] == pytest.approx(max(plain.scores.values()))
     assert plain.scores[warm.genre] == pytest.approx(plain.scores[plain.genre], abs=1e-6)
+
+
+@given(matrices, st.floats(-0.5, -0.05), st.floats(2, 25))
+def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(logits: np.ndarray, slope: float, seconds: float) -> None:
+    long, one = heard(np.repeat(logits[:1], 3, axis=0)), heard(logits[:1])
+    short = replace(one, seconds=seconds)
+    falling, level = card(calibration=Calibration(1.0, slope)), card()
+    of_length = [vote(h, falling).confidence for h in (short, one, long)]
+    assert of_length == sorted(of_length)
+    assert vote(one, falling).confidence == pytest.approx(vote(one, level).confidence)
+    assert [vote(h, level).confidence for h in (short, long)] == pytest.approx([vote(one, level).confidence] * 2)
+
+
+def test_what_was_not_heard_of_a_track_makes_it_no_surer() -> None:
+    falling = card(calibration=Calibration(1.0, -0.2))
+    one = heard([[2, 0, 0]])
+    assert vote(replace(one, seconds=600.0, of=20), falling).confidence == pytest.approx(vote(one, falling).confidence)
 
 
 def test_the_mean_is_of_log_probabilities() -> None:

@@ -4,7 +4,7 @@
 
 With ``--hold-out`` the heads never see that fold either, its figures are printed, and the temperature is fitted
 on it: the backbone must have been distilled with the same fold held out. Without it the heads learn from
-everything, and ``--temperature`` and ``--figures`` carry over what was found on the fold. The genre head learns from what
+everything, and ``--temperature``, ``--slope`` and ``--figures`` carry over what was found on the folds. The genre head learns from what
 the folds' students, CACHE/fold0.pt to fold4.pt, make of the clips that they never heard, and from the teachers' embedding (the
 joint one where CACHE holds the second one's answers: then all checkpoints must have learned from both).
 """
@@ -67,8 +67,7 @@ def fit_heads(
     music = fit_music_head(mine.x, np.array([clips[i].role != "nonmusic" for i in mine.clip]), mine.clip, MUSIC_C)
     known = train & np.array([c.role == "labelled" for c in clips])
     theirs = unheard.where(known[unheard.clip])
-    told = lessons.where(lessons.clean & (lessons.clip_a < len(clips)))  # not of further music
-    told = told.where(known[told.clip_a])
+    told = lessons.where(lessons.clean & known[lessons.clip_a])
     both = joined([theirs, Pieces(told.embedding.mean(1), told.clip_a)])
     own = np.repeat([0, len(clips)], [len(theirs.clip), len(told.clip_a)])  # what the teachers heard weighs as a clip of its own
     y = np.array([labels.index(LABELS[clips[i].genre]) for i in both.clip])
@@ -119,10 +118,10 @@ def make(a: argparse.Namespace) -> None:
     if a.hold_out is not None:
         figures = evaluate(listener, clips, heads, held, labels)
         figures["temperature"] = _temperature(listener, clips, heads, held, labels)
-    temperature = a.temperature if a.plain else figures.get("temperature", a.temperature)
+    calibration = Calibration(a.temperature if a.plain else figures.get("temperature", a.temperature), a.slope)
     card = Card(
         id="", name="genretag-ear", version=a.version, labels=tuple(labels), front_end=front_end, chunks=CHUNKS,
-        music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=Calibration(temperature), about=_about(a.figures),
+        music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=calibration, about=_about(a.figures),
         styles=styles_of(a.styles, a.checkpoint) if a.styles is not None else None,
     )  # fmt: skip
     worst = export(Ear(listener.backbone, heads.genre, heads.music), card, a.out)
@@ -159,6 +158,7 @@ def main() -> None:
     p.add_argument("out", type=Path)
     p.add_argument("--hold-out", type=int, default=None)
     p.add_argument("--temperature", type=float, default=1.0)
+    p.add_argument("--slope", type=float, default=0.0, help="exponent of the length (windows of 30 s) in the temperature")
     p.add_argument("--plain", action="store_true", help="keep --temperature also where the held-out fold suggests another")
     p.add_argument("--version", default="1")
     p.add_argument("--figures", type=Path, default=None, help="JSON of figures that travels in the metadata")

@@ -84,9 +84,6 @@ def grouped_folds(clips: list[Clip], folds: int = 5, seed: int = 0, *, nonmusic:
     return out
 
 
-_ROWS = ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")
-
-
 @dataclass(frozen=True)
 class Lessons:
     """The teachers' answers: what was played to them, and what they said of parts of it. All arrays have n rows."""
@@ -102,12 +99,7 @@ class Lessons:
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Lessons:
         """Return the rows that ``keep`` marks."""
-        rows = {f: getattr(self, f)[keep] for f in _ROWS}
-        return Lessons(spans=self.spans, **rows)
-
-    def followed_by(self, more: Lessons) -> Lessons:
-        """Return these rows and then those of ``more``."""
-        rows = {f: np.concatenate([getattr(self, f), getattr(more, f)]) for f in _ROWS}
+        rows = {f: getattr(self, f)[keep] for f in ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")}
         return Lessons(spans=self.spans, **rows)
 
     @property

@@ -14,7 +14,6 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound
-from genretag.ear.tutor import School, taught
+from genretag.ear.tutor import taught
 from genretag.features import FrontEnd, LogMel
 from genretag.train import augment
 from genretag.train.network import Shape, Student
@@ -163,13 +162,13 @@ class Plan:
     seed: int = 0
     peak: float = 3e-3
     begin: Path | None = None
-    school: School = "further"
+    first_alone: bool = False  # leave the second teacher out
 
 
 def distil(plan: Plan) -> None:
     """Train a student, with a checkpoint every 1,000 steps that a second call goes on from."""
     torch.manual_seed(plan.seed)
-    lessons, sound = taught(plan.data, plan.cache, plan.hold_out, plan.school), Sound.open(plan.cache)
+    lessons, sound = taught(plan.data, plan.cache, plan.hold_out, first_alone=plan.first_alone), Sound.open(plan.cache)
     kitchen = Kitchen(sound, lessons, FrontEnd(), plan.seed)
     student = Student(Shape(embedding=lessons.embedding.shape[2], classes=lessons.logits.shape[2]))
     if plan.begin is not None:
@@ -222,9 +221,9 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
     p.add_argument("--begin", type=Path, default=None, help="checkpoint whose weights to begin with")
-    p.add_argument("--school", choices=get_args(School), default="further", help="what of the lessons is taught")
+    p.add_argument("--first-alone", action="store_true", help="leave the second teacher out")
     a = p.parse_args()
-    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.school))
+    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.first_alone))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.songs import LEAST_SCORE
-from genretag.metrics import calibration_error
+from genretag.metrics import BINS, calibration_error
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+FloatArray = npt.NDArray[np.float64]
 
 _LOT = 300  # paths a call of the program
 
@@ -68,10 +72,28 @@ def figures(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> dict[str, Any
         "accuracy, whole clips and cuts": [round(float(right[m].mean()), 3) if m.any() else None for m in (whole, ~whole)],
         "recall": recall,
         "at 0.7: precision, coverage": [round(float(right[sure].mean()), 3), round(float(sure.mean()), 3)],
+        "risk and coverage": risk_coverage(confidence, right),
+        "reliability": reliability(confidence, right),
         "log-loss": round(float(np.mean([-np.log(max(LEAST_SCORE, rows[c.id]["scores"][LABELS[c.genre]])) for c in labelled])), 3),
         "calibration error": round(calibration_error(confidence, right), 3),
         "music taken for none": round(float((status == "nonmusic").mean()), 4),
         "non-music told": [round(float(np.mean(told)), 4), len(told)] if told else None,
+    }
+
+
+def risk_coverage(confidence: FloatArray, right: npt.NDArray[np.bool_]) -> dict[str, list[float]]:
+    """Return [precision, coverage] of what is at least so sure, by the threshold."""
+    sure = {t: confidence >= t for t in THRESHOLDS if (confidence >= t).any()}
+    return {f"{t:.2f}": [round(float(right[s].mean()), 3), round(float(s.mean()), 3)] for t, s in sure.items()}
+
+
+def reliability(confidence: FloatArray, right: npt.NDArray[np.bool_]) -> dict[str, list[float]]:
+    """Return [clips, mean confidence, share that is right] of tenths of the confidence, by where each begins."""
+    bins = {b: np.minimum((confidence * BINS).astype(int), BINS - 1) == b for b in range(BINS)}
+    return {
+        f"{b / BINS:.1f}": [int(rows.sum()), round(float(confidence[rows].mean()), 3), round(float(right[rows].mean()), 3)]
+        for b, rows in bins.items()
+        if rows.any()
     }
 
 

@@ -2,9 +2,8 @@
 
     python -m genretag.ear.folds DATA WORK
 
-Each fold's backbone is distilled without it (from the first teacher alone, then from both, then with further music where WORK
-holds some), its heads are fitted without it, its file
-is exported, and ``genretag scan --json`` hears the fold with it. The temperature of a fold is fitted on the other four. Steps that are
+Each fold's backbone is distilled without it (from the first teacher alone, then from both), its heads are fitted without it, its file
+is exported, and ``genretag scan --json`` hears the fold with it. The calibration of a fold is fitted on the other four. Steps that are
 done are not done again. On two cores a fold takes about 40 minutes.
 """
 
@@ -15,18 +14,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from genretag.audio import WINDOW_SECONDS
+from genretag.card import Calibration
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
 from genretag.ear.pieces import FOLDS
-from genretag.ear.songs import LEAST_SCORE, songs_of
-from genretag.ear.tutor import School
-from genretag.vote import log_softmax
+from genretag.ear.songs import LEAST_SCORE, Rows, songs_of
+from genretag.vote import calibrated
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Stage:
     steps: int
     peak: float  # highest learning rate
     seed: int
-    school: School
+    first_alone: bool = False  # by the first teacher alone
 
 
 SONG_WINDOWS = (2, 4, 8)
 
-FIRST = Stage(".begun", 7_000, 3e-3, 0, "first")
-STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1, "both"), Stage(".both", 7_000, 2e-3, 3, "both"), Stage("", 4_000, 2e-3, 4, "further"))
+FIRST = Stage(".begun", 7_000, 3e-3, 0, first_alone=True)
+STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage("", 7_000, 2e-3, 3))
 
 
 def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
@@ -54,7 +54,7 @@ def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int
     done = max((n for n, path in enumerate(checkpoints) if path.exists()), default=-1)
     for stage, checkpoint, before in list(zip(stages, checkpoints, [begin, *checkpoints], strict=False))[done + 1 :]:
         part = checkpoint.with_suffix(".going")
-        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.school))
+        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.first_alone))
         part.rename(checkpoint)
     return checkpoints[-1]
 
@@ -68,25 +68,31 @@ def model_of(data: Path, work: Path, fold: int) -> Path:
     return out
 
 
-def recalibrated(row: dict[str, Any], temperature: float) -> dict[str, Any]:
-    """Return a scan's row as another temperature would give it."""
+def length_of(clip: Clip, row: dict[str, Any]) -> float:
+    """Return how much of a clip was heard, in windows of 30 s."""
+    return min(clip.seconds / WINDOW_SECONDS, float(row["windows"]))
+
+
+def recalibrated(clip: Clip, row: dict[str, Any], calibration: Calibration) -> dict[str, Any]:
+    """Return a scan's row of a clip as another calibration would give it."""
     if not row["scores"]:
         return row
     names = list(row["scores"])
-    z = np.log(np.clip([row["scores"][n] for n in names], LEAST_SCORE, 1)) / temperature
-    p = np.exp(log_softmax(z))
+    log_p = np.log(np.clip([row["scores"][n] for n in names], LEAST_SCORE, 1))
+    p = calibrated(log_p, length_of(clip, row), calibration)
     return {**row, "scores": dict(zip(names, map(float, p), strict=True)), "confidence": float(p.max())}
 
 
-def temperature_of(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> float:
-    """Return the temperature that fits what was said of some clips, every genre counting the same."""
-    from genretag.train.head import balanced_weights, fit_temperature
+def calibration_of(clips: list[Clip], rows: Rows) -> Calibration:
+    """Return the calibration that fits what was said of some clips, every genre counting the same."""
+    from genretag.train.head import balanced_weights, fit_calibration
 
     mine = [c for c in clips if c.role == "labelled" and rows[c.id]["scores"]]
     labels = sorted(LABELS.values())
     log_p = np.log(np.clip([[rows[c.id]["scores"][g] for g in labels] for c in mine], LEAST_SCORE, 1))
     y = np.array([labels.index(LABELS[c.genre]) for c in mine])
-    return round(fit_temperature(log_p, y, balanced_weights(y, np.arange(len(y)))), 3)
+    length = np.array([length_of(c, rows[c.id]) for c in mine])
+    return fit_calibration(log_p, length, y, balanced_weights(y, np.arange(len(y))))
 
 
 def examined(data: Path, work: Path) -> dict[str, Any]:
@@ -96,39 +102,39 @@ def examined(data: Path, work: Path) -> dict[str, Any]:
     parts = [[c for c, f in zip(clips, fold_of, strict=True) if f == k and c.role in ("labelled", "nonmusic")] for k in range(FOLDS)]
     for k in range(FOLDS):
         through(STAGES, data, work, f"fold{k}", k)
-    rows: dict[str, dict[str, Any]] = {}
+    rows: Rows = {}
     for k, part in enumerate(parts):
         model = model_of(data, work, k)
         rows |= scanned([path_of(data, c) for c in part], model)
-    calibrated: dict[str, dict[str, Any]] = {}
+    said: Rows = {}
     for k, part in enumerate(parts):
         others = [c for j, other in enumerate(parts) if j != k for c in other]
-        t = temperature_of(others, rows)
-        calibrated |= {c.id: recalibrated(rows[c.id], t) for c in part}
+        found = calibration_of(others, rows)
+        said |= {c.id: recalibrated(c, rows[c.id], found) for c in part}
     songs = {f"songs of {n} windows": _of_songs(parts, rows, n) for n in SONG_WINDOWS}
     every = [c for part in parts for c in part]
-    each = [figures(part, calibrated)["accuracy, ten genres of GTZAN"] for part in parts]
+    each = [figures(part, said)["accuracy, ten genres of GTZAN"] for part in parts]
     return {
-        "all folds": figures(every, calibrated),
+        "all folds": figures(every, said),
         "accuracy of each fold, ten genres": each,
         "its deviation": round(float(np.std(each, ddof=1)), 4),
-        "temperature of all": temperature_of(every, rows),
+        "calibration of all": asdict(calibration_of(every, rows)),
         **songs,
     }
 
 
-def _of_songs(parts: list[list[Clip]], rows: dict[str, dict[str, Any]], windows: int) -> dict[str, Any]:
-    """Return the figures of songs out of each fold's clips, with the temperature of the other folds' clips."""
+def _of_songs(parts: list[list[Clip]], rows: Rows, windows: int) -> dict[str, Any]:
+    """Return the figures of songs out of each fold's clips, with the calibration of the other folds' clips."""
     every: list[Clip] = []
-    calibrated: dict[str, dict[str, Any]] = {}
+    said: Rows = {}
     for part in parts:
-        songs, said = songs_of(part, rows, windows)
-        t = temperature_of([c for other in parts if other is not part for c in other], rows)
+        songs, voted = songs_of(part, rows, windows)
+        found = calibration_of([c for other in parts if other is not part for c in other], rows)
         every += songs
-        calibrated |= {song: recalibrated(row, t) for song, row in said.items()}
+        said |= {song.id: recalibrated(song, voted[song.id], found) for song in songs}
     wanted = ("clips", "accuracy", "at 0.7: precision, coverage", "log-loss", "calibration error")
-    found = figures(every, calibrated)
-    return {name: found[name] for name in wanted}
+    told = figures(every, said)
+    return {name: told[name] for name in wanted}
 
 
 def main() -> None:

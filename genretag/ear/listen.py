@@ -1,8 +1,6 @@
 """Decode a corpus once, with the scan's own decoder, into one memory-mapped array of samples.
 
-    python -m genretag.ear.listen DATA CACHE [--further FOLDER]
-
-With ``--further`` the tracks of a folder follow the corpus's clips (``genretag.ear.further``).
+python -m genretag.ear.listen DATA CACHE
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from genretag import audio
-from genretag.ear import further
 from genretag.ear.corpus import path_of, read_clips
 from genretag.features import FrontEnd
 
@@ -28,16 +25,13 @@ def samples_of(path: Path, rate: int) -> npt.NDArray[np.int16]:
     return np.clip(np.round(x * 32767), -32768, 32767).astype(np.int16)
 
 
-def listen(data: Path, cache: Path, rate: int, more: Path | None = None) -> None:
-    """Write ``audio.npy`` (int16 samples of all clips, and of a folder's tracks, one after another) and ``off.npy`` (where each begins)."""
+def listen(data: Path, cache: Path, rate: int) -> None:
+    """Write ``audio.npy`` (int16 samples of all clips, one after another) and ``off.npy`` (where each begins)."""
     cache.mkdir(parents=True, exist_ok=True)
     clips = read_clips(data)
     files = [path_of(data, clip) for clip in clips]
     with ProcessPoolExecutor() as pool:
         decoded = list(tqdm(pool.map(partial(samples_of, rate=rate), files, chunksize=8), total=len(files)))
-        if more is not None:
-            tracks = further.music_in(more)
-            decoded += tqdm(pool.map(partial(further.samples_of, rate=rate), tracks, chunksize=4), total=len(tracks))
     np.save(cache / "audio.npy", np.concatenate(decoded))
     np.save(cache / "off.npy", np.cumsum([0, *map(len, decoded)]))
 
@@ -47,9 +41,8 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", type=Path)
     p.add_argument("cache", type=Path)
-    p.add_argument("--further", type=Path, default=None, help="folder of other music")
     a = p.parse_args()
-    listen(a.data, a.cache, FrontEnd().sample_rate, a.further)
+    listen(a.data, a.cache, FrontEnd().sample_rate)
 
 
 if __name__ == "__main__":

@@ -47,4 +47,4 @@ def _voted(rows: list[dict[str, Any]]) -> dict[str, Any]:
     p = np.exp(log_softmax(log_p.mean(axis=0)))
     scores = {names[i]: float(p[i]) for i in np.argsort(-p)}
     nonmusic = sum(row["status"] == "nonmusic" for row in rows) * 2 > len(rows)
-    return {"scores": scores, "confidence": float(p.max()), "status": "nonmusic" if nonmusic else "ok", "error": None}
+    return {"scores": scores, "confidence": float(p.max()), "status": "nonmusic" if nonmusic else "ok", "windows": len(rows), "error": None}

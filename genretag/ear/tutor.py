@@ -13,25 +13,20 @@ import argparse
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips
-from genretag.ear.further import lessons_of
+from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips, read_lessons
 from genretag.ear.musicnn import ANSWER, PATCH, PENULTIMATE, POOL, SECONDS_A_FRAME, TAGS, LogMelOfMusicnn, Musicnn, weights
 from genretag.features import FrontEnd
 
 PATCHES = 3
 STARTS = (0, 219, 438)  # frames of 16 ms
 DIMS = 384  # of the joint embedding
-RIDGE = 0.1  # penalty of the inference, of the variance of a number
 _AT_ONCE = 8  # segments
 
-#: What a student is taught: what the first teacher said, what both said of the corpus, or this and what the second said of further music.
-School = Literal["first", "both", "further"]
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -45,14 +40,12 @@ def patches(log_mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def book(work: Path, rows: int) -> np.memmap[tuple[int, int, int], np.dtype[np.float16]]:
-    """Open the answers [rows, PATCHES, ANSWER]; what is not asked yet is NaN. Further rows keep what the first ones hold."""
+    """Open the answers [rows, PATCHES, ANSWER]; what is not asked yet is NaN."""
     path = work / "second.npy"
-    before = np.load(path, mmap_mode="r") if path.exists() else np.zeros((0, PATCHES, ANSWER), np.float16)
-    if len(before) < rows:
+    if not path.exists():
         fresh = path.with_suffix(".part")
         made = np.lib.format.open_memmap(fresh, "w+", np.float16, (rows, PATCHES, ANSWER))
-        made[: len(before)] = before
-        made[len(before) :] = np.nan
+        made[:] = np.nan
         made.flush()
         fresh.replace(path)
     return np.lib.format.open_memmap(path, "r+")
@@ -62,7 +55,7 @@ def ask(data: Path, work: Path, share: int, shares: int) -> None:
     """Ask about the rows of a share that have no answer yet, in an order that is the same each time."""
     if shares > 1:
         torch.set_num_threads(1)  # the shares are the parallelism
-    lessons, sound, rate = lessons_of(data, work), Sound.open(work), FrontEnd().sample_rate
+    lessons, sound, rate = read_lessons(data), Sound.open(work), FrontEnd().sample_rate
     answers = book(work, len(lessons.clip_a))
     clean, mixes = np.flatnonzero(lessons.clean), np.random.default_rng(0).permutation(np.flatnonzero(~lessons.clean))
     rows = [r for r in np.concatenate([clean, mixes])[share::shares] if np.isnan(answers[r, 0, 0])]
@@ -133,43 +126,19 @@ def joint_path(work: Path, hold_out: int | None) -> Path:
     return work / f"joint{'' if hold_out is None else hold_out}.npz"
 
 
-def inferred(lessons: Lessons, said: FloatArray) -> Lessons:
-    """Fill in what the first teacher did not say (NaN) with what goes along with the second one's answers ``said`` [n, patches, numbers].
-
-    By ridge regression on what both have said. So a further lesson teaches what the second teacher knows, and of the first one's
-    numbers only what follows from it.
-    """
-    untold = np.isnan(lessons.embedding[:, 0, 0])
-    if not untold.any():
-        return lessons
-    x = said.mean(axis=1)
-    mean, scale = x[~untold].mean(0), x[~untold].std(0) + 1e-3
-    x = (x - mean) / scale
-    y = np.concatenate([lessons.embedding[:, 0], lessons.logits[:, 0]], axis=1)
-    told, centre = x[~untold], y[~untold].mean(0)
-    weight = np.linalg.solve(told.T @ told + RIDGE * len(told) * np.eye(x.shape[1], dtype=np.float32), told.T @ (y[~untold] - centre))
-    y[untold] = x[untold] @ weight + centre
-    dims = lessons.embedding.shape[2]
-    return replace(lessons, embedding=y[:, None, :dims], logits=y[:, None, dims:])
-
-
-def taught(data: Path, work: Path, hold_out: int | None = None, school: School = "further") -> Lessons:
+def taught(data: Path, work: Path, hold_out: int | None = None, *, first_alone: bool = False) -> Lessons:
     """Return what the teachers said of all that does not touch a fold; nothing of that fold is in it.
 
-    The embedding is ``Joint`` where the second teacher was asked, else (and in the first school) the first one's.
+    The embedding is ``Joint`` where the second teacher was asked, else (and with ``first_alone``) the first one's.
     """
-    lessons, folds = lessons_of(data, work), grouped_folds(read_clips(data))
-    held = np.zeros(max(len(folds), lessons.clip_a.max() + 1, lessons.clip_b.max() + 1), bool)  # further music is of no fold
-    held[: len(folds)] = hold_out is not None and folds == hold_out
+    clips, lessons = read_clips(data), read_lessons(data)
+    held = grouped_folds(clips) == hold_out if hold_out is not None else np.zeros(len(clips), bool)
     keep = ~held[lessons.clip_a] & ~(~lessons.clean & held[lessons.clip_b])
-    if school != "further":
-        keep &= ~np.isnan(lessons.embedding[:, 0, 0])
-    if school == "first" or not (work / "second.npy").exists():
+    if first_alone or not (work / "second.npy").exists():
         return lessons.where(keep)
     answers = np.load(work / "second.npy", mmap_mode="r")
     keep &= ~np.isnan(answers[:, 0, 0])
-    said = answers[keep].astype(np.float32)
-    lessons = inferred(lessons.where(keep), said)
+    lessons, said = lessons.where(keep), answers[keep].astype(np.float32)
     n = len(said)
     first = np.repeat(lessons.embedding, PATCHES, axis=1)
     blocks = [b.reshape(n * PATCHES, -1) for b in [*np.split(said, np.cumsum([POOL, PENULTIMATE]), axis=2), first]]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from genretag.card import Calibration
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -71,3 +73,18 @@ def fit_temperature(log_p: FloatArray, y: npt.NDArray[np.int64], weight: FloatAr
         return float(-(w * picked).sum() / w.sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+
+
+def fit_calibration(log_p: FloatArray, length: FloatArray, y: npt.NDArray[np.int64], weight: FloatArray) -> Calibration:
+    """Return the calibration that makes mean log-probabilities [n, classes] of tracks of some lengths (windows of 30 s) most likely."""
+    from scipy.optimize import minimize
+
+    from genretag.vote import log_softmax
+
+    def loss(found: FloatArray) -> float:
+        temperature = np.exp(found[0] + found[1] * np.log(length))
+        picked = log_softmax(log_p / temperature[:, None])[np.arange(len(y)), y]
+        return float(-(weight * picked).sum() / weight.sum())
+
+    log_t, slope = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
+    return Calibration(round(float(np.exp(log_t)), 3), round(float(slope), 3))

@@ -47,7 +47,7 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
         RunError: fewer than ``LEAST_TRACKS`` tracks have one of the model's labels.
     """
     spell = Speller()
-    log_p, y, artists, windows = list[FloatArray](), list[int](), list[tuple[str, ...]](), list[int]()
+    log_p, y, artists, lengths = list[FloatArray](), list[int](), list[tuple[str, ...]](), list[float]()
     for path, label, artist in labelled:
         meant, known = label_of(label, card.labels), store.known(absolute(spell(path)), card.id, FEATURE_VERSION)
         if meant is None or known is None:
@@ -55,12 +55,12 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
         f, heard = known
         log_p.append(log_softmax(heard.logits).mean(axis=0))
         y.append(card.labels.index(meant))
-        windows.append(len(heard.starts))
+        lengths.append(heard.length)
         artists.append(tuple(name for name in (artist or f.tags.album.artist,) if name))
     if len(y) < LEAST_TRACKS or len(set(y)) < 2:
         raise RunError(f"{len(y):,} tracks have one of the model's labels, and {LEAST_TRACKS} of two labels are the least to calibrate on")
     truth, scores, groups = np.array(y), np.stack(log_p), groups_of(artists, [])
-    old = np.stack([calibrated(s, n, card.calibration) for s, n in zip(scores, windows, strict=True)])
+    old = np.stack([calibrated(s, n, card.calibration) for s, n in zip(scores, lengths, strict=True)])
     held, folds = np.zeros_like(scores), grouped_fold_numbers(truth, groups)
     for fold in np.unique(folds):
         rest = folds != fold
