@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.policy import Windows as Windows
 from genretag.pool import Pool
-from genretag.standing import Asked, Tally, run_that_stands
+from genretag.standing import Asked, Tally, what_stands
 from genretag.standing import facts as facts
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
@@ -128,9 +129,9 @@ class Scanner:
         Killed or interrupted, it loses the tracks in flight at most: the next scan goes on.
         """
         asked = self._question()
-        if asked is not None and (held := run_that_stands(self.store, asked, self._walked())) is not None:
-            self.run, self.stands = held, True
-            self.counts.update(self.store.plan_counts(held))
+        if asked is not None and (held := what_stands(self.store, asked, self._walked())) is not None:
+            self.run, self.stands = held.run, True
+            self.counts.update(held.counts)
             return self.counts
         self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside)
         self.hear(on_progress)
@@ -213,10 +214,7 @@ class Scanner:
 
     def _walked(self) -> Iterator[Found | Missed]:
         """Walk, up to the limit."""
-        for n, found in enumerate(walk(self.options.paths, self.options.exclude)):
-            if self.options.limit is not None and n >= self.options.limit:
-                return
-            yield found
+        return islice(walk(self.options.paths, self.options.exclude), self.options.limit)
 
     # --- what needs no hearing ----------------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ from typing import Any
 
 import genretag
 from genretag.features import FEATURE_VERSION
-from genretag.store import FileRow, Store
+from genretag.store import FileRow, Standing, Store
 from genretag.walk import Found, Missed
+
+_AT_ONCE = 256  # files; a call of the hash costs as much as the text of one
 
 
 class Tally:
@@ -25,6 +27,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
+        self._told: list[str] = []  # what is not in the hash yet
         self._plain = True
 
     def add(self, found: Found | Missed) -> None:
@@ -32,15 +35,22 @@ class Tally:
         if not isinstance(found, Found) or found.link:
             self._plain = False
             return
-        place = found.place
+        place, size, when, inode, device, links, _ = found
         if not (place[:1] == "/" and "/." not in place and "//" not in place):
             place = os.path.abspath(place)
-        told = f"{place}\0{found.size} {found.mtime_ns} {found.inode} {found.device} {found.links}\n"
-        self._hash.update(told.encode("utf-8", "surrogateescape"))
+        self._told.append(f"{place}\0{size} {when} {inode} {device} {links}\n")
+        if len(self._told) >= _AT_ONCE:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Take into the hash what waits."""
+        self._hash.update("".join(self._told).encode("utf-8", "surrogateescape"))
+        self._told.clear()
 
     @property
     def text(self) -> str | None:
         """The hash; None where the walk has to be looked at anew."""
+        self._settle()
         return self._hash.hexdigest() if self._plain else None
 
     def passed(self, walked: Iterator[Found | Missed]) -> Iterator[Found | Missed]:
@@ -75,15 +85,15 @@ class Asked:
         return json.dumps(told, sort_keys=True, default=str)
 
 
-def run_that_stands(store: Store, asked: Asked, walked: Iterator[Found | Missed]) -> int | None:
-    """Return the last scan's run if its plan stands for what is walked now; None where anything is otherwise."""
+def what_stands(store: Store, asked: Asked, walked: Iterator[Found | Missed]) -> Standing | None:
+    """Return the last scan if its plan stands for what is walked now; None where anything is otherwise."""
     kept = store.untouched_scan()
-    if kept is None or not asked.is_in(kept[1]):
+    if kept is None or not asked.is_in(kept.asked):
         return None
     tally = Tally()
     for found in walked:
         tally.add(found)
-    return kept[0] if tally.text is not None and kept[1] == asked.text(tally.text) else None
+    return kept if tally.text is not None and kept.asked == asked.text(tally.text) else None
 
 
 def facts(f: FileRow | Found) -> tuple[int, ...]:

@@ -108,6 +108,9 @@ ALTER TABLE heard ADD COLUMN of INTEGER NOT NULL DEFAULT 0
 CREATE INDEX plan_status ON plan(run, json_extract(row, '$.status'));
 CREATE INDEX plan_open ON plan(run) WHERE action = 'write' AND done = 0
 """,
+    """
+ALTER TABLE scan ADD COLUMN counts TEXT
+""",
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
@@ -150,6 +153,15 @@ class Scan:
     policy: dict[str, Any]
     finished: bool
     aside: bool = False  # its plan is for its caller alone
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A scan that nothing of what is kept has changed since."""
+
+    run: int
+    asked: str  # what it stands for
+    counts: dict[str, int]  # rows of its plan by status
 
 
 def _scan(row: sqlite3.Row) -> Scan:
@@ -291,20 +303,27 @@ class Store:
 
     def finish_scan(self, run: int, asked: str | None = None) -> None:
         """Note that a scan came to its end: its plan is whole. ``asked``: what it stands for as long as nothing is touched."""
-        sql = "UPDATE scan SET finished = 1, asked = ?, generation = (SELECT number FROM generation) WHERE run = ?"
-        self._db.execute(sql, (asked, run))
+        sql = "UPDATE scan SET finished = 1, asked = ?, counts = ?, generation = (SELECT number FROM generation) WHERE run = ?"
+        self._db.execute(sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run))
 
-    def untouched_scan(self) -> tuple[int, str] | None:
-        """Return the last scan's run and what it stands for, if no row of file, music, failure or plan was touched since."""
+    def untouched_scan(self) -> Standing | None:
+        """Return the last scan and what it stands for, if no row of file, music, failure or plan was touched since."""
         last = self.last_scan()
-        sql = "SELECT asked FROM scan WHERE run = ? AND asked IS NOT NULL AND generation = (SELECT number FROM generation)"
+        sql = "SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL AND generation = (SELECT number FROM generation)"
         row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
-        return None if last is None or row is None else (last.run, str(row["asked"]))
+        if last is None or row is None:
+            return None
+        return Standing(last.run, str(row["asked"]), json.loads(row["counts"]) if row["counts"] else self.plan_counts(last.run))
 
     def plan_counts(self, run: int) -> dict[str, int]:
         """Return how many rows of a plan have each status."""
         sql = "SELECT json_extract(row, '$.status'), count(*) FROM plan WHERE run = ? GROUP BY 1"
         return {str(status): int(count) for status, count in self._db.execute(sql, (run,))}
+
+    def failed_in_plan(self, run: int) -> int:
+        """Return how many files of a plan failed."""
+        sql = "SELECT count(*) FROM plan WHERE run = ? AND json_extract(row, '$.status') = 'failed'"
+        return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def last_scan(self) -> Scan | None:
         """Return the last scan whose plan is whole, and for all."""
@@ -335,7 +354,7 @@ class Store:
 
     def open_writes(self, run: int) -> int:
         """Return how many rows of a plan are still to be written."""
-        sql = "SELECT count(*) FROM plan WHERE run = ? AND action = 'write' AND done = 0"
+        sql = "SELECT count(*) FROM plan INDEXED BY plan_open WHERE run = ? AND action = 'write' AND done = 0"
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def planned(self, run: int, path: Path) -> int | None:

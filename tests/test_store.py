@@ -73,6 +73,20 @@ def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(st
     assert next(iter(store.plan(1, open_writes=True)))[0] == 1
 
 
+def test_a_scan_stands_with_its_counts_until_something_is_touched(store: Store) -> None:
+    store.begin_scan(1, "m", {})
+    rows = [failed_row(Path(f"/{n}"), "") if n < 3 else replace(failed_row(Path(f"/{n}"), ""), status="ok") for n in range(10)]
+    store.save_plan(1, ((n, Path(f"/{n}"), "write" if n == 5 else "skip", row.to_dict()) for n, row in enumerate(rows)))
+    assert store.failed_in_plan(1) == 3 and store.open_writes(1) == 1
+    store.finish_scan(1, "all of it")
+    held = store.untouched_scan()
+    assert held is not None and (held.run, held.asked, held.counts) == (1, "all of it", {"failed": 3, "ok": 7})
+    sqlite3.connect(store.path).execute("UPDATE scan SET counts = NULL").connection.commit()  # as an older genretag left it
+    assert store.untouched_scan() == held
+    store.mark_done(1, 5)
+    assert store.untouched_scan() is None and store.open_writes(1) == 0
+
+
 def test_old_plans_are_dropped(store: Store) -> None:
     for run in range(1, PLANS_KEPT + 3):
         store.begin_scan(run, "m", {})

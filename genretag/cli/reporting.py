@@ -46,7 +46,7 @@ def report(
     from genretag.walk import below
 
     if quiet and not (json or output or tops):
-        return books.store.plan_counts(run).get("failed", 0)
+        return books.store.failed_in_plan(run)
 
     def rows() -> Iterator[Row]:
         every = (row for _, row in plan_rows(books, run))

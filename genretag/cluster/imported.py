@@ -76,7 +76,7 @@ class Import(Scanner):
             ordinal = self._base + told.ordinal if before is None else before  # told twice: the later holds
             met[file] = ordinal
             self._next = max(self._next, ordinal + 1)
-            self._take_told(replace(told, ordinal=ordinal, found=replace(told.found, place=os.fspath(file))))
+            self._take_told(replace(told, ordinal=ordinal, found=told.found._replace(place=os.fspath(file))))
         self._commit()
 
     def _checked(self, table: object) -> Iterator[tuple[Told, Path]]:

@@ -24,7 +24,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,25 +128,31 @@ def proportional_memory(root: int) -> float:
     return total
 
 
-def timed(command: list[str], *, memory: bool = False) -> Cost:
-    """Run a command to its end."""
-    meter, began, peak = Meter(), time.monotonic(), 0.0
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    ended = threading.Event()
+def highest_memory(process: subprocess.Popen[bytes]) -> float:
+    """Return the most memory (MB) that a process and all below it have until it ends, looked at ten times a second."""
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, proportional_memory(process.pid))
+        time.sleep(0.1)
+    return peak
 
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.1):
-            peak = max(peak, proportional_memory(process.pid))
 
-    thread = threading.Thread(target=watch)
-    if memory:
-        thread.start()
-    process.wait()
-    wall = time.monotonic() - began
-    ended.set()
-    if memory:
-        thread.join()
+def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) -> Cost:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: it failed, and its figures are of nothing (``some_fail``: it may say that a file failed).
+    """
+    with tempfile.TemporaryFile() as complaints:
+        meter, began = Meter(), time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)
+        peak = highest_memory(process) if memory else 0.0
+        process.wait()
+        wall = time.monotonic() - began
+        complaints.seek(0)
+        said = complaints.read().decode(errors="replace")
+    if process.returncode != 0 and not (some_fail and process.returncode == 1 and "Traceback" not in said):
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
     return Cost(wall, meter.cpu(), peak)
 
 
@@ -264,12 +269,12 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
     again = [*GENRETAG, "scan", str(folder / "music"), "--dry-run", "-q", "--db", str(folder / "g.db")]
     one = [*GENRETAG, "scan", str(folder / "music" / "0000" / "0000000.mp3"), "--dry-run", "-q", "--db", str(folder / "h.db")]
     for first in (again, one, one):  # the plan that stands is one that was made with the options of the command
-        timed(first)
+        timed(first, some_fail=True)  # the one, which is heard for real, holds no music
     walk, found, start = [], [], []
     for _ in range(a.repeat):
         walk.append(timed([sys.executable, "-c", WALK, str(folder / "music")]))
-        found.append(timed(again))
-        start.append(timed(one))
+        found.append(timed(again, some_fail=True))
+        start.append(timed(one, some_fail=True))
     print(f"{a.files:,} files, nothing changed\n")
     table("what", "wall s", "CPU s", "CPU, ratio to the walk", "")
     row("os.walk and os.stat", walk, walk)
