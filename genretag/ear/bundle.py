@@ -55,18 +55,18 @@ class Heads:
 
 
 def fit_heads(
-    clips: list[Clip], heard: Pieces, unheard: Pieces, train: npt.NDArray[np.bool_], labels: list[str], lessons: Lessons
+    clips: list[Clip], heard: Pieces, foreign: Pieces, train: npt.NDArray[np.bool_], labels: list[str], lessons: Lessons
 ) -> Heads:
     """Fit the heads on pieces of the clips that ``train`` marks.
 
     The music head learns from what the student itself makes of them, ``heard``. The genre head learns from what students do that
-    never heard them, ``unheard``, and from the teachers' embeddings, as of further clips: what a student's would be if it
+    never heard them, ``foreign``, and from the teachers' embeddings, as of further clips: what a student's would be if it
     had heard more.
     """
     mine = heard.where(train[heard.clip])
     music = fit_music_head(mine.x, np.array([clips[i].role != "nonmusic" for i in mine.clip]), mine.clip, MUSIC_C)
     known = train & np.array([c.role == "labelled" for c in clips])
-    theirs = unheard.where(known[unheard.clip])
+    theirs = foreign.where(known[foreign.clip])
     told = lessons.where(lessons.clean & known[lessons.clip_a])
     both = joined([theirs, Pieces(told.embedding.mean(1), told.clip_a)])
     own = np.repeat([0, len(clips)], [len(theirs.clip), len(told.clip_a)])  # what the teachers heard weighs as a clip of its own
