@@ -19,6 +19,7 @@ METADATA_KEY = "genretag"
 SCHEMA = 1
 ACTIVATIONS = ("softmax", "sigmoid")
 MOST_FRAMES = 100_000  # of a chunk; a hundred times as many where a frame is a sample
+_STEEPEST = 2.0  # slope of a calibration; with more, a long track's temperature is nothing or beyond all numbers
 _SHORTEST = 1 / 30  # windows: a second, which is the least that is heard
 
 
@@ -100,7 +101,8 @@ def _check(card: Card) -> None:
     if card.activation not in ACTIVATIONS:
         raise ModelError(f"its activation {card.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})")
     numbers = (card.music_threshold, card.confidence_threshold, card.calibration.temperature, card.calibration.slope)
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or card.calibration.temperature <= 0:
+    sane = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
+    if not sane or card.calibration.temperature <= 0 or abs(card.calibration.slope) > _STEEPEST:
         raise ModelError("its thresholds or its calibration are out of range")
 
 

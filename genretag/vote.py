@@ -101,7 +101,7 @@ def _shares(window_log_p: FloatArray, rule: Rule, length: float, calibration: Ca
     if rule is Rule.MEAN:
         return mean, int(mean.argmax())
     if rule is Rule.WEIGHTED:
-        p = np.exp(log_softmax(window_log_p / calibration.temperature))
+        p = np.exp(log_softmax(window_log_p / calibration.at(length / len(window_log_p))))
         weight = p.max(axis=1, keepdims=True)
         shares: FloatArray = (weight * p).sum(axis=0) / weight.sum()
         return shares, int(shares.argmax())
@@ -111,10 +111,9 @@ def _shares(window_log_p: FloatArray, rule: Rule, length: float, calibration: Ca
 
 def _each_for_itself(logits: FloatArray, rule: Rule, length: float, calibration: Calibration) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner) where labels do not exclude each other: mean log-odds."""
-    odds = logits / calibration.at(length)
-    p = 1 / (1 + np.exp(-(odds.mean(axis=0))))
+    p = 1 / (1 + np.exp(-logits.mean(axis=0) / calibration.at(length)))
     if rule is Rule.WEIGHTED:
-        each = 1 / (1 + np.exp(-odds))
+        each = 1 / (1 + np.exp(-logits / calibration.at(length / len(logits))))
         weight = each.max(axis=1, keepdims=True)
         p = (weight * each).sum(axis=0) / weight.sum()
     if rule is not Rule.MAJORITY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,20 +204,44 @@ def test_another_fold_s_embedding_is_brought_into_one_s_own_basis() -> None:
 
 def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
+    from types import SimpleNamespace
+
     from genretag.ear import pieces
 
     clips = clips_of([i // 2 for i in range(60)])
+    clips[7] = replace(clips[7], role="weak")
     folds = grouped_folds(clips)
-
-    def kept(work: Path, clips: list[Clip], fold: int) -> pieces.Pieces:
-        own = np.flatnonzero(folds == fold)
-        return pieces.Pieces(np.full((len(own), 4), fold, np.float32), own)
-
-    monkeypatch.setattr(pieces, "_kept", kept)
+    for fold in range(5):
+        (tmp_path / f"fold{fold}.pt").touch()
+    monkeypatch.setattr(pieces, "load", lambda path: SimpleNamespace(backbone=int(path.stem[-1])))
+    monkeypatch.setattr(pieces.Sound, "open", lambda _: None)
+    monkeypatch.setattr(pieces, "Listener", lambda backbone, *_: backbone)
+    monkeypatch.setattr(pieces, "pieces_of", lambda who, own, seed: pieces.Pieces(np.full((len(own), 4), who, np.float32), np.array(own)))
+    labelled = np.array([c.role == "labelled" for c in clips])
     for hold_out in (None, 2):
         theirs = pieces.unheard(tmp_path, clips, hold_out)
         assert (theirs.x[:, 0] == folds[theirs.clip]).all()
-        assert set(theirs.clip) == set(np.flatnonzero(folds != hold_out))
+        assert set(theirs.clip) == set(np.flatnonzero(labelled & (folds != hold_out)))
+
+
+def test_a_genre_head_is_fitted_without_what_is_held_out() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.ear.bundle import fit_heads
+    from genretag.ear.corpus import Lessons
+    from genretag.ear.pieces import Pieces
+
+    clips, rng = clips_of(list(range(40))), np.random.default_rng(0)
+    clips[:4] = [replace(c, role="nonmusic") for c in clips[:4]]
+    truth = np.array([float(c.genre == "rock") for c in clips])
+    x = (np.c_[truth, 1 - truth] * 6 + rng.normal(size=(40, 2))).astype(np.float32)
+    every, none = np.arange(40), np.zeros(40)
+    some = every % 3 == 0
+    lie = np.where(some[:, None], x, x[:, ::-1])  # what is held out would teach the contrary
+    lessons = Lessons(every, none, every * 0 - 1, none, none, lie[:, None], lie[:, None])
+    pieces = Pieces(np.repeat(lie, 30, axis=0), np.repeat(every, 30))
+    for train, right in ((some, 1.0), (~some, 0.0)):
+        head = fit_heads(clips, pieces, pieces, train, ["Jazz", "Rock"], lessons).genre
+        assert (head(x).argmax(1) == truth).mean() == right
 
 
 def test_a_piece_gets_the_answers_of_the_parts_that_it_overlaps() -> None:

@@ -134,6 +134,7 @@ def test_another_model_with_our_metadata_is_taken(model: Model, tmp_path: Path) 
         ({"chunks": []}, "chunk"),
         ({"front_end": {"kind": "cqt"}}, "front end"),
         ({"calibration": {"magic": 1}}, "metadata cannot be used"),
+        ({"calibration": {"temperature": 1.0, "slope": -1000.0}}, "out of range"),
     ],
 )
 def test_lying_metadata_is_refused(model: Model, tmp_path: Path, changes: dict[str, Any], say: str) -> None:

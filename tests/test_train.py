@@ -423,6 +423,7 @@ def test_a_model_is_calibrated_on_other_labelled_music(genretag: Program, librar
     assert after < before
     made = Model(tmp_path / "loud.calibrated.onnx").card
     assert made.calibration.temperature > 1.5
+    assert made.calibration.slope == base.card.calibration.slope
     assert made.labels == labelled.KINDS
     x = rng.normal(size=(2, 80, 312)).astype(np.float32)
     np.testing.assert_array_equal(Model(tmp_path / "loud.calibrated.onnx").run(x).logits, Model(tmp_path / "loud.onnx").run(x).logits)

@@ -63,6 +63,14 @@ def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(
     assert [vote(h, level).confidence for h in (short, long)] == pytest.approx([vote(one, level).confidence] * 2)
 
 
+@given(st.sampled_from(["softmax", "sigmoid"]), st.floats(-0.5, 0.5), st.floats(1, 30))
+def test_one_window_votes_the_same_by_every_rule_whatever_its_length(activation: str, slope: float, seconds: float) -> None:
+    one = replace(heard([[2, 0.5, -1]]), seconds=seconds)
+    of = card(calibration=Calibration(0.8, slope), activation=activation)
+    said = [vote(one, of, rule).scores for rule in (Rule.MEAN, Rule.WEIGHTED)]
+    assert said[0] == pytest.approx(said[1])
+
+
 def test_what_was_not_heard_of_a_track_makes_it_no_surer() -> None:
     falling = card(calibration=Calibration(1.0, -0.2))
     one = heard([[2, 0, 0]])

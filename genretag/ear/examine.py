@@ -72,7 +72,7 @@ def figures(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> dict[str, Any
         "accuracy, whole clips and cuts": [round(float(right[m].mean()), 3) if m.any() else None for m in (whole, ~whole)],
         "recall": recall,
         "at 0.7: precision, coverage": [round(float(right[sure].mean()), 3), round(float(sure.mean()), 3)],
-        "risk and coverage": risk_coverage(confidence, right),
+        "risk and coverage": risk_coverage(np.where(status == "nonmusic", 0.0, confidence), right),
         "reliability": reliability(confidence, right),
         "log-loss": round(float(np.mean([-np.log(max(LEAST_SCORE, rows[c.id]["scores"][LABELS[c.genre]])) for c in labelled])), 3),
         "calibration error": round(calibration_error(confidence, right), 3),

@@ -60,9 +60,10 @@ def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int
 
 
 def model_of(data: Path, work: Path, fold: int) -> Path:
-    """Return a fold's model file, made if it is not there; the students of all folds must be there."""
+    """Return a fold's model file, made if it is not there, or older than one of the students; those of all folds must be there."""
     out, checkpoint = work / f"fold{fold}.onnx", work / f"fold{fold}.pt"
-    if not out.exists():
+    newest = max((work / f"fold{f}.pt").stat().st_mtime for f in range(FOLDS))
+    if not out.exists() or out.stat().st_mtime < newest:
         command = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(checkpoint), str(out), "--hold-out", str(fold)]
         subprocess.run([*command, "--plain"], check=True, stdout=subprocess.DEVNULL)
     return out

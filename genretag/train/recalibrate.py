@@ -41,7 +41,7 @@ class Recalibration:
 
 
 def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]) -> Recalibration:
-    """Fit a temperature on (path, label, artist) of tracks that were heard.
+    """Fit a temperature on (path, label, artist) of tracks that were heard; how it depends on the length stays as it is.
 
     Raises:
         RunError: fewer than ``LEAST_TRACKS`` tracks have one of the model's labels.
@@ -61,12 +61,14 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
         raise RunError(f"{len(y):,} tracks have one of the model's labels, and {LEAST_TRACKS} of two labels are the least to calibrate on")
     truth, scores, groups = np.array(y), np.stack(log_p), groups_of(artists, [])
     old = np.stack([calibrated(s, n, card.calibration) for s, n in zip(scores, lengths, strict=True)])
+    level = replace(card.calibration, temperature=1.0)
+    scores = scores / np.array([[level.at(n)] for n in lengths])
     held, folds = np.zeros_like(scores), grouped_fold_numbers(truth, groups)
     for fold in np.unique(folds):
         rest = folds != fold
         temperature = calibrate(scores[rest], truth[rest]) if rest.any() else 1.0
         held[~rest] = np.exp(log_softmax(scores[~rest] / temperature))
-    after = Calibration(round(calibrate(scores, truth), 4))
+    after = replace(level, temperature=round(calibrate(scores, truth), 4))
     errors = [calibration_error(p.max(1), p.argmax(1) == truth) for p in (old, held)]
     return Recalibration(len(y), card.calibration, after, *errors)
 

@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,13 +129,23 @@ def proportional_memory(root: int) -> float:
     return total
 
 
-def highest_memory(process: subprocess.Popen[bytes]) -> float:
-    """Return the most memory (MB) that a process and all below it have until it ends, looked at ten times a second."""
-    peak = 0.0
-    while process.poll() is None:
-        peak = max(peak, proportional_memory(process.pid))
-        time.sleep(0.1)
-    return peak
+class Watch(threading.Thread):
+    """Looks at the memory of a process and all below it, ten times a second; ``peak``: the most (MB) that it saw."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid, self._ended, self.peak = pid, threading.Event(), 0.0
+
+    def run(self) -> None:
+        """Look until it is over."""
+        while not self._ended.wait(0.1):
+            self.peak = max(self.peak, proportional_memory(self._pid))
+
+    def end(self) -> float:
+        """Stop looking, and return the peak."""
+        self._ended.set()
+        self.join()
+        return self.peak
 
 
 def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) -> Cost:
@@ -146,9 +157,12 @@ def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) 
     with tempfile.TemporaryFile() as complaints:
         meter, began = Meter(), time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)
-        peak = highest_memory(process) if memory else 0.0
+        watch = Watch(process.pid)
+        if memory:
+            watch.start()
         process.wait()
         wall = time.monotonic() - began
+        peak = watch.end() if memory else 0.0
         complaints.seek(0)
         said = complaints.read().decode(errors="replace")
     if process.returncode != 0 and not (some_fail and process.returncode == 1 and "Traceback" not in said):
