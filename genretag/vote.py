@@ -57,6 +57,11 @@ class Heard:
         return min(self.seconds / WINDOW_SECONDS, len(self.starts))
 
     @property
+    def length_of_window(self) -> float:
+        """How long a window is, on average, in windows of 30 s."""
+        return self.length / max(1, len(self.starts))
+
+    @property
     def whole(self) -> bool:
         """Whether every window was heard."""
         return self.of <= len(self.starts)
@@ -84,9 +89,12 @@ def log_softmax(logits: npt.ArrayLike) -> FloatArray:
     return out
 
 
-def window_scores(logits: npt.ArrayLike, card: Card) -> FloatArray:
-    """Return how strongly each window [windows, labels] speaks for each label, 0 to 1, not calibrated."""
-    z = np.asarray(logits, np.float64)
+def window_scores(logits: npt.ArrayLike, card: Card, length: float = 1.0) -> FloatArray:
+    """Return how strongly each window [windows, labels] speaks for each label, 0 to 1: as sure as a track of this one would be.
+
+    ``length`` is that of each window, in windows of 30 s.
+    """
+    z = np.asarray(logits, np.float64) / card.calibration.at(length)
     return 1 / (1 + np.exp(-z)) if card.activation == "sigmoid" else np.exp(log_softmax(z))
 
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from genretag.card import Calibration, Card
 from genretag.features import FrontEnd
 from genretag.policy import Rule
-from genretag.vote import Heard, Status, vote
+from genretag.vote import Heard, Status, vote, window_scores
 
 LABELS = ("Blues", "Jazz", "Rock")
 
@@ -69,6 +69,13 @@ def test_one_window_votes_the_same_by_every_rule_whatever_its_length(activation:
     of = card(calibration=Calibration(0.8, slope), activation=activation)
     said = [vote(one, of, rule).scores for rule in (Rule.MEAN, Rule.WEIGHTED)]
     assert said[0] == pytest.approx(said[1])
+
+
+@given(st.floats(1, 60), st.floats(-0.3, 0.3))
+def test_a_window_is_told_as_sure_as_a_track_of_it_alone_is(seconds: float, slope: float) -> None:
+    one, of = replace(heard([[2, 0.5, -1]]), seconds=seconds), card(calibration=Calibration(0.7, slope))
+    told = window_scores(one.logits, of, one.length_of_window)[0]
+    assert dict(zip(LABELS, told, strict=True)) == pytest.approx(vote(one, of).scores)
 
 
 def test_what_was_not_heard_of_a_track_makes_it_no_surer() -> None:

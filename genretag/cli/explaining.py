@@ -55,7 +55,7 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     (f, heard), card = known, card_of(books.store, last)
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
     lines = []
-    for start, row in zip(heard.starts, window_scores(heard.logits, card), strict=True):
+    for start, row in zip(heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True):
         best = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in np.argsort(-row)[:3])
         lines.append(Line(f"window at {int(start) // 60}:{int(start) % 60:02d}", best))
     best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:3])

@@ -98,7 +98,7 @@ def _info_dict(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Car
 
     windows = [
         {"start": float(s), "scores": {g: round(float(p), 4) for g, p in zip(card.labels, row, strict=True)}}
-        for s, row in zip(heard.starts, window_scores(heard.logits, card), strict=True)
+        for s, row in zip(heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True)
     ]
     return {
         "path": str(file), "genres": f.tags.genres, "field": f.tags.field, "problem": f.tags.problem,
@@ -131,7 +131,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     out.print(facts)
     out.print()
     table = session.plain_table("from", "sounds like", "")
-    for start, row in zip(heard.starts, window_scores(heard.logits, card), strict=True):
+    for start, row in zip(heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True):
         best = row.argsort()[::-1][:3]
         share = float(row[best[0]])
         rest = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in best)

@@ -58,7 +58,7 @@ def _spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
 
 def _leading(heard: Heard, verdict: Verdict, card: Card) -> list[int]:
     """Return the labels that get a line: the track's best, and those that win some window."""
-    scores = window_scores(heard.logits, card)
+    scores = window_scores(heard.logits, card, heard.length_of_window)
     best = [card.labels.index(g) for g in list(verdict.scores)[:_GENRES]]
     return sorted({*best[:3], *(int(w.argmax()) for w in scores)}, key=lambda i: -scores[:, i].mean())[:_GENRES]
 
@@ -85,7 +85,7 @@ def draw(mel: FloatArray, heard: Heard, verdict: Verdict, card: Card, title: str
         top.imshow(mel, origin="lower", aspect="auto", cmap="magma", extent=(0, heard.seconds, 0, len(mel)))
         top.set_ylabel("mel band")
         top.set_title(shown(title), fontsize="medium", loc="left")
-        scores, edges = window_scores(heard.logits, card), [*heard.starts.tolist(), heard.seconds]
+        scores, edges = window_scores(heard.logits, card, heard.length_of_window), [*heard.starts.tolist(), heard.seconds]
         for i in _leading(heard, verdict, card):
             below.stairs(scores[:, i], edges, label=shown(card.labels[i]), baseline=None, linewidth=1.6)
         below.set(ylim=(0, 1.02), xlim=(0, heard.seconds), ylabel="window's score")
@@ -113,7 +113,7 @@ def terminal(mel: FloatArray, heard: Heard, card: Card, verdict: Verdict, width:
     steps = np.clip((rows - low) / max(float(high - low), 1e-6) * len(_SHADES), 0, len(_SHADES) - 1).astype(int)
     lines = [Text(" " * left).append("".join(_SHADES[s] for s in row), style="blue") for row in steps]
     at = np.searchsorted(heard.starts, np.arange(columns) * heard.seconds / columns, side="right") - 1
-    scores = window_scores(heard.logits, card)
+    scores = window_scores(heard.logits, card, heard.length_of_window)
     for i, name in names.items():
         bars = "".join(" ▁▂▃▄▅▆▇█"[round(float(scores[w, i]) * 8)] for w in at)
         lines.append(Text(name.ljust(left)).append(bars, style="green"))
