@@ -99,7 +99,7 @@ def window_scores(logits: npt.ArrayLike, card: Card, length: float = 1.0) -> Flo
 
 
 def calibrated(log_probabilities: FloatArray, length: float, calibration: Calibration) -> FloatArray:
-    """Return probabilities of a mean of log-probabilities over ``length`` windows of 30 s."""
+    """Return probabilities of log-probabilities [..., labels] that are means over ``length`` windows of 30 s."""
     return np.exp(log_softmax(log_probabilities / calibration.at(length)))
 
 
@@ -109,7 +109,7 @@ def _shares(window_log_p: FloatArray, rule: Rule, length: float, calibration: Ca
     if rule is Rule.MEAN:
         return mean, int(mean.argmax())
     if rule is Rule.WEIGHTED:
-        p = np.exp(log_softmax(window_log_p / calibration.at(length / len(window_log_p))))
+        p = calibrated(window_log_p, length / len(window_log_p), calibration)
         weight = p.max(axis=1, keepdims=True)
         shares: FloatArray = (weight * p).sum(axis=0) / weight.sum()
         return shares, int(shares.argmax())

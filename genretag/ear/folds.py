@@ -25,7 +25,7 @@ from genretag.card import Calibration
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
 from genretag.ear.pieces import FOLDS
-from genretag.ear.songs import LEAST_SCORE, Rows, songs_of
+from genretag.ear.songs import Rows, log_scores, songs_of
 from genretag.vote import calibrated
 
 
@@ -79,8 +79,7 @@ def recalibrated(clip: Clip, row: dict[str, Any], calibration: Calibration) -> d
     if not row["scores"]:
         return row
     names = list(row["scores"])
-    log_p = np.log(np.clip([row["scores"][n] for n in names], LEAST_SCORE, 1))
-    p = calibrated(log_p, length_of(clip, row), calibration)
+    p = calibrated(log_scores([row], names)[0], length_of(clip, row), calibration)
     return {**row, "scores": dict(zip(names, map(float, p), strict=True)), "confidence": float(p.max())}
 
 
@@ -90,7 +89,7 @@ def calibration_of(clips: list[Clip], rows: Rows) -> Calibration:
 
     mine = [c for c in clips if c.role == "labelled" and rows[c.id]["scores"]]
     labels = sorted(LABELS.values())
-    log_p = np.log(np.clip([[rows[c.id]["scores"][g] for g in labels] for c in mine], LEAST_SCORE, 1))
+    log_p = log_scores([rows[c.id] for c in mine], labels)
     y = np.array([labels.index(LABELS[c.genre]) for c in mine])
     length = np.array([length_of(c, rows[c.id]) for c in mine])
     return fit_calibration(log_p, length, y, balanced_weights(y, np.arange(len(y))))

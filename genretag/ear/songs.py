@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from genretag.ear.corpus import Clip
 from genretag.vote import log_softmax
@@ -17,6 +18,12 @@ from genretag.vote import log_softmax
 Rows = dict[str, dict[str, Any]]  # of a scan, by the clip's id
 
 LEAST_SCORE = 5e-5  # scores are told with four digits
+
+
+def log_scores(rows: list[dict[str, Any]], names: list[str]) -> npt.NDArray[np.float64]:
+    """Return what a scan's rows say of labels, as log-probabilities [rows, labels]."""
+    out: npt.NDArray[np.float64] = np.log(np.clip([[row["scores"][n] for n in names] for row in rows], LEAST_SCORE, 1))
+    return out
 
 
 def songs_of(
@@ -43,7 +50,7 @@ def songs_of(
 def _voted(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the row of a song whose windows said these."""
     names = list(rows[0]["scores"])
-    log_p = np.log(np.clip([[row["scores"][n] for n in names] for row in rows], LEAST_SCORE, 1))
+    log_p = log_scores(rows, names)
     p = np.exp(log_softmax(log_p.mean(axis=0)))
     scores = {names[i]: float(p[i]) for i in np.argsort(-p)}
     nonmusic = sum(row["status"] == "nonmusic" for row in rows) * 2 > len(rows)
