@@ -43,17 +43,11 @@ class Pool:
     """A fixed number of supervised workers that run ``target(pipe, *args)``."""
 
     def __init__(self, count: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
-        self._target, self._args = target, args
-        self._context = processes.context(count)
+        self._count, self._target, self._args = count, target, args
         self._workers = [self._start() for _ in range(count)]
 
     def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=self._target, args=(theirs, *self._args), daemon=True)
-        with processes.settled(self._target):
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
+        return _Worker(*processes.start(self._count, self._target, self._args))
 
     def __enter__(self) -> Pool:
         return self

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag import audio, enough, tags
+from genretag import audio, enough, processes, tags
 from genretag.errors import TrackError
 from genretag.features import Features
 from genretag.memory import keep_memory
@@ -149,14 +149,6 @@ def _further(path: Path, features: Features, part: tuple[int, ...]) -> Iterator[
         yield from _whole(path, features)
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, even in the middle of a hung decoder."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 def _lead_a_group() -> None:
     """Lead a process group, so that whatever a decoder forks is ended together with this worker."""
     with contextlib.suppress(OSError, AttributeError):
@@ -174,7 +166,7 @@ def serve(connection: Connection, features: Features) -> None:
     """Hear tasks from a pipe until it closes. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _lead_a_group()
-    _die_with_parent()
+    processes.die_with_parent()
     _limit_memory()
     keep_memory()
 

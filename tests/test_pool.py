@@ -84,6 +84,58 @@ def test_a_first_scan_begins_its_workers_early_and_a_later_one_waits_for_somethi
     assert said == ["begun 2 False None\n", ""]
 
 
+BEGUN = f"""
+import os, signal, sys, time
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from genretag import processes
+"""
+
+
+def begun(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", BEGUN + code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_workers_that_were_begun_early_are_those_that_work_and_the_dead_have_successors() -> None:
+    code = """
+import test_pool
+from crashers import misbehave
+from genretag.pool import Pool
+processes.begin(2)
+early = [process for process, _ in processes._waiting]
+os.kill(early[1].pid, signal.SIGKILL)
+early[1].join()
+with Pool(2, misbehave, ()) as pool:
+    print(sum(worker.process is early[0] for worker in pool._workers))
+processes.begin(2)
+said = test_pool.run(["a", "segfault", "b", "exit", "c"])
+print(*(getattr(said[n][-1], "stage", said[n][-1]) for n in range(5)))
+"""
+    assert begun(code) == ["1", "done", "a", "crash", "done", "b", "crash", "done", "c"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_nothing_is_forked_beside_threads() -> None:
+    code = "import threading\nthreading.Thread(target=time.sleep, args=(1,)).start()\nprocesses.begin(2)\nprint(len(processes._waiting))"
+    assert begun(code) == ["0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGINT)"])
+def test_workers_that_were_never_told_what_to_do_end_with_their_parent(end: str) -> None:
+    code = f"processes.begin(2)\nprint(*(p.pid for p, _ in processes._waiting), flush=True)\n{end}"
+    done = subprocess.run([sys.executable, "-c", BEGUN + code], capture_output=True, text=True, check=False, start_new_session=True)
+    pids = list(map(int, done.stdout.split()))
+    assert len(pids) == 2
+    assert done.stderr.count("Traceback") == end.count("SIGINT")  # the parent's own
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(map(_alive, pids)):
+        time.sleep(0.05)
+    assert not any(map(_alive, pids))
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="glibc alone gives memory back so")
 def test_memory_that_is_kept_is_not_paid_for_again() -> None:
     code = (
