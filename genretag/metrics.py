@@ -18,6 +18,7 @@ IntArray = npt.NDArray[np.int64]
 
 BINS = 10  # of the calibration error
 ROUNDS = 1000  # of the bootstrap
+_CHANCE_ROUNDS = 300
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,18 @@ class Judged:
     macro_recall: Interval
     macro_f1: Interval
     top2: Interval
-    ece: float
+    ece: float  # expected calibration error ...
+    ece_if_exact: float  # ... and that of exact confidence, by chance alone, on so many tracks
     majority: float  # accuracy of always saying the commonest label of the training part
     classes: list[OfClass]
     confusion: list[list[int]]  # [truth][said]
     coverage: float  # share of the tracks at or above the threshold ...
     precision: float | None  # ... and how many of these are right
+
+    @property
+    def calibration(self) -> str:
+        """How far confidence and truth are apart, in words."""
+        return f"calibration error {self.ece:.3f} ({self.ece_if_exact:.3f} by chance alone on so many tracks)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON takes them."""
@@ -103,6 +110,16 @@ def calibration_error(confidence: FloatArray, right: npt.NDArray[np.bool_], bins
     return float(sum(abs(confidence[bin_of == b].mean() - right[bin_of == b].mean()) * (bin_of == b).mean() for b in np.unique(bin_of)))
 
 
+def exact_calibration_error(confidence: FloatArray, seed: int = 0) -> tuple[float, float]:
+    """Return the mean calibration error, and its 95th percentile, of one who is exactly as often right as it says, on so many tracks.
+
+    On few tracks chance alone makes an error: what is measured means nothing below this (consistency: Broecker and Smith 2007).
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(_CHANCE_ROUNDS)]
+    return float(np.mean(drawn)), float(np.percentile(drawn, 95))
+
+
 def interval(figure: Callable[[IntArray], float], groups: IntArray, seed: int = 0) -> Interval:
     """Return a figure of rows with its interval; ``figure`` takes the rows that count."""
     names, number = np.unique(groups, return_inverse=True)
@@ -144,6 +161,7 @@ def judge(p: FloatArray, y: IntArray, groups: IntArray, labels: list[str], y_tra
         macro_f1=interval(lambda rows: macro_f1(confusion_of(said[rows], y[rows], len(labels))), groups),
         top2=interval(lambda rows: float(two[rows].mean()), groups),
         ece=calibration_error(confidence, right),
+        ece_if_exact=exact_calibration_error(confidence)[0],
         majority=float((y == majority).mean()),
         classes=classes,
         confusion=confusion.tolist(),

@@ -111,6 +111,17 @@ def test_a_corrected_plan_teaches(genretag: Program, library: Path, tmp_path: Pa
 # --- honesty -----------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.floats(0.2, 0.95), min_size=40, max_size=80), st.integers(0, 9))
+def test_chance_makes_a_calibration_error_that_goes_with_the_number_of_tracks(confidences: list[float], seed: int) -> None:
+    few, many = np.array(confidences), np.repeat(confidences, 36)
+    mean, high = metrics.exact_calibration_error(few, seed)
+    assert 0 < mean < high
+    assert 0.1 < metrics.exact_calibration_error(many, seed)[0] / mean < 0.3  # a sixth, by the root of the number
+    right = np.random.default_rng(seed).random(len(many)) < np.maximum(0.0, many - 0.2)
+    assert metrics.calibration_error(many, right) > 2 * metrics.exact_calibration_error(many, seed)[1]  # one who boasts is found out
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=12, max_size=200), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_no_artist_is_in_two_parts_and_every_label_can_be_learned(rows: list[tuple[int, int]], seed: int) -> None:

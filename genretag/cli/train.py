@@ -305,7 +305,9 @@ def _evaluate_labels(books: session.Books, model: Model, labelled: Labelled, job
         f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}", soft_wrap=True
     )
     sure = f", {j.precision:.0%} of them rightly" if j.precision is not None else ""
-    out.print(f"calibration error {j.ece:.3f}; at the threshold {j.coverage:.0%} get a genre{sure}; {found.nonmusic:,} taken for no music")
+    out.print(
+        f"{j.calibration}; at the threshold {j.coverage:.0%} get a genre{sure}; {found.nonmusic:,} taken for no music", soft_wrap=True
+    )
     out.print()
     out.print(_label_table(j))
     return len(found.unheard)

@@ -110,10 +110,10 @@ def make(a: argparse.Namespace) -> None:
     folds = grouped_folds(clips, nonmusic=True)
     listener = Listener(backbone_of(a.checkpoint), sound, front_end)
     lessons = taught(a.data, a.cache, a.hold_out)
-    pieces = pieces_of(listener, list(range(len(clips))), seed=0)
+    pieces = pieces_of(listener, list(range(len(clips))), a.seed)
     everything = np.ones(len(clips), bool)
     held = folds == a.hold_out if a.hold_out is not None else ~everything
-    heads = fit_heads(clips, pieces, unheard(a.cache, clips, a.hold_out), ~held, labels, lessons)
+    heads = fit_heads(clips, pieces, unheard(a.cache, clips, a.hold_out, a.seed), ~held, labels, lessons)
     figures: dict[str, Any] = {}
     if a.hold_out is not None:
         figures = evaluate(listener, clips, heads, held, labels)
@@ -159,6 +159,7 @@ def main() -> None:
     p.add_argument("--hold-out", type=int, default=None)
     p.add_argument("--temperature", type=float, default=1.0)
     p.add_argument("--slope", type=float, default=0.0, help="exponent of the length (windows of 30 s) in the temperature")
+    p.add_argument("--seed", type=int, default=0, help="of the cuts that the heads learn from")
     p.add_argument("--plain", action="store_true", help="keep --temperature also where the held-out fold suggests another")
     p.add_argument("--version", default="1")
     p.add_argument("--figures", type=Path, default=None, help="JSON of figures that travels in the metadata")

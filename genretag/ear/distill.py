@@ -70,7 +70,7 @@ class Kitchen:
         spare = augment.spare_frames(frames)
         need = (frames + spare - 1) * fe.hop_length + fe.n_fft
         start = int(rng.integers(0, len(x) - need)) if len(x) > need else 0
-        x = x[start : start + need]
+        x = augment.roughened(rng, x[start : start + need], fe.sample_rate)
         mel = self.log_mel.mel_power(np.ascontiguousarray(x))
         # Half of the time the level is the piece's own, else that of the ten seconds around it.
         gain = self.log_mel.gain(x) if rng.random() < 0.5 else 1.0

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.songs import LEAST_SCORE
-from genretag.metrics import BINS, calibration_error
+from genretag.metrics import BINS, calibration_error, exact_calibration_error
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 FloatArray = npt.NDArray[np.float64]
@@ -76,6 +76,7 @@ def figures(clips: list[Clip], rows: dict[str, dict[str, Any]]) -> dict[str, Any
         "reliability": reliability(confidence, right),
         "log-loss": round(float(np.mean([-np.log(max(LEAST_SCORE, rows[c.id]["scores"][LABELS[c.genre]])) for c in labelled])), 3),
         "calibration error": round(calibration_error(confidence, right), 3),
+        "that of exact confidence: mean, 95th percentile": [round(e, 3) for e in exact_calibration_error(confidence)],
         "music taken for none": round(float((status == "nonmusic").mean()), 4),
         "non-music told": [round(float(np.mean(told)), 4), len(told)] if told else None,
     }

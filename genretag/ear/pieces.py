@@ -32,6 +32,11 @@ class Pieces:
         return Pieces(self.x[keep], self.clip[keep])
 
 
+def of_seed(seed: int) -> str:
+    """Return what the names of files have at their end that go with a seed other than 0."""
+    return f"-seed{seed}" if seed else ""
+
+
 def joined(parts: list[Pieces]) -> Pieces:
     """Return the pieces of all parts, one part after another."""
     return Pieces(np.concatenate([p.x for p in parts]), np.concatenate([p.clip for p in parts]))
@@ -54,7 +59,7 @@ def pieces_of(listener: Listener, clips: list[int], seed: int) -> Pieces:
     return Pieces(np.concatenate(x), np.array(index))
 
 
-def unheard(work: Path, clips: list[Clip], hold_out: int | None) -> Pieces:
+def unheard(work: Path, clips: list[Clip], hold_out: int | None, seed: int = 0) -> Pieces:
     """Return pieces of the labelled clips outside a fold, each as the student heard it that learned without its clip.
 
     What a student says of music that it learned from is nearer to its teachers than what it will say of anybody else's: a head
@@ -63,7 +68,7 @@ def unheard(work: Path, clips: list[Clip], hold_out: int | None) -> Pieces:
     """
     parts = []
     for fold in (f for f in range(FOLDS) if f != hold_out):
-        theirs = _kept(work, clips, fold)
+        theirs = _kept(work, clips, fold, seed)
         parts.append(Pieces(_moved(theirs.x, joint_path(work, fold), joint_path(work, hold_out)), theirs.clip))
     return joined(parts)
 
@@ -75,13 +80,13 @@ def _moved(x: npt.NDArray[np.float32], theirs: Path, ours: Path) -> npt.NDArray[
     return Joint.read(ours).from_other(Joint.read(theirs), x)
 
 
-def _kept(work: Path, clips: list[Clip], fold: int) -> Pieces:
+def _kept(work: Path, clips: list[Clip], fold: int, seed: int) -> Pieces:
     """Return the pieces of a fold's labelled clips by its own student, kept beside its checkpoint."""
-    checkpoint, kept = work / f"fold{fold}.pt", work / f"pieces{fold}.npz"
+    checkpoint, kept = work / f"fold{fold}.pt", work / f"pieces{fold}{of_seed(seed)}.npz"
     if not kept.exists() or kept.stat().st_mtime < checkpoint.stat().st_mtime:
         labelled = np.array([c.role == "labelled" for c in clips])
         listener = Listener(load(checkpoint).backbone, Sound.open(work), FrontEnd())
-        made = pieces_of(listener, np.flatnonzero(labelled & (grouped_folds(clips, FOLDS) == fold)).tolist(), seed=fold)
+        made = pieces_of(listener, np.flatnonzero(labelled & (grouped_folds(clips, FOLDS) == fold)).tolist(), fold + FOLDS * seed)
         np.savez(kept, x=made.x, clip=made.clip)
     with np.load(kept) as z:
         return Pieces(z["x"], z["clip"])

@@ -45,7 +45,7 @@ def summary_lines(lesson: Lesson) -> list[str]:
         return lines
     lines += [
         f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}",
-        f"always saying the commonest label: {j.majority:.1%}; calibration error {j.ece:.3f}",
+        f"always saying the commonest label: {j.majority:.1%}; {j.calibration}",
         f"at 0.7 and above: {j.coverage:.0%} of the tracks get a genre"
         + (f", {j.precision:.0%} of them rightly" if j.precision is not None else ""),
     ]

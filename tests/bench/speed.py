@@ -4,7 +4,7 @@
     python tests/bench/speed.py containers            # the same ratio for each container
     python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by Essentia where it is installed
     python tests/bench/speed.py rescan --files 100000 # nothing changed
-    python tests/bench/speed.py apply                 # one file at a time, and several
+    python tests/bench/speed.py apply                 # one file at a time, and several; --sync-ms 20: where each sync takes so long (FUSE)
     python tests/bench/speed.py scaling               # 100, 1,000 and 10,000 files
     python tests/bench/speed.py start                 # --help, and the first result
 
@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -300,15 +300,38 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
 
 def apply(a: argparse.Namespace, folder: Path) -> None:
     """Write a plan one file at a time, and several; against reading and writing the files once."""
-    files = music(folder / "music", a.tracks, a.seconds)
-    timed([*GENRETAG, "scan", str(folder / "music"), "--dry-run", "-q", "--db", f"{folder}/g.db"])
+    with slow_disk(folder, a.sync_ms) if a.sync_ms else contextlib.nullcontext(folder) as place:
+        _apply(a, folder, music(place / "music", a.tracks, a.seconds))
+
+
+@contextlib.contextmanager
+def slow_disk(folder: Path, sync_ms: float) -> Iterator[Path]:
+    """Mount a file system whose syncs take so long."""
+    below, root, control = folder / "below", folder / "disk", folder / "control"
+    for made in (below, root, control):
+        made.mkdir()
+    program = Path(__file__).parents[1] / "faults" / "faulty_disk.py"
+    server = subprocess.Popen([sys.executable, program, below, root, control, "--sync-ms", str(sync_ms)])
+    while not os.path.ismount(root):
+        assert server.poll() is None, "FUSE cannot mount here"
+        time.sleep(0.05)
+    try:
+        yield root
+    finally:
+        subprocess.run(["fusermount3", "-uz", root], check=True)
+        server.wait(20)
+
+
+def _apply(a: argparse.Namespace, folder: Path, files: list[Path]) -> None:
+    place = files[0].parent
+    timed([*GENRETAG, "scan", str(place), "--dry-run", "-q", "--db", f"{folder}/g.db"])
     costs: dict[int, list[Cost]] = {j: [] for j in (1, 2, 4)}
     copies = []
     for _ in range(a.repeat):
         began = time.monotonic()
         for path in files:
-            shutil.copyfile(path, folder / "copy")
-            handle = os.open(folder / "copy", os.O_RDONLY)
+            shutil.copyfile(path, place.parent / "copy")
+            handle = os.open(place.parent / "copy", os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
         copies.append(time.monotonic() - began)
@@ -355,6 +378,7 @@ def main() -> None:
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--repeat", type=int, default=5)
     p.add_argument("--files", type=int, default=100_000)
+    p.add_argument("--sync-ms", type=float, default=0.0)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         WHAT[a.what](a, Path(folder))

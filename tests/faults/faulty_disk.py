@@ -1,10 +1,11 @@
 """A real file system (FUSE) with the habits and the faults of real ones: a folder shown through it.
 
-    python faulty_disk.py SOURCE MOUNT CONTROL [--fold]
+    python faulty_disk.py SOURCE MOUNT CONTROL [--fold] [--sync-ms 20]
 
 With ``--fold`` names that differ by case or Unicode form are one file, as on APFS, NTFS and
 most network shares. A file in CONTROL makes a fault: ``write``, ``read``, ``fsync``, ``rename``, ``create`` or
-``all``; what it holds is the error's number (EIO where it is empty).
+``all``; what it holds is the error's number (EIO where it is empty). With ``--sync-ms`` each fsync takes so long, as on a disk that turns,
+and several calls are served at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 import unicodedata
 from typing import Any
 
@@ -21,8 +23,8 @@ import mfusepy
 class Disk(mfusepy.Operations):  # type: ignore[misc]
     use_ns = True
 
-    def __init__(self, source: str, control: str, fold: bool) -> None:
-        self.source, self.control, self.fold = source, control, fold
+    def __init__(self, source: str, control: str, fold: bool, sync_ms: float = 0) -> None:
+        self.source, self.control, self.fold, self.sync_ms = source, control, fold, sync_ms
 
     def fault(self, what: str) -> None:
         for name in (what, "all"):
@@ -75,6 +77,11 @@ class Disk(mfusepy.Operations):  # type: ignore[misc]
     def fsync(self, path: str, datasync: int, fh: int) -> int:
         self.fault("fsync")
         os.fsync(fh)
+        time.sleep(self.sync_ms / 1000)
+        return 0
+
+    def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
+        time.sleep(self.sync_ms / 1000)
         return 0
 
     def release(self, path: str, fh: int) -> int:
@@ -123,6 +130,7 @@ def folded(name: str) -> str:
 
 if __name__ == "__main__":
     source, mount, control = sys.argv[1:4]
-    disk = Disk(source, control, "--fold" in sys.argv)
+    sync_ms = float(sys.argv[sys.argv.index("--sync-ms") + 1]) if "--sync-ms" in sys.argv else 0.0
+    disk = Disk(source, control, "--fold" in sys.argv, sync_ms)
     # No caching, so that a fault that is asked for strikes the next call.
-    mfusepy.FUSE(disk, mount, foreground=True, nothreads=True, attr_timeout=0, entry_timeout=0, use_ino=True)
+    mfusepy.FUSE(disk, mount, foreground=True, nothreads=not sync_ms, attr_timeout=0, entry_timeout=0, use_ino=True)
