@@ -62,7 +62,10 @@ def read_clips(folder: Path) -> list[Clip]:
         ]
 
 
-def grouped_folds(clips: list[Clip], folds: int = 5, seed: int = 0, *, nonmusic: bool = False) -> npt.NDArray[np.int64]:
+FOLDS = 5
+
+
+def grouped_folds(clips: list[Clip], folds: int = FOLDS, seed: int = 0, *, nonmusic: bool = False) -> npt.NDArray[np.int64]:
     """Return a fold for each clip (-1: always training), artists apart, genres as even as they can be.
 
     A clip that is not labelled but whose artist is labelled goes with that artist. With ``nonmusic`` the

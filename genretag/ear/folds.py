@@ -23,9 +23,9 @@ import numpy as np
 
 from genretag.audio import WINDOW_SECONDS
 from genretag.card import Calibration
-from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
+from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
-from genretag.ear.pieces import FOLDS, of_seed
+from genretag.ear.pieces import of_seed
 from genretag.ear.songs import Rows, log_scores, songs_of
 from genretag.vote import calibrated
 
@@ -39,12 +39,14 @@ class Stage:
     peak: float  # highest learning rate
     seed: int
     first_alone: bool = False  # by the first teacher alone
+    rough: bool = False  # with overdriven and combed music
 
 
 SONG_WINDOWS = (2, 4, 8)
 
 FIRST = Stage(".begun", 7_000, 3e-3, 0, first_alone=True)
-STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage("", 7_000, 2e-3, 3))
+STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage(".taught", 7_000, 2e-3, 3))
+LAST_WAYS = (Stage(".rough", 2_000, 1e-3, 7, rough=True), Stage(".rough2", 2_000, 1e-3, 8, rough=True))  # each from the last of these
 
 
 def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
@@ -55,9 +57,23 @@ def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int
     done = max((n for n, path in enumerate(checkpoints) if path.exists()), default=-1)
     for stage, checkpoint, before in list(zip(stages, checkpoints, [begin, *checkpoints], strict=False))[done + 1 :]:
         part = checkpoint.with_suffix(".going")
-        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.first_alone))
+        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.first_alone, stage.rough))
         part.rename(checkpoint)
     return checkpoints[-1]
+
+
+def schooled(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
+    """Send a backbone through stages, then along each of the last ways from there; return the mean of where it was and where they led.
+
+    The last ways teach it to be steady against damage, at some cost elsewhere; the mean keeps most of both (Wortsman et al. 2022).
+    """
+    out = work / f"{who}.pt"
+    if not out.exists():
+        from genretag.ear.distill import average
+
+        taught = through(stages, data, work, who, fold, begin)
+        average([taught, *(through([way], data, work, who, fold, taught) for way in LAST_WAYS)], out)
+    return out
 
 
 def model_of(data: Path, work: Path, fold: int, seed: int) -> Path:
@@ -102,7 +118,7 @@ def examined(data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
     fold_of = grouped_folds(clips, FOLDS, nonmusic=True)
     parts = [[c for c, f in zip(clips, fold_of, strict=True) if f == k and c.role in ("labelled", "nonmusic")] for k in range(FOLDS)]
     for k in range(FOLDS):
-        through(STAGES, data, work, f"fold{k}", k)
+        schooled(STAGES, data, work, f"fold{k}", k)
     rows: Rows = {}
     for k, part in enumerate(parts):
         model = model_of(data, work, k, seed)

@@ -1,5 +1,6 @@
 """Does the ear say the same of the same music? Clips of a corpus, changed as files in the wild are, through ``genretag scan --json``.
 
+    python -m genretag.ear.robust DATA WORK [--clips 100]                  # the folds' models, each on clips that it never heard
     python -m genretag.ear.robust DATA MODEL.onnx [--clips 100] [--fold 2]
 
 Each change is held against the clip as it is, re-encoded without loss; the same answer is the same genre, whatever its confidence.
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import soxr
 
 from genretag import audio, demo
-from genretag.ear.corpus import Clip, grouped_folds, path_of, read_clips
+from genretag.ear.corpus import FOLDS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import scanned
 
 FloatArray = npt.NDArray[np.float32]
@@ -85,8 +86,11 @@ def chosen(clips: list[Clip], count: int, seed: int = 0) -> list[Clip]:
     return [whole[int(i)] for i in np.random.default_rng(seed).permutation(len(whole))[:count]]
 
 
-def examine(data: Path, model: Path, count: int, fold: int | None = None) -> dict[str, float]:
-    """Return the share of clips of which the same is said, by change; of one grouped fold alone if one is named."""
+Same = dict[str, list[bool]]  # change -> whether the same is said of each clip
+
+
+def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Same:
+    """Return of which clips the same is said; of one grouped fold alone if one is named."""
     clips = read_clips(data)
     if fold is not None:
         clips = [c for c, f in zip(clips, grouped_folds(clips), strict=True) if f == fold]
@@ -100,21 +104,30 @@ def examine(data: Path, model: Path, count: int, fold: int | None = None) -> dic
                 demo.encode(path, c.sound(y), c.heard_at, c.container)
         rows = scanned(sorted(Path(folder).iterdir()), model)
     said = {stem: next(iter(row["scores"]), None) for stem, row in rows.items()}
-    return {
-        c.name: round(float(np.mean([said[f"{clip.id}__{n}"] == said[f"{clip.id}__plain"] for clip in clips])), 3)
-        for n, c in enumerate(CHANGES)
-    }
+    return {c.name: [said[f"{clip.id}__{n}"] == said[f"{clip.id}__plain"] for clip in clips] for n, c in enumerate(CHANGES)}
+
+
+def of_folds(data: Path, work: Path, count: int) -> Same:
+    """Return of which clips the folds' models say the same, ``count`` clips of each fold at most."""
+    parts = [examine(data, work / f"fold{fold}.onnx", count, fold) for fold in range(FOLDS)]
+    return {name: [same for part in parts for same in part[name]] for name in parts[0]}
+
+
+def shares(same: Same) -> dict[str, float]:
+    """Return the share of the clips by change, and how many clips there were."""
+    return {"clips": len(next(iter(same.values()))), **{name: round(float(np.mean(said)), 3) for name, said in same.items()}}
 
 
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", type=Path)
-    p.add_argument("model", type=Path)
-    p.add_argument("--clips", type=int, default=100)
+    p.add_argument("model", type=Path, help="a model file, or the folder of the folds' models")
+    p.add_argument("--clips", type=int, default=100, help="at most, of each fold where there are several")
     p.add_argument("--fold", type=int, default=None, help="only clips of this grouped fold (0 to 4), that the model should not know")
     a = p.parse_args()
-    print(json.dumps(examine(a.data, a.model, a.clips, a.fold), indent=1))
+    same = of_folds(a.data, a.model, a.clips) if a.model.is_dir() else examine(a.data, a.model, a.clips, a.fold)
+    print(json.dumps(shares(same), indent=1))
 
 
 if __name__ == "__main__":

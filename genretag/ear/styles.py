@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag.ear.corpus import Clip, Sound, grouped_folds, read_clips, read_lessons
+from genretag.ear.corpus import FOLDS, Clip, Sound, grouped_folds, read_clips, read_lessons
 from genretag.ear.distill import load
 from genretag.ear.listener import Listener
 from genretag.ear.musicnn import TAG_NAMES, TAGS
-from genretag.ear.pieces import FOLDS
 from genretag.features import FrontEnd
 from genretag.styles import Styles
 

@@ -6,6 +6,7 @@
     python tests/bench/speed.py rescan --files 100000 # nothing changed
     python tests/bench/speed.py apply                 # one file at a time, and several; --sync-ms 20: where each sync takes so long (FUSE)
     python tests/bench/speed.py scaling               # 100, 1,000 and 10,000 files
+    python tests/bench/speed.py memory                # what a further worker, and a longer track, adds
     python tests/bench/speed.py start                 # --help, and the first result
 
 Each figure is a median of ``--repeat`` runs with the lowest and the highest; what is compared is measured in turns.
@@ -358,6 +359,18 @@ def scaling(a: argparse.Namespace, folder: Path) -> None:
         print(f"| {count:,} | {cost.wall:.1f} | {cost.wall / count * 1000:.1f} | {cost.memory:.0f} |", flush=True)
 
 
+def memory(a: argparse.Namespace, folder: Path) -> None:
+    """The peak of all processes, by the number of workers and the length of the tracks."""
+    table("workers", "tracks", "peak memory MB")
+    for seconds, tracks in ((a.seconds, a.tracks), (10 * a.seconds, a.tracks // 3)):
+        place = folder / f"of {seconds} s"
+        music(place, tracks, seconds)
+        for jobs in (1, 2, 4):
+            peaks = [timed(scan_of(place, folder, jobs), memory=True).memory for _ in range(a.repeat)]
+            print(f"| {jobs} | {tracks} of {seconds} s | {told(peaks, 0)} |", flush=True)
+        shutil.rmtree(place)
+
+
 def start(a: argparse.Namespace, folder: Path) -> None:
     """How long a person waits."""
     music(folder / "music", 1, a.seconds)
@@ -366,7 +379,16 @@ def start(a: argparse.Namespace, folder: Path) -> None:
     print(f"genretag --help: {told(helps)} s; a scan of one track of {a.seconds} s, to its end: {told(first)} s")
 
 
-WHAT = {"whole": whole, "containers": containers, "peers": peers, "rescan": rescan, "apply": apply, "scaling": scaling, "start": start}
+WHAT = {
+    "whole": whole,
+    "containers": containers,
+    "peers": peers,
+    "rescan": rescan,
+    "apply": apply,
+    "scaling": scaling,
+    "memory": memory,
+    "start": start,
+}
 
 
 def main() -> None:
