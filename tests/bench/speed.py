@@ -195,6 +195,11 @@ def row(name: str, costs: list[Cost], base: list[Cost], more: str = "") -> None:
     print(f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |")
 
 
+def busy(costs: list[Cost], cores: int) -> str:
+    """Return for how much of the time so many cores were busy."""
+    return f"cores busy {told([c.cpu / c.wall / cores * 100 for c in costs], 0)} %"
+
+
 def music(folder: Path, tracks: int, seconds: int, extension: str = ".mp3") -> list[Path]:
     """Encode tracks; MP3s with 320 kb/s."""
     folder.mkdir()
@@ -227,9 +232,10 @@ def whole(a: argparse.Namespace, folder: Path) -> None:
     print(f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} workers\n")
     table("what", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
     row("decoding alone", decode, decode)
-    row("scan, with start-up", full, decode, f"cores busy {told([c.cpu / c.wall / a.jobs * 100 for c in full], 0)} %")
+    row("scan, with start-up", full, decode, busy(full, a.jobs))
     row("start-up: a scan of 1.5 s", start, decode)
-    row("scan, less start-up", [Cost(f.wall - s.wall, f.cpu - s.cpu) for f, s in zip(full, start, strict=True)], decode)
+    rest = [Cost(f.wall - s.wall, f.cpu - s.cpu) for f, s in zip(full, start, strict=True)]
+    row("scan, less start-up", rest, decode, busy(rest, a.jobs))
     row("scan --windows adaptive, with start-up", less, decode)
     print(f"\nPeak memory of the scan, all processes: {told([c.memory for c in full], 0)} MB.")
 
