@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from genretag import demo
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
-from genretag.train import augment
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
 from genretag.vote import log_softmax
 
@@ -33,28 +32,6 @@ def test_no_artist_is_on_both_sides_of_a_fold(artists: list[int]) -> None:
         of_artist.setdefault(clip.group, set()).add(int(fold))
     assert all(len(f) == 1 for f in of_artist.values())
     assert set(folds) <= {0, 1, 2, 3, 4}
-
-
-@given(st.integers(0, 1000), st.sampled_from([0.01, 3.0]))
-@settings(deadline=None)
-def test_a_poor_recording_is_as_long_as_it_was_and_no_more_or_less_poor_for_being_loud(seed: int, loud: float) -> None:
-    x = np.random.default_rng(seed).normal(0, 0.1, 16_000).astype(np.float32)
-    roughened = augment.roughened(np.random.default_rng(seed), x, 16_000)
-    assert roughened.shape == x.shape
-    assert roughened.dtype == np.float32
-    louder = augment.roughened(np.random.default_rng(seed), x * np.float32(loud), 16_000)
-    assert np.allclose(louder, roughened * loud, rtol=1e-3, atol=1e-4 * loud)
-
-
-def test_what_is_overdriven_is_cut_off_and_what_is_combed_has_gaps() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(0, 0.1, 1 << 16).astype(np.float32)
-    for _ in range(20):
-        cut = augment.overdriven(rng, x)
-        assert 0.07 < cut.max() < 0.31
-        assert np.array_equal(cut[np.abs(x) < cut.max()], x[np.abs(x) < cut.max()])
-        power = np.square(np.abs(np.fft.rfft(augment.combed(rng, x, 16_000)).reshape(-1)[1:].reshape(256, -1))).mean(axis=1)
-        assert power.max() > 4 * power.min()  # from 62 to 500 Hz between two gaps
 
 
 @pytest.mark.data
@@ -174,23 +151,6 @@ def test_distilling_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert torch.load(plan.out, weights_only=True)["step"] == 8
     out = distill.load(plan.out)(torch.zeros(1, 80, 124))
     assert out[0].shape == (1, 4)
-
-
-def test_a_backbone_is_the_mean_of_what_it_was_and_where_its_last_ways_led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear import distill, folds
-
-    data, work = tmp_path / "data", tmp_path / "work"
-    make_corpus(data, work)
-    monkeypatch.setattr(folds, "LAST_WAYS", (folds.Stage(".one", 2, 1e-3, 1, rough=True), folds.Stage(".other", 2, 1e-3, 2, rough=True)))
-    out = folds.schooled([folds.Stage(".taught", 3, 1e-3, 0)], data, work, "fold0", 0)
-    taught, one, other, mean = (
-        torch.load(p, weights_only=True)["ema"] for p in (*(work / f"fold0.{name}.pt" for name in ("taught", "one", "other")), out)
-    )
-    weights = [k for k, v in mean.items() if v.dtype.is_floating_point]
-    assert all(any((a[k] != b[k]).any() for k in weights) for a, b in ((taught, one), (one, other), (taught, other)))
-    assert all(torch.allclose(mean[k], (taught[k] + one[k] + other[k]) / 3, atol=1e-6) for k in weights)
-    assert distill.load(out)(torch.zeros(1, 80, 124))[0].shape == (1, 4)
 
 
 def test_a_student_of_two_teachers_learns_their_joint_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

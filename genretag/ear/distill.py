@@ -52,9 +52,9 @@ class Batch:
 class Kitchen:
     """Makes batches: cut, mix, log-mel, augment. The same seed makes the same batches."""
 
-    def __init__(self, sound: Sound, lessons: Lessons, front_end: FrontEnd, seed: int, *, rough: bool = False) -> None:
+    def __init__(self, sound: Sound, lessons: Lessons, front_end: FrontEnd, seed: int) -> None:
         self.sound, self.lessons, self.log_mel = sound, lessons, LogMel.of(front_end)
-        self.rng, self.rough = np.random.default_rng(seed), rough
+        self.rng = np.random.default_rng(seed)
         rate = front_end.sample_rate
         starts = np.round(lessons.start_a * rate).astype(np.int64)
         length = np.minimum(np.diff(sound.offsets)[lessons.clip_a] - starts, SEGMENT_SECONDS * rate)
@@ -71,8 +71,6 @@ class Kitchen:
         need = (frames + spare - 1) * fe.hop_length + fe.n_fft
         start = int(rng.integers(0, len(x) - need)) if len(x) > need else 0
         x = x[start : start + need]
-        if self.rough:
-            x = augment.roughened(rng, x, fe.sample_rate)
         mel = self.log_mel.mel_power(np.ascontiguousarray(x))
         # Half of the time the level is the piece's own, else that of the ten seconds around it.
         gain = self.log_mel.gain(x) if rng.random() < 0.5 else 1.0
@@ -146,15 +144,6 @@ def load(path: Path) -> Student:
     return student.eval()
 
 
-def average(checkpoints: list[Path], out: Path) -> None:
-    """Write the mean of the averaged weights of checkpoints that went on from one of them (a soup: Wortsman et al. 2022)."""
-    found = [torch.load(path, weights_only=True) for path in checkpoints]
-    mean = {k: sum(f["ema"][k] for f in found) / len(found) if v.dtype.is_floating_point else v for k, v in found[-1]["ema"].items()}
-    part = out.with_suffix(".part")
-    torch.save({"shape": found[-1]["shape"], "ema": mean}, part)
-    part.replace(out)
-
-
 def begin_with(student: Student, other: Student) -> None:
     """Give a student another's weights; a layer for other numbers of classes begins anew."""
     mine = student.state_dict()
@@ -174,14 +163,13 @@ class Plan:
     peak: float = 3e-3
     begin: Path | None = None
     first_alone: bool = False  # leave the second teacher out
-    rough: bool = False  # overdriven and combed music too
 
 
 def distil(plan: Plan) -> None:
     """Train a student, with a checkpoint every 1,000 steps that a second call goes on from."""
     torch.manual_seed(plan.seed)
     lessons, sound = taught(plan.data, plan.cache, plan.hold_out, first_alone=plan.first_alone), Sound.open(plan.cache)
-    kitchen = Kitchen(sound, lessons, FrontEnd(), plan.seed, rough=plan.rough)
+    kitchen = Kitchen(sound, lessons, FrontEnd(), plan.seed)
     student = Student(Shape(embedding=lessons.embedding.shape[2], classes=lessons.logits.shape[2]))
     if plan.begin is not None:
         begin_with(student, load(plan.begin))
@@ -234,9 +222,8 @@ def main() -> None:
     p.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
     p.add_argument("--begin", type=Path, default=None, help="checkpoint whose weights to begin with")
     p.add_argument("--first-alone", action="store_true", help="leave the second teacher out")
-    p.add_argument("--rough", action="store_true", help="overdriven and combed music too")
     a = p.parse_args()
-    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.first_alone, a.rough))
+    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.first_alone))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Each fold's backbone is distilled without it (from the first teacher alone, then from both), its heads are fitted without it, its file
 is exported, and ``genretag scan --json`` hears the fold with it. The calibration of a fold is fitted on the other four. Steps that are
-done are not done again. On two cores a fold takes about 40 minutes. With ``--seeds`` the heads are
-fitted anew on other cuts of the clips, and the ten genres' accuracy of each seed is told.
+done are not done again. On two cores a fold takes about 40 minutes. With ``--seeds`` the heads are fitted anew on other cuts of the
+clips, and the ten genres' accuracy of each seed is told.
 """
 
 from __future__ import annotations
@@ -39,14 +39,12 @@ class Stage:
     peak: float  # highest learning rate
     seed: int
     first_alone: bool = False  # by the first teacher alone
-    rough: bool = False  # with overdriven and combed music
 
 
 SONG_WINDOWS = (2, 4, 8)
 
 FIRST = Stage(".begun", 7_000, 3e-3, 0, first_alone=True)
-STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage(".taught", 7_000, 2e-3, 3))
-LAST_WAYS = (Stage(".rough", 2_000, 1e-3, 7, rough=True), Stage(".rough2", 2_000, 1e-3, 8, rough=True))  # each from the last of these
+STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage("", 7_000, 2e-3, 3))
 
 
 def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
@@ -57,23 +55,9 @@ def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int
     done = max((n for n, path in enumerate(checkpoints) if path.exists()), default=-1)
     for stage, checkpoint, before in list(zip(stages, checkpoints, [begin, *checkpoints], strict=False))[done + 1 :]:
         part = checkpoint.with_suffix(".going")
-        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.first_alone, stage.rough))
+        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.first_alone))
         part.rename(checkpoint)
     return checkpoints[-1]
-
-
-def schooled(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
-    """Send a backbone through stages, then along each of the last ways from there; return the mean of where it was and where they led.
-
-    The last ways teach it to be steady against damage, at some cost elsewhere; the mean keeps most of both (Wortsman et al. 2022).
-    """
-    out = work / f"{who}.pt"
-    if not out.exists():
-        from genretag.ear.distill import average
-
-        taught = through(stages, data, work, who, fold, begin)
-        average([taught, *(through([way], data, work, who, fold, taught) for way in LAST_WAYS)], out)
-    return out
 
 
 def model_of(data: Path, work: Path, fold: int, seed: int) -> Path:
@@ -118,7 +102,7 @@ def examined(data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
     fold_of = grouped_folds(clips, FOLDS, nonmusic=True)
     parts = [[c for c, f in zip(clips, fold_of, strict=True) if f == k and c.role in ("labelled", "nonmusic")] for k in range(FOLDS)]
     for k in range(FOLDS):
-        schooled(STAGES, data, work, f"fold{k}", k)
+        through(STAGES, data, work, f"fold{k}", k)
     rows: Rows = {}
     for k, part in enumerate(parts):
         model = model_of(data, work, k, seed)
@@ -162,11 +146,8 @@ def main() -> None:
     p.add_argument("--seeds", type=int, default=1, help="of the cuts that the heads learn from")
     a = p.parse_args()
     found = [examined(a.data, a.work, seed) for seed in range(a.seeds)]
-    print(
-        json.dumps(
-            {**found[0], "accuracy of each seed, ten genres": [f["all folds"]["accuracy, ten genres of GTZAN"] for f in found]}, indent=1
-        )
-    )
+    each = [f["all folds"]["accuracy, ten genres of GTZAN"] for f in found]
+    print(json.dumps({**found[0], "accuracy of each seed, ten genres": each}, indent=1))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ import sys
 from pathlib import Path
 
 from genretag.ear import styles, tutor
-from genretag.ear.folds import FIRST, Stage, examined, schooled, through
+from genretag.ear.folds import FIRST, Stage, examined, through
 from genretag.ear.listen import listen
 from genretag.features import FrontEnd
 
 BEGUN_FOLD = 2  # the fold whose first stage the file's backbone goes on from
-WHOLE = (Stage(".mid", 7_000, 2e-3, 2), Stage(".taught", 3_500, 2e-3, 3))  # as many steps as a fold's, the longer stage first
+WHOLE = (Stage(".mid", 7_000, 2e-3, 2), Stage("", 3_500, 2e-3, 3))  # as many steps as a fold's, the longer stage first
 
 
 def make(data: Path, work: Path, out: Path) -> None:
@@ -34,7 +34,7 @@ def make(data: Path, work: Path, out: Path) -> None:
     print(json.dumps(found, indent=1))
     styles.keep(data, work)
     begun = through([FIRST], data, work, f"fold{BEGUN_FOLD}", BEGUN_FOLD)
-    whole = schooled(WHOLE, data, work, "whole", None, begun)
+    whole = through(WHOLE, data, work, "whole", None, begun)
     bundle = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(whole), str(out)]
     calibration = [part for name, value in found["calibration of all"].items() for part in (f"--{name}", str(value))]
     subprocess.run([*bundle, *calibration, "--styles", str(work / "styles.json")], check=True)

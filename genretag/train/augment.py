@@ -1,4 +1,4 @@
-"""Changes to samples, and to a log-mel's power, that leave the genre alone, so that the network learns to ignore them."""
+"""Changes to a log-mel's power that leave the genre alone, so that the network learns to ignore them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
-
-
-def overdriven(rng: np.random.Generator, samples: FloatArray) -> FloatArray:
-    """Return samples cut off between a little under and three times their RMS, as what was mastered or recorded too loud is."""
-    limit = np.float32(np.sqrt(np.mean(np.square(samples)) + 1e-12) * rng.uniform(0.8, 3.0))
-    return np.clip(samples, -limit, limit)
-
-
-def combed(rng: np.random.Generator, samples: FloatArray, rate: int) -> FloatArray:
-    """Return the mean of samples and themselves 0.2 to 2 ms later, as the mean of two channels is where one of them comes late."""
-    late = int(rng.uniform(0.0002, 0.002) * rate)
-    out = samples.copy()
-    out[late:] += samples[: len(samples) - late] * np.float32(rng.uniform(0.4, 1.0))
-    return out
-
-
-def roughened(rng: np.random.Generator, samples: FloatArray, rate: int) -> FloatArray:
-    """Return samples (mono, at ``rate`` Hz) as a poor recording or a clumsy player would give them, three times in ten."""
-    draw = rng.random()
-    if draw < 0.15:
-        return overdriven(rng, samples)
-    return combed(rng, samples, rate) if draw < 0.3 else samples
 
 
 def tilt(rng: np.random.Generator, bands: int) -> FloatArray:

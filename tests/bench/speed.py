@@ -1,5 +1,6 @@
 """How fast genretag is: ratios to decoding alone in the same run, memory, rescans, writes, and its peers.
 
+    python tests/bench/speed.py all                   # all of the following, and the engines where Ray is installed: half an hour
     python tests/bench/speed.py whole                 # twelve MP3s of 240 s; also --windows adaptive
     python tests/bench/speed.py containers            # the same ratio for each container
     python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by Essentia where it is installed
@@ -397,10 +398,21 @@ WHAT = {
 }
 
 
+def everything(a: argparse.Namespace, folder: Path) -> None:
+    """Print every table, one after another."""
+    for name, what in WHAT.items():
+        print(f"\n## {name}\n", flush=True)
+        (folder / name).mkdir()
+        what(a, folder / name)
+    if importlib.util.find_spec("ray"):
+        print("\n## engines\n", flush=True)
+        subprocess.run([sys.executable, Path(__file__).with_name("engines.py"), "--repeat", str(a.repeat)], check=True)
+
+
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", nargs="?", default="whole", choices=WHAT)
+    p.add_argument("what", nargs="?", default="whole", choices=[*WHAT, "all"])
     p.add_argument("--tracks", type=int, default=12)
     p.add_argument("--seconds", type=int, default=240)
     p.add_argument("--jobs", type=int, default=2)
@@ -409,7 +421,7 @@ def main() -> None:
     p.add_argument("--sync-ms", type=float, default=0.0)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        WHAT[a.what](a, Path(folder))
+        (everything if a.what == "all" else WHAT[a.what])(a, Path(folder))
 
 
 if __name__ == "__main__":
