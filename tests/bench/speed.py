@@ -7,7 +7,7 @@
     python tests/bench/speed.py rescan --files 100000 # nothing changed
     python tests/bench/speed.py apply                 # one file at a time, and several; --sync-ms 20: where each sync takes so long (FUSE)
     python tests/bench/speed.py scaling               # 100, 1,000 and 10,000 files
-    python tests/bench/speed.py memory                # what a further worker, and a longer track, adds
+    python tests/bench/speed.py memory                # what a further worker adds
     python tests/bench/speed.py start                 # --help, and the first result
 
 Each figure is a median of ``--repeat`` runs with the lowest and the highest; what is compared is measured in turns.
@@ -367,15 +367,12 @@ def scaling(a: argparse.Namespace, folder: Path) -> None:
 
 
 def memory(a: argparse.Namespace, folder: Path) -> None:
-    """The peak of all processes, by the number of workers and the length of the tracks."""
-    table("workers", "tracks", "peak memory MB")
-    for seconds, tracks in ((a.seconds, a.tracks), (10 * a.seconds, a.tracks // 3)):
-        place = folder / f"of {seconds} s"
-        music(place, tracks, seconds)
-        for jobs in (1, 2, 4):
-            peaks = [timed(scan_of(place, folder, jobs), memory=True).memory for _ in range(a.repeat)]
-            print(f"| {jobs} | {tracks} of {seconds} s | {told(peaks, 0)} |", flush=True)
-        shutil.rmtree(place)
+    """The peak of all processes, by the number of workers."""
+    music(folder / "music", a.tracks, a.seconds)
+    table("workers", "peak memory MB")
+    for jobs in (1, 2, 4):
+        peaks = [timed(scan_of(folder / "music", folder, jobs), memory=True).memory for _ in range(a.repeat)]
+        print(f"| {jobs} | {told(peaks, 0)} |", flush=True)
 
 
 def start(a: argparse.Namespace, folder: Path) -> None:
