@@ -33,11 +33,18 @@ def begin(count: int) -> None:
     with _one_thread_each():
         import genretag.worker  # noqa: F401  # what both will need
 
-        if len(os.listdir("/proc/self/task")) > 1:
+        if not _of_one_thread():
             return
         with _held_back(signal.SIGINT):
             for _ in range(count):
                 _waiting.append(_started(multiprocessing.get_context("fork"), _wait_for_work, (os.getpid(),)))
+
+
+def _of_one_thread() -> bool:
+    """Return whether this process has no other thread, not even one that Python does not know of; where nobody can tell, it may have."""
+    with contextlib.suppress(OSError):  # /proc is not mounted
+        return len(os.listdir("/proc/self/task")) == 1
+    return False
 
 
 def start(count: int, target: Target, args: tuple[Any, ...]) -> tuple[BaseProcess, Connection]:
