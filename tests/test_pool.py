@@ -130,10 +130,7 @@ def test_workers_that_were_never_told_what_to_do_end_with_their_parent(end: str)
     pids = list(map(int, done.stdout.split()))
     assert len(pids) == 2
     assert done.stderr.count("Traceback") == end.count("SIGINT")  # the parent's own
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(map(_alive, pids)):
-        time.sleep(0.05)
-    assert not any(map(_alive, pids))
+    assert _end_soon(pids)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="glibc alone gives memory back so")
@@ -183,10 +180,15 @@ def test_what_a_hung_decoder_forked_is_ended_with_it(tmp_path: Path) -> None:
     assert said["segfault"].stage == "crash"
     assert said["b"].error == "done b"
     pid = int((tmp_path / "pid").read_text())
+    assert _end_soon([pid])
+
+
+def _end_soon(pids: list[int]) -> bool:
+    """Return whether none of the processes runs any more, within ten seconds."""
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and _alive(pid):
+    while time.monotonic() < deadline and any(map(_alive, pids)):
         time.sleep(0.05)
-    assert not _alive(pid)
+    return not any(map(_alive, pids))
 
 
 def _alive(pid: int) -> bool:

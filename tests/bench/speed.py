@@ -196,6 +196,11 @@ def row(name: str, costs: list[Cost], base: list[Cost], more: str = "") -> None:
     print(f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |")
 
 
+def less(costs: list[Cost], start: list[Cost]) -> list[Cost]:
+    """Return what is left of costs without the start-up that was measured in the same turn."""
+    return [Cost(c.wall - s.wall, c.cpu - s.cpu) for c, s in zip(costs, start, strict=True)]
+
+
 def busy(costs: list[Cost], cores: int) -> str:
     """Return for how much of the time so many cores were busy."""
     return f"cores busy {told([c.cpu / c.wall / cores * 100 for c in costs], 0)} %"
@@ -224,20 +229,20 @@ def whole(a: argparse.Namespace, folder: Path) -> None:
     single = folder / "single"
     single.mkdir()
     demo.encode(single / "a.wav", demo.piece(0, 1.5), 44_100)
-    decode, full, less, start = [], [], [], []
+    decode, full, some, start = [], [], [], []
     for _ in range(a.repeat):
         decode.append(by(DECODE, files, a.jobs))
         full.append(timed(scan_of(folder / "music", folder, a.jobs), memory=True))
-        less.append(timed(scan_of(folder / "music", folder, a.jobs, "--windows", "adaptive")))
+        some.append(timed(scan_of(folder / "music", folder, a.jobs, "--windows", "adaptive")))
         start.append(timed(scan_of(single, folder, a.jobs)))
     print(f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} workers\n")
     table("what", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
     row("decoding alone", decode, decode)
     row("scan, with start-up", full, decode, busy(full, a.jobs))
     row("start-up: a scan of 1.5 s", start, decode)
-    rest = [Cost(f.wall - s.wall, f.cpu - s.cpu) for f, s in zip(full, start, strict=True)]
+    rest = less(full, start)
     row("scan, less start-up", rest, decode, busy(rest, a.jobs))
-    row("scan --windows adaptive, with start-up", less, decode)
+    row("scan --windows adaptive, with start-up", some, decode)
     print(f"\nPeak memory of the scan, all processes: {told([c.memory for c in full], 0)} MB.")
 
 
@@ -251,12 +256,12 @@ def containers(a: argparse.Namespace, folder: Path) -> None:
     for extension in demo.CONTAINERS:
         place = folder / extension[1:]
         files = music(place, 4, a.seconds, extension)
-        decode, full = [], []
+        decode, full, start = [], [], []
         for _ in range(a.repeat):
             decode.append(by(DECODE, files, a.jobs))
-            start, scan = timed(scan_of(single, folder, a.jobs)), timed(scan_of(place, folder, a.jobs))
-            full.append(Cost(scan.wall - start.wall, scan.cpu - start.cpu))
-        row(extension, full, decode)
+            start.append(timed(scan_of(single, folder, a.jobs)))
+            full.append(timed(scan_of(place, folder, a.jobs)))
+        row(extension, less(full, start), decode)
         shutil.rmtree(place)
 
 
@@ -303,7 +308,7 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
     row("os.walk and os.stat", walk, walk)
     row("scan again", found, walk)
     row("start-up: a scan of one", start, walk)
-    row("scan again, less start-up", [Cost(f.wall - s.wall, f.cpu - s.cpu) for f, s in zip(found, start, strict=True)], walk)
+    row("scan again, less start-up", less(found, start), walk)
 
 
 def apply(a: argparse.Namespace, folder: Path) -> None:
