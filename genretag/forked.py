@@ -12,7 +12,6 @@ gc.disable()
 
 import av  # noqa: E402, F401
 import ducc0  # noqa: E402, F401
-import soxr  # noqa: E402, F401
 
 import genretag.worker  # noqa: E402, F401
 

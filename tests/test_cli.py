@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from conftest import Program
 
-from genretag import demo, tags
+from genretag import cli, demo, tags
 
 
 @pytest.fixture(scope="session")
@@ -361,3 +363,27 @@ def test_every_command_has_help(genretag: Program) -> None:
 
 def test_version(genretag: Program) -> None:
     assert genretag("--version").out.startswith("genretag 0.")
+
+
+def told(parameter: Any) -> dict[str, Any]:
+    return {k: v for k, v in vars(parameter).items() if isinstance(v, str | int | float | bool | list | tuple | None)}
+
+
+@pytest.mark.parametrize("name", sorted(c.name for c in cli.app.registered_commands if c.name != "config"))
+def test_a_command_is_the_same_when_it_alone_is_built(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [v for v in os.environ if v.startswith("GENRETAG_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(cli, "config_path", lambda: tmp_path / "config.toml")
+    everything = typer.main.get_command(cli.app)
+    alone = typer.main.get_command(cli._needed(["-q", name, "x"]))
+    assert list(alone.commands) == [name]
+    assert [told(p) for p in alone.commands[name].params] == [told(p) for p in everything.commands[name].params]
+    assert [told(p) for p in alone.params] == [told(p) for p in everything.params]
+    (tmp_path / "config.toml").touch()
+    assert cli._needed([name]) is cli.app
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["scna"], ["models", "--card"], ["config"], ["--config", "scan", "apply"]])
+def test_all_commands_are_built_where_more_than_one_is_needed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENRETAG_CONFIG", raising=False)
+    assert cli._needed(arguments) is cli.app

@@ -1,7 +1,7 @@
 """A file -> mono samples at a fixed rate in 30 s windows.
 
 The decode contract: the first audio stream; the mean of its channels; float32, full scale = 1;
-resampled by soxr (HQ) to the rate asked for; the decoder's own delay handling (FFmpeg's, which
+resampled to the rate asked for with the low-pass of soxr's HQ; the decoder's own delay handling (FFmpeg's, which
 honours gapless information). Memory does not grow with the length of a track.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.audio.opening import SHORTEST_TRACK_SECONDS, WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
+from genretag.audio.resampling import resampler
 from genretag.errors import TrackError
 
 FloatArray = npt.NDArray[np.float32]
@@ -123,24 +124,19 @@ def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
     Raises:
         TrackError: the file cannot be read, is no audio, or less than half of it decodes.
     """
-    import soxr
-
     with opened(path) as container:
         stream = container.streams.audio[0]
         context = stream.codec_context
         context.thread_count = 1  # the workers are the parallelism
         begin_key(listening, stream)
         listening.declared_seconds = declared_seconds(container, stream, path)
-        resampler, native = None, 0
+        resampling, native = resampler(rate, rate), rate
         for block, block_rate in _decoded(container, stream, listening):
             if block_rate != native:
-                if resampler is not None:
-                    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
-                native = block_rate
-                resampler = soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
-            yield block if native == rate or resampler is None else resampler.resample_chunk(block)
-        if resampler is not None and native != rate:
-            yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+                yield resampling.rest()
+                resampling, native = resampler(block_rate, rate), block_rate
+            yield resampling.feed(block)
+        yield resampling.rest()
     if listening.packets == 0 or listening.seconds == 0:
         raise TrackError("decode", "no audio could be decoded")
     if listening.share < LEAST_SHARE:

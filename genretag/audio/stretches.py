@@ -13,10 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
 from genretag.audio.opening import WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
+from genretag.audio.resampling import resampler
 
 _BEFORE_SECONDS = 0.5  # decoded before a wanted window, for what a codec remembers
 _LEAD = 10  # a tenth of a second of it goes through the resampler too, for what that remembers
@@ -128,18 +127,15 @@ def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
 
 def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
     """Yield mono blocks at ``rate`` from the sample ``begin`` of the track on, to its end."""
-    import soxr
-
     native = reader.rate
     lead = min(begin, native // _LEAD if native % _LEAD == 0 else native)  # whole samples at both rates
     drop = lead * rate // native
-    resampler = None if native == rate else soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
+    resampling = resampler(native, rate)
     for block in _native_blocks(reader, begin - lead):
-        out = block if resampler is None else resampler.resample_chunk(block)
+        out = resampling.feed(block)
         yield out[drop:]
         drop = max(0, drop - len(out))
-    if resampler is not None:
-        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)[drop:]
+    yield resampling.rest()[drop:]
 
 
 def _runs(wanted: Collection[int]) -> list[tuple[int, int]]:

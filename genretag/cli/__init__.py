@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import os
@@ -15,9 +16,11 @@ import typer
 import genretag
 from genretag.cli import apply, doctoring, helping, inspect, players, playlist, report, reviewing, scan, settings, train, watching
 from genretag.cli.models import models
+from genretag.config import config_path
 from genretag.errors import GenretagError, UsageError
 
 SOME_FAILED, WRONG_USAGE = 1, 2
+_OF_ALL_COMMANDS = ("config",)  # it tells of the settings of all
 
 app = typer.Typer(
     name="genretag",
@@ -86,8 +89,8 @@ def main() -> None:
     """Run the command line, and leave with its exit status."""
     _start_lightly()
     try:
-        command = typer.main.get_command(app)
         arguments = _common_first(sys.argv[1:])
+        command = typer.main.get_command(_needed(arguments))
         command(arguments, prog_name="genretag", default_map=_defaults(command))
     except UsageError as error:
         _say(str(error))
@@ -111,6 +114,25 @@ def _start_lightly() -> None:
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 ticks; read when numpy loads
 
 
+def _needed(arguments: list[str]) -> typer.Typer:
+    """Return the command line, or the one command of it that is asked for: to build all takes longer than most commands.
+
+    All are there for the help, and where settings have to be held against what every command knows.
+    """
+    name = next((a for a in arguments if not _is_common(a)), "")
+    named = [c for c in app.registered_commands if c.name == name and name not in _OF_ALL_COMMANDS]
+    if not named or any(v.startswith("GENRETAG_") for v in os.environ) or config_path().exists():
+        return app
+    alone = copy.copy(app)
+    alone.registered_commands, alone.registered_groups = named, []
+    return alone
+
+
+def _is_common(word: str) -> bool:
+    """Return whether a word is a flag that may stand before and after every command."""
+    return word in ("-q", "--quiet", "--verbose", "--plain") or (word.startswith("-v") and set(word[1:]) == {"v"})
+
+
 def _common_first(arguments: list[str]) -> list[str]:
     """Let -q, -v and --plain stand after the command as well as before it, and take --config to heart."""
     if any(not a and (i == 0 or not arguments[i - 1].startswith("-")) for i, a in enumerate(arguments)):
@@ -124,7 +146,7 @@ def _common_first(arguments: list[str]) -> list[str]:
     named = os.environ.get("GENRETAG_CONFIG") if any(a.partition("=")[0] == "--config" for a in arguments[:end]) else None
     if named and not Path(named).is_file():
         raise UsageError(f"--config {named}: there is no such file")
-    common = [a for a in arguments[:end] if a in ("-q", "--quiet", "--verbose", "--plain") or (a.startswith("-v") and set(a[1:]) == {"v"})]
+    common = [a for a in arguments[:end] if _is_common(a)]
     return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
 
 
