@@ -79,7 +79,7 @@ def quantise(source: Path, out: Path, chunks: FloatArray) -> float:
         onnx.save(model, str(wide))
         quantize_static(
             wide, made, _reader(chunks, model.graph.input[0].name), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "AveragePool", "Relu"],
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Pad", "Relu"],
             nodes_to_exclude=[first], extra_options={"CalibMovingAverage": True},
         )  # fmt: skip
         quantised = onnx.load(str(made))

@@ -3,7 +3,8 @@
     python -m genretag.ear.robust DATA WORK [--clips 100]                  # the folds' models, each on clips that it never heard
     python -m genretag.ear.robust DATA MODEL.onnx [--clips 100] [--fold 2]
 
-Each change is held against the clip as it is, re-encoded without loss; the same answer is the same genre, whatever its confidence.
+Each change is held against the clip as it is, re-encoded without loss: how often the same genre is said, whatever its confidence,
+and how often it is the right one.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
 from genretag import audio, demo
-from genretag.ear.corpus import FOLDS, Clip, grouped_folds, path_of, read_clips
+from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import scanned
 
 FloatArray = npt.NDArray[np.float32]
@@ -36,6 +38,7 @@ class Change:
     extension: str = ".flac"
     rate: int = RATE  # of the file, Hz
     bit_rate: int | None = None
+    encoder: str | None = None  # None: the usual one of the container
 
     @property
     def heard_at(self) -> int:
@@ -47,7 +50,7 @@ class Change:
         """How it is encoded."""
         usual = demo.CONTAINERS[self.extension]
         options = (*usual.options, ("b", str(self.bit_rate))) if self.bit_rate else usual.options
-        return replace(usual, rate=self.rate, options=options)
+        return replace(usual, rate=self.rate, options=options, encoder=self.encoder or usual.encoder)
 
 
 def _speed(factor: float) -> Callable[[FloatArray], FloatArray]:
@@ -65,9 +68,11 @@ def _combed(y: FloatArray) -> FloatArray:
 
 
 CHANGES = (
+    Change("as it is", lambda y: y),
     Change("MP3, 96 kb/s", lambda y: y, ".mp3", bit_rate=96_000),
     Change("Opus, 64 kb/s", lambda y: y, ".opus", 48_000, 64_000),
     Change("12 dB louder (clipped)", lambda y: np.clip(y * np.float32(4), -1, 1)),
+    Change("12 dB louder (float)", lambda y: y * np.float32(4), ".wav", encoder="pcm_f32le"),
     Change("12 dB softer", lambda y: y * np.float32(0.25)),
     Change("two channels", _wide),
     Change("two channels, one 0.9 ms late", _combed),
@@ -77,6 +82,7 @@ CHANGES = (
     Change("3 % slower", _speed(1 / 1.03)),
     Change("from 1.7 s on", lambda y: y[int(1.7 * RATE) :]),
     Change("the middle third", lambda y: y[len(y) // 3 : 2 * len(y) // 3]),
+    Change("2 s of the middle", lambda y: y[max(0, len(y) // 2 - RATE) : len(y) // 2 + RATE]),
 )
 
 
@@ -86,11 +92,20 @@ def chosen(clips: list[Clip], count: int, seed: int = 0) -> list[Clip]:
     return [whole[int(i)] for i in np.random.default_rng(seed).permutation(len(whole))[:count]]
 
 
-Same = dict[str, list[bool]]  # change -> whether the same is said of each clip
+@dataclass(frozen=True)
+class Said:
+    """What is said of one clip: the genre, whether it is what is said of the clip as it is, and whether it is right."""
+
+    genre: str | None
+    same: bool
+    right: bool
 
 
-def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Same:
-    """Return of which clips the same is said; of one grouped fold alone if one is named."""
+Answers = dict[str, list[Said]]  # by change
+
+
+def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Answers:
+    """Return what is said of changed clips; of one grouped fold alone if one is named."""
     clips = read_clips(data)
     if fold is not None:
         clips = [c for c, f in zip(clips, grouped_folds(clips), strict=True) if f == fold]
@@ -98,24 +113,31 @@ def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Sam
     with tempfile.TemporaryDirectory() as folder:
         for clip in clips:
             y = np.concatenate(list(audio.decode(path_of(data, clip), RATE, audio.Listening())))
-            demo.encode(Path(folder) / f"{clip.id}__plain.flac", y, RATE)
             for n, c in enumerate(CHANGES):
                 path = Path(folder) / f"{clip.id}__{n}{c.extension}"
                 demo.encode(path, c.sound(y), c.heard_at, c.container)
         rows = scanned(sorted(Path(folder).iterdir()), model)
-    said = {stem: next(iter(row["scores"]), None) for stem, row in rows.items()}
-    return {c.name: [said[f"{clip.id}__{n}"] == said[f"{clip.id}__plain"] for clip in clips] for n, c in enumerate(CHANGES)}
+    genre = {stem: next(iter(row["scores"]), None) for stem, row in rows.items()}
+
+    def said(clip: Clip, n: int) -> Said:
+        now, plain = genre[f"{clip.id}__{n}"], genre[f"{clip.id}__0"]
+        return Said(now, now == plain, now == LABELS[clip.genre])
+
+    return {c.name: [said(clip, n) for clip in clips] for n, c in enumerate(CHANGES)}
 
 
-def of_folds(data: Path, work: Path, count: int) -> Same:
-    """Return of which clips the folds' models say the same, ``count`` clips of each fold at most."""
+def of_folds(data: Path, work: Path, count: int) -> Answers:
+    """Return what the folds' models say, of ``count`` clips of each fold at most."""
     parts = [examine(data, work / f"fold{fold}.onnx", count, fold) for fold in range(FOLDS)]
-    return {name: [same for part in parts for same in part[name]] for name in parts[0]}
+    return {name: [said for part in parts for said in part[name]] for name in parts[0]}
 
 
-def shares(same: Same) -> dict[str, float]:
-    """Return the share of the clips by change, and how many clips there were."""
-    return {"clips": len(next(iter(same.values()))), **{name: round(float(np.mean(said)), 3) for name, said in same.items()}}
+def shares(answers: Answers) -> dict[str, Any]:
+    """Return how many clips there were, and by change the share of the same and of the right answers."""
+    told = {
+        name: [round(float(np.mean([getattr(s, what) for s in said])), 3) for what in ("same", "right")] for name, said in answers.items()
+    }
+    return {"clips": len(next(iter(answers.values()))), "change": ["same", "right"], **told}
 
 
 def main() -> None:
@@ -126,8 +148,8 @@ def main() -> None:
     p.add_argument("--clips", type=int, default=100, help="at most, of each fold where there are several")
     p.add_argument("--fold", type=int, default=None, help="only clips of this grouped fold (0 to 4), that the model should not know")
     a = p.parse_args()
-    same = of_folds(a.data, a.model, a.clips) if a.model.is_dir() else examine(a.data, a.model, a.clips, a.fold)
-    print(json.dumps(shares(same), indent=1))
+    answers = of_folds(a.data, a.model, a.clips) if a.model.is_dir() else examine(a.data, a.model, a.clips, a.fold)
+    print(json.dumps(shares(answers), indent=1))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genretag.card import Card, put_card
 from genretag.train.head import Linear
-from genretag.train.network import Backbone, fold_norms, layer_of
+from genretag.train.network import Backbone, fold, layer_of
 
 OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
 TOLERANCE = 1e-4  # between torch and onnxruntime
@@ -33,12 +33,12 @@ class Ear(nn.Module):
 
 
 def halved(ear: Ear) -> Ear:
-    """Fold batch norms into their convolutions and round all weights to float16, in place.
+    """Fold batch norms and pooling into convolutions and round all weights to float16, in place.
 
     Done before the export, so that what is judged in torch is exactly what the file holds.
     """
     ear.eval()
-    fold_norms(ear)
+    fold(ear)
     with torch.no_grad():
         for parameter in ear.parameters():
             parameter.copy_(parameter.half().float())
@@ -63,6 +63,12 @@ def _store_in_half(model: Any) -> None:
     model.graph.node.extend(nodes)
 
 
+def _edge(g: Any, x: Any, padding: Any, *_: Any) -> Any:
+    """Return the one ONNX node that repeats the last band and the last frame; the exporter would reckon the padding in a dozen."""
+    left, right, top, bottom = torch.onnx.symbolic_helper._maybe_get_const(padding, "is")
+    return g.op("Pad", x, g.op("Constant", value_t=torch.tensor([0, 0, top, left, 0, 0, bottom, right])), mode_s="edge")
+
+
 def export(ear: Ear, card: Card, path: Path) -> float:
     """Write the model file, hold it against torch, and return the largest difference. The ear's weights are rounded.
 
@@ -73,6 +79,7 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     import onnxruntime
 
     halved(ear)
+    torch.onnx.register_custom_op_symbolic("aten::pad", _edge, OPSET)
     example = torch.randn(2, card.front_end.bands, card.chunks[0])
     axes = {"log_mel": {0: "batch", 2: "frames"}, "logits": {0: "batch"}, "music": {0: "batch"}, "embedding": {0: "batch"}}
     torch.onnx.export(

@@ -102,13 +102,29 @@ class Student(nn.Module):
         return embedding, self.classes(embedding)
 
 
-def fold_norms(module: nn.Module) -> None:
-    """Fold batch norms into the convolutions before them, in place: what is judged in torch is exactly what a file holds."""
+def fold(module: nn.Module) -> None:
+    """Fold batch norms and pooling into the convolutions beside them, in place: what is judged in torch is exactly what a file holds."""
     for block in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
         for i in range(len(block) - 1):
             conv, norm = block[i], block[i + 1]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 block[i], block[i + 1] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.Identity()
+            pool, conv = block[i], block[i + 1]
+            if isinstance(pool, nn.AvgPool2d) and pool.kernel_size == 2 and isinstance(conv, nn.Conv2d):
+                block[i], block[i + 1] = nn.ReplicationPad2d((0, 1, 0, 1)), _of_means(conv)
+
+
+def _of_means(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution of 2 x 2 samples that does what one of single samples does to their means.
+
+    Where an axis is odd its last sample stands alone, as if it were there twice. onnxruntime's own pooling of bytes takes half of it.
+    """
+    made = nn.Conv2d(conv.in_channels, conv.out_channels, 2, 2, bias=conv.bias is not None)
+    with torch.no_grad():
+        made.weight.copy_(conv.weight.repeat(1, 1, 2, 2) / 4)
+        if made.bias is not None and conv.bias is not None:
+            made.bias.copy_(conv.bias)
+    return made.train(conv.training)
 
 
 def layer_of(linear: Linear) -> nn.Linear:
@@ -121,14 +137,14 @@ def layer_of(linear: Linear) -> nn.Linear:
 
 
 def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
-    """Read the bundled network out of its file: the backbone (norms folded), the genre head, the music head.
+    """Read the bundled network out of its file: the backbone (norms and pooling folded), the genre head, the music head.
 
     Raises:
         ModelError: the file holds another network.
     """
     weights = _weights(path)
     backbone = Backbone(Shape(dropout=0.0)).eval()
-    fold_norms(backbone)
+    fold(backbone)
     mine = {name.removeprefix("backbone."): torch.from_numpy(w.copy()) for name, w in weights.items() if name.startswith("backbone.")}
     try:
         backbone.load_state_dict(mine)

@@ -28,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -313,26 +313,14 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
 
 def apply(a: argparse.Namespace, folder: Path) -> None:
     """Write a plan one file at a time, and several; against reading and writing the files once."""
-    with slow_disk(folder, a.sync_ms) if a.sync_ms else contextlib.nullcontext(folder) as place:
-        _apply(a, folder, music(place / "music", a.tracks, a.seconds))
+    if not a.sync_ms:
+        _apply(a, folder, music(folder / "music", a.tracks, a.seconds))
+        return
+    sys.path.append(str(Path(__file__).parents[1] / "faults"))
+    from mounting import mounted
 
-
-@contextlib.contextmanager
-def slow_disk(folder: Path, sync_ms: float) -> Iterator[Path]:
-    """Mount a file system whose syncs take so long."""
-    below, root, control = folder / "below", folder / "disk", folder / "control"
-    for made in (below, root, control):
-        made.mkdir()
-    program = Path(__file__).parents[1] / "faults" / "faulty_disk.py"
-    server = subprocess.Popen([sys.executable, program, below, root, control, "--sync-ms", str(sync_ms)])
-    while not os.path.ismount(root):
-        assert server.poll() is None, "FUSE cannot mount here"
-        time.sleep(0.05)
-    try:
-        yield root
-    finally:
-        subprocess.run(["fusermount3", "-uz", root], check=True)
-        server.wait(20)
+    with mounted(folder, "--sync-ms", str(a.sync_ms)) as disk:
+        _apply(a, folder, music(disk.root / "music", a.tracks, a.seconds))
 
 
 def _apply(a: argparse.Namespace, folder: Path, files: list[Path]) -> None:

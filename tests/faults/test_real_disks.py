@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import subprocess
 import sys
-import time
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from breaking import rows_for, sha
 from conftest import Program
+from mounting import Disk, NoFuse, mounted
 
 from genretag import demo, tags
 from genretag.apply import Result, apply_rows
@@ -25,46 +23,13 @@ from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
 
 
-@dataclass(frozen=True)
-class Disk:
-    """A mounted file system; ``below`` is what it shows."""
-
-    root: Path
-    below: Path
-    control: Path
-
-    def fault(self, what: str, code: int = errno.EIO) -> None:
-        (self.control / what).write_text(str(code))
-
-    def mend(self) -> None:
-        for p in self.control.iterdir():
-            p.unlink()
-
-
 @pytest.fixture
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
     try:
-        import mfusepy  # noqa: F401
-    except (ImportError, OSError) as error:  # the package, or the system's libfuse
-        pytest.skip(f"no FUSE here: {error}")
-    if not os.access("/dev/fuse", os.W_OK) or shutil.which("fusermount3") is None:
-        pytest.skip("no FUSE here")
-    made = Disk(tmp_path / "disk", tmp_path / "below", tmp_path / "control")
-    for folder in (made.root, made.below, made.control):
-        folder.mkdir()
-    program = Path(__file__).with_name("faulty_disk.py")
-    flags = ["--fold"] if getattr(request, "param", "") == "fold" else []
-    server = subprocess.Popen([sys.executable, program, made.below, made.root, made.control, *flags], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not os.path.ismount(made.root) and server.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if not os.path.ismount(made.root):
-        server.kill()
-        pytest.skip("FUSE cannot mount here")
-    yield made
-    made.mend()
-    subprocess.run(["fusermount3", "-uz", made.root], check=False, capture_output=True)
-    server.wait(20)
+        with mounted(tmp_path, *(["--fold"] if getattr(request, "param", "") == "fold" else [])) as made:
+            yield made
+    except NoFuse as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(autouse=True)
