@@ -104,17 +104,18 @@ def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tupl
     from av.error import FFmpegError
 
     gatherer = Gatherer(listening)
+    take, add = listening.packet, gatherer.add  # this is done forty times for each second of music
     for packet in packets(container, stream):
         if packet.size:
-            listening.demuxed(packet)
-            listening.packets += 1
+            take(packet)
         try:
             frames = packet.decode()
         except FFmpegError:
             listening.broken += 1
             continue
         for frame in frames:
-            yield from gatherer.add(frame)
+            if blocks := add(frame):
+                yield from blocks
     yield from gatherer.rest()
 
 

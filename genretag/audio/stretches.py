@@ -57,10 +57,8 @@ class _Reader:
     def _next(self) -> Any:
         """Return the next packet, taken into the content key; None at the end."""
         packet = next(self._packets, None)
-        if packet is not None and packet.size:
-            self._listening.packets += 1
-            if self._keyed:
-                self._listening.demuxed(packet)
+        if self._keyed and packet is not None and packet.size:
+            self._listening.packet(packet)
         return packet
 
     def _decoded(self, packet: Any) -> list[Any]:
