@@ -179,6 +179,7 @@ class Scanner:
                     exhausted = True
                     break
                 self._hear(pool, *upcoming, ask=ask)
+            self._commit_if_due()  # the workers have got their next tracks: now the disk may take its time
             if exhausted and not pool.busy and batcher.empty and not self._unsettled:
                 return
             if pool.busy and not batcher.full:
@@ -192,9 +193,6 @@ class Scanner:
                 if token in self._tracks:  # it may have failed meanwhile
                     self._tracks[token].scores[index] = scores
                     self._finish_if_whole(token)
-            # What was heard is kept at once: a kill loses the tracks in flight at most. Rows of known files can wait.
-            if self._pending_heard or self._pending_failures or time.monotonic() - self._committed > _COMMIT_SECONDS:
-                self._commit()
             yield
 
     def _hear(self, pool: Pool, ordinal: int, found: Found, *, ask: bool) -> None:
@@ -229,6 +227,7 @@ class Scanner:
                 continue
             if self.options.rescan or not self._known(ordinal, found):
                 return ordinal, found
+            self._commit_if_due()
         return None
 
     def _met_already(self, found: Found) -> Path | None:
@@ -349,6 +348,11 @@ class Scanner:
         log.info("%s: %s%s", path, row.error or row.reason, f" -> {', '.join(row.new)}" if row.action == "write" else "")
         self.counts[row.status] += 1
         self._plan.append((ordinal, path, row))
+
+    def _commit_if_due(self) -> None:
+        """Keep what was heard at once, so that a kill loses the tracks in flight at most; rows of known files can wait."""
+        if self._pending_heard or self._pending_failures or time.monotonic() - self._committed > _COMMIT_SECONDS:
+            self._commit()
 
     def _commit(self) -> None:
         """Write what waits in one transaction."""

@@ -16,9 +16,14 @@ RATES = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 37_800, 44_056, 44_099, 
 
 def through(samples: np.ndarray, native: int, cuts: list[int] | None = None, rate: int = RATE) -> np.ndarray:
     """Resample a signal that comes in blocks, cut at these places."""
-    resampling = resampler(native, rate)
-    blocks = [resampling.feed(block) for block in np.split(samples, sorted(cuts or []))]
-    return np.concatenate([*blocks, resampling.rest()])
+    resampling, found = resampler(native, rate), []
+    for block in np.split(samples, sorted(cuts or [])):
+        while len(block):
+            room = resampling.room(len(block))
+            assert len(room)
+            room[:], block = block[: len(room)], block[len(room) :]
+            found.append(resampling.taken())
+    return np.concatenate([*found, resampling.rest()])
 
 
 def noise(samples: int, native: int, seed: int = 0, to: float = 7_200.0) -> np.ndarray:

@@ -23,14 +23,19 @@ _CUTOFF, _REACH, _BETA = 0.957, 100, 13.25
 
 _BLOCK = 14_112  # samples, about: so much at once stays in the caches, and it is 2^5 * 3^2 * 7^2
 _MOST_SAMPLES = 1 << 16  # of a block
+_NOTHING = np.empty(0, np.float32)
 _ROWS = 4  # blocks that are transformed at once, for processors take four numbers at once
 
 
 class Resampler(Protocol):
-    """A stream of blocks in, a stream of blocks out; the first sample out is at the time of the first one in."""
+    """A stream of samples in, a stream of blocks out; the first sample out is at the time of the first one in."""
 
-    def feed(self, block: FloatArray) -> FloatArray:
-        """Return what can be said so far."""
+    def room(self, samples: int) -> FloatArray:
+        """Return where the next samples are to be put: so many, or fewer."""
+        ...
+
+    def taken(self) -> FloatArray:
+        """Take what was put there, all of it, and return what can be said so far."""
         ...
 
     def rest(self) -> FloatArray:
@@ -49,24 +54,28 @@ def resampler(native: int, rate: int) -> Resampler:
 
 
 class _Same:
-    def feed(self, block: FloatArray) -> FloatArray:
-        return block
+    def room(self, samples: int) -> FloatArray:
+        self._block = np.empty(samples, np.float32)
+        return self._block
+
+    def taken(self) -> FloatArray:
+        return self._block
 
     def rest(self) -> FloatArray:
-        return np.empty(0, np.float32)
+        return _NOTHING
 
 
-class _Soxr:
+class _Soxr(_Same):
     def __init__(self, native: int, rate: int) -> None:
         import soxr
 
         self._stream = soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
 
-    def feed(self, block: FloatArray) -> FloatArray:
-        return np.asarray(self._stream.resample_chunk(block), np.float32)
+    def taken(self) -> FloatArray:
+        return np.asarray(self._stream.resample_chunk(self._block), np.float32)
 
     def rest(self) -> FloatArray:
-        return np.asarray(self._stream.resample_chunk(np.empty(0, np.float32), last=True), np.float32)
+        return np.asarray(self._stream.resample_chunk(_NOTHING, last=True), np.float32)
 
 
 class _OverlapSave:
@@ -82,27 +91,31 @@ class _OverlapSave:
         self._overlap, hop = 2 * down * lead, down * (steps - 2 * lead)
         self._buffer = np.zeros(_ROWS * hop + self._overlap, np.float32)
         self._blocks = sliding_window_view(self._buffer, down * steps)[::hop]  # a view: what is put in there is in here
-        self._filled = down * lead  # the silence before the first sample
+        self._filled = self._due = down * lead  # the silence before the first sample
         self._came = self._gone = 0  # samples in and out
 
-    def feed(self, block: FloatArray) -> FloatArray:
-        self._came += len(block)
-        found = []
-        while len(block):
-            take = min(len(self._buffer) - self._filled, len(block))
-            self._buffer[self._filled : self._filled + take] = block[:take]
-            self._filled, block = self._filled + take, block[take:]
-            if self._filled == len(self._buffer):
-                found.append(self._transformed())
-                self._buffer[: self._overlap] = self._buffer[-self._overlap :]
-                self._filled = self._overlap
-        out = np.concatenate(found) if found else np.empty(0, np.float32)
+    def room(self, samples: int) -> FloatArray:
+        self._due = min(len(self._buffer), self._filled + samples)
+        return self._buffer[self._filled : self._due]
+
+    def taken(self) -> FloatArray:
+        self._came += self._due - self._filled
+        self._filled = self._due
+        if self._filled < len(self._buffer):
+            return _NOTHING
+        out = self._transformed()
+        self._buffer[: self._overlap] = self._buffer[-self._overlap :]
+        self._filled = self._due = self._overlap
         self._gone += len(out)
         return out
 
     def rest(self) -> FloatArray:
-        due = (2 * self._came * self._up + self._down) // (2 * self._down) - self._gone
-        return self.feed(np.zeros(2 * len(self._buffer), np.float32))[:due]
+        left = (2 * self._came * self._up + self._down) // (2 * self._down) - self._gone
+        found = [_NOTHING]
+        while sum(map(len, found)) < left:
+            self.room(len(self._buffer))[:] = 0
+            found.append(self.taken())
+        return np.concatenate(found)[:left]
 
     def _transformed(self) -> FloatArray:
         """Return what the blocks [n, samples] become, without their ends."""

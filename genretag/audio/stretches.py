@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
+from genretag.audio.decoding import FloatArray, Gathered, Gatherer, Window, count_windows, resampled, windows
 from genretag.audio.opening import WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
 from genretag.audio.resampling import resampler
 
@@ -102,8 +102,8 @@ class _Reader:
         self._listening.seconds = float((self._end - self._origin) * self._base)
 
 
-def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
-    """Yield mono blocks at the track's own rate from the sample ``begin`` on, to its end."""
+def _gathered(reader: _Reader, begin: int) -> Iterator[tuple[Gathered, int]]:
+    """Yield samples at the track's own rate to its end, and the first of them that counts, for it begins with the sample ``begin``."""
     gatherer, due, early = Gatherer(Listening()), None, 0
     for frame in reader.frames(begin):
         at = reader.sample(frame.pts)
@@ -116,11 +116,11 @@ def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
             early = begin - at
             if early < 0:
                 raise Unsteady
-        for block, _ in gatherer.add(frame):
-            yield block[early:]
+        for gathered in gatherer.add(frame):
+            yield gathered, early
             early = 0
-    for block, _ in gatherer.rest():
-        yield block[early:]
+    for gathered in gatherer.rest():
+        yield gathered, early
 
 
 def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
@@ -129,10 +129,10 @@ def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
     lead = min(begin, native // _LEAD if native % _LEAD == 0 else native)  # whole samples at both rates
     drop = lead * rate // native
     resampling = resampler(native, rate)
-    for block in _native_blocks(reader, begin - lead):
-        out = resampling.feed(block)
-        yield out[drop:]
-        drop = max(0, drop - len(out))
+    for gathered, first in _gathered(reader, begin - lead):
+        for out in resampled(gathered, resampling, first):
+            yield out[drop:]
+            drop = max(0, drop - len(out))
     yield resampling.rest()[drop:]
 
 
