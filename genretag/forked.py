@@ -12,6 +12,7 @@ gc.disable()
 
 import av  # noqa: E402, F401
 import ducc0  # noqa: E402, F401
+import soxr  # noqa: E402, F401
 
 import genretag.worker  # noqa: E402, F401
 

@@ -29,7 +29,7 @@ def heard(path: Path) -> tuple[np.ndarray, audio.Listening]:
 
 
 def expected() -> np.ndarray:
-    """The contract in one line: the mean of the channels, resampled as soxr's HQ does it."""
+    """The contract in one line: the mean of the channels, resampled by soxr HQ."""
     return soxr.resample(demo.piece(7, 12).mean(0), 44_100, RATE, quality="HQ")
 
 
@@ -39,7 +39,7 @@ def test_lossless_containers_give_the_contract_to_16_bits(seed_files: dict[str, 
     want = expected()
     assert abs(len(got) - len(want)) <= 2
     n = min(len(got), len(want))
-    assert np.abs(got[:n] - want[:n]).max() < 4e-4  # three steps of 16 bits, and what two low-passes make of a click between 7.3 and 8 kHz
+    assert np.abs(got[:n] - want[:n]).max() < 2e-4  # three steps of 16 bits
     assert listening.share == pytest.approx(1)
     assert listening.seconds == pytest.approx(12, abs=0.001)
 

@@ -1,7 +1,7 @@
 """A file -> mono samples at a fixed rate in 30 s windows.
 
 The decode contract: the first audio stream; the mean of its channels; float32, full scale = 1;
-resampled to the rate asked for with the low-pass of soxr's HQ; the decoder's own delay handling (FFmpeg's, which
+resampled by soxr (HQ) to the rate asked for; the decoder's own delay handling (FFmpeg's, which
 honours gapless information). Memory does not grow with the length of a track.
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.audio.opening import SHORTEST_TRACK_SECONDS, WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
-from genretag.audio.resampling import Resampler, resampler
 from genretag.errors import TrackError
 
 FloatArray = npt.NDArray[np.float32]
+Blocks = tuple[tuple[FloatArray, int], ...]  # mono samples and their rate
 
 SHORTEST_LAST_WINDOW_SECONDS = 10  # a shorter rest of a longer track is left out
 LEAST_SHARE = 0.5  # of a damaged track that must decode for it to be heard
@@ -34,41 +34,26 @@ _DTYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64, "f
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0, "flt": 1.0, "dbl": 1.0}
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """Decoded samples as they came: a view [samples] of each channel, FFmpeg's name of their format (packed), and their rate (Hz)."""
+def _channels(frame: Any) -> list[npt.NDArray[Any]]:
+    """Return a view [samples] of each channel of a frame, as it was decoded; nothing is copied."""
+    dtype, samples, channels = _DTYPES[frame.format.name.removesuffix("p")], frame.samples, frame.layout.nb_channels
+    if frame.format.is_planar:
+        return [np.frombuffer(plane, dtype, samples) for plane in frame.planes]
+    return list(np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T)
 
-    channels: list[npt.NDArray[Any]]
-    format: str
-    rate: int
 
-    @classmethod
-    def of(cls, frame: Any) -> Gathered:
-        """Look at a frame; nothing is copied."""
-        name, samples, channels = frame.format.name.removesuffix("p"), frame.samples, frame.layout.nb_channels
-        if frame.format.is_planar:
-            views = [np.frombuffer(plane, _DTYPES[name], samples) for plane in frame.planes]
-        else:
-            views = list(np.frombuffer(frame.planes[0], _DTYPES[name], samples * channels).reshape(samples, channels).T)
-        return cls(views, name, frame.sample_rate)
-
-    def __len__(self) -> int:
-        return len(self.channels[0])
-
-    def mix(self, first: int, out: FloatArray) -> None:
-        """Put the mean of the channels from the sample ``first`` on into ``out``, full scale = 1."""
-        views = [c[first : first + len(out)] for c in self.channels]
-        if len(views) == 1:
-            np.copyto(out, views[0], casting="same_kind")
-        else:
-            np.add(views[0], views[1], out=out, dtype=np.float32)
-        for view in views[2:]:
-            out += view
-        out *= np.float32(1 / (len(views) * _FULL_SCALE[self.format]))
-        if self.format == "u8":
-            out -= np.float32(1)
-        elif self.format in ("flt", "dbl") and not (out.min() >= -_LOUDEST and out.max() <= _LOUDEST):  # not a number fails both
-            np.clip(np.nan_to_num(out, copy=False, posinf=0.0, neginf=0.0), -_LOUDEST, _LOUDEST, out=out)
+def _mono(frame: Any) -> FloatArray:
+    """Return the mean of a frame's channels as float32, full scale = 1."""
+    name, views = frame.format.name.removesuffix("p"), _channels(frame)
+    mono: FloatArray = views[0].astype(np.float32) if len(views) == 1 else np.add(views[0], views[1], dtype=np.float32)
+    for view in views[2:]:
+        mono += view
+    mono *= np.float32(1 / (len(views) * _FULL_SCALE[name]))
+    if name == "u8":
+        mono -= np.float32(1)
+    elif name in ("flt", "dbl") and not (mono.min() >= -_LOUDEST and mono.max() <= _LOUDEST):  # not a number fails both
+        mono = np.clip(np.nan_to_num(mono, copy=False, posinf=0.0, neginf=0.0), -_LOUDEST, _LOUDEST)
+    return mono
 
 
 class Gatherer:
@@ -81,8 +66,8 @@ class Gatherer:
         self._fifo, self._channels = AudioFifo(), 0
         self._listening, self._samples = listening, Counter[int]()
 
-    def add(self, frame: Any) -> tuple[Gathered, ...]:
-        """Return what was gathered when it is enough, or when the format changes; mostly nothing."""
+    def add(self, frame: Any) -> Blocks:
+        """Return a block when enough has come, or when the format changes; mostly nothing."""
         frame.pts = None  # a gap in the time stamps is no reason to stop
         if (channels := frame.layout.nb_channels) != self._channels:  # the FIFO does not look, and would crash
             rest, self._channels = self._anew(frame), channels
@@ -93,14 +78,14 @@ class Gatherer:
             return self._anew(frame)
         return self.rest() if self._fifo.samples >= _BLOCK_SAMPLES else ()
 
-    def _anew(self, frame: Any) -> tuple[Gathered, ...]:
+    def _anew(self, frame: Any) -> Blocks:
         """Return what is left, and begin with a frame of another kind."""
         rest = self.rest()
         self._fifo = self._new_fifo()
         self._fifo.write(frame)
         return rest
 
-    def rest(self) -> tuple[Gathered, ...]:
+    def rest(self) -> Blocks:
         """Return what is left."""
         block = self._fifo.read(0) if self._fifo.samples else None
         if block is None:
@@ -110,36 +95,26 @@ class Gatherer:
             raise TrackError("decode", f"{channels} channels at {rate} Hz")
         self._samples[rate] += block.samples
         self._listening.seconds = sum(n / r for r, n in self._samples.items())  # seconds that are summed up would drift
-        return (Gathered.of(block),)
+        return ((_mono(block), rate),)
 
 
-def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[Gathered]:
-    """Yield the samples of a whole stream, stepping over packets that do not decode."""
+def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tuple[FloatArray, int]]:
+    """Yield (mono block, sample rate) of a whole stream, stepping over packets that do not decode."""
     from av.error import FFmpegError
 
     gatherer = Gatherer(listening)
-    take, add = listening.packet, gatherer.add  # this is done forty times for each second of music
     for packet in packets(container, stream):
         if packet.size:
-            take(packet)
+            listening.demuxed(packet)
+            listening.packets += 1
         try:
             frames = packet.decode()
         except FFmpegError:
             listening.broken += 1
             continue
         for frame in frames:
-            if gathered := add(frame):
-                yield from gathered
+            yield from gatherer.add(frame)
     yield from gatherer.rest()
-
-
-def resampled(gathered: Gathered, resampling: Resampler, first: int = 0) -> Iterator[FloatArray]:
-    """Yield what can be said of samples from number ``first`` on. They are mixed where they are resampled, while they are in the caches."""
-    while first < len(gathered):
-        room = resampling.room(len(gathered) - first)
-        gathered.mix(first, room)
-        first += len(room)
-        yield resampling.taken()
 
 
 def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
@@ -148,19 +123,24 @@ def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
     Raises:
         TrackError: the file cannot be read, is no audio, or less than half of it decodes.
     """
+    import soxr
+
     with opened(path) as container:
         stream = container.streams.audio[0]
         context = stream.codec_context
         context.thread_count = 1  # the workers are the parallelism
         begin_key(listening, stream)
         listening.declared_seconds = declared_seconds(container, stream, path)
-        resampling, native = resampler(rate, rate), rate
-        for gathered in _decoded(container, stream, listening):
-            if gathered.rate != native:
-                yield resampling.rest()
-                resampling, native = resampler(gathered.rate, rate), gathered.rate
-            yield from resampled(gathered, resampling)
-        yield resampling.rest()
+        resampler, native = None, 0
+        for block, block_rate in _decoded(container, stream, listening):
+            if block_rate != native:
+                if resampler is not None:
+                    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+                native = block_rate
+                resampler = soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
+            yield block if native == rate or resampler is None else resampler.resample_chunk(block)
+        if resampler is not None and native != rate:
+            yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
     if listening.packets == 0 or listening.seconds == 0:
         raise TrackError("decode", "no audio could be decoded")
     if listening.share < LEAST_SHARE:

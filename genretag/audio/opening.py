@@ -41,17 +41,9 @@ class Listening:
     declared_seconds: float | None = None  # where the container states it exactly
     _hash: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=20))
 
-    def __post_init__(self) -> None:
-        self._update = self._hash.update
-
-    def packet(self, packet: Any) -> None:
-        """Count a packet, and take it into the content key."""
-        self.packets += 1
-        self._update(packet)
-
-    def parameters(self, text: bytes) -> None:
-        """Take the codec's parameters into the content key."""
-        self._update(text)
+    def demuxed(self, data: Any) -> None:
+        """Take a packet, or what else belongs to the identity, into the content key."""
+        self._hash.update(data)
 
     @property
     def content_key(self) -> str:
@@ -121,7 +113,7 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
 def begin_key(listening: Listening, stream: Any) -> None:
     """Put the codec's parameters at the head of the content key."""
     context = stream.codec_context
-    listening.parameters(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
+    listening.demuxed(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
 
 
 def identify(path: Path) -> Identity:
@@ -136,7 +128,7 @@ def identify(path: Path) -> Identity:
         begin_key(listening, stream)
         for packet in packets(container, stream):
             if packet.size:
-                listening.packet(packet)
+                listening.demuxed(packet)
     return Identity(listening.content_key, streaminfo_md5(path), file_sha256(path))
 
 

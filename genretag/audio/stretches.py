@@ -13,9 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from genretag.audio.decoding import FloatArray, Gathered, Gatherer, Window, count_windows, resampled, windows
+import numpy as np
+
+from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
 from genretag.audio.opening import WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
-from genretag.audio.resampling import resampler
 
 _BEFORE_SECONDS = 0.5  # decoded before a wanted window, for what a codec remembers
 _LEAD = 10  # a tenth of a second of it goes through the resampler too, for what that remembers
@@ -57,8 +58,10 @@ class _Reader:
     def _next(self) -> Any:
         """Return the next packet, taken into the content key; None at the end."""
         packet = next(self._packets, None)
-        if self._keyed and packet is not None and packet.size:
-            self._listening.packet(packet)
+        if packet is not None and packet.size:
+            self._listening.packets += 1
+            if self._keyed:
+                self._listening.demuxed(packet)
         return packet
 
     def _decoded(self, packet: Any) -> list[Any]:
@@ -102,8 +105,8 @@ class _Reader:
         self._listening.seconds = float((self._end - self._origin) * self._base)
 
 
-def _gathered(reader: _Reader, begin: int) -> Iterator[tuple[Gathered, int]]:
-    """Yield samples at the track's own rate to its end, and the first of them that counts, for it begins with the sample ``begin``."""
+def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
+    """Yield mono blocks at the track's own rate from the sample ``begin`` on, to its end."""
     gatherer, due, early = Gatherer(Listening()), None, 0
     for frame in reader.frames(begin):
         at = reader.sample(frame.pts)
@@ -116,24 +119,27 @@ def _gathered(reader: _Reader, begin: int) -> Iterator[tuple[Gathered, int]]:
             early = begin - at
             if early < 0:
                 raise Unsteady
-        for gathered in gatherer.add(frame):
-            yield gathered, early
+        for block, _ in gatherer.add(frame):
+            yield block[early:]
             early = 0
-    for gathered in gatherer.rest():
-        yield gathered, early
+    for block, _ in gatherer.rest():
+        yield block[early:]
 
 
 def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
     """Yield mono blocks at ``rate`` from the sample ``begin`` of the track on, to its end."""
+    import soxr
+
     native = reader.rate
     lead = min(begin, native // _LEAD if native % _LEAD == 0 else native)  # whole samples at both rates
     drop = lead * rate // native
-    resampling = resampler(native, rate)
-    for gathered, first in _gathered(reader, begin - lead):
-        for out in resampled(gathered, resampling, first):
-            yield out[drop:]
-            drop = max(0, drop - len(out))
-    yield resampling.rest()[drop:]
+    resampler = None if native == rate else soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
+    for block in _native_blocks(reader, begin - lead):
+        out = block if resampler is None else resampler.resample_chunk(block)
+        yield out[drop:]
+        drop = max(0, drop - len(out))
+    if resampler is not None:
+        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)[drop:]
 
 
 def _runs(wanted: Collection[int]) -> list[tuple[int, int]]:
