@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -365,6 +366,11 @@ def test_version(genretag: Program) -> None:
     assert genretag("--version").out.startswith("genretag 0.")
 
 
+@functools.cache
+def every_command() -> Any:
+    return typer.main.get_command(cli.app)
+
+
 def told(parameter: Any) -> dict[str, Any]:
     return {k: v for k, v in vars(parameter).items() if isinstance(v, str | int | float | bool | list | tuple | None)}
 
@@ -374,7 +380,7 @@ def test_a_command_is_the_same_when_it_alone_is_built(name: str, tmp_path: Path,
     for variable in [v for v in os.environ if v.startswith("GENRETAG_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setattr(cli, "config_path", lambda: tmp_path / "config.toml")
-    everything = typer.main.get_command(cli.app)
+    everything = every_command()
     alone = typer.main.get_command(cli._needed(["-q", name, "x"]))
     assert list(alone.commands) == [name]
     assert [told(p) for p in alone.commands[name].params] == [told(p) for p in everything.commands[name].params]
