@@ -94,9 +94,8 @@ def chosen(clips: list[Clip], count: int, seed: int = 0) -> list[Clip]:
 
 @dataclass(frozen=True)
 class Said:
-    """What is said of one clip: the genre, whether it is what is said of the clip as it is, and whether it is right."""
+    """Whether the genre that is said of a changed clip is what is said of the clip as it is, and whether it is right."""
 
-    genre: str | None
     same: bool
     right: bool
 
@@ -121,7 +120,7 @@ def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Ans
 
     def said(clip: Clip, n: int) -> Said:
         now, plain = genre[f"{clip.id}__{n}"], genre[f"{clip.id}__0"]
-        return Said(now, now == plain, now == LABELS[clip.genre])
+        return Said(now == plain, now == LABELS[clip.genre])
 
     return {c.name: [said(clip, n) for clip in clips] for n, c in enumerate(CHANGES)}
 
