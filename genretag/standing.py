@@ -7,12 +7,13 @@ that it had. Of the walk before only a hash is kept, so that neither memory nor 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import xxhash
 
 import genretag
 from genretag.features import FEATURE_VERSION
@@ -26,7 +27,7 @@ class Tally:
     """What a walk met, as a hash that is made on the way."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = xxhash.xxh3_128()
         self._told: list[str] = []  # what is not in the hash yet
         self._plain = True
 

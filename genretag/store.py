@@ -111,6 +111,8 @@ CREATE INDEX plan_open ON plan(run) WHERE action = 'write' AND done = 0
     """
 ALTER TABLE scan ADD COLUMN counts TEXT
 """,
+    # Content keys are another hash now: what was kept under the old ones cannot be found by them, nor written.
+    ";\n".join(f"DELETE FROM {table}" for table in ("heard", "file", "plan", "scan")),
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
