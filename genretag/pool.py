@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from genretag import processes
@@ -24,14 +23,14 @@ from genretag.worker import Failed
 
 @dataclass
 class _Worker:
-    process: BaseProcess
+    process: processes.Process
     pipe: Connection
     token: int | None = None  # of the task in hand
     deadline: float = 0.0  # time.monotonic()
     limit: float = 0.0  # s
 
 
-def _end(process: BaseProcess) -> None:
+def _end(process: processes.Process) -> None:
     """Kill a worker, and with it whatever its decoder forked, where it leads a group of its own."""
     with contextlib.suppress(OSError, AttributeError):
         if process.pid is not None and process.pid != os.getpgid(0):

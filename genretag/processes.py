@@ -1,9 +1,9 @@
 """How worker processes are started: on Linux forked from one that has imported what they need, elsewhere spawned.
 
 Forking after threads or a GPU session breaks, and on macOS what numpy calls may not be forked at all. So whoever knows early that workers
-will be needed has them forked at once, while there is one thread and no session (``begin``); they wait until they are told what to
-do. All others, such as the successor of one that died, come from a small process of their own that does nothing but fork. Nothing heavy is
-imported here.
+will be needed has a nursery forked at once, while there is one thread and no session (``begin``); its workers wait until they are told
+what to do. All others, such as the successor of one that died, come from a small process of their own that does nothing but fork. Nothing
+heavy is imported here.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from genretag.nursery import Adopted, Nursery
+
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _PRELOAD = ["genretag.forked"]
 
-_waiting: list[tuple[BaseProcess, Connection]] = []  # forked, and not told yet what to do
-
+Process = BaseProcess | Adopted
 Target = Callable[..., None]
+
+_nurseries: list[Nursery] = []  # their workers may not be born yet
+_waiting: list[tuple[Process, Connection]] = []  # born, and not told yet what to do
 
 
 def begin(count: int) -> None:
@@ -35,9 +38,19 @@ def begin(count: int) -> None:
 
         if not _of_one_thread():
             return
-        with _held_back(signal.SIGINT):
-            for _ in range(count):
-                _waiting.append(_started(multiprocessing.get_context("fork"), _wait_for_work, (os.getpid(),)))
+        with contextlib.suppress(OSError):
+            _nurseries.append(Nursery(count, _import_the_rest, _wait_for_work))
+
+
+def _import_the_rest() -> None:
+    import genretag.forked  # noqa: F401
+
+
+def waiting() -> list[tuple[Process, Connection]]:
+    """Return the workers that were begun and not told yet what to do, once all of them are born."""
+    while _nurseries:
+        _waiting.extend(_nurseries.pop().workers())
+    return _waiting
 
 
 def _of_one_thread() -> bool:
@@ -47,9 +60,9 @@ def _of_one_thread() -> bool:
     return False
 
 
-def start(count: int, target: Target, args: tuple[Any, ...]) -> tuple[BaseProcess, Connection]:
+def start(count: int, target: Target, args: tuple[Any, ...]) -> tuple[Process, Connection]:
     """Return a process, one of ``count``, that runs ``target(pipe, *args)``, and the other end of its pipe."""
-    while _waiting:
+    while waiting():
         process, pipe = _waiting.pop()
         with contextlib.suppress(OSError):  # somebody killed it
             pipe.send((target, args))
@@ -75,40 +88,13 @@ def _context(count: int) -> Any:
     return forking
 
 
-def _wait_for_work(pipe: Connection, parent: int) -> None:
-    """Import the rest of what a worker needs, be told what to do, and do it. Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    die_with_parent()
-    if os.getppid() != parent:  # it died before we could ask for that
-        return
-    for _, of_another in _waiting:
-        of_another.close()
-    import genretag.forked  # noqa: F401  # while the parent loads its model
-
+def _wait_for_work(pipe: Connection) -> None:
+    """Be told what to do, and do it."""
     try:
         target, args = pipe.recv()
     except (EOFError, OSError):
         return
     target(pipe, *args)
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, even in the middle of a hung decoder."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-@contextlib.contextmanager
-def _held_back(number: signal.Signals) -> Iterator[None]:
-    """Keep a signal waiting, for this process and those that are forked meanwhile."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

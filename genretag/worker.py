@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag import audio, enough, processes, tags
+from genretag import audio, enough, tags
 from genretag.errors import TrackError
 from genretag.features import Features
 from genretag.memory import keep_memory
+from genretag.nursery import die_with_parent
 
 MEMORY_LIMIT = 4 << 30  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
 
@@ -166,7 +167,7 @@ def serve(connection: Connection, features: Features) -> None:
     """Hear tasks from a pipe until it closes. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _lead_a_group()
-    processes.die_with_parent()
+    die_with_parent()
     _limit_memory()
     keep_memory()
 

@@ -104,7 +104,7 @@ import test_pool
 from crashers import misbehave
 from genretag.pool import Pool
 processes.begin(2)
-early = [process for process, _ in processes._waiting]
+early = [process for process, _ in processes.waiting()]
 os.kill(early[1].pid, signal.SIGKILL)
 early[1].join()
 with Pool(2, misbehave, ()) as pool:
@@ -118,14 +118,14 @@ print(*(getattr(said[n][-1], "stage", said[n][-1]) for n in range(5)))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
 def test_nothing_is_forked_beside_threads() -> None:
-    code = "import threading\nthreading.Thread(target=time.sleep, args=(1,)).start()\nprocesses.begin(2)\nprint(len(processes._waiting))"
+    code = "import threading\nthreading.Thread(target=time.sleep, args=(1,)).start()\nprocesses.begin(2)\nprint(len(processes.waiting()))"
     assert begun(code) == ["0"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
 @pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGINT)"])
 def test_workers_that_were_never_told_what_to_do_end_with_their_parent(end: str) -> None:
-    code = f"processes.begin(2)\nprint(*(p.pid for p, _ in processes._waiting), flush=True)\n{end}"
+    code = f"processes.begin(2)\nprint(*(p.pid for p, _ in processes.waiting()), flush=True)\n{end}"
     done = subprocess.run([sys.executable, "-c", BEGUN + code], capture_output=True, text=True, check=False, start_new_session=True)
     pids = list(map(int, done.stdout.split()))
     assert len(pids) == 2

@@ -46,6 +46,18 @@ def test_any_path_and_any_tag_can_be_kept(store: Store) -> None:
     assert store.file(path) == f
 
 
+def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: Store) -> None:
+    store.save_heard(heard([[1, 2, 3]]), "m", 1)
+    store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
+    store.save_failure(Path("/y"), 1, 2, "decode", "no")
+    store.begin_scan(1, "m", {})
+    store.close()
+    sqlite3.connect(store.path).execute("PRAGMA user_version = 7")
+    renewed = Store(store.path)
+    assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (None, None, None)
+    assert len(list(renewed.failures())) == 1
+
+
 def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Store) -> None:
     for _ in range(3):
         store.save_failure(Path("/x"), 1, 2, "decode", "no")
