@@ -14,8 +14,8 @@ from genretag.model import Model, Scores, cut_chunks
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Batches that may wait before the decode workers are held back.
-_WAITING_BATCHES = 3
+#: What may wait before the decode workers are held back: so many batches, however small they are, and so many rows (0.2 MB each).
+_WAITING_BATCHES, _WAITING_ROWS = 3, 36
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Batcher:
     @property
     def full(self) -> bool:
         """Whether the model is behind, so that nothing more should be added."""
-        return len(self._running) >= _WAITING_BATCHES
+        return len(self._running) >= max(_WAITING_BATCHES, _WAITING_ROWS // self._model.rows)
 
     @property
     def empty(self) -> bool:

@@ -24,8 +24,10 @@ FloatArray = npt.NDArray[np.float32]
 
 BUNDLED = "genretag.onnx"
 
-#: Rows of a batch on a CPU, where more bring nothing. Shapes never change: a batch that is not full is filled up with zeros.
-BATCH_ROWS = 12
+#: Rows of a batch on a CPU: a window of 30 s. More bring nothing there but a need of memory, 5 MB a row, which no cache holds. Shapes
+#: never change: a batch that is not full is filled up with zeros.
+BATCH_ROWS = 3
+_LEAST_ON_A_DEVICE = 12
 _WORKERS_A_THREAD = 6
 _MOST_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
 _WORTH = 0.9  # of the time a row took before: less is worth a batch that is twice as big
@@ -54,7 +56,7 @@ def best_rows(seconds: Callable[[int], float]) -> int:
 
     It is doubled for as long as a row gets a tenth cheaper by it, and the device's memory lasts.
     """
-    rows, each = BATCH_ROWS, seconds(BATCH_ROWS) / BATCH_ROWS
+    rows, each = _LEAST_ON_A_DEVICE, seconds(_LEAST_ON_A_DEVICE) / _LEAST_ON_A_DEVICE
     while rows < _MOST_ROWS:
         try:
             doubled = seconds(2 * rows) / (2 * rows)

@@ -22,9 +22,10 @@ import numpy.typing as npt
 from genretag.card import METADATA_KEY
 from genretag.ear.corpus import Sound, grouped_folds, read_clips
 from genretag.features import FrontEnd, LogMel
-from genretag.model import BATCH_ROWS, Model, cut_chunks
+from genretag.model import Model, cut_chunks
 
 CALIBRATION_CLIPS = 120  # ranges hardly move with more
+_AT_ONCE = 12  # chunks
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -44,7 +45,7 @@ def _reader(chunks: FloatArray, name: str) -> Any:
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches: Iterator[FloatArray] = (chunks[i : i + BATCH_ROWS] for i in range(0, len(chunks), BATCH_ROWS))
+            self._batches: Iterator[FloatArray] = (chunks[i : i + _AT_ONCE] for i in range(0, len(chunks), _AT_ONCE))
 
         def get_next(self) -> dict[str, FloatArray] | None:
             batch = next(self._batches, None)
