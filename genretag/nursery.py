@@ -24,6 +24,7 @@ from typing import NoReturn
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # Linux's prctl.h
 _PID = struct.Struct("i")
 _LOOK_SECONDS = 0.002  # how often somebody who waits for a process looks
+_NOBODY_KNOWS = 255  # exit status where this process was started with SIGCHLD ignored: the kernel forgets how its children end
 
 
 class Adopted:
@@ -42,13 +43,16 @@ class Adopted:
     def is_alive(self) -> bool:
         """Return whether it runs; once it does not, ``exitcode`` tells how it ended (a signal as a negative number)."""
         if self.exitcode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.exitcode = os.waitstatus_to_exitcode(status) if pid else None
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self.exitcode = os.waitstatus_to_exitcode(status) if pid else None
+            except ChildProcessError:
+                self.exitcode = _NOBODY_KNOWS
         return self.exitcode is None
 
     def kill(self) -> None:
-        """Kill it, if it is not known to have ended: until then the number is its own."""
-        if self.exitcode is None:
+        """Kill it, if it still runs: only until it was waited for is the number its own."""
+        if self.is_alive():
             os.kill(self.pid, signal.SIGKILL)
 
 
@@ -61,12 +65,13 @@ class Nursery:
         Raises:
             OSError: the kernel will not have it so.
         """
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         parent, pipes = os.getpid(), [Pipe() for _ in range(count)]
         told, tell = os.pipe()
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         with _held_back(signal.SIGINT):
             self._pid = os.fork()
             if not self._pid:
+                os.close(told)
                 for ours, _ in pipes:
                     ours.close()
                 _ended_by(partial(_bear, parent, [theirs for _, theirs in pipes], tell, prepare, work))
@@ -80,7 +85,8 @@ class Nursery:
         """Wait until they are born, and yield each that was, with the other end of its pipe. To be asked once."""
         with open(self._told, "rb") as told:
             pids = told.read()  # to its end, which is the process's
-        os.waitpid(self._pid, 0)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
         _prctl(_PR_SET_CHILD_SUBREAPER, 0)
         for pipe, (pid,) in zip(self._pipes, _PID.iter_unpack(pids), strict=False):
             yield Adopted(pid), pipe
@@ -93,7 +99,10 @@ def _bear(parent: int, pipes: list[Connection], tell: int, prepare: Callable[[],
     die_with_parent()
     if os.getppid() != parent:  # it died before we could ask for that
         return
-    prepare()
+    try:
+        prepare()
+    except Exception:
+        return  # whoever needs a worker all the same will be told why there is none
     me = os.getpid()
     for mine in pipes:
         if not (pid := os.fork()):
@@ -126,13 +135,13 @@ def _ended_by(work: Callable[[], None]) -> NoReturn:
 
 def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, even in the middle of a hung decoder."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another system
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _prctl(what: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(what, value, 0, 0, 0):
+    libc, zero = ctypes.CDLL(None, use_errno=True), ctypes.c_ulong(0)
+    if libc.prctl(what, ctypes.c_ulong(value), zero, zero, zero):
         raise OSError(ctypes.get_errno(), "prctl")
 
 

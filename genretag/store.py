@@ -324,7 +324,7 @@ class Store:
 
     def failed_in_plan(self, run: int) -> int:
         """Return how many files of a plan failed."""
-        sql = "SELECT count(*) FROM plan WHERE run = ? AND json_extract(row, '$.status') = 'failed'"
+        sql = "SELECT count(*) FROM plan INDEXED BY plan_status WHERE run = ? AND json_extract(row, '$.status') = 'failed'"
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def last_scan(self) -> Scan | None:

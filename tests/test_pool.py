@@ -117,6 +117,49 @@ print(*(getattr(said[n][-1], "stage", said[n][-1]) for n in range(5)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_workers_that_were_begun_share_what_one_process_imported_and_are_nobodys_else() -> None:
+    code = """
+from pathlib import Path
+processes.begin(3)
+for process, _ in processes.waiting():
+    shared = Path(f"/proc/{process.pid}/maps").read_text()
+    parent = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    print("libavcodec" in shared, parent == os.getpid(), process.is_alive())
+print("av" in sys.modules)
+"""
+    assert begun(code) == ["True"] * 9 + ["False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+@pytest.mark.parametrize("fault", ["raise ImportError", "os.kill(os.getpid(), signal.SIGSEGV)"])
+def test_where_no_worker_can_be_born_early_others_are_started(fault: str) -> None:
+    code = f"""
+import test_pool
+def fails(): {fault}
+processes._import_the_rest = fails
+processes.begin(2)
+said = test_pool.run(["a", "segfault", "b"])
+print(*(getattr(said[n][-1], "stage", said[n][-1]) for n in range(3)))
+"""
+    assert begun(code) == ["done", "a", "crash", "done", "b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_workers_die_and_are_replaced_where_the_kernel_forgets_how_children_end() -> None:
+    code = """
+import test_pool
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+processes.begin(2)
+early = processes.waiting()[0][0]
+os.kill(early.pid, signal.SIGKILL)
+early.join(10)
+said = test_pool.run(["a", "b", "c"])
+print(early.is_alive(), *(said[n][-1] for n in range(3)))
+"""
+    assert begun(code) == ["False", "done", "a", "done", "b", "done", "c"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
 def test_nothing_is_forked_beside_threads() -> None:
     code = "import threading\nthreading.Thread(target=time.sleep, args=(1,)).start()\nprocesses.begin(2)\nprint(len(processes.waiting()))"
     assert begun(code) == ["0"]

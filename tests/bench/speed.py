@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,10 +211,15 @@ def music(folder: Path, tracks: int, seconds: int, extension: str = ".mp3") -> l
     """Encode tracks; MP3s with 320 kb/s."""
     folder.mkdir()
     files = [folder / f"{n:02d}{extension}" for n in range(tracks)]
-    how = demo.Container("libmp3lame", options=(("b", "320k"),)) if extension == ".mp3" else None
-    for n, path in enumerate(files):
-        demo.encode(path, demo.piece(n, seconds), 44_100, how)
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(encode, files, range(tracks), [seconds] * tracks))
     return files
+
+
+def encode(path: Path, seed: int, seconds: int) -> None:
+    """Encode a made-up piece."""
+    how = demo.Container("libmp3lame", options=(("b", "320k"),)) if path.suffix == ".mp3" else None
+    demo.encode(path, demo.piece(seed, seconds), 44_100, how)
 
 
 def scan_of(place: Path, folder: Path, jobs: int, *more: str) -> list[str]:
