@@ -1,6 +1,6 @@
 """How fast genretag is: ratios to decoding alone in the same run, memory, rescans, writes, and its peers.
 
-    python tests/bench/speed.py all                   # all of the following, and the engines where Ray is installed: half an hour
+    python tests/bench/speed.py all                   # all of the following, and the engines where Ray is installed: about an hour
     python tests/bench/speed.py whole                 # twelve MP3s of 240 s; also --windows adaptive
     python tests/bench/speed.py containers            # the same ratio for each container
     python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by Essentia where it is installed
