@@ -97,9 +97,9 @@ def built_in_tree() -> Tree:
 
 def id3v1_words() -> list[str]:
     """Return ID3v1's list of genres, with Winamp's."""
-    from genretag.tags.words import id3v1_list
+    from genretag.tags.id3v1 import listed
 
-    return id3v1_list()
+    return listed()
 
 
 def _yaml(text: str, name: str) -> Any:

@@ -1,137 +1,19 @@
 """The genre in a file's own tags. The only room that knows mutagen.
 
-Containers are data: a row of ``_TABLE`` says how one holds a genre. Nothing here decides what is
-written, and ``write`` is called on a copy by the safe writer alone.
+Nothing here decides what is written, and ``write`` is called on a copy by the safe writer alone. mutagen is imported when a file's tags are
+asked for: whoever only says what was found, as a scan of what did not change does, starts without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mutagen
-from mutagen.aiff import AIFF
-from mutagen.apev2 import APEv2File
-from mutagen.asf import ASF
-from mutagen.dsdiff import DSDIFF
-from mutagen.dsf import DSF
-from mutagen.flac import FLAC
-from mutagen.id3 import ID3FileType
-from mutagen.mp3 import MP3
-from mutagen.mp4 import MP4
-from mutagen.oggflac import OggFLAC
-from mutagen.oggopus import OggOpus
-from mutagen.oggspeex import OggSpeex
-from mutagen.oggvorbis import OggVorbis
-from mutagen.trueaudio import TrueAudio
-from mutagen.wave import WAVE
-
-from genretag.errors import TrackError
-from genretag.tags import ape, asf, id3, mp4, vorbis
+from genretag.tags.facts import V22, Album, Tags
 from genretag.tags.form import AS_IT_IS, Form
 from genretag.tags.words import is_generic, meaningful
 
 __all__ = ["AS_IT_IS", "V22", "Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
-
-
-@dataclass(frozen=True)
-class _Field:
-    """How one family of containers holds a genre. Each function takes (mutagen's file, path, ...)."""
-
-    name: str  # as the field calls it
-    read: Callable[[Any, Path], list[str]]
-    write: Callable[[Any, Path, list[str], Form], None]
-    others: Callable[[Any, Path, Form], dict[str, Any]]
-
-
-def _chunked(kind: str) -> _Field:
-    return _Field(
-        "TCON",
-        lambda _, path: id3.read_chunk(kind, path),
-        lambda _, path, genres, form: id3.write_chunk(kind, path, genres, form),
-        lambda _, path, form: id3.others_chunk(kind, path, form),
-    )
-
-
-def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], Form], None]:
-    """Return a row's write function for a container that leaves no choice."""
-    return lambda audio, path, genres, form: write(audio, path, genres)
-
-
-_ID3 = _Field(
-    "TCON",
-    lambda _, path: id3.read_mp3(path),
-    lambda _, path, genres, form: id3.write_mp3(path, genres, form),
-    lambda _, path, form: id3.others_mp3(path, form),
-)
-_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), _plainly(vorbis.write), lambda audio, path, _: vorbis.others(audio, path))
-_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path, form: mp4.others(path))
-_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, *_: asf.others(audio))
-_APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, *_: ape.others(audio))
-
-#: Container -> field; the first row whose class fits counts.
-_TABLE: tuple[tuple[type[Any], _Field], ...] = (
-    (MP3, _ID3),
-    (TrueAudio, _ID3),
-    (WAVE, _chunked("wav")),
-    (AIFF, _chunked("aiff")),
-    (DSF, _chunked("dsf")),
-    (DSDIFF, _chunked("dsdiff")),
-    (FLAC, _VORBIS),
-    (OggVorbis, _VORBIS),
-    (OggOpus, _VORBIS),
-    (OggSpeex, _VORBIS),
-    (OggFLAC, _VORBIS),
-    (MP4, _MP4),
-    (ASF, _ASF),
-    (APEv2File, _APE),
-)
-
-
-#: The field of a tag that is written only where that was asked for: ID3v2.2's.
-V22 = "TCO"
-
-
-@dataclass(frozen=True)
-class Album:
-    """What tells which album a track is of; empty where the tags do not say."""
-
-    artist: str = ""
-    album: str = ""
-    album_artist: str = ""
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What a file's tags say. ``field`` is None where genretag cannot write this container, and ``problem`` why."""
-
-    genres: list[str]
-    field: str | None
-    album: Album = Album()
-    problem: str | None = None
-
-
-def _open(path: Path) -> tuple[Any, _Field | None]:
-    """Return mutagen's view of a file and the row of the table for it.
-
-    mutagen raises more than its own errors on broken files (struct.error for one), so the
-    boundary catches all.
-    """
-    try:
-        audio = mutagen.File(path)
-    except Exception as error:
-        raise TrackError("tags", f"its tags cannot be read: {_said(error)}") from error
-    if audio is None or type(audio) is ID3FileType:
-        return None, None
-    return audio, next((field for kind, field in _TABLE if isinstance(audio, kind)), None)
-
-
-def _said(error: BaseException) -> str:
-    """Return what an error says, without the traceback-like parts of mutagen's messages."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def read(path: Path) -> Tags:
@@ -140,43 +22,9 @@ def read(path: Path) -> Tags:
     Never raises for what is in the file: a tag that cannot be read is a ``problem``, and such a
     file is not written.
     """
-    try:
-        audio, field = _open(path)
-        if audio is None or field is None:
-            return Tags([], None, problem="this container holds no genre that genretag can write")
-        genres = field.read(audio, path)
-        name = V22 if field is _ID3 and id3.is_v22(path) else field.name
-        return Tags([g for g in genres if g.strip()], name, _album(audio))
-    except TrackError as error:
-        return Tags([], None, problem=str(error))
-    except Exception as error:
-        return Tags([], None, problem=f"its tags cannot be read: {_said(error)}")
+    from genretag.tags import containers
 
-
-#: Where containers keep artist, album and album artist.
-_ALBUM_KEYS = (
-    ("TPE1", "artist", "\xa9ART", "Author", "Artist"),
-    ("TALB", "album", "\xa9alb", "WM/AlbumTitle", "Album"),
-    ("TPE2", "albumartist", "aART", "WM/AlbumArtist", "Album Artist"),
-)
-
-
-def _album(audio: Any) -> Album:
-    """Return the album keys of a file; what is not there is empty."""
-    return Album(*(_first(audio.tags, keys) for keys in _ALBUM_KEYS))
-
-
-def _first(tags: Any, keys: tuple[str, ...]) -> str:
-    for key in keys:
-        try:
-            value = tags[key]
-        except (KeyError, TypeError, ValueError):
-            continue
-        value = value[0] if isinstance(value, list) and value else value
-        text = str(value).split("\0")[0].strip()
-        if text and text != "[]":
-            return text
-    return ""
+    return containers.read(path)
 
 
 def write(path: Path, genres: list[str], form: Form = AS_IT_IS) -> None:
@@ -185,15 +33,9 @@ def write(path: Path, genres: list[str], form: Form = AS_IT_IS) -> None:
     Raises:
         TrackError: the container cannot hold them, or its tags are such that others would change.
     """
-    audio, field = _open(path)
-    if audio is None or field is None:
-        raise TrackError("tags", "this container holds no genre that genretag can write")
-    try:
-        field.write(audio, path, genres, form)
-    except TrackError:
-        raise
-    except Exception as error:
-        raise TrackError("tags", f"its tags cannot be written: {_said(error)}") from error
+    from genretag.tags import containers
+
+    containers.write(path, genres, form)
 
 
 def others(path: Path, form: Form = AS_IT_IS) -> dict[str, Any]:
@@ -201,13 +43,9 @@ def others(path: Path, form: Form = AS_IT_IS) -> dict[str, Any]:
 
     Before and after a write in some form are to be asked for with that form: it decides what must stay the same.
     """
-    audio, field = _open(path)
-    if audio is None or field is None:
-        return {}
-    try:
-        return field.others(audio, path, form)
-    except Exception as error:
-        raise TrackError("tags", f"its tags cannot be compared: {_said(error)}") from error
+    from genretag.tags import containers
+
+    return containers.others(path, form)
 
 
 def lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

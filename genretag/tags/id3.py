@@ -19,7 +19,7 @@ from mutagen.wave import WAVE
 
 from genretag import mpeg
 from genretag.errors import TrackError
-from genretag.tags import ape, riff, words
+from genretag.tags import ape, id3v1, riff, words
 from genretag.tags.form import Form
 from genretag.tags.frames import carried, frames_of, marked, meanings, raw_of
 
@@ -31,7 +31,7 @@ NEW_TAG_VERSION = 4  # ID3v2.4 where there is no tag yet: mutagen's, Picard's an
 def _genres_of(tag: ID3) -> list[str]:
     """Return the words of a tag's TCON frames."""
     values = [str(text) for frame in tag.getall("TCON") for text in frame.text]
-    return list(dict.fromkeys(word for value in values for word in words.resolve(value)))
+    return list(dict.fromkeys(word for value in values for word in id3v1.resolve(value)))
 
 
 def _set(tag: ID3, genres: list[str], version: int) -> None:
@@ -87,7 +87,7 @@ def read_mp3(path: Path) -> list[str]:
         genres = words.meaningful(ape.read_beside(path)) or genres
     if not words.meaningful(genres) and (block := _v1_block(path)):
         number = block[_V1_GENRE_AT]
-        genres = genres or ([words.by_number(str(number))] if number != words.NO_NUMBER else [])
+        genres = genres or ([id3v1.by_number(str(number))] if number != id3v1.NO_NUMBER else [])
     return genres
 
 
@@ -115,7 +115,7 @@ def write_mp3(path: Path, genres: list[str], form: Form) -> None:
     """
     block = _v1_block(path)
     has_v2 = _has_v2(path)
-    if not (block and not has_v2 and len(genres) == 1 and words.number_of(genres[0]) != words.NO_NUMBER):
+    if not (block and not has_v2 and len(genres) == 1 and id3v1.number_of(genres[0]) != id3v1.NO_NUMBER):
         _write_v2(path, genres, form, with_v1=bool(block and not has_v2))
     ape.write_beside(path, genres)
     if block:
@@ -170,7 +170,7 @@ def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
     with path.open("r+b") as handle:
         length = handle.seek(0, 2)
         handle.seek(length - mpeg.ID3V1_LENGTH if mpeg.has_id3v1(handle, length) else length)
-        handle.write(block[:_V1_GENRE_AT] + bytes([words.number_of(genres[0])]))
+        handle.write(block[:_V1_GENRE_AT] + bytes([id3v1.number_of(genres[0])]))
 
 
 def others_mp3(path: Path, form: Form) -> dict[str, Any]:
