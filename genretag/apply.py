@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from genretag import albums
-from genretag.audio import file_sha256, identify
+from genretag.audio import KEY_DIGITS, file_sha256, identify
 from genretag.card import Card, read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
@@ -197,6 +197,8 @@ def _write_row(journal: Journal, run: int, row: Row, manner: Manner, turn: Turn)
         return _Outcome("protected", why)
     if not row.sha256 or not row.content_key:
         return _Outcome("failed", "the plan does not say which file it was made for; scan it again")
+    if len(row.content_key) != KEY_DIGITS:
+        return _Outcome("failed", "the plan is of an older genretag; scan it again")
     expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
     try:
         return _Outcome("written", None, write_genres(journal, run, row.absolute, row.old, row.new, expected, manner, turn))
@@ -247,7 +249,8 @@ def _what_others_changed(change: Change) -> str:
     except TrackError as error:
         return f"it was damaged since: {error}"
     now = read_tags(change.target)
-    audio = "" if identity.content_key == change.content_key else "its audio was changed since; "
+    comparable = len(change.content_key or "") == KEY_DIGITS  # an older genretag's key says nothing here
+    audio = "its audio was changed since; " if comparable and identity.content_key != change.content_key else ""
     if now.genres != change.new:
         return f"{audio}its genre was changed since, to {', '.join(now.genres) or 'none'}"
     return f"{audio}other tags were changed since; the genre is as written" if not audio else audio.rstrip("; ")

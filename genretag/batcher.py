@@ -14,7 +14,7 @@ from genretag.model import Model, Scores, cut_chunks
 
 FloatArray = npt.NDArray[np.float32]
 
-#: What may wait before the decode workers are held back: so many batches, however small they are, and so many rows (0.2 MB each).
+#: What may wait before the decode workers are held back: so many batches, or so many rows (0.2 MB each), whichever is more.
 _WAITING_BATCHES, _WAITING_ROWS = 3, 36
 
 

@@ -47,7 +47,7 @@ def examine(database: Path, model: Path | None = None) -> Iterator[Finding]:
 
 def versions() -> Iterator[Finding]:
     """Yield the versions of what genretag stands on."""
-    names = ("av", "ducc0", "librosa", "mutagen", "numpy", "onnxruntime", "soxr", "typer")
+    names = ("av", "ducc0", "librosa", "mutagen", "numpy", "onnxruntime", "soxr", "typer", "xxhash")
     told = ", ".join(f"{name} {_version(name)}" for name in names)
     yield Finding("versions", Health.FINE, f"genretag {_version('genretag')}, Python {sys.version.split()[0]}, {told}")
     both = [n for n in ("onnxruntime", "onnxruntime-gpu") if _version(n) != "—"]
@@ -124,7 +124,7 @@ def threads() -> Iterator[Finding]:
     from genretag.cores import automatic_jobs
 
     jobs, cores = automatic_jobs(), os.cpu_count() or 1
-    told = f"{jobs} decode workers (--jobs auto), and as many threads for the model"
+    told = f"{jobs} decode workers (--jobs auto)"
     yield Finding("threads", Health.FINE if jobs == cores else Health.NOTE, told + ("" if jobs == cores else f"; of {cores} cores"))
 
 

@@ -1,4 +1,4 @@
-"""What workers need, imported once: by the process that they are forked from, or by one that was forked before it could be.
+"""What workers need, imported once by the process that they are forked from.
 
 The collector neither looks for garbage while modules load, nor ever touches what they made: workers share those pages (Python's
 ``gc.freeze``), and the process ends without a last look through all of it.

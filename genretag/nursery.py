@@ -21,7 +21,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # Linux's prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 1, 36, 37  # Linux's prctl.h
 _PID = struct.Struct("i")
 _LOOK_SECONDS = 0.002  # how often somebody who waits for a process looks
 _NOBODY_KNOWS = 255  # exit status where this process was started with SIGCHLD ignored: the kernel forgets how its children end
@@ -65,21 +65,27 @@ class Nursery:
         Raises:
             OSError: the kernel will not have it so.
         """
-        parent, pipes = os.getpid(), [Pipe() for _ in range(count)]
-        told, tell = os.pipe()
+        self._adopted_before = _adopts()
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        with _held_back(signal.SIGINT):
-            self._pid = os.fork()
-            if not self._pid:
-                os.close(told)
-                for ours, _ in pipes:
-                    ours.close()
-                _ended_by(partial(_bear, parent, [theirs for _, theirs in pipes], tell, prepare, work))
-        os.close(tell)
-        self._told = told
+        parent, pipes = os.getpid(), [Pipe() for _ in range(count)]
+        self._told, tell = os.pipe()
+        try:
+            with _held_back(signal.SIGINT):
+                self._pid = os.fork()
+                if not self._pid:
+                    os.close(self._told)
+                    for ours, _ in pipes:
+                        ours.close()
+                    _ended_by(partial(_bear, parent, [theirs for _, theirs in pipes], tell, prepare, work))
+        except OSError:
+            os.close(self._told)
+            self._adopt_as_before()
+            raise
+        finally:
+            os.close(tell)
+            for _, theirs in pipes:
+                theirs.close()
         self._pipes = [ours for ours, _ in pipes]
-        for _, theirs in pipes:
-            theirs.close()
 
     def workers(self) -> Iterator[tuple[Adopted, Connection]]:
         """Wait until they are born, and yield each that was, with the other end of its pipe. To be asked once."""
@@ -87,9 +93,12 @@ class Nursery:
             pids = told.read()  # to its end, which is the process's
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
-        _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+        self._adopt_as_before()
         for pipe, (pid,) in zip(self._pipes, _PID.iter_unpack(pids), strict=False):
             yield Adopted(pid), pipe
+
+    def _adopt_as_before(self) -> None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, self._adopted_before)
 
 
 def _bear(parent: int, pipes: list[Connection], tell: int, prepare: Callable[[], None], work: Callable[[Connection], None]) -> None:
@@ -99,16 +108,14 @@ def _bear(parent: int, pipes: list[Connection], tell: int, prepare: Callable[[],
     die_with_parent()
     if os.getppid() != parent:  # it died before we could ask for that
         return
-    try:
-        prepare()
-    except Exception:
-        return  # whoever needs a worker all the same will be told why there is none
     me = os.getpid()
-    for mine in pipes:
-        if not (pid := os.fork()):
-            os.close(tell)
-            _ended_by(partial(_live, parent, me, mine, pipes, work))
-        os.write(tell, _PID.pack(pid))
+    with contextlib.suppress(Exception):  # whoever needs a worker all the same will be told why there is none
+        prepare()
+        for mine in pipes:
+            if not (pid := os.fork()):
+                os.close(tell)
+                _ended_by(partial(_live, parent, me, mine, pipes, work))
+            os.write(tell, _PID.pack(pid))
 
 
 def _live(parent: int, nurse: int, mine: Connection, pipes: list[Connection], work: Callable[[Connection], None]) -> None:
@@ -137,6 +144,13 @@ def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, even in the middle of a hung decoder."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another system
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _adopts() -> int:
+    """Return 1 where this process adopts orphans already, else 0."""
+    found = ctypes.c_int()
+    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(found))
+    return found.value
 
 
 def _prctl(what: int, value: int) -> None:

@@ -28,6 +28,9 @@ class Past(Protocol):
     def answered(self, content_key: str) -> list[str] | None:
         """Return the genres that a person chose; None where nobody was asked."""
 
+    def renew_key(self, older: str, content_key: str) -> None:
+        """Let what is remembered of some music stand under another content key."""
+
     def stamp(self) -> str:
         """Return what is another text whenever something was written since."""
 

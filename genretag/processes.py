@@ -36,7 +36,7 @@ def begin(count: int) -> None:
     with _one_thread_each():
         import genretag.worker  # noqa: F401  # what both will need
 
-        if not _of_one_thread():
+        if _nurseries or not _of_one_thread():
             return
         with contextlib.suppress(OSError):
             _nurseries.append(Nursery(count, _import_the_rest, _wait_for_work))
@@ -67,6 +67,9 @@ def start(count: int, target: Target, args: tuple[Any, ...]) -> tuple[Process, C
         with contextlib.suppress(OSError):  # somebody killed it
             pipe.send((target, args))
             return process, pipe
+        process.kill()
+        process.join()
+        pipe.close()
     with _one_thread_each(), _main_left_out(target):
         return _started(_context(count), target, args)
 

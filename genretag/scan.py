@@ -332,6 +332,8 @@ class Scanner:
             identity.content_key, known or tags.Tags([], None, problem="its tags were not read"),
         )  # fmt: skip
         self._pending_files.append(f)
+        if self._past is not None and (older := self.store.older_key(f.sha256)) is not None:
+            self._past.renew_key(older, f.content_key)
         self._judge(ordinal, found.path, f, heard)
 
     # --- rows ---------------------------------------------------------------------------------------------------

@@ -111,8 +111,15 @@ CREATE INDEX plan_open ON plan(run) WHERE action = 'write' AND done = 0
     """
 ALTER TABLE scan ADD COLUMN counts TEXT
 """,
-    # Content keys are another hash now: what was kept under the old ones cannot be found by them, nor written.
-    ";\n".join(f"DELETE FROM {table}" for table in ("heard", "file", "plan", "scan")),
+    # Content keys are another hash now: what was kept under the old ones cannot be found by them, nor written. The journal has those too.
+    ";\n".join(
+        [
+            "CREATE TABLE older_key (sha256 TEXT NOT NULL, content_key TEXT NOT NULL)",
+            "INSERT INTO older_key SELECT sha256, content_key FROM file",
+            "CREATE INDEX older_key_sha256 ON older_key(sha256)",
+            *(f"DELETE FROM {table}" for table in ("heard", "file", "plan", "scan")),
+        ]
+    ),
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
@@ -230,6 +237,11 @@ class Store:
              f.tags.field, f.tags.problem, json.dumps(asdict(f.tags.album))),
         )  # fmt: skip
         self._db.execute("DELETE FROM failure WHERE path = ?", (key,))
+
+    def older_key(self, sha256: str) -> str | None:
+        """Return the content key that an older genretag gave a file, which had this SHA-256 then as now."""
+        row = self._db.execute("SELECT content_key FROM older_key WHERE sha256 = ?", (sha256,)).fetchone()
+        return str(row[0]) if row else None
 
     # --- heard --------------------------------------------------------------------------------------------------
 

@@ -355,6 +355,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_scan_of_what_did_not_change_needs_neither_decoder_nor_tags(genretag: Program, library: Path, tmp_path: Path) -> None:
+    scan = ["scan", str(library), "--dry-run", "-q", "--db", str(tmp_path / "db" / "genretag.db")]
+    for _ in range(2):  # what failed the first time is known from the second on
+        genretag(*scan[:-2])
+    code = (
+        f"import sys; sys.argv = {['genretag', *scan]!r}\nfrom genretag.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+        "print(*{'mutagen', 'av', 'soxr', 'librosa'} & set(sys.modules), 'none')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["none"]
+
+
 def test_every_command_has_help(genretag: Program) -> None:
     for command in ("scan", "apply", "undo", "info", "history", "errors", "models", "demo"):
         ran = genretag(command, "--help")

@@ -114,7 +114,7 @@ def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(browser: Browser, tm
         row = Row(
             path=f"/music/Artist {n // 100}/Album {n // 10}/{n:05d}.mp3", status="ok", genre="Jazz", confidence=(n % 1000) / 1000,
             scores={"Jazz": 0.8, "Blues": 0.1, "Rock": 0.1}, windows=8, agreement=1.0, old=[], new=["Jazz"], action="write",
-            reason="fills an empty genre", sha256=f"{n:064x}", content_key=f"{n:040x}", size=9_000_000,
+            reason="fills an empty genre", sha256=f"{n:064x}", content_key=f"{n:032x}", size=9_000_000,
             mtime_ns=1_700_000_000_123_456_789 + n,
         )  # fmt: skip
         rows.append(compact(row, None, "a9b3a8a9c2a9a9a7"))

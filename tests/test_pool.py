@@ -138,10 +138,29 @@ import test_pool
 def fails(): {fault}
 processes._import_the_rest = fails
 processes.begin(2)
+print(len(processes.waiting()))
 said = test_pool.run(["a", "segfault", "b"])
 print(*(getattr(said[n][-1], "stage", said[n][-1]) for n in range(3)))
 """
-    assert begun(code) == ["done", "a", "crash", "done", "b"]
+    assert begun(code) == ["0", "done", "a", "crash", "done", "b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_a_fork_that_fails_leaves_nothing_behind() -> None:
+    code = """
+from genretag import nursery
+def fails(): raise BlockingIOError("no more processes")
+fork, os.fork = os.fork, fails
+before = len(os.listdir("/proc/self/fd"))
+processes.begin(2)
+print(len(processes.waiting()), len(os.listdir("/proc/self/fd")) - before, nursery._adopts())
+os.fork = fork
+processes.begin(2)
+processes.begin(2)
+born = processes.waiting()
+print(len(born), *(process.is_alive() for process, _ in born), nursery._adopts())
+"""
+    assert begun(code) == ["0", "0", "0", "2", "True", "True", "0"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import pytest
 from conftest import Program
 
 from genretag import demo, tags
-from genretag.books import books
+from genretag.books import books, journal_path
 from genretag.cli.reporting import plan_rows
 from genretag.policy import Policy
 from genretag.review import Review, questions_of
@@ -148,6 +150,43 @@ def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
     assert planned()[str(paths[0])]["new"] == ["My own"]
     assert genretag("undo", "--yes").status != 2
     assert planned()[str(paths[1])]["new"] == ["Ska", "Dub"]  # undone, it is a plan again
+
+
+def _aged(db: Path) -> None:
+    """Give cache and journal the content keys that they had before these were XXH3."""
+    with sqlite3.connect(db) as cache, sqlite3.connect(journal_path(db)) as journal:
+        for key in [str(k) for (k,) in cache.execute("SELECT DISTINCT content_key FROM file")]:
+            older = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+            cache.execute("UPDATE file SET content_key = ? WHERE content_key = ?", (older, key))
+            for table in ("change", "answer"):
+                journal.execute(f"UPDATE {table} SET content_key = ? WHERE content_key = ?", (older, key))
+        cache.execute("DROP TABLE older_key")
+        cache.execute("PRAGMA user_version = 7")
+
+
+def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
+    scanned: list[dict], genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    db = tmp_path / "db" / "genretag.db"
+    with books(db) as opened:
+        last = opened.store.last_scan()
+        assert last is not None
+        asked = Review(opened, last.run, Policy.from_dict(last.policy), questions_of(plan_rows(opened, last.run)))
+        asked.answer(["Cumbia"])
+        asked.answer(["Ska"])
+    written, answered = (Path(q.row.path) for q in asked.questions[:2])
+    assert genretag("apply", "--yes", written).status == 0
+    _aged(db)
+    assert "its audio was changed" not in genretag("verify").out
+    rows = {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows}
+    assert rows[str(answered)]["new"] == ["Ska"]
+    assert (rows[str(written)]["action"], rows[str(written)]["reviewed"]) == ("keep", True)
+    with books(db) as opened:
+        for path in (written, answered):
+            f = opened.store.file(path)
+            assert f is not None
+            assert opened.journal.answered(f.content_key) is not None
+            assert (opened.journal.wrote(f.content_key) == ["Cumbia"]) == (path == written)
 
 
 def test_without_a_terminal_it_says_what_to_do(scanned: list[dict], genretag: Program) -> None:

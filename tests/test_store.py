@@ -51,11 +51,16 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: 
     store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
     store.save_failure(Path("/y"), 1, 2, "decode", "no")
     store.begin_scan(1, "m", {})
+    store.save_plan(1, [(0, Path("/x"), "write", {"status": "ok"})])
     store.close()
-    sqlite3.connect(store.path).execute("PRAGMA user_version = 7")
+    older = sqlite3.connect(store.path)
+    older.execute("DROP TABLE older_key")
+    older.execute("PRAGMA user_version = 7")
     renewed = Store(store.path)
     assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (None, None, None)
+    assert list(renewed.plan(1)) == []
     assert len(list(renewed.failures())) == 1
+    assert (renewed.older_key("s"), renewed.older_key("t")) == ("k", None)
 
 
 def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Store) -> None:

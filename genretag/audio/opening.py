@@ -19,6 +19,7 @@ from genretag.errors import TrackError
 
 WINDOW_SECONDS = 30
 SHORTEST_TRACK_SECONDS = 1
+KEY_DIGITS = 32  # of a content key; older ones had 40
 
 #: Formats whose declared length is exact, so that a file that was cut off shows.
 _EXACT_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "ape", "wv", "tta", "dsf"}

@@ -29,7 +29,7 @@ from genretag.walk import Found
 
 METADATA_KEY = b"genretag"
 SUFFIX = ".parquet"
-FORMAT = 1  # of these columns
+FORMAT = 2  # of these columns; 1 had other content keys
 
 _FILE = [
     ("ordinal", pa.int64()),  # place in the walk
@@ -103,7 +103,9 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
     try:
         data = json.loads(metadata[METADATA_KEY])
         if data["format"] != FORMAT:
-            raise RunError(f"{name}: its format {data['format']!r} is not known here (known: {FORMAT}); is this genretag older than it?")
+            raise RunError(
+                f"{name}: its format {data['format']!r} is not known here (known: {FORMAT}); is one genretag older than the other?"
+            )
         if data["features"] != FEATURE_VERSION:
             raise RunError(f"{name}: genretag {data['version']} heard other features there than this one does; scan again")
         return Head(card_of_metadata(data["card"], data["model"]), str(data["scan"]), data["version"], data["features"])

@@ -224,6 +224,15 @@ class Journal:
         row = self._db.execute(sql, (content_key,)).fetchone()
         return [str(w) for w in json.loads(row["new"])] if row else None
 
+    def renew_key(self, older: str, content_key: str) -> None:
+        """Let what is known of some music stand under another content key."""
+        known = "SELECT EXISTS (SELECT 1 FROM change WHERE content_key = ?1) OR EXISTS (SELECT 1 FROM answer WHERE content_key = ?1)"
+        if not self._db.execute(known, (older,)).fetchone()[0]:
+            return
+        with transaction(self._db):
+            self._db.execute("UPDATE change SET content_key = ? WHERE content_key = ?", (content_key, older))
+            self._db.execute("UPDATE OR IGNORE answer SET content_key = ? WHERE content_key = ?", (content_key, older))
+
     def stamp(self) -> str:
         """Return what is another text whenever a change or an answer was written since."""
         row = self._db.execute(

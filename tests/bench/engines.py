@@ -106,7 +106,7 @@ def spread(values: list[float]) -> str:
 def _another(told: Told, n: int, rng: np.random.Generator) -> Told:
     """Return another track with other numbers of the same kind: those of copies would be packed to nothing."""
     assert told.heard is not None
-    key = rng.bytes(20).hex()
+    key = rng.bytes(16).hex()
     numbers = {k: getattr(told.heard, k) for k in ("logits", "music", "embedding")}
     noisy = {k: (v * rng.uniform(0.9, 1.1, v.shape)).astype(np.float16) for k, v in numbers.items()}
     heard = replace(told.heard, content_key=key, picture=rng.bytes(len(told.heard.picture)), **noisy)

@@ -99,7 +99,7 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
             for n in range(start, start + 1000):
                 windows = int(rng.integers(4, 12))
                 heard = Heard(
-                    f"{n:040x}", None, windows * 30.0, 1.0, np.arange(windows, dtype=np.float32) * 30,
+                    f"{n:032x}", None, windows * 30.0, 1.0, np.arange(windows, dtype=np.float32) * 30,
                     rng.normal(0, 3, (windows, len(card.labels))).astype(np.float16), np.full(windows, 5, np.float16),
                     rng.normal(size=384).astype(np.float16),
                 )  # fmt: skip
