@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from genretag.batcher import Batcher
 from genretag.card import METADATA_KEY, card_text, read_card
 from genretag.errors import ModelError
 from genretag.model import BATCH_ROWS, Model, best_rows, bundled_model, chunk_length, chunk_starts, cut_chunks, threads_beside
@@ -65,6 +67,36 @@ def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(fixed: float, each: 
     assert rows <= max(memory, 12)
     best = each  # what a row costs in a batch without end
     assert seconds(rows) / rows <= 1.3 * best + 1e-12 or 2 * rows > min(384, max(memory, 12))
+
+
+@pytest.mark.parametrize("rows", [3, 12, 24])
+def test_decoders_are_held_back_by_batches_or_rows_that_wait_whichever_is_more(rows: int) -> None:
+    held, begun = threading.Event(), []
+    held.set()  # a model is tried when it is loaded
+
+    class Slow(Model):
+        def run(self, chunks: Any) -> Any:
+            begun.append(len(chunks))
+            held.wait()
+            return super().run(chunks)
+
+    slow = Slow()
+    slow.rows = rows
+    held.clear()
+    begun.clear()
+    batcher = Batcher(slow)
+    window = np.zeros((slow.card.front_end.n_mels, 3 * slow.card.chunks[0]), np.float32)
+    given = 0
+    while not batcher.full:
+        batcher.add(0, given, window)
+        given += 1
+    held.set()
+    assert 3 * given == max(36, 3 * rows)
+    heard = 0
+    while not batcher.empty:
+        heard += len(batcher.results(wait=True))
+    batcher.close()
+    assert (heard, set(begun)) == (given, {rows})
 
 
 def test_every_chunk_length_is_heard(model: Model) -> None:
