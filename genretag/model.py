@@ -27,7 +27,7 @@ BUNDLED = "genretag.onnx"
 #: Rows of a batch on a CPU: a window of 30 s. More bring nothing there but a need of memory, 5 MB a row, which no cache holds. Shapes
 #: never change: a batch that is not full is filled up with zeros.
 BATCH_ROWS = 3
-_LEAST_ON_A_DEVICE = 12  # rows; a GPU's gain begins far above a window
+_LEAST_ON_A_DEVICE = 12  # rows, with which the search for a GPU's batch begins
 _WORKERS_A_THREAD = 6
 _MOST_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
 _WORTH = 0.9  # of the time a row took before: less is worth a batch that is twice as big

@@ -1,7 +1,7 @@
 """Workers that this process adopts: another one, forked early, imports what they need once, forks them, and ends.
 
-What workers import takes a tenth of a second of CPU, as much as a third of a short track; so it is done once for all of them, while this
-process loads its model, and never in this process, which has no use for a decoder. The orphans of a process become the children of its
+What workers import takes a tenth of a second of CPU; so it is done once for all of them, while this process loads its model, and never in
+this process, which has no use for a decoder. The orphans of a process become the children of its
 nearest ancestor that asked for that (``PR_SET_CHILD_SUBREAPER``, Linux); so this one can wait for them and is told how they ended, as a
 pool must know.
 """

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Program
+from mutagen.flac import FLAC
 
 from genretag import demo, tags
 from genretag.books import books, journal_path
@@ -172,12 +173,17 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
         last = opened.store.last_scan()
         assert last is not None
         asked = Review(opened, last.run, Policy.from_dict(last.policy), questions_of(plan_rows(opened, last.run)))
-        asked.answer(["Cumbia"])
-        asked.answer(["Ska"])
-    written, answered = (Path(q.row.path) for q in asked.questions[:2])
-    assert genretag("apply", "--yes", written).status == 0
+        for words in (["Cumbia"], ["Ska"], ["Polka"]):
+            asked.answer(words)
+    written, answered, retagged = (Path(q.row.path) for q in asked.questions[:3])
+    assert genretag("apply", "--yes", written, retagged).status == 0
     _aged(db)
-    assert "its audio was changed" not in genretag("verify").out
+    touched = FLAC(retagged)
+    touched["title"] = "changed since"
+    touched.save()
+    told = genretag("verify").out
+    assert "other tags were changed since; the genre is as written" in told
+    assert "its audio was changed" not in told
     rows = {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows}
     assert rows[str(answered)]["new"] == ["Ska"]
     assert (rows[str(written)]["action"], rows[str(written)]["reviewed"]) == ("keep", True)

@@ -7,7 +7,6 @@ from genretag.audio.opening import KEY_DIGITS, WINDOW_SECONDS, Identity, Listeni
 from genretag.audio.stretches import Choose, Unsteady, read_some
 
 __all__ = [
-    "KEY_DIGITS",
-    "LEAST_SHARE", "WINDOW_SECONDS", "Choose", "Identity", "Listening", "Unsteady", "Window", "count_windows", "decode", "file_sha256",
-    "identify", "read_some", "read_windows", "streaminfo_md5", "windows",
+    "KEY_DIGITS", "LEAST_SHARE", "WINDOW_SECONDS", "Choose", "Identity", "Listening", "Unsteady", "Window", "count_windows", "decode",
+    "file_sha256", "identify", "read_some", "read_windows", "streaminfo_md5", "windows",
 ]  # fmt: skip

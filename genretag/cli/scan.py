@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag import processes
 from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import report
 from genretag.errors import UsageError
@@ -89,6 +88,8 @@ def scan(
     With --dry-run it ends there. Else it asks once before anything is written.
     """
     if engine is Engine.local and not session.database_path(db).exists():
+        from genretag import processes
+
         processes.begin(session.jobs_of(jobs))  # nothing is known, so there will be something to hear
     from genretag.report.files import check_name
     from genretag.scan import Options
