@@ -17,7 +17,9 @@ from genretag.errors import ModelError
 from genretag.features import EFFICIENT_AT, LIBROSA, MUSICNN, AnyFrontEnd
 from genretag.foreign import Port, check, ports
 
-UNCALIBRATED = "not calibrated: genretag models calibrate FILE FOLDER fits its confidence on labelled music"
+UNCALIBRATED = (
+    "not calibrated: genretag models calibrate FILE FOLDER fits its confidence on labelled music"
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,11 @@ _ALGORITHMS = {
 _TWO_STAGES = "TensorflowPredict2D"
 
 #: Front ends that a JSON may name instead of telling all their numbers.
-_NAMED: dict[str, AnyFrontEnd] = {"librosa": LIBROSA, "musicnn": MUSICNN, "efficientat": EFFICIENT_AT}
+_NAMED: dict[str, AnyFrontEnd] = {
+    "librosa": LIBROSA,
+    "musicnn": MUSICNN,
+    "efficientat": EFFICIENT_AT,
+}
 
 
 def sidecar(path: Path) -> Path:
@@ -87,7 +93,9 @@ def read(path: Path, model_id: str, inputs: list[Port], outputs: list[Port]) -> 
             return _of_essentia(path, data, model_id, inputs, outputs)
         if isinstance(data.get("front_end"), str):
             if data["front_end"].casefold() not in _NAMED:
-                raise ModelError(f"front_end = {data['front_end']!r}; one of {', '.join(_NAMED)}, or its numbers")
+                raise ModelError(
+                    f"front_end = {data['front_end']!r}; one of {', '.join(_NAMED)}, or its numbers"
+                )
             data["front_end"] = _NAMED[data["front_end"].casefold()].to_metadata()
         card = card_of_metadata(data, model_id)
         return Adopted(card, _wiring_of(data.get("wiring", {}), card, inputs, outputs))
@@ -103,11 +111,15 @@ def wiring_of(path: Path) -> dict[str, Any] | None:
     """
     import onnx
 
-    if any(p.key == METADATA_KEY for p in onnx.load(str(path), load_external_data=False).metadata_props):
+    if any(
+        p.key == METADATA_KEY for p in onnx.load(str(path), load_external_data=False).metadata_props
+    ):
         return None
     found = read(path, "", *ports(path))
     if found.embedder is not None:
-        raise ModelError(f"{path}: it hears through another file, and only models of one file can be calibrated")
+        raise ModelError(
+            f"{path}: it hears through another file, and only models of one file can be calibrated"
+        )
     return {k: v for k, v in asdict(found.wiring).items() if v is not None and k != "batch"}
 
 
@@ -138,14 +150,20 @@ def _wiring_of(told: dict[str, Any], card: Card, inputs: list[Port], outputs: li
     names = [p.name for p in outputs]
     known = {"input", "layout", "logits", "music", "embedding", "gives"}
     if unknown := set(told) - known:
-        raise ModelError(f"wiring has keys that are not known here: {', '.join(sorted(unknown))} (known: {', '.join(sorted(known))})")
+        raise ModelError(
+            f"wiring has keys that are not known here: {', '.join(sorted(unknown))} (known: {', '.join(sorted(known))})"
+        )
     into = _port(inputs, told.get("input"), "input")
     wiring = Wiring(
         input=into.name,
         layout=str(told.get("layout") or _layout(into, card.front_end.bands, set(card.chunks))),
-        logits=_port(outputs, told.get("logits", "logits" if "logits" in names else None), "output").name,
+        logits=_port(
+            outputs, told.get("logits", "logits" if "logits" in names else None), "output"
+        ).name,
         music=_optional(outputs, told.get("music", "music" if "music" in names else None)),
-        embedding=_optional(outputs, told.get("embedding", "embedding" if "embedding" in names else None)),
+        embedding=_optional(
+            outputs, told.get("embedding", "embedding" if "embedding" in names else None)
+        ),
         gives=str(told.get("gives", "logits")),
         batch=_rows(into),
     )
@@ -154,9 +172,13 @@ def _wiring_of(told: dict[str, Any], card: Card, inputs: list[Port], outputs: li
 
 def _checked(wiring: Wiring) -> Wiring:
     if wiring.gives not in ("logits", *ACTIVATIONS):
-        raise ModelError(f"wiring.gives = {wiring.gives!r}; one of logits, {', '.join(ACTIVATIONS)}")
+        raise ModelError(
+            f"wiring.gives = {wiring.gives!r}; one of logits, {', '.join(ACTIVATIONS)}"
+        )
     if sorted(wiring.layout.replace("1", "")) not in (["B", "N", "T"], ["N", "T"]):
-        raise ModelError(f"wiring.layout = {wiring.layout!r}; N, T and B (and 1 for an axis of one) in the order of the input's axes")
+        raise ModelError(
+            f"wiring.layout = {wiring.layout!r}; N, T and B (and 1 for an axis of one) in the order of the input's axes"
+        )
     return wiring
 
 
@@ -166,7 +188,11 @@ def _port(ports: list[Port], name: str | None, what: str) -> Port:
     found = next((p for p in ports if p.name == name), None)
     if found is None:
         have = ", ".join(p.name for p in ports)
-        raise ModelError(f"the model has no {what} {name!r} (it has {have})" if name else f"which {what} is meant? the model has {have}")
+        raise ModelError(
+            f"the model has no {what} {name!r} (it has {have})"
+            if name
+            else f"which {what} is meant? the model has {have}"
+        )
     return found
 
 
@@ -181,36 +207,64 @@ def _layout(port: Port, bands: int, frames: set[int]) -> str:
         return "NT" if rank == 2 else "N1T" if sizes[0] == 1 else "NT1"
     where = [i for i, n in enumerate(sizes) if n == bands]
     if rank not in (3, 4) or not where:
-        raise ModelError(f"its input {port.name} has the shape {list(port.shape)}, and none of its axes has {bands} bands (wiring.layout)")
+        raise ModelError(
+            f"its input {port.name} has the shape {list(port.shape)}, and none of its axes has {bands} bands (wiring.layout)"
+        )
     others = [(i, n) for i, n in enumerate(sizes) if i not in where]
     times = [i for i, n in others if n in frames] or [i for i, n in others if n != 1]
     if len(where) > 1 or len(times) != 1:
-        raise ModelError(f"its input {port.name} has the shape {list(port.shape)}: which axis is time? (wiring.layout)")
-    return "N" + "".join("B" if i == where[0] else "T" if i == times[0] else "1" for i in range(rank - 1))
+        raise ModelError(
+            f"its input {port.name} has the shape {list(port.shape)}: which axis is time? (wiring.layout)"
+        )
+    return "N" + "".join(
+        "B" if i == where[0] else "T" if i == times[0] else "1" for i in range(rank - 1)
+    )
 
 
 # --- Essentia's model zoo ----------------------------------------------------------------------------------------------
 
 
-def _of_essentia(path: Path, data: dict[str, Any], model_id: str, inputs: list[Port], outputs: list[Port]) -> Adopted:
+def _of_essentia(
+    path: Path, data: dict[str, Any], model_id: str, inputs: list[Port], outputs: list[Port]
+) -> Adopted:
     algorithm = _need(data, "inference", "algorithm")
     if algorithm == _TWO_STAGES:
         first = path.with_name(f"{_need(data, 'inference', 'embedding_model', 'model_name')}.onnx")
         if not first.exists():
-            raise ModelError(f"it hears through the embedding of another model, {first.name}, and that does not lie beside it")
-        below = _document(sidecar(first)) if sidecar(first).exists() else {"inference": data["inference"]["embedding_model"]}
+            raise ModelError(
+                f"it hears through the embedding of another model, {first.name}, and that does not lie beside it"
+            )
+        below = (
+            _document(sidecar(first))
+            if sidecar(first).exists()
+            else {"inference": data["inference"]["embedding_model"]}
+        )
         feeder = _algorithm(below)
         card = _card(data, model_id, feeder)
         taken = _port(inputs, _told(data, "inputs", inputs), "input")
-        wiring = Wiring(taken.name, "NT", _same(_prediction(data).get("name"), outputs), batch=_rows(taken))
+        wiring = Wiring(
+            taken.name, "NT", _same(_prediction(data).get("name"), outputs), batch=_rows(taken)
+        )
         into, out = _embedding_ports(first, below)
-        embed = Wiring(into.name, _layout(into, feeder.front_end.bands, {feeder.frames}), out, embedding=out, batch=_rows(into))
+        embed = Wiring(
+            into.name,
+            _layout(into, feeder.front_end.bands, {feeder.frames}),
+            out,
+            embedding=out,
+            batch=_rows(into),
+        )
         return Adopted(card, _purposes(data, outputs, wiring), (first, embed))
     feeder = _algorithm(data)
     into = _port(inputs, _told(data, "inputs", inputs), "input")
-    shape = tuple(int(n) if isinstance(n, int) else 0 for n in _shape(data, into)) if not any(into.shape[1:]) else into.shape
+    shape = (
+        tuple(int(n) if isinstance(n, int) else 0 for n in _shape(data, into))
+        if not any(into.shape[1:])
+        else into.shape
+    )
     layout = _layout(replace(into, shape=shape), feeder.front_end.bands, {feeder.frames})
-    wiring = Wiring(into.name, layout, _same(_prediction(data).get("name"), outputs), batch=_rows(into))
+    wiring = Wiring(
+        into.name, layout, _same(_prediction(data).get("name"), outputs), batch=_rows(into)
+    )
     return Adopted(_card(data, model_id, feeder), _purposes(data, outputs, wiring))
 
 
@@ -224,7 +278,9 @@ def _embedding_ports(first: Path, below: dict[str, Any]) -> tuple[Port, str]:
     check(first)
     inputs, outputs = ports(first)
     told = _embedding_told(below)
-    name = _same(told["name"], outputs) if told else (outputs[-1].name if len(outputs) <= 2 else None)
+    name = (
+        _same(told["name"], outputs) if told else (outputs[-1].name if len(outputs) <= 2 else None)
+    )
     return _port(inputs, None, "input"), _port(outputs, name, "output").name
 
 
@@ -232,10 +288,14 @@ def _algorithm(data: dict[str, Any]) -> _Algorithm:
     name, rate = _need(data, "inference", "algorithm"), data["inference"].get("sample_rate")
     if name not in _ALGORITHMS:
         known = ", ".join([*_ALGORITHMS, _TWO_STAGES])
-        raise ModelError(f"its front end, inference.algorithm = {name!r}, is not known here (known: {known})")
+        raise ModelError(
+            f"its front end, inference.algorithm = {name!r}, is not known here (known: {known})"
+        )
     found = _ALGORITHMS[name]
     if rate is not None and rate != found.front_end.sample_rate:
-        raise ModelError(f"inference.sample_rate = {rate}, but {name} hears {found.front_end.sample_rate}")
+        raise ModelError(
+            f"inference.sample_rate = {rate}, but {name} hears {found.front_end.sample_rate}"
+        )
     return found
 
 
@@ -243,14 +303,26 @@ def _card(data: dict[str, Any], model_id: str, algorithm: _Algorithm) -> Card:
     labels = _need(data, "classes")
     if not isinstance(labels, list) or len(labels) < 2 or len(set(map(str, labels))) != len(labels):
         raise ModelError("its classes must be two or more, and differ")
-    about = {k: data[k] for k in ("description", "author", "link", "license", "citation") if isinstance(data.get(k), str)}
+    about = {
+        k: data[k]
+        for k in ("description", "author", "link", "license", "citation")
+        if isinstance(data.get(k), str)
+    }
     if isinstance(data.get("dataset"), dict):
         about["data"] = str(data["dataset"].get("name", ""))
     return Card(
-        id=model_id, name=str(data.get("name", "another's model")), version=str(data.get("version", "")), labels=tuple(map(str, labels)),
-        front_end=algorithm.front_end, chunks=(algorithm.frames,), music_threshold=0.0, confidence_threshold=0.5,
-        calibration=Calibration(), about={**about, "calibration": UNCALIBRATED}, activation=_activation(data),
-    )  # fmt: skip
+        id=model_id,
+        name=str(data.get("name", "another's model")),
+        version=str(data.get("version", "")),
+        labels=tuple(map(str, labels)),
+        front_end=algorithm.front_end,
+        chunks=(algorithm.frames,),
+        music_threshold=0.0,
+        confidence_threshold=0.5,
+        calibration=Calibration(),
+        about={**about, "calibration": UNCALIBRATED},
+        activation=_activation(data),
+    )
 
 
 def _outputs(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -266,23 +338,31 @@ def _embedding_told(data: dict[str, Any]) -> dict[str, Any] | None:
 def _prediction(data: dict[str, Any]) -> dict[str, Any]:
     """Return the output that holds the predictions."""
     told = _outputs(data)
-    found = [o for o in told if o.get("output_purpose") == "predictions"] or [o for o in told if o.get("op") in ("Sigmoid", "Softmax")]
+    found = [o for o in told if o.get("output_purpose") == "predictions"] or [
+        o for o in told if o.get("op") in ("Sigmoid", "Softmax")
+    ]
     if not found:
-        raise ModelError("it lacks an output in 'schema.outputs' that holds predictions (output_purpose, or op: Sigmoid or Softmax)")
+        raise ModelError(
+            "it lacks an output in 'schema.outputs' that holds predictions (output_purpose, or op: Sigmoid or Softmax)"
+        )
     return found[0]
 
 
 def _activation(data: dict[str, Any]) -> str:
     op = str(_prediction(data).get("op", "")).casefold()
     if op not in ACTIVATIONS:
-        raise ModelError(f"its output's op is {op or 'not told'!r}, and Sigmoid and Softmax are known here")
+        raise ModelError(
+            f"its output's op is {op or 'not told'!r}, and Sigmoid and Softmax are known here"
+        )
     return op
 
 
 def _purposes(data: dict[str, Any], outputs: list[Port], wiring: Wiring) -> Wiring:
     told = _embedding_told(data)
     embedding = _same(told.get("name"), outputs) if told is not None else None
-    return replace(wiring, embedding=embedding if embedding != wiring.logits else None, gives=_activation(data))
+    return replace(
+        wiring, embedding=embedding if embedding != wiring.logits else None, gives=_activation(data)
+    )
 
 
 def _told(data: dict[str, Any], key: str, ports: list[Port]) -> str | None:

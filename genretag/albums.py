@@ -62,7 +62,9 @@ class _Album:
 def key_of(row: dict[str, Any]) -> Key:
     """Return what tells a row's album: album artist (or artist) and album, else the folder."""
     if row.get("album"):
-        return (row.get("album_artist") or row.get("artist") or "").strip().casefold(), row["album"].strip().casefold()
+        return (row.get("album_artist") or row.get("artist") or "").strip().casefold(), row[
+            "album"
+        ].strip().casefold()
     return "", str(Path(row.get("file") or row["path"]).parent)
 
 
@@ -81,7 +83,11 @@ def settle(store: Store, run: int, card: Card, policy: Policy, past: Past | None
         albums.setdefault(key, _Album()).add(row)
         if row.get("album"):
             tagged.add(key)
-    verdicts = {key: v for key, album in albums.items() if (v := album.verdict(policy.album, key in tagged)) is not None}
+    verdicts = {
+        key: v
+        for key, album in albums.items()
+        if (v := album.verdict(policy.album, key in tagged)) is not None
+    }
     changed = 0
     lot: list[tuple[int, Path, str, dict[str, Any]]] = []
     for ordinal, path, row in _rows(store, run):

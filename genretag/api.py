@@ -37,9 +37,20 @@ from genretag.vocabulary import Vocabulary, read_vocabulary
 from genretag.writing.replace import Manner
 
 __all__ = [
-    "AlbumRule", "Existing", "GenretagError", "HardLinks", "Library", "Policy", "Result", "Row", "Rule", "RunError", "TrackError",
-    "Vocabulary", "read_vocabulary",
-]  # fmt: skip
+    "AlbumRule",
+    "Existing",
+    "GenretagError",
+    "HardLinks",
+    "Library",
+    "Policy",
+    "Result",
+    "Row",
+    "Rule",
+    "RunError",
+    "TrackError",
+    "Vocabulary",
+    "read_vocabulary",
+]
 
 
 class Library:
@@ -55,7 +66,9 @@ class Library:
         RunError: the database cannot be used.
     """
 
-    def __init__(self, database: str | Path | None = None, model: Path | None = None, jobs: int | None = None) -> None:
+    def __init__(
+        self, database: str | Path | None = None, model: Path | None = None, jobs: int | None = None
+    ) -> None:
         self._jobs = jobs or automatic_jobs()
         self._run: int | None = None  # of the plan that was made here
         chosen = model or default_model()
@@ -66,7 +79,12 @@ class Library:
     def __enter__(self) -> Library:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._context.__exit__(kind, value, trace)
 
     @property
@@ -76,7 +94,10 @@ class Library:
 
     def hear(self, paths: Sequence[Path], policy: Policy | None = None) -> list[Row]:
         """Hear files and folders and make the plan; return its rows. What is known is not decoded again."""
-        books, options = self._books, Options(tuple(paths), policy or Policy(), self._jobs, aside=True)
+        books, options = (
+            self._books,
+            Options(tuple(paths), policy or Policy(), self._jobs, aside=True),
+        )
         run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
         scanner = Scanner(books.store, self._model, options, run, past=books.journal)
         books.journal.end(run, dict(scanner.scan()))
@@ -100,18 +121,33 @@ class Library:
             self._run = run
         return [Row.from_dict(data) for _, _, data in self._books.store.plan(run)]
 
-    def apply(self, rows: Sequence[Row] | None = None, *, confirm: Callable[[list[Row]], bool] | None = None,
-              preserve_mtimes: bool = False, hardlinks: HardLinks = HardLinks.SKIP,
-              id3_version: Id3Version = Id3Version.KEEP) -> list[Result]:  # fmt: skip
+    def apply(
+        self,
+        rows: Sequence[Row] | None = None,
+        *,
+        confirm: Callable[[list[Row]], bool] | None = None,
+        preserve_mtimes: bool = False,
+        hardlinks: HardLinks = HardLinks.SKIP,
+        id3_version: Id3Version = Id3Version.KEEP,
+    ) -> list[Result]:
         """Write the plan, or rows of it; return what became of each file. ``confirm`` sees what would be written first."""
-        todo = [r for r in (self.plan() if rows is None else rows) if r.action == Action.WRITE and r.new]
+        todo = [
+            r for r in (self.plan() if rows is None else rows) if r.action == Action.WRITE and r.new
+        ]
         if not todo or (confirm is not None and not confirm(todo)):
             return []
         results: list[Result] = []
         with writing(self._books):
             run = self._books.journal.begin("apply", genretag.__version__, {})
             manner = Manner(preserve_mtimes, Form(id3_version=id3_version.number), hardlinks)
-            counts = apply_rows(self._books.store, self._books.journal, run, ((None, r) for r in todo), manner, results.append)
+            counts = apply_rows(
+                self._books.store,
+                self._books.journal,
+                run,
+                ((None, r) for r in todo),
+                manner,
+                results.append,
+            )
             self._books.journal.end(run, dict(counts))
         return results
 
@@ -123,6 +159,8 @@ class Library:
         with writing(self._books):
             undoing = self._books.journal.begin("undo", genretag.__version__, {"runs": [number]})
             mine = [c for c in changes if c.run == number]
-            counts = undo_runs(self._books.store, self._books.journal, undoing, mine, results.append)
+            counts = undo_runs(
+                self._books.store, self._books.journal, undoing, mine, results.append
+            )
             self._books.journal.end(undoing, dict(counts))
         return results

@@ -82,7 +82,14 @@ def card_of(store: Store, scan: Scan) -> Card:
     return read_card(Path("the store"), scan.model or "", text)
 
 
-def replan(store: Store, scan: Scan, policy: Policy, run: int, past: Past | None = None, tops: list[Path] | None = None) -> int:
+def replan(
+    store: Store,
+    scan: Scan,
+    policy: Policy,
+    run: int,
+    past: Past | None = None,
+    tops: list[Path] | None = None,
+) -> int:
     """Decide again about every file of a scan, from the stored scores; return how many rows there are.
 
     With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
@@ -96,7 +103,13 @@ def replan(store: Store, scan: Scan, policy: Policy, run: int, past: Past | None
 
     for rows in _in_lots(store.plan(scan.run), 500):
         with store.transaction():
-            store.save_plan(run, [_again(store, n, path, data, card, policy_for(path), past) for n, path, data in rows])
+            store.save_plan(
+                run,
+                [
+                    _again(store, n, path, data, card, policy_for(path), past)
+                    for n, path, data in rows
+                ],
+            )
         count += len(rows)
     albums.settle(store, run, card, policy, past)
     store.finish_scan(run)
@@ -115,7 +128,13 @@ def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _again(
-    store: Store, ordinal: int, path: Path, data: dict[str, Any], card: Any, policy: Policy, past: Past | None
+    store: Store,
+    ordinal: int,
+    path: Path,
+    data: dict[str, Any],
+    card: Any,
+    policy: Policy,
+    past: Past | None,
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
     known = store.known(path, card.id, FEATURE_VERSION)
@@ -126,20 +145,31 @@ def _again(
 
 
 def apply_rows(
-    store: Store, journal: Journal, run: int, rows: Iterable[tuple[int | None, Row]], manner: Manner, on_result: OnResult,
-    plan_run: int | None = None, jobs: int = 1,
-) -> Counter[str]:  # fmt: skip
+    store: Store,
+    journal: Journal,
+    run: int,
+    rows: Iterable[tuple[int | None, Row]],
+    manner: Manner,
+    on_result: OnResult,
+    plan_run: int | None = None,
+    jobs: int = 1,
+) -> Counter[str]:
     """Write the rows whose action is ``write``, one safe write each, ``jobs`` at once; return counts.
 
     The journal keeps the order of the rows. Ctrl-C stops after the files in hand; what is left stays planned.
     """
     counts: Counter[str] = Counter()
-    done, jobs = Lock(), jobs if sqlite3.threadsafety == 3 else 1  # else threads must not share the journal
+    done, jobs = (
+        Lock(),
+        jobs if sqlite3.threadsafety == 3 else 1,
+    )  # else threads must not share the journal
 
     def write(numbered: tuple[int | None, Row], turn: Turn) -> _Outcome:
         ordinal, row = numbered
         outcome = _write_row(journal, run, row, manner, turn)
-        if outcome.written is not None:  # at once, and not in order: a kill must find the cache knowing of as much as can be
+        if (
+            outcome.written is not None
+        ):  # at once, and not in order: a kill must find the cache knowing of as much as can be
             with done, contextlib.suppress(sqlite3.Error):  # the cache may fail; the write holds
                 _note(store, row.absolute, outcome.written, row.new)
                 if ordinal is not None and plan_run is not None:
@@ -148,7 +178,9 @@ def apply_rows(
 
     with _stoppable() as stop:
         todo = ((n, row) for n, row in rows if row.action == Action.WRITE and row.new)
-        for (_, row), outcome in in_turns(_until(todo, stop, counts), write, jobs, lambda n: _file_of(n[1])):
+        for (_, row), outcome in in_turns(
+            _until(todo, stop, counts), write, jobs, lambda n: _file_of(n[1])
+        ):
             counts[outcome.kind] += 1
             if outcome.kind == "written":
                 log.info("%s: wrote %s", row.path, ", ".join(row.new))
@@ -187,13 +219,18 @@ def _file_of(row: Row) -> tuple[int, int] | str:
 def _says_so_already(row: Row) -> bool:
     """Return whether a file holds the planned genres and the planned music already."""
     with contextlib.suppress(TrackError, OSError):
-        return read_tags(row.absolute).genres == row.new and identify(row.absolute).content_key == row.content_key
+        return (
+            read_tags(row.absolute).genres == row.new
+            and identify(row.absolute).content_key == row.content_key
+        )
     return False
 
 
 def _write_row(journal: Journal, run: int, row: Row, manner: Manner, turn: Turn) -> _Outcome:
     """Write one row, and return what became of it."""
-    if (why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)) is not None:
+    if (
+        why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)
+    ) is not None:
         return _Outcome("protected", why)
     if not row.sha256 or not row.content_key:
         return _Outcome("failed", "the plan does not say which file it was made for; scan it again")
@@ -201,16 +238,26 @@ def _write_row(journal: Journal, run: int, row: Row, manner: Manner, turn: Turn)
         return _Outcome("failed", "the plan is of an older genretag; scan it again")
     expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
     try:
-        return _Outcome("written", None, write_genres(journal, run, row.absolute, row.old, row.new, expected, manner, turn))
+        return _Outcome(
+            "written",
+            None,
+            write_genres(journal, run, row.absolute, row.old, row.new, expected, manner, turn),
+        )
     except TrackError as error:
-        if error.stage == "changed" and manner.hardlinks is HardLinks.IN_PLACE and _says_so_already(row):
+        if (
+            error.stage == "changed"
+            and manner.hardlinks is HardLinks.IN_PLACE
+            and _says_so_already(row)
+        ):
             return _Outcome("same file")  # another of its names was written a moment ago
         return _Outcome("failed", str(error))
 
 
 def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None:
     """Note a file's facts after a write, so that the next scan need not open it. The cache may fail; the write holds."""
-    with contextlib.suppress(sqlite3.Error):  # the next scan opens the file and finds its music known
+    with contextlib.suppress(
+        sqlite3.Error
+    ):  # the next scan opens the file and finds its music known
         f = store.file(path)
         if f is not None:
             store.save_file(_renewed(f, written, genres))
@@ -218,7 +265,16 @@ def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None
 
 def _renewed(f: FileRow, w: Written, genres: list[str]) -> FileRow:
     tags = Tags(genres, f.tags.field, f.tags.album, f.tags.problem)
-    return replace(f, size=w.size, mtime_ns=w.mtime_ns, inode=w.inode, device=w.device, links=w.links, sha256=w.sha256, tags=tags)
+    return replace(
+        f,
+        size=w.size,
+        mtime_ns=w.mtime_ns,
+        inode=w.inode,
+        device=w.device,
+        links=w.links,
+        sha256=w.sha256,
+        tags=tags,
+    )
 
 
 @dataclass(frozen=True)
@@ -249,14 +305,26 @@ def _what_others_changed(change: Change) -> str:
     except TrackError as error:
         return f"it was damaged since: {error}"
     now = read_tags(change.target)
-    comparable = len(change.content_key or "") == KEY_DIGITS  # an older genretag's key says nothing here
-    audio = "its audio was changed since; " if comparable and identity.content_key != change.content_key else ""
+    comparable = (
+        len(change.content_key or "") == KEY_DIGITS
+    )  # an older genretag's key says nothing here
+    audio = (
+        "its audio was changed since; "
+        if comparable and identity.content_key != change.content_key
+        else ""
+    )
     if now.genres != change.new:
         return f"{audio}its genre was changed since, to {', '.join(now.genres) or 'none'}"
-    return f"{audio}other tags were changed since; the genre is as written" if not audio else audio.rstrip("; ")
+    return (
+        f"{audio}other tags were changed since; the genre is as written"
+        if not audio
+        else audio.rstrip("; ")
+    )
 
 
-def undo_runs(store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult) -> Counter[str]:
+def undo_runs(
+    store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult
+) -> Counter[str]:
     """Put files back as they were, the last change first; return counts. Their plan holds again."""
     counts: Counter[str] = Counter()
     with _stoppable() as stop:

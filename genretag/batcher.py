@@ -95,9 +95,21 @@ class Batcher:
             scores, wait = future.result(), False
             for i, window in enumerate(windows):
                 parts = [scores.logits[i], scores.music[i : i + 1], scores.embedding[i]]
-                window.sums = parts if window.sums is None else [a + b for a, b in zip(window.sums, parts, strict=True)]
+                window.sums = (
+                    parts
+                    if window.sums is None
+                    else [a + b for a, b in zip(window.sums, parts, strict=True)]
+                )
                 window.left -= 1
                 if window.left == 0:
-                    logits, music, embedding = (np.asarray(s / window.count, np.float32) for s in window.sums)
-                    out.append((window.token, window.index, WindowScores(logits, float(music[0]), embedding)))
+                    logits, music, embedding = (
+                        np.asarray(s / window.count, np.float32) for s in window.sums
+                    )
+                    out.append(
+                        (
+                            window.token,
+                            window.index,
+                            WindowScores(logits, float(music[0]), embedding),
+                        )
+                    )
         return out

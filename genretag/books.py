@@ -70,7 +70,12 @@ def books(database: Path | None) -> Iterator[Books]:
         aside = set_aside(journal_path(path))
         journal = Journal(journal_path(path))
         saved = save_what_is_readable(aside, journal)
-        log.error("%s; it was set aside as %s, and %d of its changes could be saved into a new one", error, aside.name, saved)
+        log.error(
+            "%s; it was set aside as %s, and %d of its changes could be saved into a new one",
+            error,
+            aside.name,
+            saved,
+        )
     given = Books(store, journal)
     try:
         with contextlib.suppress(RunError), _lock(given, seconds=0):
@@ -112,4 +117,8 @@ def settle(given: Books) -> None:
 
     for change, state in recover(given.journal):
         told = {"replaced": "was written", "dropped": "was not touched", "undone": "was put back"}
-        log.warning("an earlier run was stopped in the middle: %s %s", shown(change.path), told.get(state or "", "cannot be reached now"))
+        log.warning(
+            "an earlier run was stopped in the middle: %s %s",
+            shown(change.path),
+            told.get(state or "", "cannot be reached now"),
+        )

@@ -56,20 +56,26 @@ class Card:
 def read_card(path: Path, model_id: str, text: str | None) -> Card:
     """Read a model's metadata; raise ``ModelError`` with what is missing."""
     if not text:
-        raise ModelError(f"{path}: it carries no genretag metadata, so its labels and its front end are unknown")
+        raise ModelError(
+            f"{path}: it carries no genretag metadata, so its labels and its front end are unknown"
+        )
     try:
         return card_of_metadata(json.loads(text), model_id)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except ValueError as error:
-        raise ModelError(f"{path}: its metadata cannot be used: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"{path}: its metadata cannot be used: {type(error).__name__}: {error}"
+        ) from error
 
 
 def card_of_metadata(data: Any, model_id: str) -> Card:
     """Read metadata that were parsed; raise ``ModelError`` with what is missing."""
     try:
         if data.get("schema") != SCHEMA:
-            raise ModelError(f"metadata schema {data.get('schema')!r} is not known here (known: {SCHEMA})")
+            raise ModelError(
+                f"metadata schema {data.get('schema')!r} is not known here (known: {SCHEMA})"
+            )
         card = Card(
             id=model_id,
             name=str(data["name"]),
@@ -96,11 +102,22 @@ def _check(card: Card) -> None:
     """Raise ``ModelError`` for a card that cannot be meant."""
     if len(card.labels) < 2 or len(set(card.labels)) != len(card.labels):
         raise ModelError("its labels must be two or more, and differ")
-    if not card.chunks or min(card.chunks) < 1 or max(card.chunks) > MOST_FRAMES * (1 if card.front_end.bands > 1 else 100):
+    if (
+        not card.chunks
+        or min(card.chunks) < 1
+        or max(card.chunks) > MOST_FRAMES * (1 if card.front_end.bands > 1 else 100)
+    ):
         raise ModelError(f"its chunk lengths {list(card.chunks)} are out of range")
     if card.activation not in ACTIVATIONS:
-        raise ModelError(f"its activation {card.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})")
-    numbers = (card.music_threshold, card.confidence_threshold, card.calibration.temperature, card.calibration.slope)
+        raise ModelError(
+            f"its activation {card.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})"
+        )
+    numbers = (
+        card.music_threshold,
+        card.confidence_threshold,
+        card.calibration.temperature,
+        card.calibration.slope,
+    )
     sane = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
     if not sane or card.calibration.temperature <= 0 or abs(card.calibration.slope) > _STEEPEST:
         raise ModelError("its thresholds or its calibration are out of range")

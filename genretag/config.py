@@ -40,7 +40,9 @@ def write(key: str, value: str | None) -> Path:
 
     path = config_path()
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+        document = (
+            tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+        )
         if value is None:
             document.pop(key, None)
         else:
@@ -63,5 +65,7 @@ def default_model() -> Path | None:
         raise RunError(f"{config_path()}: model must be a path in quotes")
     path = Path(value).expanduser()
     if not path.exists():
-        raise RunError(f"{config_path()}: the model {path} is not there; `genretag models use --bundled` goes back to the bundled one")
+        raise RunError(
+            f"{config_path()}: the model {path} is not there; `genretag models use --bundled` goes back to the bundled one"
+        )
     return path

@@ -43,7 +43,13 @@ def connect(path: Path, migrations: Sequence[str], *, durable: bool) -> Database
         path.parent.mkdir(parents=True, exist_ok=True)
         # Threads may share it: SQLite guards each statement, and ``transaction`` what belongs together.
         shared = sqlite3.threadsafety == 3
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=not shared, factory=Database)
+        db = sqlite3.connect(
+            path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=not shared,
+            factory=Database,
+        )
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -60,11 +66,15 @@ def _migrate(db: Database, path: Path, migrations: Sequence[str]) -> None:
     while True:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if version > len(migrations):
-            raise RunError(f"{path}: the database is of a later genretag (schema {version}); use that one")
+            raise RunError(
+                f"{path}: the database is of a later genretag (schema {version}); use that one"
+            )
         if version == len(migrations):
             return
         with transaction(db):
-            if int(db.execute("PRAGMA user_version").fetchone()[0]) == version:  # not done by another meanwhile
+            if (
+                int(db.execute("PRAGMA user_version").fetchone()[0]) == version
+            ):  # not done by another meanwhile
                 for statement in migrations[version].split(";\n"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {version + 1}")

@@ -29,7 +29,9 @@ class Container:
 CONTAINERS = {
     ".mp3": Container("libmp3lame"),
     ".flac": Container("flac", sample_format="s16"),
-    ".ogg": Container("vorbis", options=(("strict", "experimental"),)),  # FFmpeg's own; it takes stereo alone
+    ".ogg": Container(
+        "vorbis", options=(("strict", "experimental"),)
+    ),  # FFmpeg's own; it takes stereo alone
     ".oga": Container("flac", format="ogg"),
     ".opus": Container("libopus", 48_000),
     ".m4a": Container("aac", format="ipod"),
@@ -43,7 +45,13 @@ CONTAINERS = {
 }
 
 
-def encode(path: Path, samples: FloatArray, rate: int, container: Container | None = None, tags: dict[str, str] | None = None) -> None:
+def encode(
+    path: Path,
+    samples: FloatArray,
+    rate: int,
+    container: Container | None = None,
+    tags: dict[str, str] | None = None,
+) -> None:
     """Encode mono or stereo float samples [n] or [2, n] into a file, in the container that its name asks for."""
     how = container or CONTAINERS[path.suffix.lower()]
     planes = np.atleast_2d(np.asarray(samples, np.float32))
@@ -53,15 +61,24 @@ def encode(path: Path, samples: FloatArray, rate: int, container: Container | No
     with av.open(str(path), "w", format=how.format) as out:
         if tags:
             out.metadata.update(tags)
-        stream: Any = out.add_stream(how.encoder, rate=how.rate, layout=layout, options=dict(how.options))
+        stream: Any = out.add_stream(
+            how.encoder, rate=how.rate, layout=layout, options=dict(how.options)
+        )
         if how.sample_format:
             stream.codec_context.format = how.sample_format
         if how.encoder.startswith("wma"):
             stream.bit_rate = 128_000
-        resampler = av.AudioResampler(stream.codec_context.format or "s16", layout, how.rate, stream.codec_context.frame_size or 4096)
+        resampler = av.AudioResampler(
+            stream.codec_context.format or "s16",
+            layout,
+            how.rate,
+            stream.codec_context.frame_size or 4096,
+        )
         step = 1 << 15
         for start in range(0, planes.shape[1], step):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(planes[:, start : start + step]), "fltp", layout)
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(planes[:, start : start + step]), "fltp", layout
+            )
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             for resampled in resampler.resample(frame):
                 out.mux(stream.encode(resampled))
@@ -76,15 +93,21 @@ def encode(path: Path, samples: FloatArray, rate: int, container: Container | No
 def _note(frequency: float, seconds: float, rate: int, brightness: float) -> FloatArray:
     """Return a plucked tone with falling harmonics."""
     t = np.arange(int(seconds * rate)) / rate
-    tone = sum(np.sin(2 * np.pi * frequency * k * t) * brightness ** (k - 1) / k for k in range(1, 7))
+    tone = sum(
+        np.sin(2 * np.pi * frequency * k * t) * brightness ** (k - 1) / k for k in range(1, 7)
+    )
     return np.asarray(tone * np.exp(-3 * t / seconds), np.float32)
 
 
-def _drum(seconds: float, rate: int, rng: np.random.Generator, pitch: float, noise: float) -> FloatArray:
+def _drum(
+    seconds: float, rate: int, rng: np.random.Generator, pitch: float, noise: float
+) -> FloatArray:
     """Return a drum: a falling sine and a burst of noise."""
     t = np.arange(int(seconds * rate)) / rate
     body = np.sin(2 * np.pi * pitch * t * np.exp(-8 * t)) * np.exp(-12 * t)
-    return np.asarray(body * (1 - noise) + noise * rng.normal(0, 0.5, len(t)) * np.exp(-25 * t), np.float32)
+    return np.asarray(
+        body * (1 - noise) + noise * rng.normal(0, 0.5, len(t)) * np.exp(-25 * t), np.float32
+    )
 
 
 def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -> FloatArray:
@@ -108,7 +131,11 @@ def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -
             bass = _note(root / 2 * 2 ** (scale[(i // 8) % 4] / 12), 1.0, rate, 0.4) * 0.3
             mix[:, at : at + len(bass)] += bass
         if beat:
-            hit = _drum(0.3, rate, rng, 120, 0.1) if i % 4 == 0 else _drum(0.2, rate, rng, 200, 0.9) * 0.4
+            hit = (
+                _drum(0.3, rate, rng, 120, 0.1)
+                if i % 4 == 0
+                else _drum(0.2, rate, rng, 200, 0.9) * 0.4
+            )
             mix[:, at : at + len(hit)] += hit * 0.5
     out: FloatArray = mix[:, :total]
     return out * np.float32(0.7 / max(1e-6, float(np.abs(out).max())))

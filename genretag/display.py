@@ -22,7 +22,11 @@ def _visible(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it
         return f"\\x{code - 0xDC00:02x}"
-    if char in _DIRECTION or char in _BREAKS or unicodedata.category(char) in ("Cc", "Cs", "Cn", "Co"):
+    if (
+        char in _DIRECTION
+        or char in _BREAKS
+        or unicodedata.category(char) in ("Cc", "Cs", "Cn", "Co")
+    ):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return char
 
@@ -47,7 +51,11 @@ def words(genres: list[str]) -> str:
 def home_relative(path: Path) -> str:
     """Return a path with the home folder as ``~``, safe to show."""
     home = Path.home()
-    return shown(Path("~") / path.relative_to(home) if path.is_relative_to(home) and path != home else spelled(path))
+    return shown(
+        Path("~") / path.relative_to(home)
+        if path.is_relative_to(home) and path != home
+        else spelled(path)
+    )
 
 
 def two_digits(share: float) -> str:

@@ -35,9 +35,14 @@ class Finding:
 def examine(database: Path, model: Path | None = None) -> Iterator[Finding]:
     """Yield what was found; nothing that goes wrong keeps the rest from being looked at."""
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("versions", versions), ("settings", settings), ("model", lambda: listening(model)), ("containers", containers),
-        ("threads", threads), ("database", lambda: databases(database)), ("disk", lambda: disks(database)),
-    ]  # fmt: skip
+        ("versions", versions),
+        ("settings", settings),
+        ("model", lambda: listening(model)),
+        ("containers", containers),
+        ("threads", threads),
+        ("database", lambda: databases(database)),
+        ("disk", lambda: disks(database)),
+    ]
     for what, look in looks:
         try:
             yield from look()
@@ -49,7 +54,11 @@ def versions() -> Iterator[Finding]:
     """Yield the versions of what genretag stands on."""
     names = ("av", "ducc0", "librosa", "mutagen", "numpy", "onnxruntime", "soxr", "typer", "xxhash")
     told = ", ".join(f"{name} {_version(name)}" for name in names)
-    yield Finding("versions", Health.FINE, f"genretag {_version('genretag')}, Python {sys.version.split()[0]}, {told}")
+    yield Finding(
+        "versions",
+        Health.FINE,
+        f"genretag {_version('genretag')}, Python {sys.version.split()[0]}, {told}",
+    )
     both = [n for n in ("onnxruntime", "onnxruntime-gpu") if _version(n) != "—"]
     if len(both) == 2:
         yield Finding(
@@ -72,7 +81,9 @@ def settings() -> Iterator[Finding]:
 
     path = config.config_path()
     config.read()
-    yield Finding("settings", Health.FINE, f"{path}{'' if path.exists() else ' (none; that is fine)'}")
+    yield Finding(
+        "settings", Health.FINE, f"{path}{'' if path.exists() else ' (none; that is fine)'}"
+    )
 
 
 def listening(path: Path | None) -> Iterator[Finding]:
@@ -87,11 +98,17 @@ def listening(path: Path | None) -> Iterator[Finding]:
     heard = model.rows * model.card.chunks[0] / fe.frames(30 * fe.sample_rate)  # windows in a batch
     ms = model.seconds(model.rows) * 1000 / heard
     yield Finding(
-        "model", Health.FINE, f"{model.card.name} {model.card.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread"
+        "model",
+        Health.FINE,
+        f"{model.card.name} {model.card.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread",
     )
     gpu = [p for p in onnxruntime.get_available_providers() if p == "CUDAExecutionProvider"]
     if gpu and model.device == "CPU":
-        yield Finding("CUDA", Health.NOTE, "onnxruntime brings CUDA, and it cannot be used: is the CUDA runtime (with cuDNN 9) installed?")
+        yield Finding(
+            "CUDA",
+            Health.NOTE,
+            "onnxruntime brings CUDA, and it cannot be used: is the CUDA runtime (with cuDNN 9) installed?",
+        )
 
 
 def containers() -> Iterator[Finding]:
@@ -111,12 +128,21 @@ def containers() -> Iterator[Finding]:
                 read = tags.read(path)
                 if read.problem is None:
                     tags.write(path, ["Jazz", "R&B, slow"])
-                    if tags.read(path).genres != ["Jazz", "R&B, slow"] or audio.identify(path).content_key != heard.content_key:
-                        raise ValueError("a genre that was written does not read back, or the audio changed")
+                    if (
+                        tags.read(path).genres != ["Jazz", "R&B, slow"]
+                        or audio.identify(path).content_key != heard.content_key
+                    ):
+                        raise ValueError(
+                            "a genre that was written does not read back, or the audio changed"
+                        )
             except Exception as error:
                 yield Finding(extension, Health.BROKEN, f"{type(error).__name__}: {error}")
                 continue
-            yield Finding(extension, Health.FINE, "heard and tagged" if read.problem is None else f"heard; {read.problem}")
+            yield Finding(
+                extension,
+                Health.FINE,
+                "heard and tagged" if read.problem is None else f"heard; {read.problem}",
+            )
 
 
 def threads() -> Iterator[Finding]:
@@ -125,7 +151,11 @@ def threads() -> Iterator[Finding]:
 
     jobs, cores = automatic_jobs(), os.cpu_count() or 1
     told = f"{jobs} decode workers (--jobs auto)"
-    yield Finding("threads", Health.FINE if jobs == cores else Health.NOTE, told + ("" if jobs == cores else f"; of {cores} cores"))
+    yield Finding(
+        "threads",
+        Health.FINE if jobs == cores else Health.NOTE,
+        told + ("" if jobs == cores else f"; of {cores} cores"),
+    )
 
 
 def databases(path: Path) -> Iterator[Finding]:
@@ -139,18 +169,28 @@ def databases(path: Path) -> Iterator[Finding]:
         if not file.exists():
             yield Finding(what, Health.FINE, f"{file} (not made yet)")
             continue
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with contextlib.closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+        ) as db:
             said = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
         fine = said == "ok"
         yield Finding(
-            what, Health.FINE if fine else Health.BROKEN, f"{file}, {file.stat().st_size / 1e6:.1f} MB{'' if fine else ': ' + said}"
+            what,
+            Health.FINE if fine else Health.BROKEN,
+            f"{file}, {file.stat().st_size / 1e6:.1f} MB{'' if fine else ': ' + said}",
         )
 
 
 def disks(database: Path) -> Iterator[Finding]:
     """Yield how much room there is where the database lies."""
-    folder = next(p for p in (database.absolute().parent, *database.absolute().parents) if p.exists())
+    folder = next(
+        p for p in (database.absolute().parent, *database.absolute().parents) if p.exists()
+    )
     usage = shutil.disk_usage(folder)
     writable = os.access(folder, os.W_OK)
     health = Health.BROKEN if not writable else Health.NOTE if usage.free < _TIGHT else Health.FINE
-    yield Finding("disk", health, f"{folder}: {usage.free / 1e9:.1f} GB free{'' if writable else ', and it cannot be written'}")
+    yield Finding(
+        "disk",
+        health,
+        f"{folder}: {usage.free / 1e9:.1f} GB free{'' if writable else ', and it cannot be written'}",
+    )

@@ -52,7 +52,9 @@ def further(windows: int, heard: int) -> tuple[int, ...]:
     return tuple(spread(windows)[heard : 2 * heard]) if 2 * heard <= _MOST_PARTS else ()
 
 
-def settled(logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], windows: int, card: Card) -> bool:
+def settled(
+    logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], windows: int, card: Card
+) -> bool:
     """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
     from genretag.vote import log_softmax
 
@@ -62,10 +64,16 @@ def settled(logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], win
     scores = log_softmax(logits) if card.activation == "softmax" else np.asarray(logits, np.float64)
     winner = int(scores.mean(axis=0).argmax())
     ahead = np.delete(scores[:, [winner]] - scores, winner, axis=1)
-    threshold = math.log(card.music_threshold / (1 - card.music_threshold)) if 0 < card.music_threshold < 1 else 0.0
+    threshold = (
+        math.log(card.music_threshold / (1 - card.music_threshold))
+        if 0 < card.music_threshold < 1
+        else 0.0
+    )
     margin = np.asarray(music, np.float64)[:, None] - threshold
     left = 1 / heard - 1 / windows
-    return _overturned(ahead, left) + _overturned(margin * np.sign(margin.mean()), left) < MOST_ERROR
+    return (
+        _overturned(ahead, left) + _overturned(margin * np.sign(margin.mean()), left) < MOST_ERROR
+    )
 
 
 def _overturned(ahead: FloatArray, left: float) -> float:

@@ -53,7 +53,9 @@ class Known:
     verdict: Verdict
 
 
-def known(store: Store, card: Card, paths: Iterable[Path], policy: Policy) -> Iterator[Known | Path]:
+def known(
+    store: Store, card: Card, paths: Iterable[Path], policy: Policy
+) -> Iterator[Known | Path]:
     """Yield what the store knows of files; the path alone where a file could not be heard."""
     spell = Speller()
     for path in paths:
@@ -62,7 +64,12 @@ def known(store: Store, card: Card, paths: Iterable[Path], policy: Policy) -> It
             yield path
         else:
             f, heard = found
-            yield Known(path, f, judge(path, f, heard, card, policy), vote(heard, card, policy.vote, policy.min_confidence))
+            yield Known(
+                path,
+                f,
+                judge(path, f, heard, card, policy),
+                vote(heard, card, policy.vote, policy.min_confidence),
+            )
 
 
 # --- labelled folders --------------------------------------------------------------------------------------------
@@ -76,18 +83,26 @@ class Evaluation:
     labels: list[str]  # of the model
     unsure: int  # below the threshold
     nonmusic: int
-    unknown: dict[str, int] = field(default_factory=dict)  # labels that the model does not know -> tracks
+    unknown: dict[str, int] = field(
+        default_factory=dict
+    )  # labels that the model does not know -> tracks
     unheard: list[Path] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures as JSON takes them."""
         return {
-            **self.judged.to_dict(), "labels": self.labels, "unsure": self.unsure, "nonmusic": self.nonmusic,
-            "unknown_labels": self.unknown, "unheard": [str(p) for p in self.unheard],
-        }  # fmt: skip
+            **self.judged.to_dict(),
+            "labels": self.labels,
+            "unsure": self.unsure,
+            "nonmusic": self.nonmusic,
+            "unknown_labels": self.unknown,
+            "unheard": [str(p) for p in self.unheard],
+        }
 
 
-def against_labels(store: Store, card: Card, labelled: list[tuple[Path, str]], artists: dict[Path, str]) -> Evaluation:
+def against_labels(
+    store: Store, card: Card, labelled: list[tuple[Path, str]], artists: dict[Path, str]
+) -> Evaluation:
     """Hold the ear against labels; raise ``RunError`` where no label is one of the model's.
 
     ``artists`` are whose tracks the files are, where tags do not say: intervals are over artists.
@@ -95,7 +110,9 @@ def against_labels(store: Store, card: Card, labelled: list[tuple[Path, str]], a
     truth = {path: label_of(label, card.labels) for path, label in labelled}
     unknown = Counter(label for path, label in labelled if truth[path] is None)
     if len(unknown) and not any(truth.values()):
-        raise RunError(f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's ({', '.join(card.labels)})")
+        raise RunError(
+            f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's ({', '.join(card.labels)})"
+        )
     p, y, groups, unheard = list[list[float]](), list[int](), list[str](), list[Path]()
     status: Counter[str] = Counter()
     for one in known(store, card, [path for path, _ in labelled if truth[path]], Policy()):
@@ -104,14 +121,30 @@ def against_labels(store: Store, card: Card, labelled: list[tuple[Path, str]], a
             continue
         p.append([one.verdict.scores[label] for label in card.labels])
         y.append(card.labels.index(truth[one.path] or ""))
-        groups.append(one.file.tags.album.artist.casefold() or artists.get(one.path) or str(one.path))
+        groups.append(
+            one.file.tags.album.artist.casefold() or artists.get(one.path) or str(one.path)
+        )
         status[one.verdict.status] += 1
     if not y:
         raise RunError("none of the labelled files could be heard")
     number = np.unique(groups, return_inverse=True)[1]
     truths = np.array(y)
-    judged = metrics.judge(np.array(p), truths, number, list(card.labels), np.zeros(0, np.int64), card.confidence_threshold)
-    return Evaluation(judged, list(card.labels), status[Status.UNSURE], status[Status.NONMUSIC], dict(unknown), unheard)
+    judged = metrics.judge(
+        np.array(p),
+        truths,
+        number,
+        list(card.labels),
+        np.zeros(0, np.int64),
+        card.confidence_threshold,
+    )
+    return Evaluation(
+        judged,
+        list(card.labels),
+        status[Status.UNSURE],
+        status[Status.NONMUSIC],
+        dict(unknown),
+        unheard,
+    )
 
 
 # --- tags --------------------------------------------------------------------------------------------------------
@@ -152,9 +185,13 @@ class Comparison:
     unheard: list[Path]
 
 
-def against_tags(store: Store, card: Card, paths: Iterable[Path], min_confidence: float | None = None) -> Comparison:
+def against_tags(
+    store: Store, card: Card, paths: Iterable[Path], min_confidence: float | None = None
+) -> Comparison:
     """Hold the ear against the genres in the tags."""
-    policy = Policy(min_confidence=min_confidence, existing=Existing.REPLACE, hardlinks=HardLinks.SKIP)
+    policy = Policy(
+        min_confidence=min_confidence, existing=Existing.REPLACE, hardlinks=HardLinks.SKIP
+    )
     tracks, unheard = list[Known](), list[Path]()
     for one in known(store, card, paths, policy):
         if isinstance(one, Path):
@@ -180,9 +217,19 @@ def against_tags(store: Store, card: Card, paths: Iterable[Path], min_confidence
             agreeing += 1
         else:
             differing.append((one, *meant[0]))
-    found = [_disagreement(one, tag, label, album_votes[_album(one)]) for one, tag, label in differing]
+    found = [
+        _disagreement(one, tag, label, album_votes[_album(one)]) for one, tag, label in differing
+    ]
     found.sort(key=lambda d: (-d.confidence, d.tag_score, d.row.path))
-    return Comparison(agreeing + len(found), agreeing, found, dict(incomparable.most_common()), untagged, unsure, unheard)
+    return Comparison(
+        agreeing + len(found),
+        agreeing,
+        found,
+        dict(incomparable.most_common()),
+        untagged,
+        unsure,
+        unheard,
+    )
 
 
 def _album(one: Known) -> tuple[str, str]:
@@ -203,5 +250,8 @@ def _disagreement(one: Known, tag: str, label: str, album: Counter[str]) -> Disa
         suspect, why = Suspect.EAR, f"{rest[label]} other tracks of the album sound like {label}"
     elif one.verdict.confidence >= _SURE and score <= _RULED_OUT:
         others = f", and so do {rest[said]} other tracks of the album" if rest[said] else ""
-        suspect, why = Suspect.TAG, f"it sounds like {said} throughout ({one.verdict.agreement:.0%} of its windows){others}"
+        suspect, why = (
+            Suspect.TAG,
+            f"it sounds like {said} throughout ({one.verdict.agreement:.0%} of its windows){others}",
+        )
     return Disagreement(one.row, tag, label, said, one.verdict.confidence, score, suspect, why)

@@ -17,7 +17,18 @@ from genretag.errors import ModelError
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # what onnxruntime itself brings
 _MOST_BYTES = 1 << 30  # of a file
 _MOST_ELEMENTS = 1 << 27  # of a tensor: 512 MiB of float32
-_GROWING = {"ConstantOfShape", "Expand", "Tile", "RandomNormal", "RandomUniform", "EyeLike", "Range", "Pad", "Resize", "Upsample"}
+_GROWING = {
+    "ConstantOfShape",
+    "Expand",
+    "Tile",
+    "RandomNormal",
+    "RandomUniform",
+    "EyeLike",
+    "Range",
+    "Pad",
+    "Resize",
+    "Upsample",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,9 @@ def _graphs(graph: Any) -> Iterator[Any]:
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(
+                attribute.graphs
+            ):
                 yield from _graphs(inner)
 
 
@@ -85,7 +98,9 @@ def _check_tensor(path: Path, tensor: Any) -> None:
     import onnx
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise ModelError(f"{path}: it keeps weights in another file, and only models of one file are loaded")
+        raise ModelError(
+            f"{path}: it keeps weights in another file, and only models of one file are loaded"
+        )
     if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > _MOST_ELEMENTS:
         raise ModelError(f"{path}: a constant of shape {list(tensor.dims)} is not loaded")
 
@@ -93,7 +108,9 @@ def _check_tensor(path: Path, tensor: Any) -> None:
 def _check_nodes(path: Path, nodes: Any) -> None:
     for node in nodes:
         if node.domain not in _DOMAINS:
-            raise ModelError(f"{path}: it needs the custom operator {node.domain}::{node.op_type}, and such are not loaded")
+            raise ModelError(
+                f"{path}: it needs the custom operator {node.domain}::{node.op_type}, and such are not loaded"
+            )
 
 
 def _check_growth(path: Path, graph: Any) -> None:
@@ -101,13 +118,23 @@ def _check_growth(path: Path, graph: Any) -> None:
     from onnx import numpy_helper
 
     constants = {t.name: t for t in graph.initializer}
-    constants |= {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.HasField("t")}
+    constants |= {
+        n.output[0]: a.t
+        for n in graph.node
+        if n.op_type == "Constant"
+        for a in n.attribute
+        if a.HasField("t")
+    }
     for node in graph.node:
         if node.op_type not in _GROWING:
             continue
         shapes = [list(a.ints) for a in node.attribute if a.name == "shape"]
         for name in node.input:
-            if name in constants and constants[name].data_type in (6, 7) and math.prod(constants[name].dims) <= 64:
+            if (
+                name in constants
+                and constants[name].data_type in (6, 7)
+                and math.prod(constants[name].dims) <= 64
+            ):
                 shapes.append([int(n) for n in numpy_helper.to_array(constants[name]).ravel()])
         if any(math.prod(max(1, abs(n)) for n in shape) > _MOST_ELEMENTS for shape in shapes):
             raise ModelError(f"{path}: {node.op_type} would make a tensor too large to be loaded")

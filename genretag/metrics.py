@@ -104,10 +104,17 @@ def macro_f1(confusion: IntArray) -> float:
     return float(scores_of(confusion)[2][confusion.sum(1) > 0].mean())
 
 
-def calibration_error(confidence: FloatArray, right: npt.NDArray[np.bool_], bins: int = BINS) -> float:
+def calibration_error(
+    confidence: FloatArray, right: npt.NDArray[np.bool_], bins: int = BINS
+) -> float:
     """Return the expected calibration error over bins of equal width (Naeini et al. 2015), 0 to 1."""
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    return float(sum(abs(confidence[bin_of == b].mean() - right[bin_of == b].mean()) * (bin_of == b).mean() for b in np.unique(bin_of)))
+    return float(
+        sum(
+            abs(confidence[bin_of == b].mean() - right[bin_of == b].mean()) * (bin_of == b).mean()
+            for b in np.unique(bin_of)
+        )
+    )
 
 
 def exact_calibration_error(confidence: FloatArray, seed: int = 0) -> tuple[float, float]:
@@ -116,7 +123,10 @@ def exact_calibration_error(confidence: FloatArray, seed: int = 0) -> tuple[floa
     On few tracks chance alone makes an error: what is measured means nothing below this (consistency: Broecker and Smith 2007).
     """
     rng = np.random.default_rng(seed)
-    drawn = [calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(_CHANCE_ROUNDS)]
+    drawn = [
+        calibration_error(confidence, rng.random(len(confidence)) < confidence)
+        for _ in range(_CHANCE_ROUNDS)
+    ]
     return float(np.mean(drawn)), float(np.percentile(drawn, 95))
 
 
@@ -125,12 +135,22 @@ def interval(figure: Callable[[IntArray], float], groups: IntArray, seed: int = 
     names, number = np.unique(groups, return_inverse=True)
     rows = [np.flatnonzero(number == g) for g in range(len(names))]
     rng = np.random.default_rng(seed)
-    drawn = [figure(np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])) for _ in range(ROUNDS)]
+    drawn = [
+        figure(np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))]))
+        for _ in range(ROUNDS)
+    ]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Interval(figure(np.arange(len(groups))), float(low), float(high))
 
 
-def judge(p: FloatArray, y: IntArray, groups: IntArray, labels: list[str], y_train: IntArray, threshold: float = 0.7) -> Judged:
+def judge(
+    p: FloatArray,
+    y: IntArray,
+    groups: IntArray,
+    labels: list[str],
+    y_train: IntArray,
+    threshold: float = 0.7,
+) -> Judged:
     """Judge probabilities [n, labels] of a test part; ``y_train`` is empty where nothing was learned here.
 
     Raises:
@@ -144,21 +164,32 @@ def judge(p: FloatArray, y: IntArray, groups: IntArray, labels: list[str], y_tra
     confusion = confusion_of(said, y, len(labels))
     majority = np.bincount(y_train if len(y_train) else y, minlength=len(labels)).argmax()
     sure = confidence >= threshold
-    train, (recall, precision, f1) = np.bincount(y_train, minlength=len(labels)), scores_of(confusion)
+    train, (recall, precision, f1) = (
+        np.bincount(y_train, minlength=len(labels)),
+        scores_of(confusion),
+    )
     there, claimed = confusion.sum(1), confusion.sum(0)
     classes = [
         OfClass(
-            label, int(train[c]), int(there[c]), round(float(recall[c]), 4) if there[c] else None,
-            round(float(precision[c]), 4) if claimed[c] else None, round(float(f1[c]), 4) if there[c] else None,
+            label,
+            int(train[c]),
+            int(there[c]),
+            round(float(recall[c]), 4) if there[c] else None,
+            round(float(precision[c]), 4) if claimed[c] else None,
+            round(float(f1[c]), 4) if there[c] else None,
         )
         for c, label in enumerate(labels)
-    ]  # fmt: skip
+    ]
     return Judged(
         tracks=len(y),
         groups=len(np.unique(groups)),
         accuracy=interval(lambda rows: float(right[rows].mean()), groups),
-        macro_recall=interval(lambda rows: macro_recall(confusion_of(said[rows], y[rows], len(labels))), groups),
-        macro_f1=interval(lambda rows: macro_f1(confusion_of(said[rows], y[rows], len(labels))), groups),
+        macro_recall=interval(
+            lambda rows: macro_recall(confusion_of(said[rows], y[rows], len(labels))), groups
+        ),
+        macro_f1=interval(
+            lambda rows: macro_f1(confusion_of(said[rows], y[rows], len(labels))), groups
+        ),
         top2=interval(lambda rows: float(two[rows].mean()), groups),
         ece=calibration_error(confidence, right),
         ece_if_exact=exact_calibration_error(confidence)[0],

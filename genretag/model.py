@@ -60,7 +60,9 @@ def best_rows(seconds: Callable[[int], float]) -> int:
     while rows < _MOST_ROWS:
         try:
             doubled = seconds(2 * rows) / (2 * rows)
-        except Exception:  # onnxruntime's own errors have no common class; what fails here is memory
+        except (
+            Exception
+        ):  # onnxruntime's own errors have no common class; what fails here is memory
             break
         if doubled > _WORTH * each:
             break
@@ -148,7 +150,9 @@ class Model:
         if metadata is not None:
             names = {o.name for o in self._session.get_outputs()}
             if missing := {"logits", "music", "embedding"} - names:
-                raise ModelError(f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}")
+                raise ModelError(
+                    f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}"
+                )
             return read_card(self.path, own.hexdigest()[:16], metadata), _OURS, _OURS
         beside = adopted.sidecar(self.path)
         own.update(beside.read_bytes() if beside.is_file() else b"")
@@ -167,10 +171,22 @@ class Model:
             scores = self.run(np.zeros((1, bands, self.card.chunks[-1]), np.float32))
         except Exception as error:
             what = "log-mel" if bands > 1 else "samples"
-            raise ModelError(f"{self.path}: it does not take {what} [batch, {bands}, frames]: {error}") from error
-        if scores.logits.shape != (1, labels) or scores.music.shape != (1,) or scores.embedding.ndim != 2:
-            told = f"{scores.logits.shape[-1]} scores and {labels} labels" if scores.logits.ndim == 2 else f"{scores.logits.ndim} axes"
-            raise ModelError(f"{self.path}: its outputs do not have the shapes that its metadata promise ({told})")
+            raise ModelError(
+                f"{self.path}: it does not take {what} [batch, {bands}, frames]: {error}"
+            ) from error
+        if (
+            scores.logits.shape != (1, labels)
+            or scores.music.shape != (1,)
+            or scores.embedding.ndim != 2
+        ):
+            told = (
+                f"{scores.logits.shape[-1]} scores and {labels} labels"
+                if scores.logits.ndim == 2
+                else f"{scores.logits.ndim} axes"
+            )
+            raise ModelError(
+                f"{self.path}: its outputs do not have the shapes that its metadata promise ({told})"
+            )
 
     def seconds(self, rows: int) -> float:
         """Return how long a batch of so many of the longest chunks takes (s), and leave the batch at that size.
@@ -198,7 +214,9 @@ class Model:
         """Score chunks [n, bands, frames] of one length, ``rows`` at a time."""
         if self._first is None:
             return _scores(self._session, self._wiring, chunks, self.rows)
-        between = _answers(self._first, self._first_wiring, chunks, self._first_wiring.batch or self.rows)[self._first_wiring.logits]
+        between = _answers(
+            self._first, self._first_wiring, chunks, self._first_wiring.batch or self.rows
+        )[self._first_wiring.logits]
         found = _scores(self._session, self._wiring, between.reshape(len(chunks), 1, -1), self.rows)
         return Scores(found.logits, found.music, between.reshape(len(chunks), -1))
 
@@ -230,33 +248,58 @@ def _session(path: Path, data: bytes, device: str, threads: int) -> onnxruntime.
 def _laid_out(chunks: FloatArray, layout: str) -> FloatArray:
     """Return chunks [n, bands, frames] with their axes as a network wants them; N, B, T, and 1 for an axis of one."""
     plain = layout.replace("1", "")
-    moved = chunks[:, 0] if plain == "NT" else chunks.transpose([{"N": 0, "B": 1, "T": 2}[axis] for axis in plain])
+    moved = (
+        chunks[:, 0]
+        if plain == "NT"
+        else chunks.transpose([{"N": 0, "B": 1, "T": 2}[axis] for axis in plain])
+    )
     return moved.reshape([1 if axis == "1" else moved.shape[plain.index(axis)] for axis in layout])
 
 
-def _answers(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int) -> dict[str, FloatArray]:
+def _answers(
+    session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int
+) -> dict[str, FloatArray]:
     """Run chunks in batches of one shape, and return what the outputs say, a row a chunk."""
-    names = list(dict.fromkeys(n for n in (wiring.logits, wiring.music, wiring.embedding) if n is not None))
+    names = list(
+        dict.fromkeys(n for n in (wiring.logits, wiring.music, wiring.embedding) if n is not None)
+    )
     feed, lots = wiring.input or session.get_inputs()[0].name, []
     for start in range(0, len(chunks), rows):
         batch = lot = chunks[start : start + rows]
         if len(lot) < rows:
             batch = np.zeros((rows, *chunks.shape[1:]), np.float32)
             batch[: len(lot)] = lot
-        lots.append([a[: len(lot)] for a in session.run(names, {feed: _laid_out(batch, wiring.layout)})])
-    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*lots, strict=True), strict=True)}
+        lots.append(
+            [a[: len(lot)] for a in session.run(names, {feed: _laid_out(batch, wiring.layout)})]
+        )
+    return {
+        name: np.concatenate(parts)
+        for name, parts in zip(names, zip(*lots, strict=True), strict=True)
+    }
 
 
-def _scores(session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int) -> Scores:
+def _scores(
+    session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int
+) -> Scores:
     """Return what a network says of chunks; probabilities become logits, and what it does not say is said for it."""
     n, said = len(chunks), _answers(session, wiring, chunks, rows)
     logits = said[wiring.logits].reshape(n, -1)
     if wiring.gives != "logits":
         p = np.clip(logits, _LEAST, 1 - _LEAST)
         logits = np.log(p) if wiring.gives == "softmax" else np.log(p) - np.log1p(-p)
-    music = said[wiring.music].reshape(n, -1)[:, 0] if wiring.music else np.full(n, _SURELY_MUSIC, np.float32)
-    embedding = said[wiring.embedding].reshape(n, -1) if wiring.embedding else np.zeros((n, 1), np.float32)
-    return Scores(np.asarray(logits, np.float32), np.asarray(music, np.float32), np.asarray(embedding, np.float32))
+    music = (
+        said[wiring.music].reshape(n, -1)[:, 0]
+        if wiring.music
+        else np.full(n, _SURELY_MUSIC, np.float32)
+    )
+    embedding = (
+        said[wiring.embedding].reshape(n, -1) if wiring.embedding else np.zeros((n, 1), np.float32)
+    )
+    return Scores(
+        np.asarray(logits, np.float32),
+        np.asarray(music, np.float32),
+        np.asarray(embedding, np.float32),
+    )
 
 
 def chunk_starts(frames: int, chunk: int) -> list[int]:

@@ -89,7 +89,14 @@ def _before_tail_tag(handle: BinaryIO, start: int, stop: int) -> int:
 #: Samples of a frame and rates (Hz) by MPEG version's bits: 2.5, reserved, 2, 1 (ISO 11172-3, 13818-3), for layer III.
 _SAMPLES = (576, 0, 576, 1152)
 _RATES = ((11_025, 12_000, 8_000), (), (22_050, 24_000, 16_000), (44_100, 48_000, 32_000))
-_SIDE = {(3, False): 32, (3, True): 17, (2, False): 17, (2, True): 9, (0, False): 17, (0, True): 9}  # bytes, by version and mono
+_SIDE = {
+    (3, False): 32,
+    (3, True): 17,
+    (2, False): 17,
+    (2, True): 9,
+    (0, False): 17,
+    (0, True): 9,
+}  # bytes, by version and mono
 _LOST_AT_THE_ENDS = 3  # frames that encoder and decoder delays may take off
 
 
@@ -102,7 +109,9 @@ def declared_seconds(path: Path) -> float | None:
     with path.open("rb") as handle:
         handle.seek(audio_span(cast(BinaryIO, handle)).start)
         head = handle.read(4096)
-    at = next((i for i in range(len(head) - 3) if head[i] == 0xFF and head[i + 1] & 0xE6 == 0xE2), None)
+    at = next(
+        (i for i in range(len(head) - 3) if head[i] == 0xFF and head[i + 1] & 0xE6 == 0xE2), None
+    )
     if at is None or len(head) < at + 60:
         return None
     version, rate, mono = head[at + 1] >> 3 & 3, head[at + 2] >> 2 & 3, head[at + 3] >> 6 == 3
@@ -132,7 +141,11 @@ class SpanReader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move within the span."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._span.stop - self._span.start}[whence]
+        base = {
+            os.SEEK_SET: 0,
+            os.SEEK_CUR: self._at,
+            os.SEEK_END: self._span.stop - self._span.start,
+        }[whence]
         self._at = max(0, base + offset)
         return self._at
 

@@ -59,7 +59,9 @@ class Adopted:
 class Nursery:
     """So many workers on their way. Each runs ``work(pipe)`` once ``prepare()`` ran for all of them."""
 
-    def __init__(self, count: int, prepare: Callable[[], None], work: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, count: int, prepare: Callable[[], None], work: Callable[[Connection], None]
+    ) -> None:
         """Fork the process that will fork them.
 
         Raises:
@@ -76,7 +78,9 @@ class Nursery:
                     os.close(self._told)
                     for ours, _ in pipes:
                         ours.close()
-                    _ended_by(partial(_bear, parent, [theirs for _, theirs in pipes], tell, prepare, work))
+                    _ended_by(
+                        partial(_bear, parent, [theirs for _, theirs in pipes], tell, prepare, work)
+                    )
         except OSError:
             os.close(self._told)
             self._adopt_as_before()
@@ -101,7 +105,13 @@ class Nursery:
         _prctl(_PR_SET_CHILD_SUBREAPER, self._adopted_before)
 
 
-def _bear(parent: int, pipes: list[Connection], tell: int, prepare: Callable[[], None], work: Callable[[Connection], None]) -> None:
+def _bear(
+    parent: int,
+    pipes: list[Connection],
+    tell: int,
+    prepare: Callable[[], None],
+    work: Callable[[Connection], None],
+) -> None:
     """Fork a worker for each pipe. Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -109,7 +119,9 @@ def _bear(parent: int, pipes: list[Connection], tell: int, prepare: Callable[[],
     if os.getppid() != parent:  # it died before we could ask for that
         return
     me = os.getpid()
-    with contextlib.suppress(Exception):  # whoever needs a worker all the same will be told why there is none
+    with contextlib.suppress(
+        Exception
+    ):  # whoever needs a worker all the same will be told why there is none
         prepare()
         for mine in pipes:
             if not (pid := os.fork()):
@@ -118,7 +130,13 @@ def _bear(parent: int, pipes: list[Connection], tell: int, prepare: Callable[[],
             os.write(tell, _PID.pack(pid))
 
 
-def _live(parent: int, nurse: int, mine: Connection, pipes: list[Connection], work: Callable[[Connection], None]) -> None:
+def _live(
+    parent: int,
+    nurse: int,
+    mine: Connection,
+    pipes: list[Connection],
+    work: Callable[[Connection], None],
+) -> None:
     """Wait to be adopted, and work."""
     for pipe in pipes:
         if pipe is not mine:

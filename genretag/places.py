@@ -11,7 +11,9 @@ import re
 from pathlib import Path
 
 #: What fsspec calls the places whose URLs are understood; a folder may well be named ``live:``.
-SCHEMES = frozenset("s3 s3a gs gcs az abfs abfss adl oss hdfs webhdfs http https ftp sftp ssh smb".split())
+SCHEMES = frozenset(
+    "s3 s3a gs gcs az abfs abfss adl oss hdfs webhdfs http https ftp sftp ssh smb".split()
+)
 
 _URL = re.compile(r"([a-z][a-z0-9]*):/+(?=[^/])")
 

@@ -100,11 +100,14 @@ class Row:
     def from_dict(cls, data: dict[str, Any]) -> Row:
         """Read a row; raise ``RunError`` for what is not one."""
         try:
-            row = cls(**(data if data.keys() <= _KEYS else {k: v for k, v in data.items() if k in _KEYS}))
+            row = cls(
+                **(data if data.keys() <= _KEYS else {k: v for k, v in data.items() if k in _KEYS})
+            )
         except TypeError as error:
             raise RunError(f"not a row of a plan: {error}") from error
         fine = isinstance(row.path, str) and all(
-            isinstance(words, list) and all(isinstance(w, str) for w in words) for words in (row.old, row.new)
+            isinstance(words, list) and all(isinstance(w, str) for w in words)
+            for words in (row.old, row.new)
         )
         if not fine or row.action not in set(Action):
             raise RunError(f"not a row of a plan: {row.path!r}")
@@ -131,7 +134,11 @@ class AlbumVerdict:
 
 def heard_labels(verdict: Verdict, policy: Policy) -> list[str]:
     """Return the labels that a file would get, the best first."""
-    beside = [g for i, (g, s) in enumerate(verdict.scores.items()) if i < policy.top and s >= LEAST_SCORE_BESIDE]
+    beside = [
+        g
+        for i, (g, s) in enumerate(verdict.scores.items())
+        if i < policy.top and s >= LEAST_SCORE_BESIDE
+    ]
     return [verdict.genre, *(g for g in beside if g != verdict.genre)][: policy.top]
 
 
@@ -139,15 +146,28 @@ def _with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
     """Return the genres that a file would have: the words alone, or after what is there; one value where so wished."""
     between = policy.separator_in(tags.field)
     if policy.existing is Existing.APPEND:
-        parts = [p.strip() for g in meaningful(tags.genres) for p in (g.split(between.strip() or between) if between else [g])]
+        parts = [
+            p.strip()
+            for g in meaningful(tags.genres)
+            for p in (g.split(between.strip() or between) if between else [g])
+        ]
         have = {plain(p) for g in parts for p in (g, *_JOINERS.split(g))}
-        words = [*(parts if between else meaningful(tags.genres)), *(w for w in words if plain(w) not in have)]
+        words = [
+            *(parts if between else meaningful(tags.genres)),
+            *(w for w in words if plain(w) not in have),
+        ]
     return [between.join(words)] if between and words else words
 
 
 def decide(
-    verdict: Verdict, tags: Tags, policy: Policy, links: int = 1, *, path: str = "", ours: bool = False
-) -> tuple[Action, str, list[str]]:  # fmt: skip
+    verdict: Verdict,
+    tags: Tags,
+    policy: Policy,
+    links: int = 1,
+    *,
+    path: str = "",
+    ours: bool = False,
+) -> tuple[Action, str, list[str]]:
     """Return (action, reason, the genres that the file will have). ``ours``: its genre is what genretag wrote."""
     old = tags.genres
     if verdict.status is Status.NONMUSIC:
@@ -156,7 +176,9 @@ def decide(
         return Action.SKIP, "unsure", old
     if tags.problem is not None:
         return Action.SKIP, tags.problem, old
-    if (why := policy.protect.reason(path, (tags.album.artist, tags.album.album_artist), old)) is not None:
+    if (
+        why := policy.protect.reason(path, (tags.album.artist, tags.album.album_artist), old)
+    ) is not None:
         return Action.SKIP, why, old
     has_genre = bool(meaningful(old))
     if has_genre and policy.existing is Existing.SKIP and not ours:
@@ -167,7 +189,12 @@ def decide(
     new = _with_old(words, tags, policy)
     if new == old:
         return Action.KEEP, "already says so", old
-    if has_genre and policy.existing is Existing.REPLACE and not policy.coarsen and _is_coarser(new, old, policy):
+    if (
+        has_genre
+        and policy.existing is Existing.REPLACE
+        and not policy.coarsen
+        and _is_coarser(new, old, policy)
+    ):
         return Action.KEEP, "finer than what was heard", old
     if links > 1 and policy.hardlinks is HardLinks.SKIP:
         return Action.SKIP, LINKED, old
@@ -187,8 +214,15 @@ def _is_coarser(new: list[str], old: list[str], policy: Policy) -> bool:
 
 
 def judge(
-    path: Path, f: FileRow, heard: Heard, card: Card, policy: Policy, *, past: Past | None = None, album: AlbumVerdict | None = None
-) -> Row:  # fmt: skip
+    path: Path,
+    f: FileRow,
+    heard: Heard,
+    card: Card,
+    policy: Policy,
+    *,
+    past: Past | None = None,
+    album: AlbumVerdict | None = None,
+) -> Row:
     """Return the row of a file from what is stored of it: no inference, no decoding.
 
     ``past`` tells what was written into this music before, and what a person said of it.
@@ -196,7 +230,9 @@ def judge(
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
-    if answer and (f.tags.genres == answer or last != answer):  # once written, what the user makes of it is the user's own
+    if answer and (
+        f.tags.genres == answer or last != answer
+    ):  # once written, what the user makes of it is the user's own
         return _answered(_row(path, f, heard, verdict), answer, f, policy)
     decided = verdict
     if album is not None and album.label is not None and verdict.status is not Status.NONMUSIC:
@@ -214,7 +250,9 @@ def judge(
 
 def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
     """Return the row of a file whose genre a person chose."""
-    why = f.tags.problem or policy.protect.reason(str(f.path), (f.tags.album.artist, f.tags.album.album_artist), f.tags.genres)
+    why = f.tags.problem or policy.protect.reason(
+        str(f.path), (f.tags.album.artist, f.tags.album.album_artist), f.tags.genres
+    )
     action, reason = Action.WRITE, "reviewed"
     if f.tags.genres == words:
         action, reason = Action.KEEP, "reviewed"
@@ -225,7 +263,9 @@ def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
     elif f.tags.field == V22 and not (policy.convert_v22 or policy.id3.number):
         action, reason = Action.SKIP, OLD_TAG
     new = words if action is not Action.SKIP else f.tags.genres
-    return replace(row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True)
+    return replace(
+        row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True
+    )
 
 
 def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
@@ -261,14 +301,33 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
 def failed_row(path: Path, error: str) -> Row:
     """Return the row of a file that could not be heard."""
     return Row(
-        path=spelled(path), status=Status.FAILED, genre=None, confidence=None, scores={}, windows=0, agreement=None,
-        old=[], new=[], action=Action.SKIP, reason="failed", error=error,
-    )  # fmt: skip
+        path=spelled(path),
+        status=Status.FAILED,
+        genre=None,
+        confidence=None,
+        scores={},
+        windows=0,
+        agreement=None,
+        old=[],
+        new=[],
+        action=Action.SKIP,
+        reason="failed",
+        error=error,
+    )
 
 
 def linked_row(path: Path, target: Path) -> Row:
     """Return the row of a link to a file that has a row of its own."""
     return Row(
-        path=str(path), status=Status.OK, genre=None, confidence=None, scores={}, windows=0, agreement=None,
-        old=[], new=[], action=Action.SKIP, reason=f"same file as {target}",
-    )  # fmt: skip
+        path=str(path),
+        status=Status.OK,
+        genre=None,
+        confidence=None,
+        scores={},
+        windows=0,
+        agreement=None,
+        old=[],
+        new=[],
+        action=Action.SKIP,
+        reason=f"same file as {target}",
+    )

@@ -40,7 +40,9 @@ class HardLinks(StrEnum):
 
     SKIP = "skip"
     BREAK = "break"  # this name gets a file of its own
-    IN_PLACE = "in-place"  # all names see the change; a kill in the middle is mended by the next run
+    IN_PLACE = (
+        "in-place"  # all names see the change; a kill in the middle is mended by the next run
+    )
 
 
 class AlbumRule(StrEnum):
@@ -87,7 +89,9 @@ class Policy:
     coarsen: bool = False  # replace a finer genre by its parent (Bebop by Jazz)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     protect: Protect = field(default_factory=Protect)
-    separator: str | None = None  # several genres as one value with this between them; None: as the player wants them
+    separator: str | None = (
+        None  # several genres as one value with this between them; None: as the player wants them
+    )
     player: Player | None = None  # None: several values as each container defines them
     id3_version: Id3Version | None = None  # None: as the player wants it, else as it is
 
@@ -105,7 +109,11 @@ class Policy:
     def to_dict(self) -> dict[str, Any]:
         """Return the policy as JSON takes it."""
         plain_fields = {k: v for k, v in vars(self).items() if k not in ("vocabulary", "protect")}
-        return {**plain_fields, "vocabulary": self.vocabulary.to_dict(), "protect": asdict(self.protect)}
+        return {
+            **plain_fields,
+            "vocabulary": self.vocabulary.to_dict(),
+            "protect": asdict(self.protect),
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:

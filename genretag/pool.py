@@ -104,7 +104,9 @@ class Pool:
                     out.append((worker.token, self._bury(worker)))
             elif time.monotonic() > worker.deadline:
                 _end(worker.process)
-                out.append((worker.token, Failed("decode", f"took longer than {worker.limit:.0f} s")))
+                out.append(
+                    (worker.token, Failed("decode", f"took longer than {worker.limit:.0f} s"))
+                )
                 self._replace(worker)
         return out
 

@@ -19,7 +19,12 @@ from typing import Any
 
 from genretag.nursery import Adopted, Nursery
 
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_BLAS_THREADS = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 _PRELOAD = ["genretag.forked"]
 
 Process = BaseProcess | Adopted
@@ -119,7 +124,9 @@ def _main_left_out(target: Target) -> Iterator[None]:
     if target.__module__ == "__main__":
         yield
         return
-    before: dict[str, Any] = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    before: dict[str, Any] = {
+        name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)
+    }
     vars(main).update(dict.fromkeys(before))
     try:
         yield

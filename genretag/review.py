@@ -27,7 +27,10 @@ class Question:
     def choices(self, policy: Policy) -> list[tuple[str, list[str], float]]:
         """Return (label, the words that would be written, score), the likeliest first."""
         labels = list(self.row.scores.items())[:MOST_CHOICES]
-        return [(label, policy.vocabulary.words([label], self.row.artist) or [label], score) for label, score in labels]
+        return [
+            (label, policy.vocabulary.words([label], self.row.artist) or [label], score)
+            for label, score in labels
+        ]
 
 
 class Review:
@@ -49,7 +52,15 @@ class Review:
         question = self.now
         if question is None or not words:
             return
-        row = replace(question.row, action=Action.WRITE, status=Status.OK, new=words, genre=words[0], reason="reviewed", reviewed=True)
+        row = replace(
+            question.row,
+            action=Action.WRITE,
+            status=Status.OK,
+            new=words,
+            genre=words[0],
+            reason="reviewed",
+            reviewed=True,
+        )
         self._save(question, row)
         self.books.journal.keep_answer(row.content_key, words)
         self.answered[self.at] = row
@@ -76,12 +87,18 @@ class Review:
 
     def _save(self, question: Question, row: Row) -> None:
         with self.books.store.transaction():
-            self.books.store.save_plan(self.run, [(question.ordinal, row.absolute, row.action, row.to_dict())])
+            self.books.store.save_plan(
+                self.run, [(question.ordinal, row.absolute, row.action, row.to_dict())]
+            )
 
 
 def questions_of(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:
     """Return the unsure tracks that could be written, the nearest to sure first."""
-    unsure = [Question(n, row) for n, row in rows if n is not None and row.status == Status.UNSURE and row.scores]
+    unsure = [
+        Question(n, row)
+        for n, row in rows
+        if n is not None and row.status == Status.UNSURE and row.scores
+    ]
     return sorted(unsure, key=lambda q: (-(q.row.confidence or 0.0), q.row.path))
 
 
@@ -97,7 +114,11 @@ def play(path: Path) -> str | None:
         return "no xdg-open here to play it with"
     try:
         subprocess.Popen(
-            [opener, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [opener, str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError as error:
         return f"it cannot be played: {error.strerror}"

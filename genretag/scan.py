@@ -74,7 +74,9 @@ class _Track:
     tags: tags.Tags | None = None
     starts: list[float] = field(default_factory=list)
     scores: dict[int, WindowScores] = field(default_factory=dict)
-    pictures: dict[float, npt.NDArray[np.float32]] = field(default_factory=dict)  # by where their window starts
+    pictures: dict[float, npt.NDArray[np.float32]] = field(
+        default_factory=dict
+    )  # by where their window starts
     told: Done | None = None  # what the first part told of the track
     hearing: bool = True  # whether a worker is at it
 
@@ -90,7 +92,9 @@ class _Track:
     def settled(self, windows: int, card: Card) -> bool:
         """Return whether what is scored settles the vote of all windows."""
         logits = np.stack([s.logits for s in self.scores.values()])
-        return enough.settled(logits, np.array([s.music for s in self.scores.values()], np.float32), windows, card)
+        return enough.settled(
+            logits, np.array([s.music for s in self.scores.values()], np.float32), windows, card
+        )
 
 
 class Scanner:
@@ -101,22 +105,34 @@ class Scanner:
     """
 
     def __init__(
-        self, store: Store, model: Model, options: Options, run: int, decoder: Callable[..., None] = serve, past: Past | None = None
+        self,
+        store: Store,
+        model: Model,
+        options: Options,
+        run: int,
+        decoder: Callable[..., None] = serve,
+        past: Past | None = None,
     ) -> None:
         self.store, self.model, self.options, self.run = store, model, options, run
         self.counts: Counter[str] = Counter()
         self.heard_seconds = 0.0
         self.heard_tracks = 0  # those that had to be decoded
-        self.stands = False  # whether the plan of the scan before still stands: ``run`` is that one's then
+        self.stands = (
+            False  # whether the plan of the scan before still stands: ``run`` is that one's then
+        )
         self._decoder, self._past = decoder, past
         self._tracks: dict[int, _Track] = {}
-        self._unsettled: deque[tuple[int, tuple[int, ...] | None]] = deque()  # tracks and the windows to hear of them yet
+        self._unsettled: deque[tuple[int, tuple[int, ...] | None]] = (
+            deque()
+        )  # tracks and the windows to hear of them yet
         self._plan: list[tuple[int, Path, Row]] = []
         self._failed_anew = False
         self._tally = Tally()
         self._committed = time.monotonic()
         self._roots = [Path(os.path.realpath(p)) for p in options.paths]
-        self._targets: dict[tuple[int, int], Path] = {}  # of links that lead out of the folders walked
+        self._targets: dict[
+            tuple[int, int], Path
+        ] = {}  # of links that lead out of the folders walked
         self._pending_heard: list[Heard] = []
         self._pending_files: list[FileRow] = []
         self._pending_failures: list[tuple[Found | Missed, str, str]] = []
@@ -129,15 +145,24 @@ class Scanner:
         Killed or interrupted, it loses the tracks in flight at most: the next scan goes on.
         """
         asked = self._question()
-        if asked is not None and (held := what_stands(self.store, asked, self._walked())) is not None:
+        if (
+            asked is not None
+            and (held := what_stands(self.store, asked, self._walked())) is not None
+        ):
             self.run, self.stands = held.run, True
             self.counts.update(held.counts)
             return self.counts
-        self.store.begin_scan(self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside)
+        self.store.begin_scan(
+            self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside
+        )
         self.hear(on_progress)
         albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
-        walked = None if self._failed_anew else self._tally.text  # the next scan says of what failed anew that it is known
-        self.store.finish_scan(self.run, asked.text(walked) if asked is not None and walked is not None else None)
+        walked = (
+            None if self._failed_anew else self._tally.text
+        )  # the next scan says of what failed anew that it is known
+        self.store.finish_scan(
+            self.run, asked.text(walked) if asked is not None and walked is not None else None
+        )
         return self.counts
 
     def _question(self) -> Asked | None:
@@ -147,7 +172,9 @@ class Scanner:
             return None
         paths = tuple(os.path.abspath(p) for p in o.paths)
         past = self._past.stamp() if self._past is not None else ""
-        return Asked(paths, o.exclude, o.limit, o.windows, o.policy.to_dict(), self.model.card.id, past)
+        return Asked(
+            paths, o.exclude, o.limit, o.windows, o.policy.to_dict(), self.model.card.id, past
+        )
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Hear everything below the paths, and store what was heard."""
@@ -160,7 +187,9 @@ class Scanner:
             with Pool(self.options.jobs, self._decoder, (features,)) as pool:
                 for _ in self._pump(pool, batcher, ask):
                     if on_progress is not None:
-                        on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
+                        on_progress(
+                            Progress(sum(self.counts.values()), self.heard_seconds, self.counts)
+                        )
         finally:
             batcher.close()
             self._commit()
@@ -189,7 +218,9 @@ class Scanner:
             if time.monotonic() - fed > _FLUSH_SECONDS or (exhausted and not pool.busy):
                 batcher.flush()
                 fed = time.monotonic()
-            for token, index, scores in batcher.results(wait=batcher.full or (exhausted and not pool.busy)):
+            for token, index, scores in batcher.results(
+                wait=batcher.full or (exhausted and not pool.busy)
+            ):
                 if token in self._tracks:  # it may have failed meanwhile
                     self._tracks[token].scores[index] = scores
                     self._finish_if_whole(token)
@@ -199,7 +230,9 @@ class Scanner:
         """Give a file to a worker."""
         self._tracks[ordinal] = _Track(ordinal, found)
         part = () if self.options.windows is Windows.ADAPTIVE else None
-        pool.give(ordinal, Task(found.path, ask and not self.options.rescan, part), time_limit(found.size))
+        pool.give(
+            ordinal, Task(found.path, ask and not self.options.rescan, part), time_limit(found.size)
+        )
 
     def _hear_on(self, pool: Pool) -> None:
         """Give a further part of a track, or all of it, to a worker."""
@@ -216,7 +249,9 @@ class Scanner:
 
     # --- what needs no hearing ----------------------------------------------------------------------------------
 
-    def _next_unknown(self, walked: Iterator[tuple[int, Found | Missed]]) -> tuple[int, Found] | None:
+    def _next_unknown(
+        self, walked: Iterator[tuple[int, Found | Missed]]
+    ) -> tuple[int, Found] | None:
         """Return the next file that has to be opened; those that are known get their rows on the way."""
         for ordinal, found in walked:
             if isinstance(found, Missed):
@@ -244,7 +279,11 @@ class Scanner:
         if failure and (failure.size, failure.mtime_ns) == (found.size, found.mtime_ns):
             if self.options.retry_failed:
                 return False
-            self._add_row(ordinal, found.path, failed_row(found.path, f"{failure.error} (known; --retry-failed tries again)"))
+            self._add_row(
+                ordinal,
+                found.path,
+                failed_row(found.path, f"{failure.error} (known; --retry-failed tries again)"),
+            )
             return True
         f = self.store.file(absolute(found.path))
         if f is None or facts(f) != facts(found):
@@ -301,10 +340,14 @@ class Scanner:
     def _heard_before(self, identity: audio.Identity) -> Heard | None:
         """Return what was heard in some music before, under whatever name; None where it has to be decoded."""
         card = self.model.card
-        heard = self.store.heard(identity.content_key, card.id, FEATURE_VERSION, identity.second_key)
+        heard = self.store.heard(
+            identity.content_key, card.id, FEATURE_VERSION, identity.second_key
+        )
         if heard is None or not self._suffices(heard):
             return None
-        if heard.content_key != identity.content_key:  # known by its second key: keep it under its own as well
+        if (
+            heard.content_key != identity.content_key
+        ):  # known by its second key: keep it under its own as well
             heard = replace(heard, content_key=identity.content_key)
             self._pending_heard.append(heard)
         return heard
@@ -314,8 +357,12 @@ class Scanner:
         track = self._tracks[token]
         if not track.scored or track.told is None:
             return
-        if len(track.starts) < track.told.windows and not track.settled(track.told.windows, self.model.card):
-            self._unsettled.append((token, enough.further(track.told.windows, len(track.starts)) or None))
+        if len(track.starts) < track.told.windows and not track.settled(
+            track.told.windows, self.model.card
+        ):
+            self._unsettled.append(
+                (token, enough.further(track.told.windows, len(track.starts)) or None)
+            )
             return
         del self._tracks[token]
         pictures = [track.pictures[start] for start in sorted(track.pictures)]
@@ -325,12 +372,26 @@ class Scanner:
         self._pending_heard.append(heard)
         self._keep(track.ordinal, track.found, track.tags, track.told.identity, heard)
 
-    def _keep(self, ordinal: int, found: Found, known: tags.Tags | None, identity: audio.Identity, heard: Heard) -> None:
+    def _keep(
+        self,
+        ordinal: int,
+        found: Found,
+        known: tags.Tags | None,
+        identity: audio.Identity,
+        heard: Heard,
+    ) -> None:
         """Store a file's row and judge it."""
         f = FileRow(
-            absolute(found.path), found.size, found.mtime_ns, found.inode, found.device, found.links, identity.sha256,
-            identity.content_key, known or tags.Tags([], None, problem="its tags were not read"),
-        )  # fmt: skip
+            absolute(found.path),
+            found.size,
+            found.mtime_ns,
+            found.inode,
+            found.device,
+            found.links,
+            identity.sha256,
+            identity.content_key,
+            known or tags.Tags([], None, problem="its tags were not read"),
+        )
         self._pending_files.append(f)
         if self._past is not None and (older := self.store.older_key(f.sha256)) is not None:
             self._past.renew_key(older, f.content_key)
@@ -339,7 +400,11 @@ class Scanner:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Heard) -> None:
-        self._add_row(ordinal, path, judge(path, f, heard, self.model.card, self.options.policy, past=self._past))
+        self._add_row(
+            ordinal,
+            path,
+            judge(path, f, heard, self.model.card, self.options.policy, past=self._past),
+        )
 
     def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
         self._pending_failures.append((found, stage, error))
@@ -347,13 +412,22 @@ class Scanner:
         self._add_row(ordinal, found.path, failed_row(found.path, error))
 
     def _add_row(self, ordinal: int, path: Path, row: Row) -> None:
-        log.info("%s: %s%s", path, row.error or row.reason, f" -> {', '.join(row.new)}" if row.action == "write" else "")
+        log.info(
+            "%s: %s%s",
+            path,
+            row.error or row.reason,
+            f" -> {', '.join(row.new)}" if row.action == "write" else "",
+        )
         self.counts[row.status] += 1
         self._plan.append((ordinal, path, row))
 
     def _commit_if_due(self) -> None:
         """Keep what was heard at once, so that a kill loses the tracks in flight at most; rows of known files can wait."""
-        if self._pending_heard or self._pending_failures or time.monotonic() - self._committed > _COMMIT_SECONDS:
+        if (
+            self._pending_heard
+            or self._pending_failures
+            or time.monotonic() - self._committed > _COMMIT_SECONDS
+        ):
             self._commit()
 
     def _commit(self) -> None:
@@ -368,8 +442,15 @@ class Scanner:
                 size, mtime = (found.size, found.mtime_ns) if isinstance(found, Found) else (0, 0)
                 self.store.save_failure(absolute(found.path), size, mtime, stage, error)
             if self.run:
-                self.store.save_plan(self.run, ((n, absolute(p), r.action, r.to_dict()) for n, p, r in self._plan))
-        for waiting in (self._pending_heard, self._pending_files, self._pending_failures, self._plan):
+                self.store.save_plan(
+                    self.run, ((n, absolute(p), r.action, r.to_dict()) for n, p, r in self._plan)
+                )
+        for waiting in (
+            self._pending_heard,
+            self._pending_files,
+            self._pending_failures,
+            self._plan,
+        ):
             waiting.clear()
 
 
@@ -378,7 +459,9 @@ def time_limit(size: int) -> float:
     return _FIXED_SECONDS + _SECONDS_A_MEGABYTE * size / 1e6
 
 
-def whole(done: Done, starts: list[float], scores: dict[int, WindowScores], picture: bytes) -> Heard:
+def whole(
+    done: Done, starts: list[float], scores: dict[int, WindowScores], picture: bytes
+) -> Heard:
     """Return what was heard in a track, all of it or some windows, in the precision that the store keeps."""
     ordered = [scores[int(i)] for i in np.argsort(starts)]
     return Heard(

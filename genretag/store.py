@@ -174,25 +174,51 @@ class Standing:
 
 
 def _scan(row: sqlite3.Row) -> Scan:
-    return Scan(row["run"], row["model"], json.loads(row["policy"]), bool(row["finished"]), bool(row["aside"]))
+    return Scan(
+        row["run"],
+        row["model"],
+        json.loads(row["policy"]),
+        bool(row["finished"]),
+        bool(row["aside"]),
+    )
 
 
 def _file_row(row: sqlite3.Row) -> FileRow:
-    tags = Tags(json.loads(row["genres"]), row["field"], Album(**json.loads(row["album"])), row["problem"])
+    tags = Tags(
+        json.loads(row["genres"]), row["field"], Album(**json.loads(row["album"])), row["problem"]
+    )
     return FileRow(
-        Path(os.fsdecode(row["path"])), row["size"], row["mtime_ns"], row["inode"], row["device"], row["links"],
-        row["sha256"], row["content_key"], tags,
-    )  # fmt: skip
+        Path(os.fsdecode(row["path"])),
+        row["size"],
+        row["mtime_ns"],
+        row["inode"],
+        row["device"],
+        row["links"],
+        row["sha256"],
+        row["content_key"],
+        tags,
+    )
 
 
 def _heard(row: sqlite3.Row) -> Heard:
     starts = np.frombuffer(row["starts"], np.float32)
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
-    music, embedding = np.frombuffer(row["music"], np.float16), np.frombuffer(row["embedding"], np.float16)
+    music, embedding = (
+        np.frombuffer(row["music"], np.float16),
+        np.frombuffer(row["embedding"], np.float16),
+    )
     return Heard(
-        row["content_key"], row["second_key"], row["seconds"], row["share"], starts, logits, music, embedding,
-        row["picture"] or b"", row["of"],
-    )  # fmt: skip
+        row["content_key"],
+        row["second_key"],
+        row["seconds"],
+        row["share"],
+        starts,
+        logits,
+        music,
+        embedding,
+        row["picture"] or b"",
+        row["of"],
+    )
 
 
 class Store:
@@ -233,14 +259,28 @@ class Store:
         key = os.fsencode(f.path)
         self._db.execute(
             "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, f.size, f.mtime_ns, f.inode, f.device, f.links, f.sha256, f.content_key, json.dumps(f.tags.genres),
-             f.tags.field, f.tags.problem, json.dumps(asdict(f.tags.album))),
-        )  # fmt: skip
+            (
+                key,
+                f.size,
+                f.mtime_ns,
+                f.inode,
+                f.device,
+                f.links,
+                f.sha256,
+                f.content_key,
+                json.dumps(f.tags.genres),
+                f.tags.field,
+                f.tags.problem,
+                json.dumps(asdict(f.tags.album)),
+            ),
+        )
         self._db.execute("DELETE FROM failure WHERE path = ?", (key,))
 
     def older_key(self, sha256: str) -> str | None:
         """Return the content key that an older genretag gave a file, which had this SHA-256 then as now."""
-        row = self._db.execute("SELECT content_key FROM older_key WHERE sha256 = ?", (sha256,)).fetchone()
+        row = self._db.execute(
+            "SELECT content_key FROM older_key WHERE sha256 = ?", (sha256,)
+        ).fetchone()
         return str(row[0]) if row else None
 
     # --- heard --------------------------------------------------------------------------------------------------
@@ -250,7 +290,9 @@ class Store:
         sql = "SELECT 1 FROM heard WHERE model = ? AND features = ? LIMIT 1"
         return self._db.execute(sql, (model, features)).fetchone() is not None
 
-    def heard(self, key: str, model: str, features: int, second_key: str | None = None) -> Heard | None:
+    def heard(
+        self, key: str, model: str, features: int, second_key: str | None = None
+    ) -> Heard | None:
         """Return what a model heard in the music with a content key, or with a second key."""
         sql = "SELECT * FROM heard WHERE content_key = ? AND model = ? AND features = ?"
         row = self._db.execute(sql, (key, model, features)).fetchone()
@@ -267,19 +309,37 @@ class Store:
 
     def save_heard(self, h: Heard, model: str, features: int) -> None:
         """Keep what a model heard; a part of a track never takes the place of the whole of it."""
-        if not h.whole and (before := self.heard(h.content_key, model, features)) is not None and before.whole:
+        if (
+            not h.whole
+            and (before := self.heard(h.content_key, model, features)) is not None
+            and before.whole
+        ):
             return
         self._db.execute(
             "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (h.content_key, model, features, h.second_key, h.seconds, h.share, h.starts.tobytes(),
-             h.logits.tobytes(), h.music.tobytes(), h.embedding.tobytes(), h.picture, h.of),
-        )  # fmt: skip
+            (
+                h.content_key,
+                model,
+                features,
+                h.second_key,
+                h.seconds,
+                h.share,
+                h.starts.tobytes(),
+                h.logits.tobytes(),
+                h.music.tobytes(),
+                h.embedding.tobytes(),
+                h.picture,
+                h.of,
+            ),
+        )
 
     # --- failures -----------------------------------------------------------------------------------------------
 
     def failure(self, path: Path) -> Failure | None:
         """Return how a path failed."""
-        row = self._db.execute("SELECT * FROM failure WHERE path = ?", (os.fsencode(path),)).fetchone()
+        row = self._db.execute(
+            "SELECT * FROM failure WHERE path = ?", (os.fsencode(path),)
+        ).fetchone()
         return self._failure(row) if row else None
 
     def failures(self) -> Iterator[Failure]:
@@ -290,9 +350,14 @@ class Store:
     @staticmethod
     def _failure(row: sqlite3.Row) -> Failure:
         return Failure(
-            Path(os.fsdecode(row["path"])), row["size"], row["mtime_ns"], row["stage"], row["error"],
-            row["times"], row["at"],
-        )  # fmt: skip
+            Path(os.fsdecode(row["path"])),
+            row["size"],
+            row["mtime_ns"],
+            row["stage"],
+            row["error"],
+            row["times"],
+            row["at"],
+        )
 
     def save_failure(self, path: Path, size: int, mtime_ns: int, stage: str, error: str) -> None:
         """Note that a file failed, and how often by now."""
@@ -305,12 +370,19 @@ class Store:
 
     # --- plans --------------------------------------------------------------------------------------------------
 
-    def begin_scan(self, run: int, model: str | None, policy: dict[str, Any], *, aside: bool = False) -> None:
+    def begin_scan(
+        self, run: int, model: str | None, policy: dict[str, Any], *, aside: bool = False
+    ) -> None:
         """Note that a scan begins; the oldest plans go. ``aside``: its plan is for its caller alone, and never the last one."""
         with self.transaction():
             row = (run, model, json.dumps(policy), aside)
-            self._db.execute("INSERT OR REPLACE INTO scan (run, model, policy, aside) VALUES (?, ?, ?, ?)", row)
-            old = self._db.execute("SELECT run FROM scan WHERE aside = ? ORDER BY run DESC LIMIT -1 OFFSET ?", (aside, PLANS_KEPT))
+            self._db.execute(
+                "INSERT OR REPLACE INTO scan (run, model, policy, aside) VALUES (?, ?, ?, ?)", row
+            )
+            old = self._db.execute(
+                "SELECT run FROM scan WHERE aside = ? ORDER BY run DESC LIMIT -1 OFFSET ?",
+                (aside, PLANS_KEPT),
+            )
             for (number,) in old.fetchall():
                 self._db.execute("DELETE FROM plan WHERE run = ?", (number,))
                 self._db.execute("DELETE FROM scan WHERE run = ?", (number,))
@@ -318,7 +390,9 @@ class Store:
     def finish_scan(self, run: int, asked: str | None = None) -> None:
         """Note that a scan came to its end: its plan is whole. ``asked``: what it stands for as long as nothing is touched."""
         sql = "UPDATE scan SET finished = 1, asked = ?, counts = ?, generation = (SELECT number FROM generation) WHERE run = ?"
-        self._db.execute(sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run))
+        self._db.execute(
+            sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run)
+        )
 
     def untouched_scan(self) -> Standing | None:
         """Return the last scan and what it stands for, if no row of file, music, failure or plan was touched since."""
@@ -327,7 +401,11 @@ class Store:
         row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
         if last is None or row is None:
             return None
-        return Standing(last.run, str(row["asked"]), json.loads(row["counts"]) if row["counts"] else self.plan_counts(last.run))
+        return Standing(
+            last.run,
+            str(row["asked"]),
+            json.loads(row["counts"]) if row["counts"] else self.plan_counts(last.run),
+        )
 
     def plan_counts(self, run: int) -> dict[str, int]:
         """Return how many rows of a plan have each status."""
@@ -341,7 +419,9 @@ class Store:
 
     def last_scan(self) -> Scan | None:
         """Return the last scan whose plan is whole, and for all."""
-        row = self._db.execute("SELECT * FROM scan WHERE finished = 1 AND aside = 0 ORDER BY run DESC LIMIT 1").fetchone()
+        row = self._db.execute(
+            "SELECT * FROM scan WHERE finished = 1 AND aside = 0 ORDER BY run DESC LIMIT 1"
+        ).fetchone()
         return _scan(row) if row else None
 
     def scan(self, run: int) -> Scan | None:
@@ -356,12 +436,16 @@ class Store:
             ((run, n, os.fsencode(path), action, json.dumps(row)) for n, path, action, row in rows),
         )
 
-    def plan(self, run: int, *, open_writes: bool = False) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+    def plan(
+        self, run: int, *, open_writes: bool = False
+    ) -> Iterator[tuple[int, Path, dict[str, Any]]]:
         """Yield a plan's rows in the order of the walk, all or those still to be written."""
         sql = "SELECT ordinal, path, row FROM plan WHERE run = ?"
         sql += " AND action = 'write' AND done = 0" if open_writes else ""
         last = -1
-        while rows := self._db.execute(f"{sql} AND ordinal > ? ORDER BY ordinal LIMIT 500", (run, last)).fetchall():
+        while rows := self._db.execute(
+            f"{sql} AND ordinal > ? ORDER BY ordinal LIMIT 500", (run, last)
+        ).fetchall():
             for row in rows:
                 yield row["ordinal"], Path(os.fsdecode(row["path"])), json.loads(row["row"])
             last = rows[-1]["ordinal"]
@@ -373,7 +457,9 @@ class Store:
 
     def planned(self, run: int, path: Path) -> int | None:
         """Return the number of a path's row in a run's plan."""
-        row = self._db.execute("SELECT ordinal FROM plan WHERE path = ? AND run = ?", (os.fsencode(path), run)).fetchone()
+        row = self._db.execute(
+            "SELECT ordinal FROM plan WHERE path = ? AND run = ?", (os.fsencode(path), run)
+        ).fetchone()
         return int(row[0]) if row else None
 
     def mark_done(self, run: int, ordinal: int) -> None:

@@ -41,21 +41,39 @@ class Styles:
         if embedding.shape != self.weight.shape[:1]:
             return {}
         found = zip(self.names, self.probabilities(embedding), self.thresholds, strict=True)
-        return {name: round(float(p), 2) for p, name in sorted(((p, n) for n, p, t in found if p >= t), reverse=True)}
+        return {
+            name: round(float(p), 2)
+            for p, name in sorted(((p, n) for n, p, t in found if p >= t), reverse=True)
+        }
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the styles as a model file carries them."""
-        weight = base64.b64encode(np.ascontiguousarray(self.weight, "<f2").tobytes()).decode("ascii")
-        return {"names": list(self.names), "thresholds": list(self.thresholds), "weight": weight, "bias": list(self.bias)}
+        weight = base64.b64encode(np.ascontiguousarray(self.weight, "<f2").tobytes()).decode(
+            "ascii"
+        )
+        return {
+            "names": list(self.names),
+            "thresholds": list(self.thresholds),
+            "weight": weight,
+            "bias": list(self.bias),
+        }
 
     @classmethod
     def from_metadata(cls, data: dict[str, Any]) -> Styles:
         """Read the styles of a model file; raise ``ModelError`` for what cannot be meant."""
         names, thresholds = tuple(map(str, data["names"])), tuple(map(float, data["thresholds"]))
         bias, raw = tuple(map(float, data["bias"])), base64.b64decode(data["weight"], validate=True)
-        if not names or not len(set(names)) == len(names) == len(thresholds) == len(bias) or len(raw) % (2 * len(names)):
+        if (
+            not names
+            or not len(set(names)) == len(names) == len(thresholds) == len(bias)
+            or len(raw) % (2 * len(names))
+        ):
             raise ModelError("its styles do not fit together")
         weight = np.frombuffer(raw, "<f2").astype(np.float16).reshape(-1, len(names))
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all() and all(0 <= t <= 1 for t in thresholds)):
+        if not (
+            np.isfinite(weight).all()
+            and np.isfinite(bias).all()
+            and all(0 <= t <= 1 for t in thresholds)
+        ):
             raise ModelError("its styles have numbers that are out of range")
         return cls(names, thresholds, weight, bias)

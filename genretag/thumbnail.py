@@ -14,7 +14,10 @@ FloatArray = npt.NDArray[np.float32]
 
 def _pooled(x: FloatArray, rows: int, columns: int) -> FloatArray:
     """Return the means over a grid of rows and columns; fewer than asked for are repeated."""
-    for axis, n in ((1, columns), (0, rows)):  # along what lies in a row in memory first: it is ten times less work
+    for axis, n in (
+        (1, columns),
+        (0, rows),
+    ):  # along what lies in a row in memory first: it is ten times less work
         have = x.shape[axis]
         if have < n:
             x = np.take(x, np.arange(n) * have // n, axis=axis)
@@ -38,8 +41,14 @@ def packed(windows: list[FloatArray]) -> bytes:
         return b""
     x = _pooled(np.concatenate(windows, axis=1), BANDS, COLUMNS)
     # The percentiles 5 and 99; numpy's own function would import a fiftieth of a second's worth of masked arrays.
-    low, high = np.interp((0.05 * (x.size - 1), 0.99 * (x.size - 1)), np.arange(x.size), np.sort(x, axis=None))
-    shades = np.clip((x - low) / max(float(high - low), 1e-6) * SHADES, 0, SHADES - 1).astype(np.uint8).ravel()
+    low, high = np.interp(
+        (0.05 * (x.size - 1), 0.99 * (x.size - 1)), np.arange(x.size), np.sort(x, axis=None)
+    )
+    shades = (
+        np.clip((x - low) / max(float(high - low), 1e-6) * SHADES, 0, SHADES - 1)
+        .astype(np.uint8)
+        .ravel()
+    )
     return bytes(shades[0::2] << 4 | shades[1::2])
 
 

@@ -30,13 +30,17 @@ from typing import Any
 
 from genretag.errors import UsageError
 
-_KEYS = frozenset("whitelist canonical parents ignorelist count fallback title_case unknown aliases".split())
+_KEYS = frozenset(
+    "whitelist canonical parents ignorelist count fallback title_case unknown aliases".split()
+)
 EVERYONE = "*"  # of an ignorelist: for all artists
 
 
 def plain(word: str) -> str:
     """Return letters and digits alone, without case: Hip-Hop, hip hop and HipHop are one word."""
-    bare = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", word).replace("&", " and ").casefold())
+    bare = re.sub(
+        r"[\W_]+", "", unicodedata.normalize("NFKC", word).replace("&", " and ").casefold()
+    )
     return bare or word.casefold()
 
 
@@ -56,7 +60,9 @@ class Tree:
 
     def is_finer(self, word: str, general: str) -> bool:
         """Return whether a word lies below another."""
-        return plain(word) != plain(general) and plain(general) in {plain(w) for w in self.chain(word)}
+        return plain(word) != plain(general) and plain(general) in {
+            plain(w) for w in self.chain(word)
+        }
 
 
 def tree_of(nested: Any) -> Tree:
@@ -91,7 +97,9 @@ def tree_of(nested: Any) -> Tree:
 @cache
 def built_in_tree() -> Tree:
     """Return the tree that comes along."""
-    text = resources.files("genretag.vocabularies").joinpath("tree.yaml").read_text(encoding="utf-8")
+    text = (
+        resources.files("genretag.vocabularies").joinpath("tree.yaml").read_text(encoding="utf-8")
+    )
     return tree_of(_yaml(text, "the built-in tree"))
 
 
@@ -130,7 +138,9 @@ class Vocabulary:
     whitelist: tuple[str, ...] | None = None
     nested: Any = None  # the tree as it was read; None: no canonicalisation
     parents: bool = False
-    ignorelist: Mapping[str, Sequence[str]] = field(default_factory=dict)  # artist, or "*" -> patterns
+    ignorelist: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # artist, or "*" -> patterns
     count: int | None = None
     fallback: str | None = None
     title_case: bool = True
@@ -155,7 +165,9 @@ class Vocabulary:
         """Whether words are written as the model calls them."""
         return self == Vocabulary()
 
-    def words(self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None) -> list[str]:
+    def words(
+        self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None
+    ) -> list[str]:
         """Return the words for labels, the best first; ``steps`` is filled with what became of them."""
         if self.changes_nothing:
             return [label.rpartition(PARTED)[2] for label in labels]
@@ -164,7 +176,9 @@ class Vocabulary:
         note(Step("aliases", tuple(renamed)))
         found: list[str] = []
         for word in renamed:
-            chain = [w for w in self._chain(word) if not self._ignored(w, artist) and self._is_allowed(w)]
+            chain = [
+                w for w in self._chain(word) if not self._ignored(w, artist) and self._is_allowed(w)
+            ]
             chain = list(reversed(chain)) if self.parents else chain[:1]
             found += [w for w in chain if plain(w) not in {plain(f) for f in found}]
         note(Step("tree, whitelist and ignorelist", tuple(found)))
@@ -190,7 +204,10 @@ class Vocabulary:
         """Return a word and what stands above it: in the tree, or in a label that names its parent itself (Rock---Punk)."""
         child, *parents = reversed(word.split(PARTED))
         above = [*parents, *(self.tree.chain(child)[1:] if self.nested is not None else [])]
-        return [child, *(w for i, w in enumerate(above) if plain(w) not in map(plain, [child, *above[:i]]))]
+        return [
+            child,
+            *(w for i, w in enumerate(above) if plain(w) not in map(plain, [child, *above[:i]])),
+        ]
 
     def _is_allowed(self, word: str) -> bool:
         if self._allowed is None:
@@ -215,7 +232,13 @@ class Vocabulary:
         """Read what ``to_dict`` wrote."""
         whitelist = data.get("whitelist")
         aliases = tuple((str(a), str(b)) for a, b in data.get("aliases", ()))
-        return cls(**{**data, "whitelist": None if whitelist is None else tuple(whitelist), "aliases": aliases})
+        return cls(
+            **{
+                **data,
+                "whitelist": None if whitelist is None else tuple(whitelist),
+                "aliases": aliases,
+            }
+        )
 
 
 def _matches(pattern: str, word: str) -> bool:
@@ -240,7 +263,9 @@ def read_vocabulary(path: Path) -> Vocabulary:
         section = data.get("lastgenre", data) if isinstance(data, dict) else None
         if not isinstance(section, dict) or not (set(section) & _KEYS):
             raise UsageError(f"{path}: no settings of lastgenre in it")
-        known = {k: v for k, v in section.items() if k in _KEYS}  # beets has others: source, force ...
+        known = {
+            k: v for k, v in section.items() if k in _KEYS
+        }  # beets has others: source, force ...
         return _built(known, path, beets=True)
     try:
         return _built(tomllib.loads(text), path, beets=False)
@@ -261,7 +286,10 @@ def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
     for key in data:
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, 1)
-            raise UsageError(f"{path}: {key} is no key of a vocabulary" + (f"; did you mean {near[0]}?" if near else ""))
+            raise UsageError(
+                f"{path}: {key} is no key of a vocabulary"
+                + (f"; did you mean {near[0]}?" if near else "")
+            )
     unknown = data.get("unknown")
     if unknown not in (None, "pass", "drop"):
         raise UsageError(f'{path}: unknown = {unknown!r}; "pass" or "drop"')
@@ -294,7 +322,12 @@ def _tree(value: Any, path: Path) -> Any:
     if value in (False, None, ""):
         return None
     if value is True or value == "built-in":
-        return _yaml(resources.files("genretag.vocabularies").joinpath("tree.yaml").read_text(encoding="utf-8"), "the built-in tree")
+        return _yaml(
+            resources.files("genretag.vocabularies")
+            .joinpath("tree.yaml")
+            .read_text(encoding="utf-8"),
+            "the built-in tree",
+        )
     if isinstance(value, str):
         file = path.parent / Path(value).expanduser()
         nested = _yaml(_text(file), str(file))
@@ -314,7 +347,9 @@ def _whitelist(value: Any, nested: Any, path: Path) -> tuple[str, ...] | None:
         return tuple(id3v1_words())
     if isinstance(value, str):
         lines = _text(path.parent / Path(value).expanduser()).splitlines()
-        return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+        return tuple(
+            line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")
+        )
     if isinstance(value, list):
         return tuple(map(str, value))
     raise UsageError(f'{path}: whitelist = {value!r}; a file, a list of words, "id3v1", or true')
@@ -324,7 +359,9 @@ def _ignorelist(value: Any, path: Path) -> dict[str, tuple[str, ...]]:
     if isinstance(value, list):
         return {EVERYONE: tuple(map(str, value))}
     if isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
-        return {str(artist).casefold(): tuple(map(str, patterns)) for artist, patterns in value.items()}
+        return {
+            str(artist).casefold(): tuple(map(str, patterns)) for artist, patterns in value.items()
+        }
     raise UsageError(f"{path}: ignorelist = {value!r}; a list of words, or lists by artist")
 
 

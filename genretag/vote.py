@@ -78,7 +78,9 @@ class Verdict:
     windows: int
     agreement: float  # share of the windows that vote for the winner
     music: float  # 0 to 1
-    styles: dict[str, float] = field(default_factory=dict)  # told beside the genre, the likeliest first; none of what is no music
+    styles: dict[str, float] = field(
+        default_factory=dict
+    )  # told beside the genre, the likeliest first; none of what is no music
 
 
 def log_softmax(logits: npt.ArrayLike) -> FloatArray:
@@ -98,12 +100,16 @@ def window_scores(logits: npt.ArrayLike, card: Card, length: float = 1.0) -> Flo
     return 1 / (1 + np.exp(-z)) if card.activation == "sigmoid" else np.exp(log_softmax(z))
 
 
-def calibrated(log_probabilities: FloatArray, length: float, calibration: Calibration) -> FloatArray:
+def calibrated(
+    log_probabilities: FloatArray, length: float, calibration: Calibration
+) -> FloatArray:
     """Return probabilities of log-probabilities [..., labels] that are means over ``length`` windows of 30 s."""
     return np.exp(log_softmax(log_probabilities / calibration.at(length)))
 
 
-def _shares(window_log_p: FloatArray, rule: Rule, length: float, calibration: Calibration) -> tuple[FloatArray, int]:
+def _shares(
+    window_log_p: FloatArray, rule: Rule, length: float, calibration: Calibration
+) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner)."""
     mean = calibrated(window_log_p.mean(axis=0), length, calibration)
     if rule is Rule.MEAN:
@@ -117,7 +123,9 @@ def _shares(window_log_p: FloatArray, rule: Rule, length: float, calibration: Ca
     return mean, int(np.lexsort((mean, votes))[-1])
 
 
-def _each_for_itself(logits: FloatArray, rule: Rule, length: float, calibration: Calibration) -> tuple[FloatArray, int]:
+def _each_for_itself(
+    logits: FloatArray, rule: Rule, length: float, calibration: Calibration
+) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner) where labels do not exclude each other: mean log-odds."""
     p = 1 / (1 + np.exp(-logits.mean(axis=0) / calibration.at(length)))
     if rule is Rule.WEIGHTED:
@@ -130,12 +138,16 @@ def _each_for_itself(logits: FloatArray, rule: Rule, length: float, calibration:
     return p, int(np.lexsort((p, votes))[-1])
 
 
-def vote(heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None) -> Verdict:
+def vote(
+    heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None
+) -> Verdict:
     """Let a track's windows vote, and abstain below ``min_confidence`` or where it is not music."""
     threshold = card.confidence_threshold if min_confidence is None else min_confidence
     log_p = log_softmax(heard.logits)
     if card.activation == "sigmoid":
-        scores, winner = _each_for_itself(np.asarray(heard.logits, np.float64), rule, heard.length, card.calibration)
+        scores, winner = _each_for_itself(
+            np.asarray(heard.logits, np.float64), rule, heard.length, card.calibration
+        )
     else:
         scores, winner = _shares(log_p, rule, heard.length, card.calibration)
     music = float(1 / (1 + np.exp(-heard.music.astype(np.float64).mean())))
@@ -152,5 +164,7 @@ def vote(heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float
         windows=len(log_p),
         agreement=float((log_p.argmax(axis=1) == winner).mean()),
         music=music,
-        styles=card.styles.told(heard.embedding) if card.styles is not None and status is not Status.NONMUSIC else {},
+        styles=card.styles.told(heard.embedding)
+        if card.styles is not None and status is not Status.NONMUSIC
+        else {},
     )

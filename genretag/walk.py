@@ -61,7 +61,9 @@ def below(path: Path, tops: Collection[Path] | None) -> bool:
 def lies_in(path: str, glob: str) -> bool:
     """Return whether a glob means a path: the whole of it, its end, or a folder that it lies in."""
     inside = glob.strip("/")
-    return any(fnmatch.fnmatch(path, g) for g in (glob, f"*/{inside}", f"*/{inside}/*", f"{inside}/*"))
+    return any(
+        fnmatch.fnmatch(path, g) for g in (glob, f"*/{inside}", f"*/{inside}/*", f"{inside}/*")
+    )
 
 
 def _excluded(path: str, globs: tuple[str, ...]) -> bool:
@@ -133,7 +135,14 @@ class Speller:
         if names is None or name in names or not os.path.lexists(folder / name):
             return name
         wanted = _folded(name)
-        return next((n for n in sorted(names) if _folded(n) == wanted and os.path.samefile(folder / n, folder / name)), name)
+        return next(
+            (
+                n
+                for n in sorted(names)
+                if _folded(n) == wanted and os.path.samefile(folder / n, folder / name)
+            ),
+            name,
+        )
 
 
 def spelt(path: Path) -> Path:
@@ -157,9 +166,13 @@ def _enter(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]
         return Missed(Path(folder), error.strerror or str(error))
 
 
-def _walk_folder(top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]) -> Iterator[Found | Missed]:
+def _walk_folder(
+    top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]
+) -> Iterator[Found | Missed]:
     """Walk one folder with a stack of its own (depth is no limit), each real folder that was not ``seen`` once."""
-    stack: list[tuple[Iterator[os.DirEntry[str]], bool]] = []  # folders that are not done, and whether a link led there
+    stack: list[
+        tuple[Iterator[os.DirEntry[str]], bool]
+    ] = []  # folders that are not done, and whether a link led there
     into: tuple[str, bool] | None = (top, False)
     while into is not None or stack:
         if into is not None:
@@ -205,7 +218,11 @@ def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found
     seen: set[tuple[int, int]] = set()
     for path in spelt_paths:
         entries: Iterable[Found | Missed | None]
-        entries = _walk_folder(os.fspath(path), exclude, seen) if path.is_dir() else [_look(os.fspath(path))]
+        entries = (
+            _walk_folder(os.fspath(path), exclude, seen)
+            if path.is_dir()
+            else [_look(os.fspath(path))]
+        )
         for found in entries:
             if found is None:
                 continue

@@ -57,7 +57,15 @@ def arrivals(folder: Path, settle: float, stop: threading.Event) -> Iterator[lis
     from watchfiles import watch
 
     waiting = Arrivals(settle)
-    events = watch(folder, stop_event=stop, rust_timeout=_TICK_MS, yield_on_timeout=True, debounce=200, step=100, raise_interrupt=False)
+    events = watch(
+        folder,
+        stop_event=stop,
+        rust_timeout=_TICK_MS,
+        yield_on_timeout=True,
+        debounce=200,
+        step=100,
+        raise_interrupt=False,
+    )
     next(events, None)
     yield [found.path for found in walk([folder]) if isinstance(found, Found)]
     for changes in events:

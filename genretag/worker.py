@@ -25,7 +25,9 @@ from genretag.features import Features
 from genretag.memory import keep_memory
 from genretag.nursery import die_with_parent
 
-MEMORY_LIMIT = 4 << 30  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
+MEMORY_LIMIT = (
+    4 << 30
+)  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,15 @@ def _whole(path: Path, features: Features) -> Iterator[Message]:
 
 
 def _done(path: Path, listening: audio.Listening, windows: int) -> Done:
-    identity = audio.Identity(listening.content_key, audio.streaminfo_md5(path), audio.file_sha256(path))
+    identity = audio.Identity(
+        listening.content_key, audio.streaminfo_md5(path), audio.file_sha256(path)
+    )
     return Done(identity, listening.seconds, min(1.0, listening.share), windows)
 
 
-def _some(path: Path, features: Features, choose: audio.Choose, listening: audio.Listening, *, keyed: bool) -> list[Ready]:
+def _some(
+    path: Path, features: Features, choose: audio.Choose, listening: audio.Listening, *, keyed: bool
+) -> list[Ready]:
     """Hear some windows. They are few, and none leaves before all are known to be where they should."""
     found = audio.read_some(path, features.front_end.sample_rate, choose, listening, keyed=keyed)
     return [Ready(w.start, features(w.samples)) for w in found]

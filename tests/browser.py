@@ -10,7 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROGRAM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+PROGRAM = next(
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
 
 
 class Browser:
@@ -26,15 +33,30 @@ class Browser:
             os.dup2(a, 3)
             os.dup2(b, 4)
 
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(
-            [PROGRAM, *flags], preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [PROGRAM, *flags],
+            preexec_fn=wire,
+            close_fds=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs_in)
         os.close(theirs_out)
         self._number, self._buffer = 0, b""
-        (target, *_) = [t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page"]
-        self._session = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        (target, *_) = [
+            t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page"
+        ]
+        self._session = self._call(
+            "Target.attachToTarget", targetId=target["targetId"], flatten=True
+        )["sessionId"]
         self._call("Page.enable")
 
     _session: str | None = None
@@ -61,14 +83,18 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression."""
-        result = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        result = self._call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     def until(self, script: str, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not self.run(script):
-            assert time.monotonic() < deadline, f"never true: {script}\n{self.run('document.body.innerText.slice(0, 500)')}"
+            assert time.monotonic() < deadline, (
+                f"never true: {script}\n{self.run('document.body.innerText.slice(0, 500)')}"
+            )
             time.sleep(0.05)
 
     def close(self) -> None:

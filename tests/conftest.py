@@ -59,9 +59,17 @@ def genretag(tmp_path: Path) -> Program:
         environment.pop("FORCE_COLOR", None)
         done = subprocess.run(
             [sys.executable, "-m", "genretag", *map(os.fspath, map(_text, arguments))],
-            input=stdin.encode(), capture_output=True, env=environment, timeout=200, check=False,
-        )  # fmt: skip
-        return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+            input=stdin.encode(),
+            capture_output=True,
+            env=environment,
+            timeout=200,
+            check=False,
+        )
+        return Ran(
+            done.returncode,
+            done.stdout.decode("utf-8", "replace"),
+            done.stderr.decode("utf-8", "replace"),
+        )
 
     return run
 
@@ -78,5 +86,10 @@ def seed_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
     for extension in demo.CONTAINERS:
         made[extension] = folder / f"seed{extension}"
-        demo.encode(made[extension], samples, 44_100, tags={"title": "A Title", "artist": "An Artist", "comment": "keep me"})
+        demo.encode(
+            made[extension],
+            samples,
+            44_100,
+            tags={"title": "A Title", "artist": "An Artist", "comment": "keep me"},
+        )
     return made

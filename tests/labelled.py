@@ -23,7 +23,13 @@ def sound(kind: str, seed: int, seconds: float = 4.0) -> np.ndarray:
     return np.asarray(0.2 * swell * rng.normal(0, 1, len(t)) + 0.3 * hum, np.float32)
 
 
-def make(folder: Path, kinds: tuple[str, ...] = KINDS, artists: int = 6, each: int = 2, extension: str = ".flac") -> list[Path]:
+def make(
+    folder: Path,
+    kinds: tuple[str, ...] = KINDS,
+    artists: int = 6,
+    each: int = 2,
+    extension: str = ".flac",
+) -> list[Path]:
     """Write ``Kind/track`` with artists in the tags."""
     made = []
     for k, kind in enumerate(kinds):
@@ -31,6 +37,11 @@ def make(folder: Path, kinds: tuple[str, ...] = KINDS, artists: int = 6, each: i
             for n in range(each):
                 path = folder / kind / f"{a:02d}-{n}{extension}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                demo.encode(path, sound(kind, 1000 * k + 10 * a + n), RATE, tags={"artist": f"{kind} Band {a}", "title": str(n)})
+                demo.encode(
+                    path,
+                    sound(kind, 1000 * k + 10 * a + n),
+                    RATE,
+                    tags={"artist": f"{kind} Band {a}", "title": str(n)},
+                )
                 made.append(path)
     return made

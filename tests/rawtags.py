@@ -52,7 +52,11 @@ def make_id3(version: int, frames: list[tuple[str, bytes]], padding: int = 64) -
         return bytes([n >> 21 & 127, n >> 14 & 127, n >> 7 & 127, n & 127])
 
     body = b"".join(
-        name.encode() + (safe(len(data)) if version == 4 else len(data).to_bytes(4, "big")) + b"\0\0" + data for name, data in frames
+        name.encode()
+        + (safe(len(data)) if version == 4 else len(data).to_bytes(4, "big"))
+        + b"\0\0"
+        + data
+        for name, data in frames
     )
     body += b"\0" * padding
     return b"ID3" + bytes([version, 0, 0]) + safe(len(body)) + body
@@ -60,7 +64,14 @@ def make_id3(version: int, frames: list[tuple[str, bytes]], padding: int = 64) -
 
 def make_apev2(items: list[tuple[str, bytes]]) -> bytes:
     """Build an APEv2 tag with header and footer; values that are not ASCII are marked as binary."""
-    body = b"".join(len(v).to_bytes(4, "little") + bytes([0 if v.isascii() else 2, 0, 0, 0]) + k.encode() + b"\0" + v for k, v in items)
+    body = b"".join(
+        len(v).to_bytes(4, "little")
+        + bytes([0 if v.isascii() else 2, 0, 0, 0])
+        + k.encode()
+        + b"\0"
+        + v
+        for k, v in items
+    )
 
     def edge(flags: int) -> bytes:
         return (
@@ -77,7 +88,13 @@ def make_apev2(items: list[tuple[str, bytes]]) -> bytes:
 
 def make_id3v1(title: str, artist: str, genre: int) -> bytes:
     """Build an ID3v1.1 block."""
-    return b"TAG" + title.encode().ljust(30, b"\0") + artist.encode().ljust(30, b"\0") + bytes(64) + bytes([genre])
+    return (
+        b"TAG"
+        + title.encode().ljust(30, b"\0")
+        + artist.encode().ljust(30, b"\0")
+        + bytes(64)
+        + bytes([genre])
+    )
 
 
 def vorbis_comments(path: Path) -> list[tuple[str, str]]:
@@ -85,7 +102,11 @@ def vorbis_comments(path: Path) -> list[tuple[str, str]]:
     data = path.read_bytes()
     at = 4
     while True:
-        last, kind, size = data[at] & 0x80, data[at] & 0x7F, int.from_bytes(data[at + 1 : at + 4], "big")
+        last, kind, size = (
+            data[at] & 0x80,
+            data[at] & 0x7F,
+            int.from_bytes(data[at + 1 : at + 4], "big"),
+        )
         if kind == 4:
             return _comments(data[at + 4 : at + 4 + size])
         if last:
@@ -129,7 +150,11 @@ def flac_blocks(path: Path) -> list[tuple[int, bytes]]:
     """Return (type, data) of a FLAC file's metadata blocks."""
     data, at, out, last = path.read_bytes(), 4, [], 0
     while not last:
-        last, kind, size = data[at] & 0x80, data[at] & 0x7F, int.from_bytes(data[at + 1 : at + 4], "big")
+        last, kind, size = (
+            data[at] & 0x80,
+            data[at] & 0x7F,
+            int.from_bytes(data[at + 1 : at + 4], "big"),
+        )
         out.append((kind, data[at + 4 : at + 4 + size]))
         at += 4 + size
     return out
@@ -142,7 +167,10 @@ def mp4_leaves(path: Path) -> list[tuple[str, bytes]]:
 
     def walk(at: int, stop: int, above: str) -> None:
         while at + 8 <= stop:
-            size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8].decode("latin-1")
+            size, name = (
+                int.from_bytes(data[at : at + 4], "big"),
+                data[at + 4 : at + 8].decode("latin-1"),
+            )
             if size < 8:
                 return
             skip = 4 if name == "meta" else 0

@@ -30,13 +30,17 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {e: folder / f"long{e}" for e in demo.CONTAINERS}
 
 
-def some(path: Path, wanted: set[int], listening: audio.Listening | None = None) -> dict[float, np.ndarray]:
+def some(
+    path: Path, wanted: set[int], listening: audio.Listening | None = None
+) -> dict[float, np.ndarray]:
     found = audio.read_some(path, RATE, lambda _: wanted, listening or audio.Listening())
     return {w.start: w.samples for w in found}
 
 
 @pytest.mark.parametrize("extension", EXACT)
-def test_some_windows_are_those_of_the_whole_decoding(long: dict[str, Path], extension: str) -> None:
+def test_some_windows_are_those_of_the_whole_decoding(
+    long: dict[str, Path], extension: str
+) -> None:
     whole = audio.Listening()
     every = {w.start: w.samples for w in audio.read_windows(long[extension], RATE, whole)}
     assert len(every) == 5
@@ -55,12 +59,17 @@ def test_in_aac_they_differ_by_the_decoder_s_own_noise_alone(long: dict[str, Pat
     every = {w.start: w.samples for w in audio.read_windows(long[".m4a"], RATE, audio.Listening())}
     for start, samples in some(long[".m4a"], {1, 3}).items():
         assert np.corrcoef(samples, every[start])[0, 1] > 0.98
-        shifted = [np.corrcoef(samples[100 + s : RATE + s], every[start][100:RATE])[0, 1] for s in (-20, -1, 0, 1, 20)]
+        shifted = [
+            np.corrcoef(samples[100 + s : RATE + s], every[start][100:RATE])[0, 1]
+            for s in (-20, -1, 0, 1, 20)
+        ]
         assert int(np.argmax(shifted)) == 2
 
 
 @pytest.mark.parametrize("extension", [".wma", ".mka"])
-def test_clocks_too_coarse_to_tell_a_sample_are_not_trusted(long: dict[str, Path], extension: str) -> None:
+def test_clocks_too_coarse_to_tell_a_sample_are_not_trusted(
+    long: dict[str, Path], extension: str
+) -> None:
     with pytest.raises(audio.Unsteady):
         some(long[extension], {1})
 
@@ -74,7 +83,9 @@ def test_a_hurt_stretch_is_not_trusted(long: dict[str, Path], tmp_path: Path) ->
         some(tmp_path / "hurt.mp3", {2})
 
 
-def test_a_track_that_is_shorter_than_it_says_is_not_trusted(long: dict[str, Path], tmp_path: Path) -> None:
+def test_a_track_that_is_shorter_than_it_says_is_not_trusted(
+    long: dict[str, Path], tmp_path: Path
+) -> None:
     data = long[".mp3"].read_bytes()
     (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
     with pytest.raises(audio.Unsteady):
@@ -98,12 +109,22 @@ def test_parts_never_overlap_and_end_with_all_windows(windows: int) -> None:
 def test_a_lead_that_grows_settles_sooner(windows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     card = Model().card
-    noise, music = rng.normal(size=(4, len(card.labels))).astype(np.float32), np.full(4, 9, np.float32)
-    told = [enough.settled(noise + np.eye(len(card.labels), dtype=np.float32)[0] * lead, music, windows, card) for lead in (0, 4, 8, 30)]
+    noise, music = (
+        rng.normal(size=(4, len(card.labels))).astype(np.float32),
+        np.full(4, 9, np.float32),
+    )
+    told = [
+        enough.settled(
+            noise + np.eye(len(card.labels), dtype=np.float32)[0] * lead, music, windows, card
+        )
+        for lead in (0, 4, 8, 30)
+    ]
     assert told == sorted(told)
     assert told[-1]
     assert not enough.settled(noise * 0, music, windows, card)
-    assert not enough.settled(noise + np.eye(len(card.labels), dtype=np.float32)[0] * 30, music * 0, windows, card)
+    assert not enough.settled(
+        noise + np.eye(len(card.labels), dtype=np.float32)[0] * 30, music * 0, windows, card
+    )
     assert enough.settled(noise, music, 4, card)
 
 
@@ -112,17 +133,24 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
     rng, card, n = np.random.default_rng(1), Model().card, 8
     stopped = wrong = 0
     for _ in range(600):
-        song = rng.normal(scale=2.5, size=len(card.labels)) + rng.normal(scale=2.0 / np.sqrt(2), size=(n, len(card.labels)))
+        song = rng.normal(scale=2.5, size=len(card.labels)) + rng.normal(
+            scale=2.0 / np.sqrt(2), size=(n, len(card.labels))
+        )
         for k in (1, 2, 4):
             if enough.settled(song[:k].astype(np.float32), np.full(k, 9, np.float32), n, card):
                 log_p = song - np.log(np.exp(song).sum(axis=1, keepdims=True))
-                stopped, wrong = stopped + 1, wrong + int(log_p[:k].mean(0).argmax() != log_p.mean(0).argmax())
+                stopped, wrong = (
+                    stopped + 1,
+                    wrong + int(log_p[:k].mean(0).argmax() != log_p.mean(0).argmax()),
+                )
                 break
     assert stopped > 100
     assert wrong / stopped < enough.MOST_ERROR
 
 
-def scanned(store: Store, model: Model, folder: Path, windows: Windows, *, rescan: bool = False) -> dict[str, dict]:
+def scanned(
+    store: Store, model: Model, folder: Path, windows: Windows, *, rescan: bool = False
+) -> dict[str, dict]:
     run = (store.last_scan().run if store.last_scan() else 0) + 1
     scanner = Scanner(store, model, Options((folder,), windows=windows, jobs=2, rescan=rescan), run)
     scanner.scan()
@@ -130,7 +158,9 @@ def scanned(store: Store, model: Model, folder: Path, windows: Windows, *, resca
 
 
 @pytest.mark.slow
-def test_a_scan_hears_less_and_hears_the_rest_when_asked(long: dict[str, Path], tmp_path: Path) -> None:
+def test_a_scan_hears_less_and_hears_the_rest_when_asked(
+    long: dict[str, Path], tmp_path: Path
+) -> None:
     model, store, folder = Model(), Store(tmp_path / "g.db"), tmp_path / "music"
     folder.mkdir()
     for extension in (".mp3", ".flac", ".opus", ".wma"):

@@ -20,18 +20,34 @@ from genretag.model import Model
 LABELS = ["Rock---Punk", "Electronic---House, Deep", "Jazz"]
 
 
-def saved(path: Path, nodes: list[Any], inputs: tuple[str, list[Any]], outputs: tuple[str, ...], weights: list[Any]) -> None:
+def saved(
+    path: Path,
+    nodes: list[Any],
+    inputs: tuple[str, list[Any]],
+    outputs: tuple[str, ...],
+    weights: list[Any],
+) -> None:
     graph = helper.make_graph(
-        nodes, "net", [helper.make_tensor_value_info(inputs[0], TensorProto.FLOAT, inputs[1])],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs], weights,
-    )  # fmt: skip
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+        nodes,
+        "net",
+        [helper.make_tensor_value_info(inputs[0], TensorProto.FLOAT, inputs[1])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+        weights,
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8),
+        str(path),
+    )
 
 
 def network(path: Path, shape: list[Any], bands: int, ends: str, seed: int = 0) -> np.ndarray:
     """Write a small network: the mean over time is the embedding, a linear layer and ``ends`` make the predictions."""
     weight = np.random.default_rng(seed).normal(size=(bands, len(LABELS))).astype(np.float32)
-    axes = [i for i in range(1, len(shape)) if shape[i] != bands] if bands > 1 else list(range(1, len(shape)))
+    axes = (
+        [i for i in range(1, len(shape)) if shape[i] != bands]
+        if bands > 1
+        else list(range(1, len(shape)))
+    )
     nodes = [
         helper.make_node("ReduceMean", ["x"], ["mean"], axes=axes, keepdims=0),
         helper.make_node("Reshape", ["mean", "flat"], ["embeddings"]),
@@ -39,33 +55,69 @@ def network(path: Path, shape: list[Any], bands: int, ends: str, seed: int = 0) 
         helper.make_node(ends, ["z"], ["predictions"]),
     ]
     flat = numpy_helper.from_array(np.array([-1, bands], np.int64), "flat")
-    saved(path, nodes, ("x", shape), ("predictions", "embeddings"), [numpy_helper.from_array(weight, "w"), flat])
+    saved(
+        path,
+        nodes,
+        ("x", shape),
+        ("predictions", "embeddings"),
+        [numpy_helper.from_array(weight, "w"), flat],
+    )
     return weight
 
 
 def head(path: Path, dims: int) -> np.ndarray:
     weight = np.random.default_rng(7).normal(size=(dims, len(LABELS))).astype(np.float32)
-    nodes = [helper.make_node("MatMul", ["e", "w"], ["z"]), helper.make_node("Softmax", ["z"], ["activations"])]
-    saved(path, nodes, ("e", ["batch", dims]), ("activations",), [numpy_helper.from_array(weight, "w")])
+    nodes = [
+        helper.make_node("MatMul", ["e", "w"], ["z"]),
+        helper.make_node("Softmax", ["z"], ["activations"]),
+    ]
+    saved(
+        path,
+        nodes,
+        ("e", ["batch", dims]),
+        ("activations",),
+        [numpy_helper.from_array(weight, "w")],
+    )
     return weight
 
 
-def zoo(algorithm: str = "TensorflowPredictMusiCNN", op: str = "Sigmoid", **changes: Any) -> dict[str, Any]:
+def zoo(
+    algorithm: str = "TensorflowPredictMusiCNN", op: str = "Sigmoid", **changes: Any
+) -> dict[str, Any]:
     """Return a JSON as Essentia's model zoo writes them."""
     return {
-        "name": "a zoo's model", "type": "multi-label classifier", "version": "1", "description": "styles", "author": "Somebody",
-        "link": "https://example.org/model", "framework": "tensorflow", "classes": LABELS, "model_types": ["frozen_model", "onnx"],
+        "name": "a zoo's model",
+        "type": "multi-label classifier",
+        "version": "1",
+        "description": "styles",
+        "author": "Somebody",
+        "link": "https://example.org/model",
+        "framework": "tensorflow",
+        "classes": LABELS,
+        "model_types": ["frozen_model", "onnx"],
         "dataset": {"name": "a dataset", "size": "2M", "metrics": {"ROC-AUC": 0.9}},
         "schema": {
             "inputs": [{"name": "x", "type": "float", "shape": [187, 96]}],
             "outputs": [
-                {"name": "predictions:0", "type": "float", "shape": [1, 3], "op": op, "output_purpose": "predictions"},
-                {"name": "embeddings", "type": "float", "shape": [1, 96], "op": "dense", "output_purpose": "embeddings"},
+                {
+                    "name": "predictions:0",
+                    "type": "float",
+                    "shape": [1, 3],
+                    "op": op,
+                    "output_purpose": "predictions",
+                },
+                {
+                    "name": "embeddings",
+                    "type": "float",
+                    "shape": [1, 96],
+                    "op": "dense",
+                    "output_purpose": "embeddings",
+                },
             ],
         },
         "inference": {"sample_rate": 16000, "algorithm": algorithm},
         **changes,
-    }  # fmt: skip
+    }
 
 
 def put(path: Path, data: dict[str, Any]) -> Path:
@@ -77,9 +129,13 @@ def log_softmax(z: np.ndarray) -> np.ndarray:
     return z - np.log(np.exp(z).sum(1, keepdims=True))
 
 
-@pytest.mark.parametrize("shape", [[None, 187, 96], [None, 1, 187, 96], [None, 96, 187, 1], [64, 187, 96]])
+@pytest.mark.parametrize(
+    "shape", [[None, 187, 96], [None, 1, 187, 96], [None, 96, 187, 1], [64, 187, 96]]
+)
 @pytest.mark.parametrize("op", ["Sigmoid", "Softmax"])
-def test_every_layout_gives_the_answer_of_the_network(tmp_path: Path, shape: list[Any], op: str) -> None:
+def test_every_layout_gives_the_answer_of_the_network(
+    tmp_path: Path, shape: list[Any], op: str
+) -> None:
     weight = network(tmp_path / "m.onnx", shape, 96, op)
     model = Model(put(tmp_path / "m.onnx", zoo(op=op)))
     assert model.card.labels == tuple(LABELS)
@@ -99,10 +155,17 @@ def test_two_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
     network(tmp_path / "effnet-bs64-1.onnx", [64, 128, 96], 96, "Sigmoid")
     put(tmp_path / "effnet-bs64-1.onnx", zoo("TensorflowPredictEffnetDiscogs"))
     weight = head(tmp_path / "styles.onnx", 96)
-    first = {"algorithm": "TensorflowPredictEffnetDiscogs", "model_name": "effnet-bs64-1", "link": "https://example.org"}
+    first = {
+        "algorithm": "TensorflowPredictEffnetDiscogs",
+        "model_name": "effnet-bs64-1",
+        "link": "https://example.org",
+    }
     inference = {"sample_rate": 16000, "algorithm": "TensorflowPredict2D", "embedding_model": first}
     outputs = [{"name": "PartitionedCall:0", "op": "Softmax", "output_purpose": "predictions"}]
-    path = put(tmp_path / "styles.onnx", zoo(inference=inference, schema={"inputs": [{"name": "e"}], "outputs": outputs}))
+    path = put(
+        tmp_path / "styles.onnx",
+        zoo(inference=inference, schema={"inputs": [{"name": "e"}], "outputs": outputs}),
+    )
     model = Model(path)
     assert model.card.chunks == (128,)
     x = np.random.default_rng(0).random((3, 96, 128), np.float32)
@@ -116,10 +179,17 @@ def test_two_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
 
 def ours(**changes: Any) -> dict[str, Any]:
     return {
-        "schema": 1, "name": "mine", "version": "2", "labels": LABELS, "front_end": {"kind": "waveform", "sample_rate": 16000},
-        "chunks": [16000], "thresholds": {"music": 0.0, "confidence": 0.5}, "calibration": {"temperature": 1.0, "slope": 0.0},
-        "wiring": {"logits": "predictions", "embedding": "embeddings", "gives": "softmax"}, **changes,
-    }  # fmt: skip
+        "schema": 1,
+        "name": "mine",
+        "version": "2",
+        "labels": LABELS,
+        "front_end": {"kind": "waveform", "sample_rate": 16000},
+        "chunks": [16000],
+        "thresholds": {"music": 0.0, "confidence": 0.5},
+        "calibration": {"temperature": 1.0, "slope": 0.0},
+        "wiring": {"logits": "predictions", "embedding": "embeddings", "gives": "softmax"},
+        **changes,
+    }
 
 
 @pytest.mark.parametrize("shape", [[None, 16000], [None, 1, 16000], [None, 16000, 1]])
@@ -130,10 +200,16 @@ def test_a_waveform_is_heard_as_it_is(tmp_path: Path, shape: list[Any]) -> None:
     np.testing.assert_allclose(model.run(x).logits, log_softmax(x.mean(2) @ weight), atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "front_end"), [("librosa", LIBROSA), ("musicnn", MUSICNN), ("EfficientAT", EFFICIENT_AT)])
+@pytest.mark.parametrize(
+    ("name", "front_end"),
+    [("librosa", LIBROSA), ("musicnn", MUSICNN), ("EfficientAT", EFFICIENT_AT)],
+)
 def test_a_published_front_end_goes_by_its_name(tmp_path: Path, name: str, front_end: Any) -> None:
     network(tmp_path / "m.onnx", [None, 1, front_end.bands, 100], front_end.bands, "Softmax")
-    assert Model(put(tmp_path / "m.onnx", ours(front_end=name, chunks=[100]))).card.front_end == front_end
+    assert (
+        Model(put(tmp_path / "m.onnx", ours(front_end=name, chunks=[100]))).card.front_end
+        == front_end
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +235,12 @@ def test_a_published_front_end_goes_by_its_name(tmp_path: Path, name: str, front
 )
 def test_what_is_missing_is_said(tmp_path: Path, data: dict[str, Any], say: str) -> None:
     zoos = "classes" in data
-    network(tmp_path / "m.onnx", [None, 187, 96] if zoos else [None, 16000], 96 if zoos else 1, "Sigmoid")
+    network(
+        tmp_path / "m.onnx",
+        [None, 187, 96] if zoos else [None, 16000],
+        96 if zoos else 1,
+        "Sigmoid",
+    )
     with pytest.raises(ModelError, match=say):
         Model(put(tmp_path / "m.onnx", data))
 
@@ -182,7 +263,9 @@ def test_such_a_model_scans_writes_and_is_calibrated(genretag: Program, tmp_path
     for n in range(42):
         (music / LABELS[n % 2]).mkdir(parents=True, exist_ok=True)
         demo.encode(music / LABELS[n % 2] / f"{n}.flac", demo.piece(n, 3), 16_000)
-    rows = genretag("scan", music, "--dry-run", "--json", "--model", model, "--min-confidence", 0).rows
+    rows = genretag(
+        "scan", music, "--dry-run", "--json", "--model", model, "--min-confidence", 0
+    ).rows
     assert {r["status"] for r in rows} == {"ok"}
     assert all(0 <= s <= 1 for r in rows for s in r["scores"].values())
     for row in rows:

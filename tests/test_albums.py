@@ -24,8 +24,14 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "g.db")
 
 
-def planned(store: Store, tracks: list[tuple[str, float]], rule: AlbumRule, artists: tuple[str, ...] = ("A",), album_artist: str = "A",
-            album: str = "One") -> list[tuple[str | None, str, list[str]]]:  # fmt: skip
+def planned(
+    store: Store,
+    tracks: list[tuple[str, float]],
+    rule: AlbumRule,
+    artists: tuple[str, ...] = ("A",),
+    album_artist: str = "A",
+    album: str = "One",
+) -> list[tuple[str | None, str, list[str]]]:
     """Plan tracks that sound like a label with a logit; return (genre, reason, new) of each."""
     policy = Policy(album=rule)
     store.begin_scan(1, CARD.id, policy.to_dict())
@@ -33,9 +39,28 @@ def planned(store: Store, tracks: list[tuple[str, float]], rule: AlbumRule, arti
     for n, (label, logit) in enumerate(tracks):
         logits = np.zeros((1, len(CARD.labels)), np.float16)
         logits[0, CARD.labels.index(label)] = logit
-        heard = Heard(str(n), None, 30.0, 1.0, np.zeros(1, np.float32), logits, np.full(1, 5, np.float16), np.zeros(4, np.float16))
+        heard = Heard(
+            str(n),
+            None,
+            30.0,
+            1.0,
+            np.zeros(1, np.float32),
+            logits,
+            np.full(1, 5, np.float16),
+            np.zeros(4, np.float16),
+        )
         path = Path(f"/m/{album or 'folder'}/{n}.mp3")
-        f = FileRow(path, 1, 1, n, 1, 1, "s", str(n), Tags([], "TCON", Album(artists[n % len(artists)], album, album_artist)))
+        f = FileRow(
+            path,
+            1,
+            1,
+            n,
+            1,
+            1,
+            "s",
+            str(n),
+            Tags([], "TCON", Album(artists[n % len(artists)], album, album_artist)),
+        )
         store.save_heard(heard, CARD.id, FEATURE_VERSION)
         store.save_file(f)
         row = judge(path, f, heard, CARD, policy)
@@ -46,7 +71,11 @@ def planned(store: Store, tracks: list[tuple[str, float]], rule: AlbumRule, arti
 
 
 def test_the_majority_of_sure_tracks_decides_for_all(store: Store) -> None:
-    got = planned(store, [("Jazz", 12), ("Jazz", 12), ("Jazz", 12), ("Rock", 12), ("Jazz", 1)], AlbumRule.MAJORITY)
+    got = planned(
+        store,
+        [("Jazz", 12), ("Jazz", 12), ("Jazz", 12), ("Rock", 12), ("Jazz", 1)],
+        AlbumRule.MAJORITY,
+    )
     assert [g[2] for g in got] == [["Jazz"]] * 5
     assert "3 of 4 sure tracks" in got[3][1]
     assert "unsure alone" in got[4][1]
@@ -67,17 +96,37 @@ def test_all_leaves_an_album_alone_that_does_not_agree(store: Store) -> None:
     got = planned(store, [("Jazz", 12), ("Jazz", 12), ("Rock", 12)], AlbumRule.ALL)
     assert [g[2] for g in got] == [[], [], []]
     assert all("does not agree" in g[1] for g in got)
-    assert [g[2] for g in planned(store, [("Jazz", 12), ("Jazz", 12), ("Pop", 1)], AlbumRule.ALL)] == [["Jazz"]] * 3
+    assert [
+        g[2] for g in planned(store, [("Jazz", 12), ("Jazz", 12), ("Pop", 1)], AlbumRule.ALL)
+    ] == [["Jazz"]] * 3
 
 
-@pytest.mark.parametrize(("artists", "album_artist", "album"), [(("A", "B"), "Various Artists", "Hits"), (("A", "B", "C", "D"), "", "")])
-def test_compilations_are_excepted(store: Store, artists: tuple[str, ...], album_artist: str, album: str) -> None:
-    got = planned(store, [("Jazz", 12), ("Jazz", 12), ("Jazz", 12), ("Rock", 12)], AlbumRule.MAJORITY, artists, album_artist, album)
+@pytest.mark.parametrize(
+    ("artists", "album_artist", "album"),
+    [(("A", "B"), "Various Artists", "Hits"), (("A", "B", "C", "D"), "", "")],
+)
+def test_compilations_are_excepted(
+    store: Store, artists: tuple[str, ...], album_artist: str, album: str
+) -> None:
+    got = planned(
+        store,
+        [("Jazz", 12), ("Jazz", 12), ("Jazz", 12), ("Rock", 12)],
+        AlbumRule.MAJORITY,
+        artists,
+        album_artist,
+        album,
+    )
     assert got[3][2] == ["Rock"]
 
 
 def test_a_folder_is_an_album_where_tags_name_none(store: Store) -> None:
-    got = planned(store, [("Jazz", 12), ("Jazz", 12), ("Rock", 12)], AlbumRule.MAJORITY, album="", album_artist="")
+    got = planned(
+        store,
+        [("Jazz", 12), ("Jazz", 12), ("Rock", 12)],
+        AlbumRule.MAJORITY,
+        album="",
+        album_artist="",
+    )
     assert got[2][2] == ["Jazz"]
 
 

@@ -35,7 +35,9 @@ def expected() -> np.ndarray:
 
 
 @pytest.mark.parametrize("extension", LOSSLESS)
-def test_lossless_containers_give_the_contract_to_16_bits(seed_files: dict[str, Path], extension: str) -> None:
+def test_lossless_containers_give_the_contract_to_16_bits(
+    seed_files: dict[str, Path], extension: str
+) -> None:
     got, listening = heard(seed_files[extension])
     want = expected()
     assert abs(len(got) - len(want)) <= 2
@@ -66,7 +68,9 @@ def test_mono_and_stereo_of_the_same_sound_are_equal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", sorted(demo.CONTAINERS))
-def test_content_key_is_the_same_demuxed_or_decoded(seed_files: dict[str, Path], extension: str) -> None:
+def test_content_key_is_the_same_demuxed_or_decoded(
+    seed_files: dict[str, Path], extension: str
+) -> None:
     _, listening = heard(seed_files[extension])
     assert audio.identify(seed_files[extension]).content_key == listening.content_key
 
@@ -108,9 +112,20 @@ def lengths(seconds: float, rate: int = 100) -> list[float]:
 
 @pytest.mark.parametrize(
     ("seconds", "want"),
-    [(1, [1]), (12, [12]), (29.9, [29.9]), (30, [30]), (39.9, [30]), (40, [30, 10]), (75, [30, 30, 15]), (60, [30, 30])],
+    [
+        (1, [1]),
+        (12, [12]),
+        (29.9, [29.9]),
+        (30, [30]),
+        (39.9, [30]),
+        (40, [30, 10]),
+        (75, [30, 30, 15]),
+        (60, [30, 30]),
+    ],
 )
-def test_windows_cover_the_track_and_keep_a_long_enough_rest(seconds: float, want: list[float]) -> None:
+def test_windows_cover_the_track_and_keep_a_long_enough_rest(
+    seconds: float, want: list[float]
+) -> None:
     assert lengths(seconds) == pytest.approx(want)
 
 
@@ -160,7 +175,9 @@ def test_a_missing_file_is_a_track_error(tmp_path: Path) -> None:
         heard(tmp_path / "gone.mp3")
 
 
-def test_a_flac_cut_off_at_three_quarters_is_heard_and_told(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_flac_cut_off_at_three_quarters_is_heard_and_told(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     data = seed_files[".flac"].read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) * 3 // 4])
     samples, listening = heard(tmp_path / "cut.flac")
@@ -168,14 +185,18 @@ def test_a_flac_cut_off_at_three_quarters_is_heard_and_told(seed_files: dict[str
     assert len(samples) / RATE == pytest.approx(listening.seconds, abs=0.1)
 
 
-def test_a_flac_cut_off_at_a_quarter_fails_with_its_share(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_flac_cut_off_at_a_quarter_fails_with_its_share(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     data = seed_files[".flac"].read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) // 4])
     with pytest.raises(TrackError, match=r"only \d+% of it decodes"):
         heard(tmp_path / "cut.flac")
 
 
-def test_garbage_in_the_middle_of_an_mp3_costs_only_that(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_garbage_in_the_middle_of_an_mp3_costs_only_that(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     data = bytearray(seed_files[".mp3"].read_bytes())
     middle = len(data) // 2
     data[middle : middle + 4000] = np.random.default_rng(0).bytes(4000)
@@ -184,7 +205,9 @@ def test_garbage_in_the_middle_of_an_mp3_costs_only_that(seed_files: dict[str, P
     assert len(samples) / RATE > 11
 
 
-def test_bytes_before_the_first_mp3_frame_do_no_harm(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_bytes_before_the_first_mp3_frame_do_no_harm(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     (tmp_path / "junk.mp3").write_bytes(b"\0" * 700 + seed_files[".mp3"].read_bytes())
     samples, _ = heard(tmp_path / "junk.mp3")
     assert len(samples) / RATE > 11
@@ -201,11 +224,17 @@ def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(tmp_path: Pat
 
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int32", "float32", "float64"])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_every_sample_format_is_the_mean_of_its_channels(tmp_path: Path, kind: str, channels: int) -> None:
+def test_every_sample_format_is_the_mean_of_its_channels(
+    tmp_path: Path, kind: str, channels: int
+) -> None:
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (RATE * 2, channels))
-    scale, zero = {"uint8": (127, 128), "int16": (32767, 0), "int32": (2**31 - 1, 0)}.get(kind, (1, 0))
+    scale, zero = {"uint8": (127, 128), "int16": (32767, 0), "int32": (2**31 - 1, 0)}.get(
+        kind, (1, 0)
+    )
     wavfile.write(tmp_path / "a.wav", RATE, (sound * scale + zero).astype(kind))
-    assert np.abs(heard(tmp_path / "a.wav")[0] - sound.mean(1)).max() < (0.02 if kind == "uint8" else 1e-4)
+    assert np.abs(heard(tmp_path / "a.wav")[0] - sound.mean(1)).max() < (
+        0.02 if kind == "uint8" else 1e-4
+    )
 
 
 def test_channels_and_rate_may_change_within_a_stream(tmp_path: Path) -> None:
@@ -214,7 +243,9 @@ def test_channels_and_rate_may_change_within_a_stream(tmp_path: Path) -> None:
     demo.encode(tmp_path / "mono.mp3", sound.mean(0), 44_100)
     demo.encode(tmp_path / "slow.mp3", demo.piece(3, 4).mean(0), 22_050)
     parts = [(tmp_path / f"{name}.mp3").read_bytes() for name in ("both", "mono", "both", "slow")]
-    (tmp_path / "all.mp3").write_bytes(b"".join(part[mpeg.id3v2_size(part[:10]) :] for part in parts))
+    (tmp_path / "all.mp3").write_bytes(
+        b"".join(part[mpeg.id3v2_size(part[:10]) :] for part in parts)
+    )
     samples, listening = heard(tmp_path / "all.mp3")
     assert listening.seconds == pytest.approx(20, abs=0.5)
     assert len(samples) / RATE == pytest.approx(listening.seconds, abs=0.1)
@@ -227,8 +258,13 @@ def test_memory_does_not_grow_with_the_length_of_a_track(tmp_path: Path) -> None
     for seconds in (60, 36_000):
         path = tmp_path / f"{seconds}.wav"
         size = seconds * 8000
-        header = b"RIFF" + (size + 36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
-        header += b"".join(n.to_bytes(k, "little") for n, k in ((1, 2), (1, 2), (8000, 4), (8000, 4), (1, 2), (8, 2)))
+        header = (
+            b"RIFF" + (size + 36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+        )
+        header += b"".join(
+            n.to_bytes(k, "little")
+            for n, k in ((1, 2), (1, 2), (8000, 4), (8000, 4), (1, 2), (8, 2))
+        )
         with path.open("wb") as out:
             out.write(header + b"data" + size.to_bytes(4, "little"))
             out.truncate(44 + size)
@@ -237,7 +273,9 @@ def test_memory_does_not_grow_with_the_length_of_a_track(tmp_path: Path) -> None
             "n = sum(1 for _ in audio.read_windows(Path(sys.argv[1]), 16000, audio.Listening()))\n"
             "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
-        out = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+        out = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        )
         windows, peak = map(int, out.stdout.split())
         assert windows == seconds // 30
         peaks.append(peak)
@@ -258,12 +296,20 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("tool", OTHERS)
-def test_files_of_other_encoders_are_heard(tool: str, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_files_of_other_encoders_are_heard(
+    tool: str, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     name, command = OTHERS[tool]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     out = tmp_path / name
-    subprocess.run([c.format(wav=seed_files[".wav"], out=out) for c in command], check=True, capture_output=True)
+    subprocess.run(
+        [c.format(wav=seed_files[".wav"], out=out) for c in command],
+        check=True,
+        capture_output=True,
+    )
     samples, listening = heard(out)
     assert listening.seconds == pytest.approx(12, abs=0.2)
-    assert samples.std() == pytest.approx(expected().std(), rel=0.6)  # speexenc keeps the speech band alone
+    assert samples.std() == pytest.approx(
+        expected().std(), rel=0.6
+    )  # speexenc keeps the speech band alone

@@ -12,7 +12,9 @@ import pytest
 
 from genretag import demo, tags
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("beets") is None, reason="beets is not installed")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("beets") is None, reason="beets is not installed"
+)
 
 
 @pytest.fixture
@@ -25,8 +27,14 @@ def beet(tmp_path: Path):
             f"genretag:\n  auto: {'yes' if auto else 'no'}\n  min_confidence: 0\n  database: {tmp_path / 'g.db'}\n"
         )
         command = [sys.executable, "-m", "beets", *map(str, arguments)]
-        env = {**os.environ, "BEETSDIR": str(tmp_path), "GENRETAG_CONFIG": str(tmp_path / "none.toml")}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, env=env)
+        env = {
+            **os.environ,
+            "BEETSDIR": str(tmp_path),
+            "GENRETAG_CONFIG": str(tmp_path / "none.toml"),
+        }
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=200, env=env
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -38,7 +46,12 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
     for n, genre in enumerate(("", "Mine")):
-        given = {"title": f"T{n}", "artist": "A", "album": "B", **({"genre": genre} if genre else {})}
+        given = {
+            "title": f"T{n}",
+            "artist": "A",
+            "album": "B",
+            **({"genre": genre} if genre else {}),
+        }
         demo.encode(folder / f"{n}.flac", demo.piece(n, 3), 44_100, tags=given)
     return folder
 
@@ -47,7 +60,9 @@ def genres(folder: Path) -> dict[str, list[str]]:
     return {p.stem[-2:]: tags.read(p).genres for p in sorted(folder.rglob("*.flac"))}
 
 
-def test_beet_genretag_hears_shows_writes_and_can_be_undone(beet, music: Path, tmp_path: Path) -> None:
+def test_beet_genretag_hears_shows_writes_and_can_be_undone(
+    beet, music: Path, tmp_path: Path
+) -> None:
     beet("import", "-qA", music)
     shown = beet("genretag", "--pretend")
     assert "(none) ->" in shown
@@ -58,14 +73,26 @@ def test_beet_genretag_hears_shows_writes_and_can_be_undone(beet, music: Path, t
     assert written["T1"] == ["Mine"]
     assert written["T0"][0] in beet("ls", "-f", "$genres $genre", "title:T0")
     env = {**os.environ, "GENRETAG_DB": str(tmp_path / "g.db")}
-    subprocess.run([sys.executable, "-m", "genretag", "undo", "--all", "--yes"], check=True, env=env, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "genretag", "undo", "--all", "--yes"],
+        check=True,
+        env=env,
+        capture_output=True,
+    )
     assert genres(tmp_path / "library") == {"T0": [], "T1": ["Mine"]}
 
 
-def test_what_is_imported_is_heard_and_the_original_untouched(beet, music: Path, tmp_path: Path) -> None:
+def test_what_is_imported_is_heard_and_the_original_untouched(
+    beet, music: Path, tmp_path: Path
+) -> None:
     before = {p: p.read_bytes() for p in music.iterdir()}
     beet("import", "-qA", music, auto=True)
-    assert beet("ls", "-f", "$genres $genre", "title:T0").replace("$genres", "").replace("$genre", "").strip()
+    assert (
+        beet("ls", "-f", "$genres $genre", "title:T0")
+        .replace("$genres", "")
+        .replace("$genre", "")
+        .strip()
+    )
     assert "Mine" in beet("ls", "-f", "$genres $genre", "title:T1")
     beet("write")  # with -A beets itself writes nothing while it imports
     assert len(genres(tmp_path / "library")["T0"]) == 1

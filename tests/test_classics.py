@@ -52,7 +52,11 @@ def short_runs() -> Iterator[None]:
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     folder = tmp_path_factory.mktemp("classics")
     labelled.make(folder / "Labelled", artists=5, each=1)
-    found, model, store = checked(read_labelled(folder / "Labelled")), Model(), Store(folder / "g.db")
+    found, model, store = (
+        checked(read_labelled(folder / "Labelled")),
+        Model(),
+        Store(folder / "g.db"),
+    )
     hear(store, model, [e.path for e in found.examples], 1)
     gathered = gather(store, model.card.id, found.examples, [])
     store.close()
@@ -66,13 +70,15 @@ def class_of(collection: Collection, folder: Path, **asked: object) -> compare.C
 
 @pytest.fixture(scope="module")
 def course(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> compare.Class:
-    return class_of(collection, tmp_path_factory.mktemp("course"), window=1.0, members=("mel-cnn", "gru"))
+    return class_of(
+        collection, tmp_path_factory.mktemp("course"), window=1.0, members=("mel-cnn", "gru")
+    )
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, ENSEMBLE])
 def test_every_system_trains_says_the_same_as_a_file_and_tags(
     genretag: Program, course: compare.Class, tmp_path: Path, name: str
-) -> None:  # fmt: skip
+) -> None:
     entry = course.entry(name, tmp_path / "m.onnx")
     assert entry.parity <= 1e-4 * 10
     assert entry.lesson.judged is not None
@@ -92,11 +98,29 @@ def test_every_system_trains_says_the_same_as_a_file_and_tags(
     assert tags.read(track).genres == [max(row["scores"], key=row["scores"].get)]
 
 
-def test_several_are_compared_in_one_table(genretag: Program, course: compare.Class, tmp_path: Path) -> None:
+def test_several_are_compared_in_one_table(
+    genretag: Program, course: compare.Class, tmp_path: Path
+) -> None:
     labelled_folder = course.collection.paths[0].parents[1]
-    done = genretag("train", labelled_folder, "--window", 1, "--compare", "gaussian-nb,ffnn", "--epochs", 1,
-                    "-O", tmp_path / "new" / "c.onnx",
-                    "--db", labelled_folder.with_name("g.db"), "--cache", course.asked.cache, "--json", "-j", 1)  # fmt: skip
+    done = genretag(
+        "train",
+        labelled_folder,
+        "--window",
+        1,
+        "--compare",
+        "gaussian-nb,ffnn",
+        "--epochs",
+        1,
+        "-O",
+        tmp_path / "new" / "c.onnx",
+        "--db",
+        labelled_folder.with_name("g.db"),
+        "--cache",
+        course.asked.cache,
+        "--json",
+        "-j",
+        1,
+    )
     assert done.status == 0, done.err
     assert [json.loads(line)["system"] for line in done.out.splitlines()] == ["gaussian-nb", "ffnn"]
     table = (tmp_path / "new" / "c.compare.md").read_text()
@@ -106,12 +130,25 @@ def test_several_are_compared_in_one_table(genretag: Program, course: compare.Cl
     assert (tmp_path / "new" / "c-ffnn.html").exists()
 
 
-def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(course: compare.Class, tmp_path: Path) -> None:
+def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(
+    course: compare.Class, tmp_path: Path
+) -> None:
     labelled_folder = course.collection.paths[0].parents[1]
-    options = ["--compare", "gaussian-nb,raw-cnn", "--epochs", "10000", "-O", str(tmp_path / "c.onnx"), "-j", "1"]
+    options = [
+        "--compare",
+        "gaussian-nb,raw-cnn",
+        "--epochs",
+        "10000",
+        "-O",
+        str(tmp_path / "c.onnx"),
+        "-j",
+        "1",
+    ]
     options += ["--db", str(labelled_folder.with_name("g.db")), "--cache", str(course.asked.cache)]
     command = [sys.executable, "-m", "genretag", "train", str(labelled_folder), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     told = list[str]()
     while not told or not told[-1].strip().startswith("raw-cnn 1/10000"):
@@ -124,14 +161,18 @@ def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(course:
     assert "1 of 2 systems are made" in err
     assert "Traceback" not in err
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "c-gaussian-nb.html", "c-gaussian-nb.md", "c-gaussian-nb.onnx", "c-gaussian-nb.pictures", "c.compare.md"
-    ]  # fmt: skip
+        "c-gaussian-nb.html",
+        "c-gaussian-nb.md",
+        "c-gaussian-nb.onnx",
+        "c-gaussian-nb.pictures",
+        "c.compare.md",
+    ]
 
 
 @pytest.mark.parametrize("name", ["gru", "logreg"])
 def test_what_does_not_hold_does_not_replace_the_file_that_was_there(
     course: compare.Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:  # fmt: skip
+) -> None:
     (tmp_path / "m.onnx").write_text("before")
     monkeypatch.setattr(export, "TOLERANCE", -1)
     with pytest.raises(RunError, match="onnxruntime differs"):
@@ -141,13 +182,20 @@ def test_what_does_not_hold_does_not_replace_the_file_that_was_there(
 
 @pytest.mark.parametrize(
     ("arguments", "say"),
-    [(("--system", "mel-cn"), "did you mean mel-cnn"), (("--system", "svm", "--deep"), "take one"),
-     (("--system", "svm,knn"), "takes one name"), (("--compare", "svm", "--system", "knn"), "take one"),
-     (("--system", "ensemble", "--members", "crnn,svm"), "hear the same"), (("--compare", "all", "--members", "gru"), "two networks"),
-     (("--system", "ensemble", "--members", "gru,mfcc-cnn"), "hear the same"),
-     (("--system", "mobilenet", "--weights", "no.pt"), "no such file")],
-)  # fmt: skip
-def test_what_cannot_be_meant_is_refused_at_once(genretag: Program, tmp_path: Path, arguments: tuple[str, ...], say: str) -> None:
+    [
+        (("--system", "mel-cn"), "did you mean mel-cnn"),
+        (("--system", "svm", "--deep"), "take one"),
+        (("--system", "svm,knn"), "takes one name"),
+        (("--compare", "svm", "--system", "knn"), "take one"),
+        (("--system", "ensemble", "--members", "crnn,svm"), "hear the same"),
+        (("--compare", "all", "--members", "gru"), "two networks"),
+        (("--system", "ensemble", "--members", "gru,mfcc-cnn"), "hear the same"),
+        (("--system", "mobilenet", "--weights", "no.pt"), "no such file"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(
+    genretag: Program, tmp_path: Path, arguments: tuple[str, ...], say: str
+) -> None:
     (tmp_path / "A").mkdir()
     done = genretag("train", tmp_path, *arguments)
     assert done.status == 2
@@ -163,7 +211,9 @@ def test_all_are_all_and_a_wrong_name_is_named() -> None:
 
 @given(st.sampled_from(list(SYSTEMS)), st.floats(0.6, 30))
 @settings(max_examples=40, deadline=None)
-def test_no_system_hears_more_at_once_than_the_shortest_track_has(name: str, shortest: float) -> None:
+def test_no_system_hears_more_at_once_than_the_shortest_track_has(
+    name: str, shortest: float
+) -> None:
     system = cut_to(SYSTEMS[name], shortest)
     rate = system.front_end.sample_rate
     assert system.seconds <= shortest
@@ -171,7 +221,9 @@ def test_no_system_hears_more_at_once_than_the_shortest_track_has(name: str, sho
     assert frames_of(system) <= heard
 
 
-@pytest.mark.parametrize("name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"])
+@pytest.mark.parametrize(
+    "name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"]
+)
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 7.3])
 def test_every_network_takes_every_length(name: str, seconds: float) -> None:
     system = cut_to(SYSTEMS[name], seconds)
@@ -182,7 +234,9 @@ def test_every_network_takes_every_length(name: str, seconds: float) -> None:
     assert embedding.shape[0] == 3
 
 
-@pytest.mark.parametrize("name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"])
+@pytest.mark.parametrize(
+    "name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"]
+)
 def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -> None:
     """Music fills little of the scaled range: a network that is fed it as it is learns the middle of the range, and hardly more."""
     torch.manual_seed(0)
@@ -195,7 +249,11 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
     for _ in range(100 if name == "raw-cnn" else 40):  # two dropouts of a half are slow
         noise = torch.randn(16, bands, frames)
         # One label leans to the treble; samples, which have no bands, swing further.
-        x = noise + 0.7 * side * torch.linspace(-1, 1, bands)[:, None] if bands > 1 else noise * (1.3 + side)
+        x = (
+            noise + 0.7 * side * torch.linspace(-1, 1, bands)[:, None]
+            if bands > 1
+            else noise * (1.3 + side)
+        )
         loss = torch.nn.functional.cross_entropy(net(0.5 + 0.03 * x)[0], y)
         optimiser.zero_grad()
         loss.backward()
@@ -205,7 +263,9 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
 
 
 def test_the_page_tells_where_each_system_comes_from() -> None:
-    page = (Path(__file__).parents[1] / "genretag" / "docs" / "classics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "genretag" / "docs" / "classics.md").read_text(
+        encoding="utf-8"
+    )
     table = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     rows = {name: row for row in table for name in re.findall(r"`([\w+-]+)`", row[0])}
     assert list(rows) == [*SYSTEMS, ENSEMBLE]
@@ -222,14 +282,23 @@ def test_the_first_layer_is_librosas_dct() -> None:
 
     decibels = np.random.default_rng(0).normal(size=(128, 40)).astype(np.float32)
     want = librosa.feature.mfcc(S=decibels, n_mfcc=13)
-    np.testing.assert_allclose(Mfcc(128)(torch.from_numpy(decibels)[None])[0].numpy(), want, atol=1e-4)
+    np.testing.assert_allclose(
+        Mfcc(128)(torch.from_numpy(decibels)[None])[0].numpy(), want, atol=1e-4
+    )
 
 
 def test_mobilenet_is_torchvisions_by_name_and_size(tmp_path: Path) -> None:
     body = MobileNet()
     names = set(body.state_dict())
-    assert {"features.0.0.weight", "features.1.conv.0.0.weight", "features.2.conv.1.1.running_mean", "features.18.1.bias"} <= names
-    assert sum(p.numel() for p in body.parameters()) == 3_504_872 - 1_281_000  # MobileNetV2 without its 1,000 ImageNet classes
+    assert {
+        "features.0.0.weight",
+        "features.1.conv.0.0.weight",
+        "features.2.conv.1.1.running_mean",
+        "features.18.1.bias",
+    } <= names
+    assert (
+        sum(p.numel() for p in body.parameters()) == 3_504_872 - 1_281_000
+    )  # MobileNetV2 without its 1,000 ImageNet classes
     torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "w.pt")
     from genretag.train.classics.loop import _load_imagenet
 
@@ -246,7 +315,9 @@ def test_an_ensemble_weighs_the_better_member_more() -> None:
     assert sum(weights) == pytest.approx(1)
 
 
-def test_an_ensemble_of_what_is_trained_already_tells_the_whole_time(course: compare.Class, tmp_path: Path) -> None:
+def test_an_ensemble_of_what_is_trained_already_tells_the_whole_time(
+    course: compare.Class, tmp_path: Path
+) -> None:
     members = [course.entry(name, tmp_path / f"{name}.onnx") for name in course.asked.members]
     whole = course.entry(ENSEMBLE, tmp_path / "e.onnx")
     assert whole.lesson.seconds >= sum(course.learned[m.system.name].seconds for m in members) > 0

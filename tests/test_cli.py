@@ -25,7 +25,9 @@ from genretag import cli, demo, tags
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(demo.make_library(tmp_path_factory.mktemp("demo") / "Music")[0]).parents[2]
-    (folder / "Recordings" / "not really music.mp3").write_text("<html>a page that was saved under a wrong name</html>")
+    (folder / "Recordings" / "not really music.mp3").write_text(
+        "<html>a page that was saved under a wrong name</html>"
+    )
     return folder
 
 
@@ -36,7 +38,13 @@ def library(made_once: Path, tmp_path: Path) -> Path:
 
 def state(folder: Path) -> dict[str, tuple[str, int]]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {str(p.relative_to(folder)): (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns) for p in files}
+    return {
+        str(p.relative_to(folder)): (
+            hashlib.sha256(p.read_bytes()).hexdigest(),
+            p.stat().st_mtime_ns,
+        )
+        for p in files
+    }
 
 
 ANY = ("--min-confidence", "0")  # the tests are of the program, not of the ear
@@ -49,10 +57,27 @@ def test_a_dry_run_reports_every_file_and_touches_none(genretag: Program, librar
     assert state(library) == before
     rows = {Path(r["path"]).name: r for r in ran.rows}
     assert len(rows) == 8
-    keys = {"path", "status", "genre", "confidence", "scores", "windows", "agreement", "old", "new", "action", "reason", "error"}
+    keys = {
+        "path",
+        "status",
+        "genre",
+        "confidence",
+        "scores",
+        "windows",
+        "agreement",
+        "old",
+        "new",
+        "action",
+        "reason",
+        "error",
+    }
     assert all(keys <= set(r) for r in ran.rows)
     kept = rows["02 Piece 2.flac"]
-    assert (kept["old"], kept["new"], kept["action"]) == (["Chamber Music"], ["Chamber Music"], "keep")
+    assert (kept["old"], kept["new"], kept["action"]) == (
+        ["Chamber Music"],
+        ["Chamber Music"],
+        "keep",
+    )
     broken = rows["not really music.mp3"]
     assert (broken["status"], broken["action"]) == ("failed", "skip")
     assert "no decoder" in broken["error"]
@@ -71,7 +96,10 @@ def test_scan_apply_undo_and_apply_again(genretag: Program, library: Path) -> No
     assert applied.status == 0, applied.err
     after = state(library)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed >= {"The Examples/Album 1/01 Piece 1.mp3", "Various Artists/Album 2/03 Piece 6.wav"}
+    assert changed >= {
+        "The Examples/Album 1/01 Piece 1.mp3",
+        "Various Artists/Album 2/03 Piece 6.wav",
+    }
     assert "The Examples/Album 1/02 Piece 2.flac" not in changed
     assert set(after) == set(before)
     for name in changed:
@@ -84,7 +112,9 @@ def test_scan_apply_undo_and_apply_again(genretag: Program, library: Path) -> No
     assert "undo" in genretag("history").out
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_written(genretag: Program, library: Path) -> None:
+def test_without_a_terminal_and_without_yes_nothing_is_written(
+    genretag: Program, library: Path
+) -> None:
     before = state(library)
     ran = genretag("scan", library, *ANY, stdin="y\n")
     assert "dry run" in ran.err
@@ -103,7 +133,9 @@ def test_apply_decides_again_without_listening(genretag: Program, library: Path)
     none = genretag("apply", "--min-confidence", "1", "--json", "--dry-run")
     assert none.rows
     assert not any(r["action"] == "write" for r in none.rows)
-    some = genretag("apply", "--min-confidence", "0", "--existing", "replace", "--json", "--dry-run")
+    some = genretag(
+        "apply", "--min-confidence", "0", "--existing", "replace", "--json", "--dry-run"
+    )
     flac = next(r for r in some.rows if r["path"].endswith(".flac"))
     assert flac["action"] == "write"
     hidden.rename(library)
@@ -119,7 +151,9 @@ def test_a_file_changed_since_the_scan_is_refused_by_name(genretag: Program, lib
     assert tags.read(mine).genres == ["Mine"]
 
 
-def test_a_plan_can_be_exported_edited_and_given_back(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_a_plan_can_be_exported_edited_and_given_back(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     plan = tmp_path / "plan.jsonl"
     genretag("scan", library, "--dry-run", "-O", plan, *ANY)
     rows = [json.loads(line) for line in plan.read_text().splitlines()]
@@ -131,7 +165,10 @@ def test_a_plan_can_be_exported_edited_and_given_back(genretag: Program, library
     plan.write_text("".join(json.dumps(r) + "\n" for r in rows))
     ran = genretag("apply", plan, "--yes")
     assert ran.status == 0, ran.err
-    assert tags.read(library / "The Examples/Album 1/01 Piece 1.mp3").genres == ["Cumbia", "Dub/Roots"]
+    assert tags.read(library / "The Examples/Album 1/01 Piece 1.mp3").genres == [
+        "Cumbia",
+        "Dub/Roots",
+    ]
     assert not tags.read(library / "The Examples/Album 1/03 Piece 3.m4a").genres
 
 
@@ -153,20 +190,36 @@ def test_a_second_scan_hears_nothing_again(genretag: Program, library: Path) -> 
     first = genretag("scan", library, "--dry-run", "--json", *ANY)
     genretag("apply", "--yes")
     moved = library.rename(library.with_name("Moved"))
-    second = genretag("--log-file", library.with_name("log"), "-q", "scan", moved, "--dry-run", "--json", *ANY)
+    second = genretag(
+        "--log-file", library.with_name("log"), "-q", "scan", moved, "--dry-run", "--json", *ANY
+    )
     a = {Path(r["path"]).name: r["scores"] for r in first.rows}
     assert a == {Path(r["path"]).name: r["scores"] for r in second.rows}
     import sqlite3
 
     db = sqlite3.connect(next(p for p in (library.parent / "db").glob("genretag.db")))
     heard = db.execute("SELECT count(*) FROM heard").fetchone()[0]
-    assert heard == 7  # as many as there are pieces of music, though each was met twice under other names and tags
+    assert (
+        heard == 7
+    )  # as many as there are pieces of music, though each was met twice under other names and tags
 
 
-def test_verdicts_do_not_depend_on_the_number_of_workers(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_verdicts_do_not_depend_on_the_number_of_workers(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     rows = []
     for jobs in ("1", "3"):
-        ran = genretag("scan", library, "--dry-run", "--json", "-j", jobs, "--db", tmp_path / f"{jobs}.db", *ANY)
+        ran = genretag(
+            "scan",
+            library,
+            "--dry-run",
+            "--json",
+            "-j",
+            jobs,
+            "--db",
+            tmp_path / f"{jobs}.db",
+            *ANY,
+        )
         rows.append([{k: v for k, v in r.items() if k != "reason"} for r in ran.rows])
     assert rows[0] == rows[1]
 
@@ -192,7 +245,9 @@ def test_names_of_every_kind_are_shown_safely_and_written(genretag: Program, lib
     odd = os.fsencode(library) + b"/od\xff[red] \x1b[31m\n.mp3"
     Path(os.fsdecode(odd)).write_bytes(seed.read_bytes())
     ran = genretag("scan", library, "--dry-run", *ANY)
-    assert "od\\xff[red] \\x1b[31m\\x0a.mp3" in ran.out.replace("\n", "") or "od\\xff[red]" in ran.out
+    assert (
+        "od\\xff[red] \\x1b[31m\\x0a.mp3" in ran.out.replace("\n", "") or "od\\xff[red]" in ran.out
+    )
     assert "\x1b" not in ran.out
     assert genretag("apply", "--yes").status == 0
     assert tags.read(Path(os.fsdecode(odd))).genres
@@ -206,7 +261,9 @@ def test_a_link_to_a_file_that_is_walked_is_written_once(genretag: Program, libr
     assert link["reason"].startswith("same file as")
 
 
-def test_interrupted_the_scan_keeps_what_it_heard(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_interrupted_the_scan_keeps_what_it_heard(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     for n in range(150):  # enough to be met in the middle
         demo.encode(library / f"{n:03d}.wav", demo.piece(n, 3), 44_100)
     env = {**os.environ, "GENRETAG_DB": str(tmp_path / "db" / "genretag.db")}
@@ -218,19 +275,29 @@ def test_interrupted_the_scan_keeps_what_it_heard(genretag: Program, library: Pa
     while heard < 5 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
         try:
-            heard = sqlite3.connect(tmp_path / "db" / "genretag.db").execute("SELECT count(*) FROM heard").fetchone()[0]
+            heard = (
+                sqlite3.connect(tmp_path / "db" / "genretag.db")
+                .execute("SELECT count(*) FROM heard")
+                .fetchone()[0]
+            )
         except sqlite3.Error:
             heard = 0
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert b"goes on from there" in err
-    kept = sqlite3.connect(tmp_path / "db" / "genretag.db").execute("SELECT count(*) FROM heard").fetchone()[0]
+    kept = (
+        sqlite3.connect(tmp_path / "db" / "genretag.db")
+        .execute("SELECT count(*) FROM heard")
+        .fetchone()[0]
+    )
     assert kept >= heard >= 5
     assert len(genretag("scan", library, "--dry-run", "--json").rows) == 158
 
 
-def test_hard_links_are_told_and_written_as_asked(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_hard_links_are_told_and_written_as_asked(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     name = "The Examples/Album 1/01 Piece 1.mp3"
     os.link(library / name, tmp_path / "seed.mp3")
     rows = genretag("scan", library, "--dry-run", "--json", *ANY).rows
@@ -252,7 +319,9 @@ def test_verify_says_what_others_changed(genretag: Program, library: Path) -> No
     assert "01 Piece 4.ogg: it is gone" in ran.out
 
 
-def test_the_journal_can_be_exported_and_taken_into_use(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_the_journal_can_be_exported_and_taken_into_use(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     before = state(library)
     genretag("scan", library, "--yes", *ANY)
     assert genretag("history", "--export", tmp_path / "new.journal.db").status == 0
@@ -260,7 +329,9 @@ def test_the_journal_can_be_exported_and_taken_into_use(genretag: Program, libra
     assert state(library) == before
 
 
-def test_of_a_broken_journal_what_is_readable_is_saved(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_of_a_broken_journal_what_is_readable_is_saved(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     genretag("scan", library, "--yes", *ANY)
     for part in (tmp_path / "db").glob("genretag.journal.db*"):
         part.write_bytes(b"rubbish " * 4096)
@@ -270,7 +341,9 @@ def test_of_a_broken_journal_what_is_readable_is_saved(genretag: Program, librar
     assert "Traceback" not in ran.err
 
 
-def test_a_database_that_cannot_be_opened_is_one_clear_sentence(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_opened_is_one_clear_sentence(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("x")
     ran = genretag("scan", library, "--dry-run", "--db", tmp_path / "file" / "g.db")
     assert ran.status == 1
@@ -280,8 +353,21 @@ def test_a_database_that_cannot_be_opened_is_one_clear_sentence(genretag: Progra
 
 def test_two_scans_at_once_do_no_harm(genretag: Program, library: Path, tmp_path: Path) -> None:
     env = {**os.environ, "GENRETAG_DB": str(tmp_path / "db" / "genretag.db")}
-    command = [sys.executable, "-m", "genretag", "scan", str(library), "--dry-run", "--json", "-j", "1"]
-    both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    command = [
+        sys.executable,
+        "-m",
+        "genretag",
+        "scan",
+        str(library),
+        "--dry-run",
+        "--json",
+        "-j",
+        "1",
+    ]
+    both = [
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
     outs = [p.communicate(timeout=120) for p in both]
     assert [p.returncode for p in both] == [1, 1], outs
     assert all(len(out.splitlines()) == 8 for out, _ in outs)
@@ -290,7 +376,9 @@ def test_two_scans_at_once_do_no_harm(genretag: Program, library: Path, tmp_path
 def test_errors_info_history_and_models(genretag: Program, library: Path) -> None:
     genretag("scan", library, "--dry-run")
     assert "no decoder" in genretag("errors").out
-    info = json.loads(genretag("info", "--json", library / "The Examples/Album 1/01 Piece 1.mp3").out)
+    info = json.loads(
+        genretag("info", "--json", library / "The Examples/Album 1/01 Piece 1.mp3").out
+    )
     assert len(info["windows"]) == 1
     assert info["artist"] == "The Examples"
     assert "vote:" in genretag("info", library / "Various Artists/Album 2/02 Piece 5.opus").out
@@ -299,7 +387,9 @@ def test_errors_info_history_and_models(genretag: Program, library: Path) -> Non
     assert "licence" in genretag("models", "--card").out.lower()
 
 
-def test_info_of_a_file_that_was_not_scanned_leaves_the_plan_alone(genretag: Program, library: Path) -> None:
+def test_info_of_a_file_that_was_not_scanned_leaves_the_plan_alone(
+    genretag: Program, library: Path
+) -> None:
     first = library / "The Examples"
     genretag("scan", first, "--dry-run", *ANY)
     genretag("info", library / "Various Artists/Album 2/02 Piece 5.opus")
@@ -319,7 +409,9 @@ def test_info_of_a_file_that_was_not_scanned_leaves_the_plan_alone(genretag: Pro
         (("info", "/no/such/file.mp3"), "no such file"),
     ],
 )
-def test_wrong_usage_is_status_2_and_one_clear_sentence(genretag: Program, arguments: tuple[str, ...], say: str) -> None:
+def test_wrong_usage_is_status_2_and_one_clear_sentence(
+    genretag: Program, arguments: tuple[str, ...], say: str
+) -> None:
     ran = genretag(*arguments)
     assert ran.status == 2, ran.err
     assert say in ran.err
@@ -332,7 +424,9 @@ def test_cuda_that_is_not_there_is_an_error_with_the_fix(genretag: Program, libr
     assert "onnxruntime-gpu" in ran.err
 
 
-def test_a_broken_cache_is_set_aside_and_the_journal_kept(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_a_broken_cache_is_set_aside_and_the_journal_kept(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     before = state(library)
     genretag("scan", library, "--yes", *ANY)
     for part in (tmp_path / "db").glob("genretag.db*"):
@@ -355,7 +449,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_scan_of_what_did_not_change_needs_neither_decoder_nor_tags(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_a_scan_of_what_did_not_change_needs_neither_decoder_nor_tags(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     scan = ["scan", str(library), "--dry-run", "-q", "--db", str(tmp_path / "db" / "genretag.db")]
     for _ in range(2):  # what failed the first time is known from the second on
         genretag(*scan[:-2])
@@ -384,24 +480,39 @@ def every_command() -> Any:
 
 
 def told(parameter: Any) -> dict[str, Any]:
-    return {k: v for k, v in vars(parameter).items() if isinstance(v, str | int | float | bool | list | tuple | None)}
+    return {
+        k: v
+        for k, v in vars(parameter).items()
+        if isinstance(v, str | int | float | bool | list | tuple | None)
+    }
 
 
-@pytest.mark.parametrize("name", sorted(c.name for c in cli.app.registered_commands if c.name != "config"))
-def test_a_command_is_the_same_when_it_alone_is_built(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", sorted(c.name for c in cli.app.registered_commands if c.name != "config")
+)
+def test_a_command_is_the_same_when_it_alone_is_built(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable in [v for v in os.environ if v.startswith("GENRETAG_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setattr(cli, "config_path", lambda: tmp_path / "config.toml")
     everything = every_command()
     alone = typer.main.get_command(cli._needed(["-q", name, "x"]))
     assert list(alone.commands) == [name]
-    assert [told(p) for p in alone.commands[name].params] == [told(p) for p in everything.commands[name].params]
+    assert [told(p) for p in alone.commands[name].params] == [
+        told(p) for p in everything.commands[name].params
+    ]
     assert [told(p) for p in alone.params] == [told(p) for p in everything.params]
     (tmp_path / "config.toml").touch()
     assert cli._needed([name]) is cli.app
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["scna"], ["models", "--card"], ["config"], ["--config", "scan", "apply"]])
-def test_all_commands_are_built_where_more_than_one_is_needed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["scna"], ["models", "--card"], ["config"], ["--config", "scan", "apply"]],
+)
+def test_all_commands_are_built_where_more_than_one_is_needed(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GENRETAG_CONFIG", raising=False)
     assert cli._needed(arguments) is cli.app

@@ -21,19 +21,26 @@ from genretag.train.prefetch import Prefetch
 
 
 def windows(rng: np.random.Generator, count: int) -> list[tuple[float, np.ndarray]]:
-    return [(30.0 * n, rng.normal(size=(80, int(rng.integers(61, 200)))).astype(np.float32)) for n in range(count)]
+    return [
+        (30.0 * n, rng.normal(size=(80, int(rng.integers(61, 200)))).astype(np.float32))
+        for n in range(count)
+    ]
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_what_is_cached_comes_back_and_survives_a_kill(tmp_path_factory: pytest.TempPathFactory, counts: list[int], seed: int) -> None:
+def test_what_is_cached_comes_back_and_survives_a_kill(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], seed: int
+) -> None:
     folder, rng = tmp_path_factory.mktemp("cache"), np.random.default_rng(seed)
     cache, given_windows = FeatureCache(folder, FrontEnd()), {}
     for n, count in enumerate(counts):
         given_windows[str(n)] = windows(rng, count)
         cache.add(str(n), given_windows[str(n)])
     shard = next(cache.folder.glob("shard-*"))
-    with shard.open("ab") as out:  # a kill in the middle of the next track: half a row, and half a line
+    with shard.open(
+        "ab"
+    ) as out:  # a kill in the middle of the next track: half a row, and half a line
         out.write(b"\x00" * 77)
     with (cache.folder / "index.jsonl").open("a") as out_index:
         out_index.write('{"key": "half", "spa')
@@ -101,12 +108,25 @@ def test_the_cache_is_filled_once_and_a_broken_file_named(music: Path, tmp_path:
     assert [p.stat().st_size for p in cache.folder.iterdir()] == sizes
 
 
-def test_deep_training_makes_a_model_that_a_scan_uses(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_deep_training_makes_a_model_that_a_scan_uses(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     library = shutil.copytree(music, tmp_path / "L")
     done = genretag(
-        "train", library, "--deep", "--epochs", 2, "--cache", tmp_path / "c", "-O", tmp_path / "d.onnx", "--json", "--device", "cpu"
+        "train",
+        library,
+        "--deep",
+        "--epochs",
+        2,
+        "--cache",
+        tmp_path / "c",
+        "-O",
+        tmp_path / "d.onnx",
+        "--json",
+        "--device",
+        "cpu",
     )
     assert done.status == 0, done.err
     assert "log-mels of 24 tracks to make" in done.err
@@ -135,7 +155,14 @@ def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> Non
     part = teach.parts_of(gathered, teach.Split.ARTIST, 0)
 
     def training() -> deep.Training:
-        return deep.Training(gathered, part, cache, deep.begin(gathered, part, model, plan), plan, tmp_path / "x.checkpoint")
+        return deep.Training(
+            gathered,
+            part,
+            cache,
+            deep.begin(gathered, part, model, plan),
+            plan,
+            tmp_path / "x.checkpoint",
+        )
 
     def stop(text: str) -> None:
         if text.startswith("epoch 2"):
@@ -149,20 +176,31 @@ def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> Non
     assert said[0] == "going on after epoch 2"
     assert len(going.history.loss) == 3
     other = deep.Training(
-        gathered, part, cache, deep.begin(gathered, part, model, plan), deep.Plan(True, 3, seed=1), tmp_path / "x.checkpoint"
+        gathered,
+        part,
+        cache,
+        deep.begin(gathered, part, model, plan),
+        deep.Plan(True, 3, seed=1),
+        tmp_path / "x.checkpoint",
     )
     assert other.resume() == 0
 
 
-def test_without_torch_deep_says_what_to_install(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_without_torch_deep_says_what_to_install(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('none here')")
-    done = genretag("train", music, "--deep", "-O", tmp_path / "d.onnx", env={"PYTHONPATH": str(tmp_path)})
+    done = genretag(
+        "train", music, "--deep", "-O", tmp_path / "d.onnx", env={"PYTHONPATH": str(tmp_path)}
+    )
     assert done.status == 1
     assert "genretag[train]" in done.err
 
 
-def test_what_deep_training_lacks_is_told_before_anything_is_heard(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_what_deep_training_lacks_is_told_before_anything_is_heard(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not torch.cuda.is_available():
         done = genretag("train", music, "--deep", "--device", "cuda", "-O", tmp_path / "d.onnx")
@@ -171,7 +209,14 @@ def test_what_deep_training_lacks_is_told_before_anything_is_heard(genretag: Pro
     (tmp_path / "tensorboard").mkdir()
     (tmp_path / "tensorboard" / "__init__.py").write_text("raise ImportError('none here')")
     done = genretag(
-        "train", music, "--deep", "--tensorboard", tmp_path / "tb", "-O", tmp_path / "d.onnx", env={"PYTHONPATH": str(tmp_path)}
+        "train",
+        music,
+        "--deep",
+        "--tensorboard",
+        tmp_path / "tb",
+        "-O",
+        tmp_path / "d.onnx",
+        env={"PYTHONPATH": str(tmp_path)},
     )
     assert done.status == 1
     assert "pip install tensorboard" in done.err

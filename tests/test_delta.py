@@ -26,14 +26,20 @@ def round_trip(folder: Path, old: bytes, new: bytes) -> delta.Delta:
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_file_can_be_rebuilt_from_any_other(tmp_path: Path, old: bytes, new: bytes) -> None:
     round_trip(tmp_path, old, new)
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50), st.binary(max_size=50), st.integers(0, 5000))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_changed_piece_anywhere_can_be_taken_back(tmp_path: Path, a: bytes, b: bytes, c: bytes, at: int) -> None:
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_changed_piece_anywhere_can_be_taken_back(
+    tmp_path: Path, a: bytes, b: bytes, c: bytes, at: int
+) -> None:
     body = np.random.default_rng(0).bytes(5000)
     round_trip(tmp_path, a + body[:at] + b + body[at:], c + body[:at] + body[at:] + a)
 
@@ -49,9 +55,16 @@ MUSIC = np.random.default_rng(1).bytes(3_000_000)
         (MUSIC + b"TAG" + b"x" * 125, MUSIC + b"TAG" + b"x" * 124 + b"\x08", 1),
         (b"A" * 100 + MUSIC + b"B" * 100, b"C" * 4096 + MUSIC + b"D" * 300, 200),
     ],
-    ids=["a new tag at the head", "a tag that grew", "one byte at the tail", "tags at both ends grew"],
+    ids=[
+        "a new tag at the head",
+        "a tag that grew",
+        "one byte at the tail",
+        "tags at both ends grew",
+    ],
 )
-def test_what_is_kept_is_about_as_much_as_changed(tmp_path: Path, old: bytes, new: bytes, most: int) -> None:
+def test_what_is_kept_is_about_as_much_as_changed(
+    tmp_path: Path, old: bytes, new: bytes, most: int
+) -> None:
     assert round_trip(tmp_path, old, new).weight <= most + 64
 
 

@@ -14,7 +14,17 @@ from genretag.display import cell, shown
 from genretag.plan import Row, failed_row
 from genretag.report.files import write_csv
 
-HOSTILE = ["\x1b[31mred", "a\nb", "a\rb", "\u202egnp.exe", "\x9b2J", "\x07", "a\u2028b", os.fsdecode(b"caf\xe9"), "[red]x[/red]"]
+HOSTILE = [
+    "\x1b[31mred",
+    "a\nb",
+    "a\rb",
+    "\u202egnp.exe",
+    "\x9b2J",
+    "\x07",
+    "a\u2028b",
+    os.fsdecode(b"caf\xe9"),
+    "[red]x[/red]",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -29,7 +39,9 @@ def test_any_text_is_shown_on_one_line(text: str) -> None:
     assert len(shown(text).splitlines()) <= 1
 
 
-@pytest.mark.parametrize("text", ["Motörhead", "Sigur Rós – Ágætis byrjun", "宇多田ヒカル", "AC/DC", "[red]"])
+@pytest.mark.parametrize(
+    "text", ["Motörhead", "Sigur Rós – Ágætis byrjun", "宇多田ヒカル", "AC/DC", "[red]"]
+)
 def test_names_that_harm_nobody_stay_as_they_are(text: str) -> None:
     assert shown(text) == text
 
@@ -40,7 +52,12 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 
 def test_a_hostile_row_makes_one_safe_line_of_csv() -> None:
-    row = Row(**{**failed_row(__import__("pathlib").Path("=cmd|x\n\x1b[2J.mp3"), "no\nway").to_dict(), "old": ["=1"]})
+    row = Row(
+        **{
+            **failed_row(__import__("pathlib").Path("=cmd|x\n\x1b[2J.mp3"), "no\nway").to_dict(),
+            "old": ["=1"],
+        }
+    )
     out = io.StringIO()
     write_csv([row], out)
     lines = list(csv.reader(io.StringIO(out.getvalue())))

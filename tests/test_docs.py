@@ -18,7 +18,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 #: What is shown in the pages and not run here: it waits for a person, a disk or a shell, or is run with more music in tests of its own.
-ELSEWHERE = ("genretag train ", "genretag models calibrate ", "genretag models use ", "genretag evaluate ~/Labelled2", "genretag watch ")
+ELSEWHERE = (
+    "genretag train ",
+    "genretag models calibrate ",
+    "genretag models use ",
+    "genretag evaluate ~/Labelled2",
+    "genretag watch ",
+)
 ELSEWHERE_WITH = ("other.onnx", "Labelled.onnx", "mel-cnn.onnx", "--engine ray", "results/")
 
 
@@ -34,7 +40,11 @@ def examples(text: str) -> list[str]:
 
 def waits(line: str) -> bool:
     """Return whether an example is not run here."""
-    return line.startswith(ELSEWHERE) or any(w in line for w in ELSEWHERE_WITH) or line in ("genretag review", "genretag apply")
+    return (
+        line.startswith(ELSEWHERE)
+        or any(w in line for w in ELSEWHERE_WITH)
+        or line in ("genretag review", "genretag apply")
+    )
 
 
 def commands() -> set[str]:
@@ -75,7 +85,11 @@ def test_options_in_the_pages_are_options() -> None:
             command, context = group, typer.Context(group)
             while words and words[0] in getattr(command, "commands", {}):
                 command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
-            known = {o for p in command.params for o in [*p.opts, *p.secondary_opts]} | {"-q", "-v", "--plain"}
+            known = {o for p in command.params for o in [*p.opts, *p.secondary_opts]} | {
+                "-q",
+                "-v",
+                "--plain",
+            }
             flags = [w.partition("=")[0] for w in words if re.match(r"--?[a-zA-Z]", w)]
             assert set(flags) <= known, (line, set(flags) - known)
             assert context is not None
@@ -87,7 +101,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     for n, place in enumerate(("Music", "Music/Jazz", "Music/New")):
         (folder / place).mkdir(parents=True)
-        demo.encode(folder / place / "track.flac", demo.piece(n, 4), 22_050, tags={"artist": f"A{n}", "album": "One"})
+        demo.encode(
+            folder / place / "track.flac",
+            demo.piece(n, 4),
+            22_050,
+            tags={"artist": f"A{n}", "album": "One"},
+        )
     (folder / "mine.toml").write_text('canonical = true\n[aliases]\nHip-Hop = "Rap"\n')
     return folder
 
@@ -96,8 +115,12 @@ def text_of(topic: str) -> str:
     return README if topic == "README" else page(topic)
 
 
-@pytest.mark.parametrize("topic", [t for t in ("README", *TOPICS) if not all(map(waits, examples(text_of(t))))])
-def test_every_example_runs(genretag: Program, home: Path, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "topic", [t for t in ("README", *TOPICS) if not all(map(waits, examples(text_of(t))))]
+)
+def test_every_example_runs(
+    genretag: Program, home: Path, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
     lines = [line for line in examples(text_of(topic)) if not waits(line)]
@@ -107,8 +130,12 @@ def test_every_example_runs(genretag: Program, home: Path, topic: str, monkeypat
         if line in RAN:
             continue
         RAN.add(line)
-        words = [w.replace("~", str(home), 1) if w.startswith("~") else w for w in shlex.split(line)[1:]]
-        words = ["electronic" if w == "jazz" else w for w in words]  # what the ear makes of synthesised music
+        words = [
+            w.replace("~", str(home), 1) if w.startswith("~") else w for w in shlex.split(line)[1:]
+        ]
+        words = [
+            "electronic" if w == "jazz" else w for w in words
+        ]  # what the ear makes of synthesised music
         if "plan.jsonl" in line and words[0] == "apply":
             genretag("undo", "--all", "--yes")  # an older plan fits only the files as they were
         if "--unsure" in words:

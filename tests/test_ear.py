@@ -14,12 +14,21 @@ from hypothesis import strategies as st
 
 from genretag import demo
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
-from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
+from genretag.train.head import (
+    Linear,
+    balanced_weights,
+    fit_genre_head,
+    fit_music_head,
+    fit_temperature,
+)
 from genretag.vote import log_softmax
 
 
 def clips_of(artists: list[int]) -> list[Clip]:
-    return [Clip(str(i), "s", "labelled", "jazz" if a % 2 else "rock", f"Artist {a}", "clip30", 30.0) for i, a in enumerate(artists)]
+    return [
+        Clip(str(i), "s", "labelled", "jazz" if a % 2 else "rock", f"Artist {a}", "clip30", 30.0)
+        for i, a in enumerate(artists)
+    ]
 
 
 @given(st.lists(st.integers(0, 30), min_size=60, max_size=120))
@@ -93,12 +102,25 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     from genretag.train.network import Shape, Student
 
     torch.manual_seed(0)
-    student = Student(Shape(n_mels=40, stem=8, widths=(8, 12, 16), pooled=24, embedding=16, classes=5))
+    student = Student(
+        Shape(n_mels=40, stem=8, widths=(8, 12, 16), pooled=24, embedding=16, classes=5)
+    )
     student.train()
     student(torch.randn(8, 40, 124))  # batch norms that are not the identity
     rng = np.random.default_rng(0)
     heads = [Linear(rng.normal(size=(16, n)), rng.normal(size=n)) for n in (3, 1)]
-    card = Card("", "tiny", "1", ("A", "B", "C"), FrontEnd(n_mels=40), (124, 61), 0.5, 0.7, Calibration(1.2, 0.1), {"data": "none"})
+    card = Card(
+        "",
+        "tiny",
+        "1",
+        ("A", "B", "C"),
+        FrontEnd(n_mels=40),
+        (124, 61),
+        0.5,
+        0.7,
+        Calibration(1.2, 0.1),
+        {"data": "none"},
+    )
     path = tmp_path / "tiny.onnx"
     assert export(Ear(student.backbone, *heads), card, path) < 1e-4
     loaded = Model(path)
@@ -120,8 +142,16 @@ def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(bands: in
         before = [backbone.eval()(x) for x in inputs]
         for _ in range(2):  # what is folded stays so
             fold(backbone)
-            assert max(float((backbone(x) - y).abs().max()) for x, y in zip(inputs, before, strict=True)) < 1e-5
-    assert not [m for m in backbone.modules() if isinstance(m, torch.nn.AvgPool2d | torch.nn.BatchNorm2d)]
+            assert (
+                max(
+                    float((backbone(x) - y).abs().max())
+                    for x, y in zip(inputs, before, strict=True)
+                )
+                < 1e-5
+            )
+    assert not [
+        m for m in backbone.modules() if isinstance(m, torch.nn.AvgPool2d | torch.nn.BatchNorm2d)
+    ]
 
 
 def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
@@ -143,7 +173,18 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     backbone.train()
     backbone(torch.from_numpy(chunks))  # batch norms that fit what comes
     heads = [Linear(rng.normal(size=(384, n)), rng.normal(size=n)) for n in (3, 1)]
-    card = Card("", "tiny", "1", ("A", "B", "C"), front_end, (124, 61), 0.5, 0.7, Calibration(1.2, 0.1), {"data": "none"})
+    card = Card(
+        "",
+        "tiny",
+        "1",
+        ("A", "B", "C"),
+        front_end,
+        (124, 61),
+        0.5,
+        0.7,
+        Calibration(1.2, 0.1),
+        {"data": "none"},
+    )
     path, small = tmp_path / "float.onnx", tmp_path / "bytes.onnx"
     export(Ear(backbone.eval(), *heads), card, path)
     assert quantise(path, small, chunks) < 0.15
@@ -171,7 +212,9 @@ def test_distilling_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert out[0].shape == (1, 4)
 
 
-def test_a_student_of_two_teachers_learns_their_joint_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_student_of_two_teachers_learns_their_joint_embedding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from genretag.ear import distill, tutor
 
@@ -195,7 +238,10 @@ def test_the_joint_embedding_weighs_blocks_alike_and_keeps_what_they_hold() -> N
 
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(500, 3)).astype(np.float32)
-    blocks = [100 * hidden @ rng.normal(size=(3, 40)).astype(np.float32), (hidden @ rng.normal(size=(3, 7))).astype(np.float32)]
+    blocks = [
+        100 * hidden @ rng.normal(size=(3, 40)).astype(np.float32),
+        (hidden @ rng.normal(size=(3, 7))).astype(np.float32),
+    ]
     joint = Joint.fit(blocks, 3)
     x = joint(blocks)
     assert x.var(0).mean() == pytest.approx(1, rel=0.05)
@@ -220,7 +266,9 @@ def test_another_fold_s_embedding_is_brought_into_one_s_own_basis() -> None:
     assert np.abs(ours.from_other(theirs, theirs(asked)) - ours(asked)).max() < 0.05
 
 
-def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from types import SimpleNamespace
 
@@ -234,7 +282,13 @@ def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(tmp_path: Pa
     monkeypatch.setattr(pieces, "load", lambda path: SimpleNamespace(backbone=int(path.stem[-1])))
     monkeypatch.setattr(pieces.Sound, "open", lambda _: None)
     monkeypatch.setattr(pieces, "Listener", lambda backbone, *_: backbone)
-    monkeypatch.setattr(pieces, "pieces_of", lambda who, own, seed: pieces.Pieces(np.full((len(own), 4), who, np.float32), np.array(own)))
+    monkeypatch.setattr(
+        pieces,
+        "pieces_of",
+        lambda who, own, seed: pieces.Pieces(
+            np.full((len(own), 4), who, np.float32), np.array(own)
+        ),
+    )
     labelled = np.array([c.role == "labelled" for c in clips])
     for hold_out in (None, 2):
         theirs = pieces.unheard(tmp_path, clips, hold_out)
@@ -312,10 +366,15 @@ def random_musicnn(torch: Any) -> dict[str, Any]:
     for i, width in enumerate(widths):
         name = f"batch_normalization_{i}" if i else "batch_normalization"
         for part in ("gamma", "beta", "moving_mean"):
-            values[f"{name}/{part}"] = torch.randn(width)  # gammas below zero too: they turn a maximum into a minimum
+            values[f"{name}/{part}"] = torch.randn(
+                width
+            )  # gammas below zero too: they turn a maximum into a minimum
         values[f"{name}/moving_variance"] = torch.rand(width) + 0.5
     for name, shape in (("dense", (1506, 200)), ("dense_1", (200, 50))):
-        values[f"{name}/kernel"], values[f"{name}/bias"] = torch.randn(shape) / shape[0] ** 0.5, torch.randn(shape[1])
+        values[f"{name}/kernel"], values[f"{name}/bias"] = (
+            torch.randn(shape) / shape[0] ** 0.5,
+            torch.randn(shape[1]),
+        )
     return values
 
 
@@ -326,7 +385,12 @@ def plain_musicnn(torch: Any, v: dict[str, Any], x: Any) -> Any:
     def norm(i: int, y: Any) -> Any:
         n = f"batch_normalization_{i}" if i else "batch_normalization"
         return torch.nn.functional.batch_norm(
-            y, v[f"{n}/moving_mean"], v[f"{n}/moving_variance"], v[f"{n}/gamma"], v[f"{n}/beta"], eps=1e-3
+            y,
+            v[f"{n}/moving_mean"],
+            v[f"{n}/moving_variance"],
+            v[f"{n}/gamma"],
+            v[f"{n}/beta"],
+            eps=1e-3,
         )
 
     def block(i: int, y: Any) -> Any:
@@ -338,7 +402,10 @@ def plain_musicnn(torch: Any, v: dict[str, Any], x: Any) -> Any:
 
     y = norm(0, x[:, None])
     front = [block(i, pad(y, (0, 0, 3, 3))).amax(3) for i in (0, 1)]
-    front += [block(i, pad(y, (0, 0, (k - 1) // 2, k // 2))).amax(3) for i, k in ((2, 128), (3, 64), (4, 32))]
+    front += [
+        block(i, pad(y, (0, 0, (k - 1) // 2, k // 2))).amax(3)
+        for i, k in ((2, 128), (3, 64), (4, 32))
+    ]
     front = torch.cat(front, 1)
     first = middle(5, front)
     second = middle(6, first) + first
@@ -354,30 +421,51 @@ def make_corpus(data: Path, cache: Path) -> None:
     rng = np.random.default_rng(0)
     data.mkdir()
     cache.mkdir()
-    rows = [f"c{i},s,labelled,{'jazz' if i % 2 else 'rock'},Artist {i},train,clip30,11.0,none" for i in range(12)]
-    (data / "clips.csv").write_text("id,source,role,genre,artist,official_split,kind,seconds,licence\n" + "\n".join(rows) + "\n")
+    rows = [
+        f"c{i},s,labelled,{'jazz' if i % 2 else 'rock'},Artist {i},train,clip30,11.0,none"
+        for i in range(12)
+    ]
+    (data / "clips.csv").write_text(
+        "id,source,role,genre,artist,official_split,kind,seconds,licence\n" + "\n".join(rows) + "\n"
+    )
     length = 11 * 16_000
     np.save(cache / "audio.npy", (rng.normal(0, 3000, 12 * length)).astype(np.int16))
     np.save(cache / "off.npy", np.arange(13) * length)
     n = 12
     np.savez(
-        data / "teacher.npz", clean_clip=np.arange(8), clean_start=np.zeros(8), clean_logits=rng.normal(size=(8, 5)),
-        clean_emb=rng.normal(size=(8, 4)), mix_a=rng.integers(0, 8, n), mix_start_a=np.zeros(n), mix_b=rng.integers(-1, 8, n),
-        mix_start_b=np.zeros(n), mix_weight=np.full(n, 0.8), mix_logits=rng.normal(size=(n, 5)), mix_emb=rng.normal(size=(n, 4)),
-    )  # fmt: skip
+        data / "teacher.npz",
+        clean_clip=np.arange(8),
+        clean_start=np.zeros(8),
+        clean_logits=rng.normal(size=(8, 5)),
+        clean_emb=rng.normal(size=(8, 4)),
+        mix_a=rng.integers(0, 8, n),
+        mix_start_a=np.zeros(n),
+        mix_b=rng.integers(-1, 8, n),
+        mix_start_b=np.zeros(n),
+        mix_weight=np.full(n, 0.8),
+        mix_logits=rng.normal(size=(n, 5)),
+        mix_emb=rng.normal(size=(n, 4)),
+    )
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.floats(0.4, 2.5), st.floats(-0.4, 0.2))
-def test_the_calibration_of_tracks_of_many_lengths_is_found(temperature: float, slope: float) -> None:
+def test_the_calibration_of_tracks_of_many_lengths_is_found(
+    temperature: float, slope: float
+) -> None:
     from genretag.card import Calibration
     from genretag.train.head import fit_calibration
 
     rng = np.random.default_rng(0)
-    z, length = rng.normal(size=(6000, 4)) * 1.5, np.exp(rng.uniform(np.log(1 / 15), np.log(8), 6000))
+    z, length = (
+        rng.normal(size=(6000, 4)) * 1.5,
+        np.exp(rng.uniform(np.log(1 / 15), np.log(8), 6000)),
+    )
     y = np.array([rng.choice(4, p=row) for row in np.exp(log_softmax(z))])
     true = Calibration(temperature, slope)
-    found = fit_calibration(log_softmax(z * np.array([true.at(n) for n in length])[:, None]), length, y, np.ones(6000))
+    found = fit_calibration(
+        log_softmax(z * np.array([true.at(n) for n in length])[:, None]), length, y, np.ones(6000)
+    )
     assert found.temperature == pytest.approx(temperature, rel=0.1)
     assert found.slope == pytest.approx(slope, abs=0.06)
 
@@ -393,18 +481,39 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
     z = rng.normal(0, 2, (60, 11))
     z[np.arange(60), np.arange(60) % 11] += 3.0
     word = {label: genre for genre, label in LABELS.items()}
-    clips = [Clip(str(i), "s", "labelled", word[labels[i % 11]], "", "clip30", [2.5, 30.0][i % 2]) for i in range(60)]
+    clips = [
+        Clip(str(i), "s", "labelled", word[labels[i % 11]], "", "clip30", [2.5, 30.0][i % 2])
+        for i in range(60)
+    ]
 
     def row(i: int, times: float = 1.0) -> dict[str, Any]:
-        return {"scores": dict(zip(labels, np.exp(log_softmax(z[i] * times)), strict=True)), "confidence": 0.0, "windows": 1}
+        return {
+            "scores": dict(zip(labels, np.exp(log_softmax(z[i] * times)), strict=True)),
+            "confidence": 0.0,
+            "windows": 1,
+        }
 
     rows = {str(i): row(i) for i in range(60)}
     other, none = Calibration(0.8, -0.2), np.zeros(1, np.float16)
     card = Card("", "", "", tuple(labels), FrontEnd(), (124,), 0.5, 0.7, other)
     for i, clip in enumerate(clips):
-        heard = Heard("", None, clip.seconds, 1.0, none.astype(np.float32), z[i : i + 1].astype(np.float16), none + 9, none)
-        assert recalibrated(clip, rows[clip.id], other)["scores"] == pytest.approx(vote(heard, card).scores, abs=2e-2)
-    ratio = calibration_of(clips, {str(i): row(i, 2.0) for i in range(60)}).temperature / calibration_of(clips, rows).temperature
+        heard = Heard(
+            "",
+            None,
+            clip.seconds,
+            1.0,
+            none.astype(np.float32),
+            z[i : i + 1].astype(np.float16),
+            none + 9,
+            none,
+        )
+        assert recalibrated(clip, rows[clip.id], other)["scores"] == pytest.approx(
+            vote(heard, card).scores, abs=2e-2
+        )
+    ratio = (
+        calibration_of(clips, {str(i): row(i, 2.0) for i in range(60)}).temperature
+        / calibration_of(clips, rows).temperature
+    )
     assert ratio == pytest.approx(2, rel=0.1)
     assert recalibrated(clips[0], {"scores": {}, "confidence": None}, other)["confidence"] is None
 
@@ -417,17 +526,31 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
 
     rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])
     z = {c.id: rng.normal(0, 2, 3) for c in clips}
-    rows = {k: {"scores": dict(zip("ABC", np.exp(log_softmax(x)), strict=True)), "status": "ok"} for k, x in z.items()}
+    rows = {
+        k: {"scores": dict(zip("ABC", np.exp(log_softmax(x)), strict=True)), "status": "ok"}
+        for k, x in z.items()
+    }
     songs, said = songs_of(clips, rows, 2)
     assert len(songs) == len(said) == 12 * 2  # of five clips of an artist one is left
     parts = [song.id.split("+") for song in songs]
     assert len({i for ids in parts for i in ids}) == 48
     artist = {c.id: c.artist for c in clips}
-    assert all({artist[i] for i in ids} == {song.artist} for song, ids in zip(songs, parts, strict=True))
+    assert all(
+        {artist[i] for i in ids} == {song.artist} for song, ids in zip(songs, parts, strict=True)
+    )
     card = Card("", "", "", ("A", "B", "C"), FrontEnd(), (124,), 0.5, 0.7, Calibration(1.0))
     for song, ids in zip(songs, parts, strict=True):
         none = np.zeros(1, np.float16)
-        heard = Heard("", None, 60.0, 1.0, np.arange(2, dtype=np.float32), np.stack([z[i] for i in ids]).astype(np.float16), none + 9, none)
+        heard = Heard(
+            "",
+            None,
+            60.0,
+            1.0,
+            np.arange(2, dtype=np.float32),
+            np.stack([z[i] for i in ids]).astype(np.float16),
+            none + 9,
+            none,
+        )
         assert said[song.id]["scores"] == pytest.approx(vote(heard, card).scores, abs=5e-3)
 
 

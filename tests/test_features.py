@@ -32,26 +32,41 @@ from genretag.features.filters import Bank, Filters
 
 @pytest.mark.parametrize(
     "front_end",
-    [FrontEnd(), FrontEnd(sample_rate=22_050, n_fft=2048, hop_length=1024, n_mels=128, fmin=0, fmax=11_025)],
+    [
+        FrontEnd(),
+        FrontEnd(sample_rate=22_050, n_fft=2048, hop_length=1024, n_mels=128, fmin=0, fmax=11_025),
+    ],
     ids=["ours", "the classic 128 bands"],
 )
 def test_mel_power_equals_librosas(front_end: FrontEnd) -> None:
     samples = demo.piece(5, 6, front_end.sample_rate).mean(0)
     ours = LogMel.of(front_end).mel_power(samples)
     theirs = librosa.feature.melspectrogram(
-        y=samples, sr=front_end.sample_rate, n_fft=front_end.n_fft, hop_length=front_end.hop_length,
-        n_mels=front_end.n_mels, fmin=front_end.fmin, fmax=front_end.fmax, center=False,
-    )  # fmt: skip
+        y=samples,
+        sr=front_end.sample_rate,
+        n_fft=front_end.n_fft,
+        hop_length=front_end.hop_length,
+        n_mels=front_end.n_mels,
+        fmin=front_end.fmin,
+        fmax=front_end.fmax,
+        center=False,
+    )
     assert ours.shape == theirs.T.shape
     np.testing.assert_allclose(ours, theirs.T, rtol=1e-3, atol=1e-7 * theirs.max())
 
 
 @given(
-    st.sampled_from([8_000, 16_000, 44_100]), st.sampled_from([256, 512, 2048]), st.integers(8, 200), st.floats(0, 300),
-    st.floats(0.3, 1), st.sampled_from(["slaney", "htk", "kaldi"]),
-)  # fmt: skip
+    st.sampled_from([8_000, 16_000, 44_100]),
+    st.sampled_from([256, 512, 2048]),
+    st.integers(8, 200),
+    st.floats(0, 300),
+    st.floats(0.3, 1),
+    st.sampled_from(["slaney", "htk", "kaldi"]),
+)
 @settings(max_examples=30, deadline=None)
-def test_a_bank_in_groups_says_what_its_matrix_says(rate: int, n_fft: int, bands: int, fmin: float, share: float, scale: str) -> None:
+def test_a_bank_in_groups_says_what_its_matrix_says(
+    rate: int, n_fft: int, bands: int, fmin: float, share: float, scale: str
+) -> None:
     bank = Bank(rate, n_fft, bands, fmin, share * rate / 2, scale)
     spectra = np.random.default_rng(n_fft).exponential(size=(5, n_fft // 2 + 1)).astype(np.float32)
     out = np.full((5, bands), np.nan, np.float32)
@@ -95,7 +110,16 @@ def test_frames_are_whole_and_as_many_as_said(samples: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"kind": "cqt"}, {"n_fft": 0}, {"fmax": 9e9}, {"std": 0}, {"hop_length": "x"}, {"colour": 1}, {"floor": float("nan")}]
+    "change",
+    [
+        {"kind": "cqt"},
+        {"n_fft": 0},
+        {"fmax": 9e9},
+        {"std": 0},
+        {"hop_length": "x"},
+        {"colour": 1},
+        {"floor": float("nan")},
+    ],
 )
 def test_a_front_end_that_is_not_understood_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="front end"):
@@ -131,15 +155,34 @@ def music(rate: int, seconds: float = 3.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "numbers", [{}, {"n_fft": 1024, "win_length": 800, "hop_length": 256, "n_mels": 64, "fmin": 50.0, "fmax": 8000.0}], ids=["2048", "1024"]
+    "numbers",
+    [
+        {},
+        {
+            "n_fft": 1024,
+            "win_length": 800,
+            "hop_length": 256,
+            "n_mels": 64,
+            "fmin": 50.0,
+            "fmax": 8000.0,
+        },
+    ],
+    ids=["2048", "1024"],
 )
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 def test_librosas_decibels(numbers: dict[str, float], scale: str) -> None:
     fe, y = replace(LIBROSA, scale=scale, **numbers), music(22_050)  # type: ignore[arg-type]
     mel = librosa.feature.melspectrogram(
-        y=y, sr=22_050, n_fft=fe.n_fft, win_length=fe.win_length, hop_length=fe.hop_length, n_mels=fe.n_mels, fmin=fe.fmin, fmax=fe.fmax,
+        y=y,
+        sr=22_050,
+        n_fft=fe.n_fft,
+        win_length=fe.win_length,
+        hop_length=fe.hop_length,
+        n_mels=fe.n_mels,
+        fmin=fe.fmin,
+        fmax=fe.fmax,
         htk=scale == "htk",
-    )  # fmt: skip
+    )
     want = librosa.power_to_db(mel)
     got = Mel.of(fe)(y)
     assert got.shape == want.shape == (fe.n_mels, fe.frames(len(y)))
@@ -150,7 +193,10 @@ def slow_spectrum(frame: np.ndarray) -> np.ndarray:
     """Return |DFT|^2 by its definition, in double precision."""
     n = len(frame)
     k = np.arange(n // 2 + 1)[:, None]
-    return np.abs((np.asarray(frame, np.float64) * np.exp(-2j * np.pi * k * np.arange(n) / n)).sum(1)) ** 2
+    return (
+        np.abs((np.asarray(frame, np.float64) * np.exp(-2j * np.pi * k * np.arange(n) / n)).sum(1))
+        ** 2
+    )
 
 
 def slaney(mel: float) -> float:
@@ -170,7 +216,13 @@ def test_musicnns_input_is_the_published_one() -> None:
         power = slow_spectrum(padded[t * 256 : t * 256 + 512] * window)
         for b in range(96):
             low, middle, high = edges[b : b + 3]
-            triangle = np.clip(np.minimum((f - low) / (middle - low), (high - f) / (high - middle)), 0, None) * 2 / (high - low)
+            triangle = (
+                np.clip(
+                    np.minimum((f - low) / (middle - low), (high - f) / (high - middle)), 0, None
+                )
+                * 2
+                / (high - low)
+            )
             want[b, t] = np.log10(1 + 10_000 * (power * triangle).sum())
     got = Mel.of(MUSICNN)(y)
     assert got.shape == want.shape
@@ -190,7 +242,9 @@ def test_efficientats_input_is_the_published_one() -> None:
     for t in range(want.shape[1]):
         power = slow_spectrum(padded[t * 320 : t * 320 + 1024] * window)
         for b in range(128):
-            triangle = np.clip(np.minimum((at - b * step) / step, ((b + 2) * step - at) / step), 0, None)
+            triangle = np.clip(
+                np.minimum((at - b * step) / step, ((b + 2) * step - at) / step), 0, None
+            )
             want[b, t] = (np.log((power[:512] * triangle).sum() + 1e-5) + 4.5) / 5
     got = Mel.of(EFFICIENT_AT)(y.astype(np.float32))
     assert got.shape == want.shape
@@ -204,10 +258,15 @@ def test_a_waveform_is_left_as_it_is_or_brought_to_a_level() -> None:
     assert features_of(WaveformFrontEnd(rms=0.1))(np.zeros(0, np.float32)).shape == (1, 0)
 
 
-@pytest.mark.parametrize("front_end", [FrontEnd(), LIBROSA, MUSICNN, EFFICIENT_AT, WaveformFrontEnd(sample_rate=22_050, rms=0.1)])
+@pytest.mark.parametrize(
+    "front_end",
+    [FrontEnd(), LIBROSA, MUSICNN, EFFICIENT_AT, WaveformFrontEnd(sample_rate=22_050, rms=0.1)],
+)
 @given(samples=st.integers(0, 5_000))
 @settings(max_examples=25, deadline=None)
-def test_every_front_end_survives_its_metadata_and_counts_its_frames(front_end: AnyFrontEnd, samples: int) -> None:
+def test_every_front_end_survives_its_metadata_and_counts_its_frames(
+    front_end: AnyFrontEnd, samples: int
+) -> None:
     assert front_end_of(front_end.to_metadata()) == front_end
     if not isinstance(front_end, FrontEnd) or samples >= front_end.n_fft:
         made = features_of(front_end)(np.zeros(samples, np.float32))
@@ -225,6 +284,8 @@ def test_every_front_end_survives_its_metadata_and_counts_its_frames(front_end: 
         ({"add": float("nan")}, "finite"),
     ],
 )
-def test_a_mel_front_end_that_cannot_be_meant_is_refused(change: dict[str, object], say: str) -> None:
+def test_a_mel_front_end_that_cannot_be_meant_is_refused(
+    change: dict[str, object], say: str
+) -> None:
     with pytest.raises(ModelError, match=say):
         front_end_of({**MelFrontEnd().to_metadata(), **change})

@@ -33,7 +33,9 @@ def surface() -> dict[str, list[str]]:
             kind = getattr(param.type, "choices", None)
             out["options"] += [f"{path} {name}" for name in names if name.startswith("-")]
             out["options"] += [f"{path} {names[0]}={getattr(c, 'value', c)}" for c in kind or ()]
-    out["configuration keys"] = sorted({o.name for o in settings.options_of(root)} | set(settings.OTHER_KEYS))
+    out["configuration keys"] = sorted(
+        {o.name for o in settings.options_of(root)} | set(settings.OTHER_KEYS)
+    )
     out["variables"] = sorted({o.variable for o in settings.options_of(root) if o.name != "help"})
     out["plan keys"] = [f.name for f in dataclasses.fields(Row)]
     out["policy keys"] = sorted(Policy().to_dict())

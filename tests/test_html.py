@@ -29,7 +29,13 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 @pytest.fixture
 def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
-    names = ["plain", "</script><script>document.title='owned'<script>", "<img src=x onerror=document.title='owned'>", "a,b;c", "é ü 漢"]
+    names = [
+        "plain",
+        "</script><script>document.title='owned'<script>",
+        "<img src=x onerror=document.title='owned'>",
+        "a,b;c",
+        "é ü 漢",
+    ]
     for n, name in enumerate(names):
         path = folder / f"sub{n % 2}" / f"{name.replace('/', '∕')}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +54,17 @@ def page(genretag: Program, music: Path, browser: Browser, tmp_path: Path) -> Br
 
 
 def names(page: Browser) -> list[str]:
-    return list(page.run("[...document.querySelectorAll('.row')].map(r => r.children[1].firstChild.textContent)"))
+    return list(
+        page.run(
+            "[...document.querySelectorAll('.row')].map(r => r.children[1].firstChild.textContent)"
+        )
+    )
 
 
 def typed(page: Browser, box: str, value: str) -> None:
-    page.run(f"(b => {{ b.value = {json.dumps(value)}; b.oninput(); }})(document.getElementById('{box}'))")
+    page.run(
+        f"(b => {{ b.value = {json.dumps(value)}; b.oninput(); }})(document.getElementById('{box}'))"
+    )
 
 
 def test_nothing_in_names_and_tags_acts(page: Browser) -> None:
@@ -71,7 +83,9 @@ def test_search_sort_and_filter(page: Browser) -> None:
     shown = page.run("[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)")
     assert shown == sorted(shown)
     page.run("document.querySelector('[data-key=confidence]').click()")
-    assert page.run("[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)") == sorted(shown, reverse=True)
+    assert page.run(
+        "[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)"
+    ) == sorted(shown, reverse=True)
     folders = page.run("[...document.getElementById('folder').options].map(o => o.value)")
     typed(page, "folder", folders[-1])
     assert len(names(page)) == 2
@@ -86,14 +100,20 @@ def test_the_slider_counts_as_the_plan_does(page: Browser, genretag: Program) ->
         counted = page.run("rows.filter((r, i) => now(i).action === 'write').length")
         planned = genretag("plan", "--min-confidence", threshold, "--json").rows
         assert counted == sum(r["action"] == "write" for r in planned)
-        assert [n["reason"] for n in page.run("rows.map((r, i) => now(i))")] == [r["reason"] for r in planned]
+        assert [n["reason"] for n in page.run("rows.map((r, i) => now(i))")] == [
+            r["reason"] for r in planned
+        ]
 
 
-def test_an_edited_plan_is_what_apply_writes(page: Browser, genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_an_edited_plan_is_what_apply_writes(
+    page: Browser, genretag: Program, music: Path, tmp_path: Path
+) -> None:
     page.run("document.querySelector('.row').children[2].dispatchEvent(new Event('dblclick'))")
     first = names(page)[0]
     enter = "b.onkeydown({key: 'Enter', stopPropagation() {}})"
-    page.run(f"(b => {{ b.value = 'Cumbia; Vallenato, old'; {enter}; }})(document.querySelector('input.genre'))")
+    page.run(
+        f"(b => {{ b.value = 'Cumbia; Vallenato, old'; {enter}; }})(document.querySelector('input.genre'))"
+    )
     page.run("picked.add(1); show(); document.getElementById('skipall').click()")
     (tmp_path / "plan.jsonl").write_text(page.run("plan()"), encoding="utf-8")
     rows = [json.loads(line) for line in (tmp_path / "plan.jsonl").read_text().splitlines()]
@@ -108,17 +128,32 @@ def test_an_edited_plan_is_what_apply_writes(page: Browser, genretag: Program, m
     assert tags.read(Path(rows[1]["file"])).genres == []
 
 
-def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(browser: Browser, tmp_path: Path) -> None:
+def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(
+    browser: Browser, tmp_path: Path
+) -> None:
     rows = []
     for n in range(50_000):
         row = Row(
-            path=f"/music/Artist {n // 100}/Album {n // 10}/{n:05d}.mp3", status="ok", genre="Jazz", confidence=(n % 1000) / 1000,
-            scores={"Jazz": 0.8, "Blues": 0.1, "Rock": 0.1}, windows=8, agreement=1.0, old=[], new=["Jazz"], action="write",
-            reason="fills an empty genre", sha256=f"{n:064x}", content_key=f"{n:032x}", size=9_000_000,
+            path=f"/music/Artist {n // 100}/Album {n // 10}/{n:05d}.mp3",
+            status="ok",
+            genre="Jazz",
+            confidence=(n % 1000) / 1000,
+            scores={"Jazz": 0.8, "Blues": 0.1, "Rock": 0.1},
+            windows=8,
+            agreement=1.0,
+            old=[],
+            new=["Jazz"],
+            action="write",
+            reason="fills an empty genre",
+            sha256=f"{n:064x}",
+            content_key=f"{n:032x}",
+            size=9_000_000,
             mtime_ns=1_700_000_000_123_456_789 + n,
-        )  # fmt: skip
+        )
         rows.append(compact(row, None, "a9b3a8a9c2a9a9a7"))
-    (tmp_path / "big.html").write_text(render(Page(rows, ("Blues", "Jazz", "Rock"), 0.7, True, "big")), encoding="utf-8")
+    (tmp_path / "big.html").write_text(
+        render(Page(rows, ("Blues", "Jazz", "Rock"), 0.7, True, "big")), encoding="utf-8"
+    )
     browser.open(f"file://{tmp_path / 'big.html'}")
     browser.until("document.querySelectorAll('.row').length > 0", seconds=60)
     assert browser.run("rows.length") == 50_000
@@ -129,7 +164,9 @@ def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(browser: Browser, tm
     assert names(browser) == ["49999.mp3"]
     typed(browser, "q", "")
     browser.run("window.scrollTo(0, document.body.scrollHeight)")
-    browser.until("[...document.querySelectorAll('.row')].some(r => r.textContent.includes('49999.mp3'))")
+    browser.until(
+        "[...document.querySelectorAll('.row')].some(r => r.textContent.includes('49999.mp3'))"
+    )
 
 
 def test_other_forms_of_the_report(genretag: Program, music: Path, tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ from onnx import TensorProto, helper
 from genretag.batcher import Batcher
 from genretag.card import METADATA_KEY, card_text, read_card
 from genretag.errors import ModelError
-from genretag.model import BATCH_ROWS, Model, best_rows, bundled_model, chunk_length, chunk_starts, cut_chunks, threads_beside
+from genretag.model import (
+    BATCH_ROWS,
+    Model,
+    best_rows,
+    bundled_model,
+    chunk_length,
+    chunk_starts,
+    cut_chunks,
+    threads_beside,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +37,18 @@ def model() -> Model:
 def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
     assert bundled_model().stat().st_size <= 5_000_000
     assert model.card.labels == (
-        "Blues", "Classical", "Country", "Disco", "Electronic", "Hip-Hop", "Jazz", "Metal", "Pop", "Reggae", "Rock",
-    )  # fmt: skip
+        "Blues",
+        "Classical",
+        "Country",
+        "Disco",
+        "Electronic",
+        "Hip-Hop",
+        "Jazz",
+        "Metal",
+        "Pop",
+        "Reggae",
+        "Rock",
+    )
     assert model.card.about["data"]
     assert model.provider == "CPUExecutionProvider"
     assert bundled_model().with_suffix(".md").stat().st_size > 1000
@@ -37,7 +56,9 @@ def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
 
 def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
     rng = np.random.default_rng(0)
-    chunks = rng.normal(size=(2 * BATCH_ROWS, model.card.front_end.n_mels, model.card.chunks[0])).astype(np.float32)
+    chunks = rng.normal(
+        size=(2 * BATCH_ROWS, model.card.front_end.n_mels, model.card.chunks[0])
+    ).astype(np.float32)
     together = model.run(chunks)
     alone = model.run(chunks[4:5])
     for name in ("logits", "music", "embedding"):
@@ -47,7 +68,11 @@ def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
 @pytest.mark.parametrize("rows", [1, 5, 48])
 def test_what_is_said_does_not_depend_on_how_many_rows_a_batch_has(rows: int) -> None:
     model = Model()
-    chunks = np.random.default_rng(0).normal(size=(14, model.card.front_end.n_mels, model.card.chunks[1])).astype(np.float32)
+    chunks = (
+        np.random.default_rng(0)
+        .normal(size=(14, model.card.front_end.n_mels, model.card.chunks[1]))
+        .astype(np.float32)
+    )
     usual = model.run(chunks)
     model.rows = rows
     again = model.run(chunks)
@@ -56,7 +81,9 @@ def test_what_is_said_does_not_depend_on_how_many_rows_a_batch_has(rows: int) ->
 
 
 @given(fixed=st.floats(1e-4, 1.0), each=st.floats(1e-6, 1e-2), memory=st.integers(1, 2000))
-def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(fixed: float, each: float, memory: int) -> None:
+def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(
+    fixed: float, each: float, memory: int
+) -> None:
     def seconds(rows: int) -> float:
         if rows > max(memory, 12):
             raise RuntimeError("out of memory")
@@ -116,7 +143,9 @@ def test_chunks_cover_a_window_and_pad_nothing(frames: int) -> None:
         assert s + length <= frames
         heard[s : s + length] = True
     assert heard.mean() > 0.99
-    assert [c.shape[1] for c in cut_chunks(np.zeros((4, frames), np.float32), chunks)] == [length] * len(starts)
+    assert [c.shape[1] for c in cut_chunks(np.zeros((4, frames), np.float32), chunks)] == [
+        length
+    ] * len(starts)
 
 
 @given(st.integers(1, 256))
@@ -127,7 +156,12 @@ def test_the_bundled_network_keeps_up_with_its_workers_and_no_more(workers: int)
     assert threads_beside(workers, Path("another.onnx")) == workers
 
 
-def tiny(path: Path, metadata: str | None, bands: int = 80, outputs: tuple[str, ...] = ("logits", "music", "embedding")) -> Path:
+def tiny(
+    path: Path,
+    metadata: str | None,
+    bands: int = 80,
+    outputs: tuple[str, ...] = ("logits", "music", "embedding"),
+) -> Path:
     """Write an ONNX model that takes the mean over frames."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[2], keepdims=0)]
     sizes = {"logits": 3, "music": 1, "embedding": 4}
@@ -135,12 +169,22 @@ def tiny(path: Path, metadata: str | None, bands: int = 80, outputs: tuple[str, 
     for name in outputs:
         w = np.ones((bands, sizes[name]), np.float32)
         inits.append(onnx.numpy_helper.from_array(w, f"w_{name}"))
-        nodes.append(helper.make_node("MatMul", ["m", f"w_{name}"], [f"{name}2" if name == "music" else name]))
+        nodes.append(
+            helper.make_node(
+                "MatMul", ["m", f"w_{name}"], [f"{name}2" if name == "music" else name]
+            )
+        )
         if name == "music":
             inits.append(onnx.numpy_helper.from_array(np.array([-1], np.int64), "flat"))
             nodes.append(helper.make_node("Reshape", ["music2", "flat"], ["music"]))
         outs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", bands, "t"])], outs, inits)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", bands, "t"])],
+        outs,
+        inits,
+    )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if metadata is not None:
         entry = made.metadata_props.add()
@@ -169,7 +213,9 @@ def test_another_model_with_our_metadata_is_taken(model: Model, tmp_path: Path) 
         ({"calibration": {"temperature": 1.0, "slope": -1000.0}}, "out of range"),
     ],
 )
-def test_lying_metadata_is_refused(model: Model, tmp_path: Path, changes: dict[str, Any], say: str) -> None:
+def test_lying_metadata_is_refused(
+    model: Model, tmp_path: Path, changes: dict[str, Any], say: str
+) -> None:
     with pytest.raises(ModelError, match=say):
         Model(tiny(tmp_path / "m.onnx", metadata(model, **changes)))
 
@@ -216,29 +262,45 @@ def custom(made: Any) -> None:
 
 
 def huge(made: Any) -> None:
-    made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1 << 20, 1 << 20], np.int64), "shape"))
+    made.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array([1 << 20, 1 << 20], np.int64), "shape")
+    )
     made.graph.node.append(helper.make_node("ConstantOfShape", ["shape"], ["sea"]))
 
 
 def huge_inside(made: Any) -> None:
-    inner = helper.make_graph([helper.make_node("Mine", [], ["y"], domain="evil.ops")], "inner", [], [])
-    made.graph.node.append(helper.make_node("If", ["m"], ["z"], then_branch=inner, else_branch=inner))
+    inner = helper.make_graph(
+        [helper.make_node("Mine", [], ["y"], domain="evil.ops")], "inner", [], []
+    )
+    made.graph.node.append(
+        helper.make_node("If", ["m"], ["z"], then_branch=inner, else_branch=inner)
+    )
 
 
 @pytest.mark.parametrize(
-    ("change", "say"), [(outside, "another file"), (custom, "custom operator"), (huge, "too large"), (huge_inside, "custom operator")]
+    ("change", "say"),
+    [
+        (outside, "another file"),
+        (custom, "custom operator"),
+        (huge, "too large"),
+        (huge_inside, "custom operator"),
+    ],
 )
 def test_a_hostile_model_is_refused_before_anything_runs(
     model: Model, tmp_path: Path, change: Any, say: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = changed(model, tmp_path / "m.onnx", change)
-    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr(
+        "onnxruntime.InferenceSession", lambda *_, **__: pytest.fail("it was loaded")
+    )
     with pytest.raises(ModelError, match=say):
         Model(path)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_mutated_model_is_an_error_or_a_model_and_nothing_else(model: Model, tmp_path: Path, seed: int) -> None:
+def test_a_mutated_model_is_an_error_or_a_model_and_nothing_else(
+    model: Model, tmp_path: Path, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     data = bytearray(tiny(tmp_path / "m.onnx", metadata(model)).read_bytes())
     for at in rng.integers(0, len(data), 5):

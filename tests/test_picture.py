@@ -18,8 +18,15 @@ from genretag.report import picture
 
 @given(st.integers(12, 200), st.integers(16, 3_000), st.integers(1, 6))
 @settings(max_examples=60, deadline=None)
-def test_a_small_picture_has_one_size_whatever_the_track(bands: int, frames: int, windows: int) -> None:
-    parts = [thumbnail.of_window(np.random.default_rng(i).normal(size=(bands, frames)).astype(np.float32)) for i in range(windows)]
+def test_a_small_picture_has_one_size_whatever_the_track(
+    bands: int, frames: int, windows: int
+) -> None:
+    parts = [
+        thumbnail.of_window(
+            np.random.default_rng(i).normal(size=(bands, frames)).astype(np.float32)
+        )
+        for i in range(windows)
+    ]
     data = thumbnail.packed([p for p in parts if p is not None])
     assert len(data) == thumbnail.BANDS * thumbnail.COLUMNS // 2
     assert thumbnail.unpacked(data).shape == (thumbnail.BANDS, thumbnail.COLUMNS)
@@ -46,7 +53,9 @@ def track(tmp_path: Path) -> Path:
     return path
 
 
-def test_info_draws_a_track_into_files_and_the_terminal(genretag: Program, track: Path, tmp_path: Path) -> None:
+def test_info_draws_a_track_into_files_and_the_terminal(
+    genretag: Program, track: Path, tmp_path: Path
+) -> None:
     out = genretag("info", track, "--plot").out
     assert "░" in out
     assert "0:40" in out

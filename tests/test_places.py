@@ -26,7 +26,9 @@ def music(tmp_path: Path) -> Path:
 
 
 def entries(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return [
+        line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
 
 
 def test_playlists_lead_to_the_files(genretag: Program, music: Path, tmp_path: Path) -> None:
@@ -42,7 +44,9 @@ def test_playlists_lead_to_the_files(genretag: Program, music: Path, tmp_path: P
     assert "there are" in genretag("playlist", "--genre", "Polka", "-O", tmp_path / "b.m3u8").err
 
 
-def test_the_unsure_have_a_playlist_of_their_own(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_the_unsure_have_a_playlist_of_their_own(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
     assert genretag("playlist", "--unsure", "-O", tmp_path / "u.m3u8").status == 0
     by_confidence = sorted(rows, key=lambda r: -r["confidence"])
@@ -50,7 +54,9 @@ def test_the_unsure_have_a_playlist_of_their_own(genretag: Program, music: Path,
     assert genretag("playlist", "--genre", "Jazz", "-O", tmp_path / "u.txt").status == 2
 
 
-def test_the_doctor_tries_every_container_and_finds_a_broken_journal(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_the_doctor_tries_every_container_and_finds_a_broken_journal(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     genretag("scan", music, "--dry-run")
     done = genretag("doctor", "--json")
     found = {f["what"]: f for f in map(json.loads, done.out.splitlines())}
@@ -97,7 +103,13 @@ if __name__ == "__main__":
 def test_the_python_api_hears_applies_and_undoes(music: Path, tmp_path: Path, undo: bool) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in music.rglob("*.*")}
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "my.db", music, *(["undo"] if undo else [])]
+    command = [
+        sys.executable,
+        tmp_path / "script.py",
+        tmp_path / "my.db",
+        music,
+        *(["undo"] if undo else []),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     after = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in music.rglob("*.*")}

@@ -30,7 +30,9 @@ def verdict(status: Status = Status.OK) -> Verdict:
         (["A", "B"], Existing.SKIP, Action.KEEP, ["A", "B"]),
     ],
 )
-def test_what_becomes_of_a_genre_that_is_there(old: list[str], existing: Existing, action: Action, new: list[str]) -> None:
+def test_what_becomes_of_a_genre_that_is_there(
+    old: list[str], existing: Existing, action: Action, new: list[str]
+) -> None:
     got = decide(verdict(), Tags(old, "TCON"), Policy(existing=existing))
     assert (got[0], got[2]) == (action, new)
 
@@ -43,7 +45,10 @@ def test_nothing_is_written_where_the_ear_abstains(status: Status) -> None:
 
 
 def test_a_file_whose_tags_have_a_problem_is_skipped_with_it() -> None:
-    assert decide(verdict(), Tags([], None, problem="no place"), Policy())[:2] == (Action.SKIP, "no place")
+    assert decide(verdict(), Tags([], None, problem="no place"), Policy())[:2] == (
+        Action.SKIP,
+        "no place",
+    )
 
 
 def test_top_writes_more_genres_but_none_that_hardly_sounded() -> None:
@@ -55,7 +60,9 @@ def test_a_row_survives_json() -> None:
     assert Row.from_dict(row.to_dict()) == row
 
 
-@pytest.mark.parametrize("change", [{"new": "Jazz"}, {"action": "delete"}, {"path": 3}, {"old": [1]}])
+@pytest.mark.parametrize(
+    "change", [{"new": "Jazz"}, {"action": "delete"}, {"path": 3}, {"old": [1]}]
+)
 def test_a_row_that_is_none_is_refused(change: dict[str, object]) -> None:
     data = {**failed_row(__import__("pathlib").Path("a"), "no").to_dict(), **change}
     with pytest.raises(RunError, match="not a row"):

@@ -43,10 +43,17 @@ def test_every_player_is_known_and_every_fact_has_a_source() -> None:
 
 @pytest.mark.parametrize(
     ("player", "place", "want"),
-    [(None, "TCON", ["Jazz", "Blues"]), (Player.WINDOWS, "TCON", ["Jazz; Blues"]), (Player.WINDOWS, "WM/Genre", ["Jazz", "Blues"]),
-     (Player.FOOBAR2000, "©gen", ["Jazz; Blues"]), (Player.FOOBAR2000, "GENRE", ["Jazz", "Blues"]), (Player.PLEX, "©gen", ["Jazz;Blues"]),
-     (Player.SERATO, "GENRE", ["Jazz; Blues"]), (Player.NAVIDROME, "TCON", ["Jazz", "Blues"])],
-)  # fmt: skip
+    [
+        (None, "TCON", ["Jazz", "Blues"]),
+        (Player.WINDOWS, "TCON", ["Jazz; Blues"]),
+        (Player.WINDOWS, "WM/Genre", ["Jazz", "Blues"]),
+        (Player.FOOBAR2000, "©gen", ["Jazz; Blues"]),
+        (Player.FOOBAR2000, "GENRE", ["Jazz", "Blues"]),
+        (Player.PLEX, "©gen", ["Jazz;Blues"]),
+        (Player.SERATO, "GENRE", ["Jazz; Blues"]),
+        (Player.NAVIDROME, "TCON", ["Jazz", "Blues"]),
+    ],
+)
 def test_a_player_gets_what_it_reads(player: Player | None, place: str, want: list[str]) -> None:
     assert new_genres(player, place) == want
 
@@ -71,7 +78,9 @@ def test_a_policy_keeps_its_player_and_its_version() -> None:
 
 @pytest.mark.parametrize("player", list(Player))
 @pytest.mark.parametrize("extension", [".mp3", ".m4a", ".flac", ".opus", ".wma", ".wv"])
-def test_the_file_says_what_was_planned(seed_files: dict[str, Path], tmp_path: Path, player: Player, extension: str) -> None:
+def test_the_file_says_what_was_planned(
+    seed_files: dict[str, Path], tmp_path: Path, player: Player, extension: str
+) -> None:
     path = Path(shutil.copy(seed_files[extension], tmp_path / f"x{extension}"))
     policy = Policy(player=player, top=2)
     new = new_genres(player, tags.read(path).field or "")
@@ -92,13 +101,28 @@ def test_the_command_line_tells_of_each_player() -> None:
     assert "learn.microsoft.com" in CliRunner().invoke(app, ["players"]).stdout
 
 
-def test_the_plan_remembers_the_player_and_apply_writes_for_it(genretag: Program, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_the_plan_remembers_the_player_and_apply_writes_for_it(
+    genretag: Program, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     music = tmp_path / "music"
     music.mkdir()
     for extension in (".mp3", ".flac"):
         shutil.copy(seed_files[extension], music / f"x{extension}")
     version = (music / "x.mp3").read_bytes()[3]
-    scan = genretag("scan", music, "--dry-run", "--json", "--existing", "replace", "--min-confidence", 0, "--top", 3, "--player", "windows")
+    scan = genretag(
+        "scan",
+        music,
+        "--dry-run",
+        "--json",
+        "--existing",
+        "replace",
+        "--min-confidence",
+        0,
+        "--top",
+        3,
+        "--player",
+        "windows",
+    )
     rows = {Path(r["path"]).suffix: r for r in scan.rows}
     assert len(rows[".mp3"]["new"]) == 1
     assert genretag("apply", "--yes").status == 0
@@ -126,9 +150,24 @@ COMMON = [
     ("TCON", b"\x00Other"),
     ("TPE1", b"\x00One/Two"),
 ]
-OLD = [*COMMON, ("TYER", b"\x002001"), ("TDAT", b"\x000405"), ("TIME", b"\x001020"), ("TORY", b"\x001999"), ("RVAD", b"\x03\x10\x01\x02")]
-NEW = [*COMMON, ("TDRC", b"\x032001-05-04T10:20"), ("TDOR", b"\x031999-12-31"), ("TIT2", "\x03Ωμέγα".encode()),
-       ("TMCL", b"\x03guitar\x00Someone"), ("TMOO", b"\x00calm"), ("TIPL", b"\x03producer\x00Another"), ("TKWD", b"\x03word")]  # fmt: skip
+OLD = [
+    *COMMON,
+    ("TYER", b"\x002001"),
+    ("TDAT", b"\x000405"),
+    ("TIME", b"\x001020"),
+    ("TORY", b"\x001999"),
+    ("RVAD", b"\x03\x10\x01\x02"),
+]
+NEW = [
+    *COMMON,
+    ("TDRC", b"\x032001-05-04T10:20"),
+    ("TDOR", b"\x031999-12-31"),
+    ("TIT2", "\x03Ωμέγα".encode()),
+    ("TMCL", b"\x03guitar\x00Someone"),
+    ("TMOO", b"\x00calm"),
+    ("TIPL", b"\x03producer\x00Another"),
+    ("TKWD", b"\x03word"),
+]
 
 
 def mp3_with(seed_files: dict[str, Path], folder: Path, head: bytes) -> Path:
@@ -139,9 +178,15 @@ def mp3_with(seed_files: dict[str, Path], folder: Path, head: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("frames", "found", "wanted"), [(OLD, 3, 4), (NEW, 4, 3)], ids=["to v2.4", "to v2.3"])
+@pytest.mark.parametrize(
+    ("frames", "found", "wanted"), [(OLD, 3, 4), (NEW, 4, 3)], ids=["to v2.4", "to v2.3"]
+)
 def test_a_change_of_version_keeps_what_every_frame_says(
-    seed_files: dict[str, Path], tmp_path: Path, frames: list[tuple[str, bytes]], found: int, wanted: int
+    seed_files: dict[str, Path],
+    tmp_path: Path,
+    frames: list[tuple[str, bytes]],
+    found: int,
+    wanted: int,
 ) -> None:
     path = mp3_with(seed_files, tmp_path, make_id3(found, frames))
     before, full = tags.others(path, Form(id3_version=wanted)), ID3(path)
@@ -152,12 +197,16 @@ def test_a_change_of_version_keeps_what_every_frame_says(
     after = ID3(path)  # both as v2.4: mutagen's own translation is the second opinion
     for key, frame in full.items():
         if key == "TDRC":
-            assert str(after[key])[:16] == str(frame)[:16] == "2001-05-04 10:20"  # mutagen adds seconds to v2.3's
+            assert (
+                str(after[key])[:16] == str(frame)[:16] == "2001-05-04 10:20"
+            )  # mutagen adds seconds to v2.3's
         elif key != "TCON":
             assert after[key] == frame, key
 
 
-def test_frames_that_both_versions_have_stay_byte_for_byte(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_frames_that_both_versions_have_stay_byte_for_byte(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = mp3_with(seed_files, tmp_path, make_id3(3, COMMON))
     tags.write(path, ["Jazz"], Form(id3_version=4))
     tag = read_id3(path.read_bytes())
@@ -165,7 +214,9 @@ def test_frames_that_both_versions_have_stay_byte_for_byte(seed_files: dict[str,
     assert [(name, raw[10:]) for name, raw in tag.others()] == [f for f in COMMON if f[0] != "TCON"]
 
 
-def test_dates_go_where_each_version_keeps_them(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_dates_go_where_each_version_keeps_them(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = mp3_with(seed_files, tmp_path, make_id3(3, OLD))
     tags.write(path, ["Jazz"], Form(id3_version=4))
     tag = read_id3(path.read_bytes())
@@ -178,9 +229,17 @@ def test_dates_go_where_each_version_keeps_them(seed_files: dict[str, Path], tmp
     assert {(n, raw[10:]) for n, raw in back.others()} == {f for f in OLD if f[0] != "TCON"}
 
 
-@pytest.mark.parametrize("date", ["2001-05", "2001", "2001-05-04", "2001-05-04T10:20:30", "05/04/01", "2001\x002002"])
-def test_a_date_that_v23_cannot_say_stays_beside_its_year(seed_files: dict[str, Path], tmp_path: Path, date: str) -> None:
-    path = mp3_with(seed_files, tmp_path, make_id3(4, [("TDRC", b"\x03" + date.encode()), ("TCON", b"\x00Other")]))
+@pytest.mark.parametrize(
+    "date", ["2001-05", "2001", "2001-05-04", "2001-05-04T10:20:30", "05/04/01", "2001\x002002"]
+)
+def test_a_date_that_v23_cannot_say_stays_beside_its_year(
+    seed_files: dict[str, Path], tmp_path: Path, date: str
+) -> None:
+    path = mp3_with(
+        seed_files,
+        tmp_path,
+        make_id3(4, [("TDRC", b"\x03" + date.encode()), ("TCON", b"\x00Other")]),
+    )
     before = tags.others(path, Form(id3_version=3))
     tags.write(path, ["Jazz"], Form(id3_version=3))
     assert tags.lost(before, tags.others(path, Form(id3_version=3))) == []
@@ -190,7 +249,9 @@ def test_a_date_that_v23_cannot_say_stays_beside_its_year(seed_files: dict[str, 
 
 
 @pytest.mark.parametrize("flags", [0x08, 0x04, 0x40], ids=["compressed", "encrypted", "grouped"])
-def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(seed_files: dict[str, Path], tmp_path: Path, flags: int) -> None:
+def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(
+    seed_files: dict[str, Path], tmp_path: Path, flags: int
+) -> None:
     import zlib
 
     text = b"\x03A Title"
@@ -198,7 +259,8 @@ def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(seed_files: di
     whole = (len(text).to_bytes(4, "big") + body) if flags == 0x08 else body
     head = make_id3(4, [("TIT2", whole), ("TCON", b"\x00Other")])
     head = head.replace(
-        b"TIT2" + len(whole).to_bytes(4, "big") + b"\0\0", b"TIT2" + len(whole).to_bytes(4, "big") + bytes([0, flags | (flags == 8)])
+        b"TIT2" + len(whole).to_bytes(4, "big") + b"\0\0",
+        b"TIT2" + len(whole).to_bytes(4, "big") + bytes([0, flags | (flags == 8)]),
     )
     path = mp3_with(seed_files, tmp_path, head)
     if flags != 0x08:
@@ -209,7 +271,9 @@ def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(seed_files: di
     assert ID3(path)["TIT2"].text == ["A Title"]
 
 
-def test_a_tag_that_is_unsynchronised_as_a_whole_says_the_same_after(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_tag_that_is_unsynchronised_as_a_whole_says_the_same_after(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     """v2.4 marks each frame, some writers only the tag: when the tag's mark goes, the frames need theirs."""
     picture = b"\x00image/png\x00\x03\x00" + b"\xff\xe0\xff\x00x" * 20
     stuffed = picture.replace(b"\xff\x00", b"\xff\x00\x00").replace(b"\xff\xe0", b"\xff\x00\xe0")
@@ -226,7 +290,9 @@ def test_a_tag_that_is_unsynchronised_as_a_whole_says_the_same_after(seed_files:
 
 
 @pytest.mark.parametrize("extension", [".wav", ".aiff", ".dsf"])
-def test_id3_in_other_containers_takes_the_version_too(seed_files: dict[str, Path], tmp_path: Path, extension: str) -> None:
+def test_id3_in_other_containers_takes_the_version_too(
+    seed_files: dict[str, Path], tmp_path: Path, extension: str
+) -> None:
     path = tmp_path / f"x{extension}"
     path.write_bytes(seed_files[extension].read_bytes() if extension != ".dsf" else dsf(1.2))
     for number in (3, 4, 3):
@@ -238,16 +304,42 @@ def test_id3_in_other_containers_takes_the_version_too(seed_files: dict[str, Pat
         assert b"ID3" + bytes([number]) in path.read_bytes()
 
 
-TEXTS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=20)
-NAMES = st.sampled_from(["TIT2", "TPE1", "TALB", "TSOP", "TKWD", "TPE2", "TCOM", "TORY", "TDRC", "TYER", "TDAT", "TIPL", "IPLS"])
+TEXTS = st.text(
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=20
+)
+NAMES = st.sampled_from(
+    [
+        "TIT2",
+        "TPE1",
+        "TALB",
+        "TSOP",
+        "TKWD",
+        "TPE2",
+        "TCOM",
+        "TORY",
+        "TDRC",
+        "TYER",
+        "TDAT",
+        "TIPL",
+        "IPLS",
+    ]
+)
 
 
-@given(pairs=st.lists(st.tuples(NAMES, TEXTS), max_size=6, unique_by=lambda p: p[0]), found=st.sampled_from([3, 4]))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pairs=st.lists(st.tuples(NAMES, TEXTS), max_size=6, unique_by=lambda p: p[0]),
+    found=st.sampled_from([3, 4]),
+)
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_text_survives_a_change_of_version(
     seed_files: dict[str, Path], tmp_path: Path, pairs: list[tuple[str, str]], found: int
 ) -> None:
-    frames = [(n, (b"\x03" + t.encode()) if found == 4 else b"\x01" + t.encode("utf-16")) for n, t in pairs]
+    frames = [
+        (n, (b"\x03" + t.encode()) if found == 4 else b"\x01" + t.encode("utf-16"))
+        for n, t in pairs
+    ]
     path = mp3_with(seed_files, tmp_path, make_id3(found, [*frames, ("TCON", b"\x00Other")]))
     form = Form(id3_version=7 - found)
     before = tags.others(path, form)

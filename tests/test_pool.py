@@ -72,15 +72,31 @@ def test_a_worker_does_not_import_the_program_that_started_it(workers: int, tmp_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
-def test_a_first_scan_begins_its_workers_early_and_a_later_one_waits_for_something_to_hear(tmp_path: Path) -> None:
+def test_a_first_scan_begins_its_workers_early_and_a_later_one_waits_for_something_to_hear(
+    tmp_path: Path,
+) -> None:
     demo.encode(tmp_path / "music.wav", demo.piece(0, 2), 44_100)
     code = (
         "import sys\nfrom genretag import processes\nbegin = processes.begin\n"
         "processes.begin = lambda count: print('begun', count, 'numpy' in sys.modules, begin(count))\n"
         "from genretag.cli import main\nmain()"
     )
-    command = [sys.executable, "-c", code, "scan", str(tmp_path / "music.wav"), "-q", "-n", "-j", "2", "--db", str(tmp_path / "g.db")]
-    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "scan",
+        str(tmp_path / "music.wav"),
+        "-q",
+        "-n",
+        "-j",
+        "2",
+        "--db",
+        str(tmp_path / "g.db"),
+    ]
+    said = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    ]
     assert said == ["begun 2 False None\n", ""]
 
 
@@ -92,7 +108,9 @@ from genretag import processes
 
 
 def begun(code: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", BEGUN + code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BEGUN + code], capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -185,17 +203,28 @@ def test_nothing_is_forked_beside_threads() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
-@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGINT)"])
+@pytest.mark.parametrize(
+    "end", ["pass", "os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGINT)"]
+)
 def test_workers_that_were_never_told_what_to_do_end_with_their_parent(end: str) -> None:
     code = f"processes.begin(2)\nprint(*(p.pid for p, _ in processes.waiting()), flush=True)\n{end}"
-    done = subprocess.run([sys.executable, "-c", BEGUN + code], capture_output=True, text=True, check=False, start_new_session=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BEGUN + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
     pids = list(map(int, done.stdout.split()))
     assert len(pids) == 2
     assert done.stderr.count("Traceback") == end.count("SIGINT")  # the parent's own
     assert _end_soon(pids)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="glibc alone gives memory back so")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc",
+    reason="glibc alone gives memory back so",
+)
 def test_memory_that_is_kept_is_not_paid_for_again() -> None:
     code = (
         "import resource, numpy as np\nfrom genretag.memory import keep_memory\nkeep_memory()\n"

@@ -21,7 +21,9 @@ import pytest
 from conftest import Program
 from crashers import serve_slowly
 
-if find_spec("ray") is None or find_spec("pyarrow") is None:  # not importorskip: Ray is imported once its settings are made
+if (
+    find_spec("ray") is None or find_spec("pyarrow") is None
+):  # not importorskip: Ray is imported once its settings are made
     pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
 
 from genretag import demo
@@ -54,9 +56,11 @@ def storage() -> Iterator[dict[str, str] | None]:
     server.start()
     host, port = server.get_host_and_port()
     yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
+    }
     server.stop()
 
 
@@ -71,7 +75,9 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
         import ray
 
         folder = Path("/tmp") / f"genretag-test-{os.getpid()}"  # a socket's path must be short
-        ray.init(**machines.how(None, 2, str(folder)), num_gpus=1)  # there is none: what ``auto`` gives to it falls back to the CPU
+        ray.init(
+            **machines.how(None, 2, str(folder)), num_gpus=1
+        )  # there is none: what ``auto`` gives to it falls back to the CPU
     try:
         yield ray.get_runtime_context().gcs_address
     finally:
@@ -85,11 +91,22 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("music")
     for n, extension in enumerate((".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wma", ".mka")):
         seconds = 41 if n % 2 else 12
-        demo.encode(folder / f"{n}{extension}", demo.piece(n, seconds), 44_100, tags={"artist": f"Artist {n}", "album": "Album"})
+        demo.encode(
+            folder / f"{n}{extension}",
+            demo.piece(n, seconds),
+            44_100,
+            tags={"artist": f"Artist {n}", "album": "Album"},
+        )
     (folder / os.fsdecode(b"caf\xe9.mp3")).write_bytes((folder / "0.mp3").read_bytes())
     long = np.tile(demo.piece(9, 30, 8_000), LONG_SECONDS // 30)
-    demo.encode(folder / "long.flac", long, 8_000, demo.Container("flac", 8_000, sample_format="s16"))
-    demo.encode(folder / "noise.flac", np.random.default_rng(0).normal(0, 0.1, 12 * 44_100).astype(np.float32), 44_100)
+    demo.encode(
+        folder / "long.flac", long, 8_000, demo.Container("flac", 8_000, sample_format="s16")
+    )
+    demo.encode(
+        folder / "noise.flac",
+        np.random.default_rng(0).normal(0, 0.1, 12 * 44_100).astype(np.float32),
+        44_100,
+    )
     (folder / "broken.mp3").write_bytes((folder / "0.mp3").read_bytes()[:600] + os.urandom(3_000))
     (folder / "empty.flac").touch()
     return folder
@@ -107,7 +124,9 @@ def rows_of(given: Books, run: int) -> dict[str, dict[str, Any]]:
     return {row["path"]: row for _, _, row in given.store.plan(run)}
 
 
-def scanned(database: Path, folder: Path | None, asked: Asked | None = None, **options: Any) -> Scanned:
+def scanned(
+    database: Path, folder: Path | None, asked: Asked | None = None, **options: Any
+) -> Scanned:
     """Scan in process, by the local engine or on the cluster."""
     with books(database) as given:
         run = given.journal.begin("scan", "test", {})
@@ -143,7 +162,9 @@ def last_rows(database: Path) -> dict[str, dict[str, Any]]:
 # --- the same verdicts ------------------------------------------------------------------------------------------
 
 
-def test_the_cluster_says_exactly_what_the_local_engine_says(local: dict[str, dict[str, Any]], told: tuple[Path, Path]) -> None:
+def test_the_cluster_says_exactly_what_the_local_engine_says(
+    local: dict[str, dict[str, Any]], told: tuple[Path, Path]
+) -> None:
     there = last_rows(told[0])
     assert list(there) == list(local)
     assert there == local
@@ -152,18 +173,24 @@ def test_the_cluster_says_exactly_what_the_local_engine_says(local: dict[str, di
     assert next(r["windows"] for p, r in local.items() if p.endswith("long.flac")) > 20
 
 
-def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(told: tuple[Path, Path], music: Path, tmp_path: Path) -> None:
+def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(
+    told: tuple[Path, Path], music: Path, tmp_path: Path
+) -> None:
     (tmp_path / "g.db").write_bytes(told[0].read_bytes())
     (tmp_path / "elsewhere").mkdir()
     again = scanned(tmp_path / "g.db", music, Asked(address="127.0.0.1:1"))
     assert again.scanner.heard_tracks == 0
-    assert {p: r["genre"] for p, r in again.rows.items()} == {p: r["genre"] for p, r in last_rows(told[0]).items()}
+    assert {p: r["genre"] for p, r in again.rows.items()} == {
+        p: r["genre"] for p, r in last_rows(told[0]).items()
+    }
     for n in (1, 3):
         original = next(music.glob(f"{n}.*"))
         (tmp_path / "elsewhere" / original.name).write_bytes(original.read_bytes())
     moved = scanned(tmp_path / "g.db", tmp_path / "elsewhere", Asked())
     assert moved.scanner.heard_tracks == 0
-    assert [r["confidence"] for r in moved.rows.values()] == [again.rows[str(next(music.glob(f"{n}.*")))]["confidence"] for n in (1, 3)]
+    assert [r["confidence"] for r in moved.rows.values()] == [
+        again.rows[str(next(music.glob(f"{n}.*")))]["confidence"] for n in (1, 3)
+    ]
 
 
 # --- what is lost -----------------------------------------------------------------------------------------------
@@ -205,7 +232,9 @@ def test_a_decoder_that_is_killed_loses_nothing(cluster: str, short: Path, tmp_p
     assert there.rows == right
 
 
-def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(cluster: str, short: Path, tmp_path: Path) -> None:
+def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(
+    cluster: str, short: Path, tmp_path: Path
+) -> None:
     right = expected(short, tmp_path)
     (short / "fatal.flac").write_bytes((short / "0.flac").read_bytes() + b"\0")
     (short / "segfault.flac").write_bytes((short / "1.flac").read_bytes() + b"\0")
@@ -215,7 +244,9 @@ def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(cluster: st
     assert len(lost) <= 2  # they were in its task, and Ray did not give back what the worker held
     if str(short / "segfault.flac") not in lost:
         assert "SIGSEGV" in there.pop(str(short / "segfault.flac"))["error"]
-    assert {p: row for p, row in there.items() if p not in lost} == {p: row for p, row in right.items() if p not in lost}
+    assert {p: row for p, row in there.items() if p not in lost} == {
+        p: row for p, row in right.items() if p not in lost
+    }
     with books(tmp_path / "g.db") as given:
         assert given.store.failure(short / "fatal.flac") is None  # the next scan tries it
         assert all(given.store.failure(Path(p)) is None for p in lost)
@@ -224,13 +255,19 @@ def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(cluster: st
 # --- results ----------------------------------------------------------------------------------------------------
 
 
-def test_known_tracks_are_in_the_results_too(told: tuple[Path, Path], music: Path, tmp_path: Path) -> None:
+def test_known_tracks_are_in_the_results_too(
+    told: tuple[Path, Path], music: Path, tmp_path: Path
+) -> None:
     (tmp_path / "g.db").write_bytes(told[0].read_bytes())
-    scanned(tmp_path / "g.db", music, Asked(address="127.0.0.1:1", results=str(tmp_path / "results")))
+    scanned(
+        tmp_path / "g.db", music, Asked(address="127.0.0.1:1", results=str(tmp_path / "results"))
+    )
     with books(tmp_path / "fresh.db") as given:
         import_results(given.store, tmp_path / "results", Policy(), 1)
         told_again = rows_of(given, 1)
-    assert {p: r["genre"] for p, r in told_again.items()} == {p: r["genre"] for p, r in last_rows(told[0]).items()}
+    assert {p: r["genre"] for p, r in told_again.items()} == {
+        p: r["genre"] for p, r in last_rows(told[0]).items()
+    }
 
 
 def test_results_are_applied_and_taken_back_where_nothing_was_heard(
@@ -246,12 +283,16 @@ def test_results_are_applied_and_taken_back_where_nothing_was_heard(
     assert applied.status == 0, applied.err
     assert f"wrote {len(before)}" in applied.err
     assert all(Path(p).read_bytes() != data for p, data in before.items())
-    assert "nothing to write" in genretag("apply", told[1], "--yes").err  # what was written since is known
+    assert (
+        "nothing to write" in genretag("apply", told[1], "--yes").err
+    )  # what was written since is known
     assert genretag("undo", "--yes").status == 0
     assert all(Path(p).read_bytes() == data for p, data in before.items())
 
 
-def test_results_of_several_scans_are_one_plan_and_the_later_holds(told: tuple[Path, Path], tmp_path: Path) -> None:
+def test_results_of_several_scans_are_one_plan_and_the_later_holds(
+    told: tuple[Path, Path], tmp_path: Path
+) -> None:
     both = tmp_path / "both"
     both.mkdir()
     for file in told[1].iterdir():
@@ -284,7 +325,9 @@ def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, wh
 
 
 @pytest.mark.parametrize("what", ["file", "tags", "starts", "logits"])
-def test_results_that_no_scan_wrote_are_refused(told: tuple[Path, Path], tmp_path: Path, what: str) -> None:
+def test_results_that_no_scan_wrote_are_refused(
+    told: tuple[Path, Path], tmp_path: Path, what: str
+) -> None:
     import pyarrow as pa
 
     head, table = next(results.read(told[1]))
@@ -295,7 +338,11 @@ def test_results_that_no_scan_wrote_are_refused(told: tuple[Path, Path], tmp_pat
         "logits": [1.0],
     }
     at = table.schema.get_field_index(what)
-    table = table.set_column(at, table.schema.field(at), pa.array([wrong[what]] * table.num_rows, table.schema.field(at).type))
+    table = table.set_column(
+        at,
+        table.schema.field(at),
+        pa.array([wrong[what]] * table.num_rows, table.schema.field(at).type),
+    )
     results.write(str(tmp_path), "x.parquet", table, head)
     with books(tmp_path / "g.db") as given, pytest.raises(RunError, match="cannot be taken"):
         import_results(given.store, tmp_path, Policy(), 1)
@@ -327,32 +374,74 @@ def bucket(storage: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch) -> A
 
 
 def test_object_storage_is_heard_reported_and_never_written(
-    cluster: str, bucket: Any, music: Path, local: dict[str, dict[str, Any]], tmp_path: Path, genretag: Program
+    cluster: str,
+    bucket: Any,
+    music: Path,
+    local: dict[str, dict[str, Any]],
+    tmp_path: Path,
+    genretag: Program,
 ) -> None:
-    here = {Path(p).name: r for p, r in local.items() if (Path(p).suffix in (".opus", ".m4a", ".mp3") and p.isascii()) or "noise" in p}
+    here = {
+        Path(p).name: r
+        for p, r in local.items()
+        if (Path(p).suffix in (".opus", ".m4a", ".mp3") and p.isascii()) or "noise" in p
+    }
     for name, row in here.items():
-        bucket.put_object(Bucket="music", Key=f"shelf/an album/{name}", Body=Path(row["path"]).read_bytes())
+        bucket.put_object(
+            Bucket="music", Key=f"shelf/an album/{name}", Body=Path(row["path"]).read_bytes()
+        )
     bucket.put_object(Bucket="music", Key="shelf/.hidden.mp3", Body=b"x")
     bucket.put_object(Bucket="music", Key="shelf/notes.txt", Body=b"x")
     ran = genretag(
-        "scan", "s3://music/shelf", "--engine", "ray", "--address", cluster, "--results", "s3://music/results", "--yes", "--json"
+        "scan",
+        "s3://music/shelf",
+        "--engine",
+        "ray",
+        "--address",
+        cluster,
+        "--results",
+        "s3://music/results",
+        "--yes",
+        "--json",
     )
-    assert {r["path"] for r in ran.rows} == {f"s3://music/shelf/an album/{name}" for name in here}, ran.err
+    assert {r["path"] for r in ran.rows} == {
+        f"s3://music/shelf/an album/{name}" for name in here
+    }, ran.err
     for row in ran.rows:
         same = here[row["path"].rpartition("/")[2]]
-        assert all(row[k] == same[k] for k in ("status", "genre", "confidence", "windows", "scores", "content_key", "sha256", "error"))
+        assert all(
+            row[k] == same[k]
+            for k in (
+                "status",
+                "genre",
+                "confidence",
+                "windows",
+                "scores",
+                "content_key",
+                "sha256",
+                "error",
+            )
+        )
         assert row["action"] == "skip"
         assert row["status"] != "ok" or "object storage" in row["reason"]
     assert "nothing to write" in ran.err
     again = genretag("apply", "--min-confidence", 0, "--json", "--yes")
-    assert all(r["path"].startswith("s3://music/shelf/") and r["action"] == "skip" for r in again.rows)
+    assert all(
+        r["path"].startswith("s3://music/shelf/") and r["action"] == "skip" for r in again.rows
+    )
     reported = genretag("report", "s3://music/results", "--json", "--db", tmp_path / "other.db")
-    assert {r["path"]: r["scores"] for r in reported.rows} == {r["path"]: r["scores"] for r in ran.rows}, reported.err
-    known = genretag("scan", "s3://music/shelf", "--engine", "ray", "--address", "127.0.0.1:1", "--dry-run")
+    assert {r["path"]: r["scores"] for r in reported.rows} == {
+        r["path"]: r["scores"] for r in ran.rows
+    }, reported.err
+    known = genretag(
+        "scan", "s3://music/shelf", "--engine", "ray", "--address", "127.0.0.1:1", "--dry-run"
+    )
     assert "nothing new to hear" in known.err
 
 
-def test_what_cannot_be_reached_is_told_at_once(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_reached_is_told_at_once(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import s3fs
 
     with pytest.raises(UsageError, match="nothing there"):
@@ -369,16 +458,29 @@ def test_what_cannot_be_reached_is_told_at_once(bucket: Any, monkeypatch: pytest
 # --- the command line -------------------------------------------------------------------------------------------
 
 
-def test_a_cluster_of_its_own_is_silent_and_leaves_nothing(genretag: Program, short: Path, tmp_path: Path) -> None:
+def test_a_cluster_of_its_own_is_silent_and_leaves_nothing(
+    genretag: Program, short: Path, tmp_path: Path
+) -> None:
     temporary = Path("/tmp") / f"g{os.getpid()}"  # a socket's path must be short
     temporary.mkdir()
     ran = genretag(
-        "-q", "scan", short, "--engine", "ray", "--dry-run", "--json", "--results", tmp_path / "r", env={"TMPDIR": str(temporary)}
+        "-q",
+        "scan",
+        short,
+        "--engine",
+        "ray",
+        "--dry-run",
+        "--json",
+        "--results",
+        tmp_path / "r",
+        env={"TMPDIR": str(temporary)},
     )
     assert ran.status == 0, ran.err
     assert len(ran.rows) == 6
     writes = sum(r["action"] == "write" for r in ran.rows)
-    assert ran.err == (f"dry run: nothing was changed; {writes} genres to write\n" if writes else "")
+    assert ran.err == (
+        f"dry run: nothing was changed; {writes} genres to write\n" if writes else ""
+    )
     assert not list(temporary.glob("[!.]*"))
     shutil.rmtree(temporary)
 
@@ -399,7 +501,9 @@ def test_ctrl_c_keeps_what_was_heard(cluster: str, short: Path, tmp_path: Path) 
         "--db",
         str(tmp_path / "g.db"),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
     wait_until(lambda: (tmp_path / "g.db").exists() and heard(tmp_path / "g.db") > 0)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
@@ -414,7 +518,10 @@ def heard(database: Path) -> int:
     import contextlib
     import sqlite3
 
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db, contextlib.suppress(sqlite3.Error):
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db,
+        contextlib.suppress(sqlite3.Error),
+    ):
         return int(db.execute("SELECT count(*) FROM file").fetchone()[0])
     return 0
 
@@ -428,7 +535,10 @@ def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
 
 def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path) -> None:
     for words, told in (
-        (("--engine", "ray", "--address", "127.0.0.1:1"), "--address 127.0.0.1:1: nothing answers there"),
+        (
+            ("--engine", "ray", "--address", "127.0.0.1:1"),
+            "--address 127.0.0.1:1: nothing answers there",
+        ),
         (("--engine", "ray", "--address", "here"), "HOST:PORT, or auto"),
         (("--engine", "ray", "--address", "ray://127.0.0.1:10001"), "HOST:PORT"),
         (("--address", "127.0.0.1:1"), "--address: that takes --engine ray"),
@@ -444,7 +554,9 @@ def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path
 def test_what_is_not_installed_is_told_with_the_command() -> None:
     from genretag.cli.clustering import need
 
-    with pytest.raises(UsageError, match=r"no_such_ray is not installed; pip install 'genretag\[ray\]'"):
+    with pytest.raises(
+        UsageError, match=r"no_such_ray is not installed; pip install 'genretag\[ray\]'"
+    ):
         need("--engine ray", "ray", "no_such_ray")
 
 

@@ -51,7 +51,9 @@ def write(journal: Journal, path: Path, genres: list[str], manner: Manner | None
 
 
 @pytest.mark.parametrize("extension", WRITABLE)
-def test_undo_gives_every_byte_and_the_time_back(journal: Journal, seed_files: dict[str, Path], tmp_path: Path, extension: str) -> None:
+def test_undo_gives_every_byte_and_the_time_back(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path, extension: str
+) -> None:
     path = music(seed_files, tmp_path, extension)
     before, mtime, key = sha(path), path.stat().st_mtime_ns, audio.identify(path).content_key
     run = write(journal, path, ["Jazz"])
@@ -65,7 +67,9 @@ def test_undo_gives_every_byte_and_the_time_back(journal: Journal, seed_files: d
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_what_the_journal_keeps_is_small(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_what_the_journal_keeps_is_small(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     for extension in WRITABLE:
         write(journal, music(seed_files, tmp_path, extension), ["Jazz"])
     for change in journal.changes():
@@ -73,7 +77,9 @@ def test_what_the_journal_keeps_is_small(journal: Journal, seed_files: dict[str,
         assert len(change.delta) < 8_000, change.path
 
 
-def test_mode_and_times_are_kept_as_asked(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_mode_and_times_are_kept_as_asked(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     path.chmod(0o640)
     mtime = path.stat().st_mtime_ns
@@ -82,7 +88,9 @@ def test_mode_and_times_are_kept_as_asked(journal: Journal, seed_files: dict[str
     assert path.stat().st_mtime_ns == mtime
 
 
-def test_extended_attributes_are_kept(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_extended_attributes_are_kept(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     try:
         os.setxattr(path, "user.note", b"mine")
@@ -92,7 +100,9 @@ def test_extended_attributes_are_kept(journal: Journal, seed_files: dict[str, Pa
     assert os.getxattr(path, "user.note") == b"mine"
 
 
-def test_a_link_stays_and_its_target_is_written(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_link_stays_and_its_target_is_written(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     link = tmp_path / "link.mp3"
     link.symlink_to(path)
@@ -101,23 +111,41 @@ def test_a_link_stays_and_its_target_is_written(journal: Journal, seed_files: di
     assert tags.read(path).genres == ["Jazz"]
 
 
-def refused(journal: Journal, path: Path, why: str, facts: Expected | None = None, manner: Manner | None = None) -> None:
+def refused(
+    journal: Journal,
+    path: Path,
+    why: str,
+    facts: Expected | None = None,
+    manner: Manner | None = None,
+) -> None:
     before, listing = sha(path), sorted(os.listdir(path.parent))
     with pytest.raises(TrackError, match=why):
-        write_genres(journal, journal.begin("apply", "0", {}), path, [], ["Jazz"], facts or expected(path), manner or Manner())
+        write_genres(
+            journal,
+            journal.begin("apply", "0", {}),
+            path,
+            [],
+            ["Jazz"],
+            facts or expected(path),
+            manner or Manner(),
+        )
     assert sha(path) == before
     assert sorted(os.listdir(path.parent)) == listing
     assert not list(journal.changes(states=("intended", "ready", "replaced")))
 
 
-def test_a_file_that_changed_since_the_scan_is_refused(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_that_changed_since_the_scan_is_refused(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     facts = expected(path)
     tags.write(path, ["Mine"])
     refused(journal, path, "changed since the scan", facts)
 
 
-def test_a_file_that_was_only_touched_is_written(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_that_was_only_touched_is_written(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     facts = expected(path)
     os.utime(path)
@@ -125,7 +153,9 @@ def test_a_file_that_was_only_touched_is_written(journal: Journal, seed_files: d
     assert tags.read(path).genres == ["Jazz"]
 
 
-def test_a_hard_link_is_skipped_or_broken_as_asked(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_hard_link_is_skipped_or_broken_as_asked(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     other = tmp_path / "other.mp3"
     os.link(path, other)
@@ -136,7 +166,9 @@ def test_a_hard_link_is_skipped_or_broken_as_asked(journal: Journal, seed_files:
     assert tags.read(path).genres == ["Jazz"]
 
 
-def test_in_place_all_names_see_the_change_and_the_way_back(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_in_place_all_names_see_the_change_and_the_way_back(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     other = tmp_path / "other.mp3"
     os.link(path, other)
@@ -146,12 +178,18 @@ def test_in_place_all_names_see_the_change_and_the_way_back(journal: Journal, se
     (change,) = journal.changes()
     undo_change(journal, 2, change)
     assert sha(other) == before
-    assert (path.stat().st_ino, other.stat().st_ino, path.stat().st_mtime_ns) == (inode, inode, mtime)
+    assert (path.stat().st_ino, other.stat().st_ino, path.stat().st_mtime_ns) == (
+        inode,
+        inode,
+        mtime,
+    )
     assert os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.parametrize("step", ["overwriting", "overwritten"])
-def test_killed_while_overwriting_in_place_the_next_run_ends_it(seed_files: dict[str, Path], tmp_path: Path, step: str) -> None:
+def test_killed_while_overwriting_in_place_the_next_run_ends_it(
+    seed_files: dict[str, Path], tmp_path: Path, step: str
+) -> None:
     path = music(seed_files, tmp_path)
     os.link(path, tmp_path / "other.mp3")
     before, key = sha(path), audio.identify(path).content_key
@@ -170,13 +208,17 @@ def test_killed_while_overwriting_in_place_the_next_run_ends_it(seed_files: dict
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_a_read_only_file_is_left_alone(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_read_only_file_is_left_alone(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     path.chmod(0o444)
     refused(journal, path, "read-only")
 
 
-def test_a_full_disk_leaves_the_file_alone(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_file_alone(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     import resource
 
     path = music(seed_files, tmp_path, ".wav")
@@ -241,7 +283,9 @@ else:
 
 
 def killed_at(step: str, path: Path, journal: Path, what: str) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(journal), step, what], timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), str(journal), step, what], timeout=60, check=False
+    )
     assert done.returncode == -signal.SIGKILL
 
 
@@ -267,7 +311,9 @@ def test_killed_at_any_step_the_file_is_whole_and_the_journal_knows(
 
 
 @pytest.mark.parametrize("step", ["aimed", "rebuilt", "put back"])
-def test_killed_in_an_undo_the_file_is_whole_and_undo_goes_on(seed_files: dict[str, Path], tmp_path: Path, step: str) -> None:
+def test_killed_in_an_undo_the_file_is_whole_and_undo_goes_on(
+    seed_files: dict[str, Path], tmp_path: Path, step: str
+) -> None:
     path = music(seed_files, tmp_path)
     before = sha(path)
     journal = Journal(tmp_path / "j.db")
@@ -285,7 +331,9 @@ def test_killed_in_an_undo_the_file_is_whole_and_undo_goes_on(seed_files: dict[s
         assert sha(path) == before
 
 
-def test_undo_refuses_a_file_that_changed_since(journal: Journal, seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_undo_refuses_a_file_that_changed_since(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = music(seed_files, tmp_path)
     write(journal, path, ["Jazz"])
     tags.write(path, ["Mine"])

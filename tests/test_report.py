@@ -16,15 +16,40 @@ from genretag.report.terminal import print_report
 
 def rows(n: int) -> list[Row]:
     base = replace(
-        failed_row(Path("x"), ""), status="ok", action="write", reason="fills an empty genre", error=None, windows=8, new=["Jazz"]
+        failed_row(Path("x"), ""),
+        status="ok",
+        action="write",
+        reason="fills an empty genre",
+        error=None,
+        windows=8,
+        new=["Jazz"],
     )
     out = []
     for i in range(n):
-        row = replace(base, path=f"/Music/Artist {i // 10}/{i:04d} A Title.mp3", confidence=0.7 + 0.3 * i / n, agreement=0.75)
+        row = replace(
+            base,
+            path=f"/Music/Artist {i // 10}/{i:04d} A Title.mp3",
+            confidence=0.7 + 0.3 * i / n,
+            agreement=0.75,
+        )
         if i % 5 == 1:
-            row = replace(row, action="skip", status="unsure", reason="unsure", new=[], scores={"Jazz": 0.5, "Blues": 0.4})
+            row = replace(
+                row,
+                action="skip",
+                status="unsure",
+                reason="unsure",
+                new=[],
+                scores={"Jazz": 0.5, "Blues": 0.4},
+            )
         if i % 5 == 2:
-            row = replace(row, action="keep", reason="already has a genre", old=["Dub"], new=["Dub"], genre="Reggae")
+            row = replace(
+                row,
+                action="keep",
+                reason="already has a genre",
+                old=["Dub"],
+                new=["Dub"],
+                genre="Reggae",
+            )
         out.append(row)
     return out
 
@@ -32,7 +57,12 @@ def rows(n: int) -> list[Row]:
 def printed(n: int, width: int) -> str:
     out = io.StringIO()
     all_rows = rows(n)
-    print_report(Console(file=out, width=width, markup=False, highlight=False), all_rows, summarise(all_rows), "with --json")
+    print_report(
+        Console(file=out, width=width, markup=False, highlight=False),
+        all_rows,
+        summarise(all_rows),
+        "with --json",
+    )
     return out.getvalue()
 
 

@@ -29,7 +29,12 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
     for n in range(4):
-        demo.encode(folder / f"{n} [red]x[bold].flac", demo.piece(n, 3), 44_100, tags={"artist": f"\x1b[31mBand {n}"})
+        demo.encode(
+            folder / f"{n} [red]x[bold].flac",
+            demo.piece(n, 3),
+            44_100,
+            tags={"artist": f"\x1b[31mBand {n}"},
+        )
     return folder
 
 
@@ -46,7 +51,9 @@ class Terminal:
         )
 
     def screen(self) -> str:
-        return subprocess.run([*self.tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            [*self.tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False
+        ).stdout
 
     def shows(self, text: str, seconds: float = 30) -> str:
         deadline = time.monotonic() + seconds
@@ -60,7 +67,10 @@ class Terminal:
 
     def ended(self, seconds: float = 30) -> bool:
         deadline = time.monotonic() + seconds
-        while subprocess.run([*self.tmux, "has-session"], capture_output=True, check=False).returncode == 0:
+        while (
+            subprocess.run([*self.tmux, "has-session"], capture_output=True, check=False).returncode
+            == 0
+        ):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
@@ -71,8 +81,16 @@ class Terminal:
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed")
-    env = {"GENRETAG_DB": str(tmp_path / "db" / "genretag.db"), "GENRETAG_CONFIG": str(tmp_path / "config.toml"), "LANG": "C.UTF-8"}
-    made = Terminal(tmp_path / "t", [sys.executable, "-m", "genretag", "review", "-O", str(tmp_path / "answers.jsonl")], env)
+    env = {
+        "GENRETAG_DB": str(tmp_path / "db" / "genretag.db"),
+        "GENRETAG_CONFIG": str(tmp_path / "config.toml"),
+        "LANG": "C.UTF-8",
+    }
+    made = Terminal(
+        tmp_path / "t",
+        [sys.executable, "-m", "genretag", "review", "-O", str(tmp_path / "answers.jsonl")],
+        env,
+    )
     yield made
     subprocess.run([*made.tmux, "kill-server"], capture_output=True, check=False)
 
@@ -84,7 +102,9 @@ def scanned(genretag: Program, music: Path) -> list[dict]:
     return sorted(rows, key=lambda r: (-r["confidence"], r["path"]))
 
 
-def test_answers_become_plan_and_labels(scanned: list[dict], terminal: Terminal, genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_answers_become_plan_and_labels(
+    scanned: list[dict], terminal: Terminal, genretag: Program, music: Path, tmp_path: Path
+) -> None:
     screen = terminal.shows("1 of 4")
     assert Path(scanned[0]["path"]).name in screen  # markup in a name is a name
     assert "\\x1b[31mBand" in screen
@@ -107,14 +127,18 @@ def test_answers_become_plan_and_labels(scanned: list[dict], terminal: Terminal,
     assert terminal.ended()
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [a["new"] for a in answers] == [[second], ["Cumbia"], [next(iter(scanned[3]["scores"]))]]
-    planned = {r["path"]: r for r in genretag("plan", "--json").rows}  # deciding again keeps what a person said
+    planned = {
+        r["path"]: r for r in genretag("plan", "--json").rows
+    }  # deciding again keeps what a person said
     assert planned[scanned[2]["path"]]["new"] == ["Cumbia"]
     assert genretag("apply", "--yes").status == 0
     assert tags.read(Path(scanned[0]["path"])).genres == [second]
     assert tags.read(Path(scanned[1]["path"])).genres == []
 
 
-def test_killed_in_the_middle_the_answers_are_kept(scanned: list[dict], terminal: Terminal, genretag: Program) -> None:
+def test_killed_in_the_middle_the_answers_are_kept(
+    scanned: list[dict], terminal: Terminal, genretag: Program
+) -> None:
     terminal.shows("1 of 4")
     terminal.press("1")
     terminal.shows("2 of 4")
@@ -130,7 +154,12 @@ def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
     with books(tmp_path / "db" / "genretag.db") as opened:
         last = opened.store.last_scan()
         assert last is not None
-        asked = Review(opened, last.run, Policy.from_dict(last.policy), questions_of(plan_rows(opened, last.run)))
+        asked = Review(
+            opened,
+            last.run,
+            Policy.from_dict(last.policy),
+            questions_of(plan_rows(opened, last.run)),
+        )
         for words in (["Cumbia"], ["Ska", "Dub"], ["Polka"]):
             asked.answer(words)
         asked.take_back()
@@ -138,15 +167,23 @@ def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
     paths[0] = paths[0].rename(paths[0].with_name("moved.flac"))  # known by its audio
 
     def planned() -> dict[str, dict]:
-        return {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows}
+        return {
+            r["path"]: r
+            for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
+        }
 
     rows = planned()
     assert [rows[str(p)]["new"] for p in paths] == [["Cumbia"], ["Ska", "Dub"], [], []]
     assert [rows[str(p)]["reviewed"] for p in paths] == [True, True, False, False]
     assert genretag("apply", "--yes").status == 0
     assert tags.read(paths[1]).genres == ["Ska", "Dub"]
-    sure = {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows}
-    assert sure[str(paths[0])]["action"] == "keep"  # the ear is sure now, and yet a person said otherwise
+    sure = {
+        r["path"]: r
+        for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
+    }
+    assert (
+        sure[str(paths[0])]["action"] == "keep"
+    )  # the ear is sure now, and yet a person said otherwise
     tags.write(paths[0], ["My own"])
     assert planned()[str(paths[0])]["new"] == ["My own"]
     assert genretag("undo", "--yes").status != 2
@@ -160,7 +197,9 @@ def _aged(db: Path) -> None:
             older = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
             cache.execute("UPDATE file SET content_key = ? WHERE content_key = ?", (older, key))
             for table in ("change", "answer"):
-                journal.execute(f"UPDATE {table} SET content_key = ? WHERE content_key = ?", (older, key))
+                journal.execute(
+                    f"UPDATE {table} SET content_key = ? WHERE content_key = ?", (older, key)
+                )
         cache.execute("DROP TABLE older_key")
         cache.execute("PRAGMA user_version = 7")
 
@@ -172,7 +211,12 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
     with books(db) as opened:
         last = opened.store.last_scan()
         assert last is not None
-        asked = Review(opened, last.run, Policy.from_dict(last.policy), questions_of(plan_rows(opened, last.run)))
+        asked = Review(
+            opened,
+            last.run,
+            Policy.from_dict(last.policy),
+            questions_of(plan_rows(opened, last.run)),
+        )
         for words in (["Cumbia"], ["Ska"], ["Polka"]):
             asked.answer(words)
     written, answered, retagged = (Path(q.row.path) for q in asked.questions[:3])
@@ -184,7 +228,10 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
     told = genretag("verify").out
     assert "other tags were changed since; the genre is as written" in told
     assert "its audio was changed" not in told
-    rows = {r["path"]: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows}
+    rows = {
+        r["path"]: r
+        for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
+    }
     assert rows[str(answered)]["new"] == ["Ska"]
     assert (rows[str(written)]["action"], rows[str(written)]["reviewed"]) == ("keep", True)
     with books(db) as opened:

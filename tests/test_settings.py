@@ -16,29 +16,48 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
     for n in range(2):
-        demo.encode(folder / f"{n}.flac", demo.piece(n, 3), 44_100, tags={"genre": "Old"} if n else {})
+        demo.encode(
+            folder / f"{n}.flac", demo.piece(n, 3), 44_100, tags={"genre": "Old"} if n else {}
+        )
     return folder
 
 
 def settings(genretag: Program, **env: str) -> dict[str, tuple[object, str]]:
-    return {s["name"]: (s["value"], s["source"]) for s in map(json.loads, genretag("config", "--json", env=env).out.splitlines())}
+    return {
+        s["name"]: (s["value"], s["source"])
+        for s in map(json.loads, genretag("config", "--json", env=env).out.splitlines())
+    }
 
 
-def test_a_flag_counts_before_a_variable_before_the_file(genretag: Program, music: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text('existing = "append"\nmin_confidence = 0.0\n[scan]\nlimit = 1\n')
+def test_a_flag_counts_before_a_variable_before_the_file(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(
+        'existing = "append"\nmin_confidence = 0.0\n[scan]\nlimit = 1\n'
+    )
     assert settings(genretag)["existing"] == ("append", "config.toml")
-    assert settings(genretag, GENRETAG_EXISTING="replace")["existing"] == ("replace", "GENRETAG_EXISTING")
+    assert settings(genretag, GENRETAG_EXISTING="replace")["existing"] == (
+        "replace",
+        "GENRETAG_EXISTING",
+    )
     assert settings(genretag)["jobs"] == ("auto", "default")
     rows = genretag("scan", music / "1.flac", "--dry-run", "--json").rows
     assert rows[0]["new"][0] == "Old"
     assert len(rows[0]["new"]) == 2
-    assert genretag("scan", music / "1.flac", "--dry-run", "--json", env={"GENRETAG_EXISTING": "skip"}).rows[0]["action"] == "keep"
+    assert (
+        genretag(
+            "scan", music / "1.flac", "--dry-run", "--json", env={"GENRETAG_EXISTING": "skip"}
+        ).rows[0]["action"]
+        == "keep"
+    )
     assert len(genretag("scan", music / "1.flac", "--dry-run", "--json", "-f").rows[0]["new"]) == 1
     assert len(genretag("scan", music, "--dry-run", "--json").rows) == 1  # [scan] limit
     assert len(genretag("scan", music, "--dry-run", "--json", "--limit", 5).rows) == 2
 
 
-def test_apply_writes_the_plan_that_was_shown_whatever_is_set(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_apply_writes_the_plan_that_was_shown_whatever_is_set(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     genretag("scan", music, "--dry-run", "--min-confidence", 0)
     (tmp_path / "config.toml").write_text("min_confidence = 1.0\n")
     assert "wrote 1 of 1" in genretag("apply", "--yes").err
@@ -55,7 +74,9 @@ def test_apply_writes_the_plan_that_was_shown_whatever_is_set(genretag: Program,
         ("existing = 'perhaps'", "perhaps"),
     ],
 )
-def test_a_mistake_in_the_file_is_one_clear_sentence(genretag: Program, music: Path, tmp_path: Path, text: str, say: str) -> None:
+def test_a_mistake_in_the_file_is_one_clear_sentence(
+    genretag: Program, music: Path, tmp_path: Path, text: str, say: str
+) -> None:
     (tmp_path / "config.toml").write_text(text)
     done = genretag("scan", music, "--dry-run")
     assert done.status in (1, 2)
@@ -64,7 +85,9 @@ def test_a_mistake_in_the_file_is_one_clear_sentence(genretag: Program, music: P
     assert genretag("--help").status == 0
 
 
-def test_what_is_protected_in_the_file_is_left_alone(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_what_is_protected_in_the_file_is_left_alone(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     (tmp_path / "config.toml").write_text("[protect]\npaths = ['*/0.flac']\ngenres = ['old']\n")
     rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0, "-f").rows
     assert [r["action"] for r in rows] == ["skip", "skip"]
@@ -81,7 +104,9 @@ def test_the_shell_completes_commands_runs_and_genres(genretag: Program, music: 
     genretag("scan", music, "--yes", "--min-confidence", 0)
 
     def offered(line: str) -> str:
-        return genretag(env={"_GENRETAG_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}).out
+        return genretag(
+            env={"_GENRETAG_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
+        ).out
 
     assert "playlist" in offered("genretag play")
     assert "1 written" in offered("genretag undo ")
@@ -91,21 +116,46 @@ def test_the_shell_completes_commands_runs_and_genres(genretag: Program, music: 
 
 def test_another_settings_file_can_be_named(genretag: Program, music: Path, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[scan]\nlimit = 1\n")
-    assert len(genretag("--config", tmp_path / "other.toml", "scan", music, "--dry-run", "--json").rows) == 1
+    assert (
+        len(
+            genretag("--config", tmp_path / "other.toml", "scan", music, "--dry-run", "--json").rows
+        )
+        == 1
+    )
     assert len(genretag("scan", music, "--dry-run", "--json").rows) == 2
-    assert genretag(f"--config={tmp_path / 'none.toml'}", "scan", music, "--dry-run", "--json").status == 2
+    assert (
+        genretag(f"--config={tmp_path / 'none.toml'}", "scan", music, "--dry-run", "--json").status
+        == 2
+    )
 
 
 def test_several_genres_can_be_one_value(genretag: Program, music: Path) -> None:
-    rows = genretag("scan", music / "1.flac", "--dry-run", "--json", "--min-confidence", 0, "-k", "--separator", "; ").rows
+    rows = genretag(
+        "scan",
+        music / "1.flac",
+        "--dry-run",
+        "--json",
+        "--min-confidence",
+        0,
+        "-k",
+        "--separator",
+        "; ",
+    ).rows
     assert len(rows[0]["new"]) == 1
     assert rows[0]["new"][0].startswith("Old; ")
     assert genretag("apply", "--yes").status == 0
-    again = genretag("plan", "-k", "--separator", "; ", "--json").rows  # what is there already is not written twice
+    again = genretag(
+        "plan", "-k", "--separator", "; ", "--json"
+    ).rows  # what is there already is not written twice
     assert again[0]["action"] == "keep"
 
 
 def test_a_misspelt_variable_is_told(genretag: Program, music: Path) -> None:
     done = genretag("scan", music, "--dry-run", "--json", env={"GENRETAG_MIN_CONFIDNCE": "0.5"})
     assert "GENRETAG_MIN_CONFIDNCE sets nothing; did you mean GENRETAG_MIN_CONFIDENCE?" in done.err
-    assert "sets nothing" not in genretag("scan", music, "--dry-run", "--json", env={"GENRETAG_MIN_CONFIDENCE": "0.5"}).err
+    assert (
+        "sets nothing"
+        not in genretag(
+            "scan", music, "--dry-run", "--json", env={"GENRETAG_MIN_CONFIDENCE": "0.5"}
+        ).err
+    )

@@ -29,7 +29,11 @@ class Library:
         for n in range(3):
             demo.encode(self.music / f"{n}.mp3", demo.piece(n, 3), 44_100)
         (self.music / "broken.mp3").write_bytes(b"no music")
-        self.store, self.journal, self.model = Store(folder / "g.db"), Journal(folder / "g.journal.db"), Model()
+        self.store, self.journal, self.model = (
+            Store(folder / "g.db"),
+            Journal(folder / "g.journal.db"),
+            Model(),
+        )
 
     def scan(self, **changes: object) -> Scanner:
         options = replace(Options((self.music,)), **changes)
@@ -89,9 +93,19 @@ def mended(library: Library) -> None:
 
 
 def applied(library: Library) -> None:
-    rows = [(n, Row.from_dict(data)) for n, _, data in library.store.plan(library.store.last_scan().run, open_writes=True)]
+    rows = [
+        (n, Row.from_dict(data))
+        for n, _, data in library.store.plan(library.store.last_scan().run, open_writes=True)
+    ]
     rows = [(n, replace(r, new=["Jazz"], action="write")) for n, r in rows]
-    assert apply_rows(library.store, library.journal, library.journal.begin("apply", "0", {}), rows, Manner(), lambda _: None)["written"]
+    assert apply_rows(
+        library.store,
+        library.journal,
+        library.journal.begin("apply", "0", {}),
+        rows,
+        Manner(),
+        lambda _: None,
+    )["written"]
 
 
 def answered(library: Library) -> None:
@@ -100,18 +114,29 @@ def answered(library: Library) -> None:
 
 def heard_elsewhere(library: Library) -> None:
     retagged(library)
-    Scanner(library.store, library.model, Options((library.music / "1.mp3",)), run=0).hear()  # as ``info`` and ``train`` do
+    Scanner(
+        library.store, library.model, Options((library.music / "1.mp3",)), run=0
+    ).hear()  # as ``info`` and ``train`` do
 
 
-@pytest.mark.parametrize("change", [touched, retagged, added, removed, moved, linked, mended, applied, answered, heard_elsewhere])
-def test_any_change_and_it_is_decided_again(library: Library, change: Callable[[Library], None]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [touched, retagged, added, removed, moved, linked, mended, applied, answered, heard_elsewhere],
+)
+def test_any_change_and_it_is_decided_again(
+    library: Library, change: Callable[[Library], None]
+) -> None:
     for _ in range(2):
         library.scan(policy=Policy(min_confidence=0.0))
     change(library)
     again = library.scan(policy=Policy(min_confidence=0.0))
     assert not again.stands
     alone = Scanner(
-        library.store, library.model, Options((library.music,), Policy(min_confidence=0.0), rescan=True), 10**6, past=library.journal
+        library.store,
+        library.model,
+        Options((library.music,), Policy(min_confidence=0.0), rescan=True),
+        10**6,
+        past=library.journal,
     )
     alone.scan()
     told = [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(again)]
@@ -119,13 +144,20 @@ def test_any_change_and_it_is_decided_again(library: Library, change: Callable[[
 
 
 QUESTIONS = [
-    {"policy": Policy(top=2)}, {"limit": 2}, {"exclude": ("1.mp3",)}, {"windows": Windows.ADAPTIVE}, {"retry_failed": True},
-    {"rescan": True}, {"aside": True},
-]  # fmt: skip
+    {"policy": Policy(top=2)},
+    {"limit": 2},
+    {"exclude": ("1.mp3",)},
+    {"windows": Windows.ADAPTIVE},
+    {"retry_failed": True},
+    {"rescan": True},
+    {"aside": True},
+]
 
 
 @pytest.mark.parametrize("asked", QUESTIONS)
-def test_another_question_gets_an_answer_of_its_own(library: Library, asked: dict[str, object]) -> None:
+def test_another_question_gets_an_answer_of_its_own(
+    library: Library, asked: dict[str, object]
+) -> None:
     library.scan()
     assert not library.scan().stands  # of what failed, it is said from now on that it is known
     assert library.scan().stands

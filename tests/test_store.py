@@ -41,7 +41,17 @@ def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: Sto
 
 def test_any_path_and_any_tag_can_be_kept(store: Store) -> None:
     path = Path(os.fsdecode(b"/caf\xe9\n\x1b[2J.mp3"))
-    f = FileRow(path, 1, 2**62, 2**63 - 1, 4, 1, "s", "k", Tags(["\x00", "宇宙", "'; DROP TABLE file"], "TCON", Album("a", "b", "c")))
+    f = FileRow(
+        path,
+        1,
+        2**62,
+        2**63 - 1,
+        4,
+        1,
+        "s",
+        "k",
+        Tags(["\x00", "宇宙", "'; DROP TABLE file"], "TCON", Album("a", "b", "c")),
+    )
     store.save_file(f)
     assert store.file(path) == f
 
@@ -57,7 +67,11 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: 
     older.execute("DROP TABLE older_key")
     older.execute("PRAGMA user_version = 7")
     renewed = Store(store.path)
-    assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (None, None, None)
+    assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (
+        None,
+        None,
+        None,
+    )
     assert list(renewed.plan(1)) == []
     assert len(list(renewed.failures())) == 1
     assert (renewed.older_key("s"), renewed.older_key("t")) == ("k", None)
@@ -75,7 +89,10 @@ def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Store
 
 def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(store: Store) -> None:
     store.begin_scan(1, "m", {})
-    rows = [(n, Path(f"/{n}"), "write" if n % 2 else "skip", failed_row(Path(f"/{n}"), "").to_dict()) for n in range(1234)]
+    rows = [
+        (n, Path(f"/{n}"), "write" if n % 2 else "skip", failed_row(Path(f"/{n}"), "").to_dict())
+        for n in range(1234)
+    ]
     store.save_plan(1, reversed(rows))
     assert store.last_scan() is None
     store.finish_scan(1)
@@ -92,13 +109,30 @@ def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(st
 
 def test_a_scan_stands_with_its_counts_until_something_is_touched(store: Store) -> None:
     store.begin_scan(1, "m", {})
-    rows = [failed_row(Path(f"/{n}"), "") if n < 3 else replace(failed_row(Path(f"/{n}"), ""), status="ok") for n in range(10)]
-    store.save_plan(1, ((n, Path(f"/{n}"), "write" if n == 5 else "skip", row.to_dict()) for n, row in enumerate(rows)))
+    rows = [
+        failed_row(Path(f"/{n}"), "")
+        if n < 3
+        else replace(failed_row(Path(f"/{n}"), ""), status="ok")
+        for n in range(10)
+    ]
+    store.save_plan(
+        1,
+        (
+            (n, Path(f"/{n}"), "write" if n == 5 else "skip", row.to_dict())
+            for n, row in enumerate(rows)
+        ),
+    )
     assert store.failed_in_plan(1) == 3 and store.open_writes(1) == 1
     store.finish_scan(1, "all of it")
     held = store.untouched_scan()
-    assert held is not None and (held.run, held.asked, held.counts) == (1, "all of it", {"failed": 3, "ok": 7})
-    sqlite3.connect(store.path).execute("UPDATE scan SET counts = NULL").connection.commit()  # as an older genretag left it
+    assert held is not None and (held.run, held.asked, held.counts) == (
+        1,
+        "all of it",
+        {"failed": 3, "ok": 7},
+    )
+    sqlite3.connect(store.path).execute(
+        "UPDATE scan SET counts = NULL"
+    ).connection.commit()  # as an older genretag left it
     assert store.untouched_scan() == held
     store.mark_done(1, 5)
     assert store.untouched_scan() is None and store.open_writes(1) == 0

@@ -25,11 +25,20 @@ DIMS = 384
 
 def always_and_never(dims: int = DIMS) -> Styles:
     """Return styles of which two are always told, the second before the first, and one never is."""
-    return Styles(("Ambient", "Soul", "Ska"), (0.2, 0.3, 0.9), np.zeros((dims, 3), np.float16), (0.0, 2.0, 2.0))
+    return Styles(
+        ("Ambient", "Soul", "Ska"),
+        (0.2, 0.3, 0.9),
+        np.zeros((dims, 3), np.float16),
+        (0.0, 2.0, 2.0),
+    )
 
 
 @given(
-    hnp.arrays(np.float16, st.tuples(st.just(5), st.integers(1, 6)), elements=st.floats(-100, 100, width=16)),
+    hnp.arrays(
+        np.float16,
+        st.tuples(st.just(5), st.integers(1, 6)),
+        elements=st.floats(-100, 100, width=16),
+    ),
     st.data(),
 )
 def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataObject) -> None:
@@ -46,7 +55,11 @@ def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataO
     told = back.told(x)
     assert told == styles.told(x)
     assert list(told.values()) == sorted(told.values(), reverse=True)
-    assert set(told) == {name for name, p, t in zip(styles.names, styles.probabilities(x), thresholds, strict=True) if p >= t}
+    assert set(told) == {
+        name
+        for name, p, t in zip(styles.names, styles.probabilities(x), thresholds, strict=True)
+        if p >= t
+    }
 
 
 def test_another_networks_embedding_has_no_styles() -> None:
@@ -56,9 +69,17 @@ def test_another_networks_embedding_has_no_styles() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"names": ["Soul", "Soul", "Ska"]}, {"names": []}, {"thresholds": [0.1, 0.2, 2.0]}, {"bias": [0.0]}, {"weight": "AAAA"},
-     {"bias": [0.0, 0.0, float("nan")]}, {"weight": "?"}, {"thresholds": None}],
-)  # fmt: skip
+    [
+        {"names": ["Soul", "Soul", "Ska"]},
+        {"names": []},
+        {"thresholds": [0.1, 0.2, 2.0]},
+        {"bias": [0.0]},
+        {"weight": "AAAA"},
+        {"bias": [0.0, 0.0, float("nan")]},
+        {"weight": "?"},
+        {"thresholds": None},
+    ],
+)
 def test_styles_that_cannot_be_meant_are_refused(changes: dict) -> None:
     card = replace(Model().card, styles=always_and_never())
     data = json.loads(card_text(card))
@@ -73,9 +94,14 @@ def test_a_scan_tells_styles_and_writes_none(genretag: Program, tmp_path: Path) 
     recard(Model().path, replace(Model().card, styles=always_and_never()), model)
     track = tmp_path / "a.flac"
     demo.encode(track, demo.piece(0, 4), 44_100)
-    row = genretag("scan", track, "--model", model, "--dry-run", "--json", "--min-confidence", 0).rows[0]
+    row = genretag(
+        "scan", track, "--model", model, "--dry-run", "--json", "--min-confidence", 0
+    ).rows[0]
     assert row["styles"] == ["Soul", "Ambient"]
-    assert genretag("info", track, "--model", model, "--json").rows[0]["styles"] == {"Soul": 0.88, "Ambient": 0.5}
+    assert genretag("info", track, "--model", model, "--json").rows[0]["styles"] == {
+        "Soul": 0.88,
+        "Ambient": 0.5,
+    }
     assert "styles: Soul 0.88, Ambient 0.50" in genretag("info", track, "--model", model).out
     assert "Soul 0.88, Ambient 0.50" in genretag("plan", "--explain", track).out
     assert genretag("apply", "--yes").status == 0

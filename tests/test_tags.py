@@ -23,7 +23,11 @@ def copy(seed_files: dict[str, Path], extension: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("extension", WRITABLE)
-@pytest.mark.parametrize("genres", [["Jazz"], ["Drum & Bass, Dub/Roots"], ["Électronique", "宇宙"]], ids=["one", "commas", "two"])
+@pytest.mark.parametrize(
+    "genres",
+    [["Jazz"], ["Drum & Bass, Dub/Roots"], ["Électronique", "宇宙"]],
+    ids=["one", "commas", "two"],
+)
 class TestEveryContainer:
     def test_genres_read_back_and_the_audio_is_the_same(
         self, seed_files: dict[str, Path], tmp_path: Path, extension: str, genres: list[str]
@@ -35,15 +39,24 @@ class TestEveryContainer:
         assert audio.identify(path).content_key == before
         assert tags.lost(others, tags.others(path)) == []
 
-    def test_ffmpeg_reads_the_same(self, seed_files: dict[str, Path], tmp_path: Path, extension: str, genres: list[str]) -> None:
+    def test_ffmpeg_reads_the_same(
+        self, seed_files: dict[str, Path], tmp_path: Path, extension: str, genres: list[str]
+    ) -> None:
         if (extension == ".aiff" and len(genres) > 1) or extension == ".tta":
             pytest.skip("FFmpeg reads the first value, or none, here")
         path = copy(seed_files, extension, tmp_path)
         tags.write(path, genres)
         read = ffmpeg_genre(path)
-        assert read == genres or read == genres[:1] or read == ["; ".join(genres)] or read[-1:] == genres[-1:]
+        assert (
+            read == genres
+            or read == genres[:1]
+            or read == ["; ".join(genres)]
+            or read[-1:] == genres[-1:]
+        )
 
-    def test_writing_the_other_tags_stay(self, seed_files: dict[str, Path], tmp_path: Path, extension: str, genres: list[str]) -> None:
+    def test_writing_the_other_tags_stay(
+        self, seed_files: dict[str, Path], tmp_path: Path, extension: str, genres: list[str]
+    ) -> None:
         path = copy(seed_files, extension, tmp_path)
         artist = tags.read(path).album.artist
         tags.write(path, genres)
@@ -56,15 +69,20 @@ def test_ffprobe_agrees(seed_files: dict[str, Path], tmp_path: Path) -> None:
     for extension in (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".wma", ".wv"):
         path = copy(seed_files, extension, tmp_path)
         tags.write(path, ["Jazz"])
-        out = subprocess.run(["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", str(path)],
-                             capture_output=True, check=True)  # fmt: skip
+        out = subprocess.run(
+            ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", str(path)],
+            capture_output=True,
+            check=True,
+        )
         data = json.loads(out.stdout)
         found = {**data["format"].get("tags", {}), **data["streams"][0].get("tags", {})}
         assert {k.lower(): v for k, v in found.items()}["genre"] == "Jazz", extension
         assert {k.lower(): v for k, v in found.items()}["title"] == "A Title", extension
 
 
-def test_a_container_that_holds_no_genre_is_told(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_container_that_holds_no_genre_is_told(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = copy(seed_files, ".mka", tmp_path)
     assert tags.read(path).problem is not None
     with pytest.raises(TrackError, match="no genre"):
@@ -95,7 +113,11 @@ FRAMES = [
 def mp3_with(seed_files: dict[str, Path], folder: Path, head: bytes, tail: bytes = b"") -> Path:
     data = seed_files[".mp3"].read_bytes()
     size = read_id3(data)
-    body = data[10 + int.from_bytes(bytes([0]), "big") :] if size is None else data[_tag_length(data) :]
+    body = (
+        data[10 + int.from_bytes(bytes([0]), "big") :]
+        if size is None
+        else data[_tag_length(data) :]
+    )
     path = folder / "x.mp3"
     path.write_bytes(head + body + tail)
     return path
@@ -106,7 +128,9 @@ def _tag_length(data: bytes) -> int:
 
 
 @pytest.mark.parametrize("version", [3, 4])
-@pytest.mark.parametrize("genres", [["Jazz"], ["Jazz", "Bebop"], ["Ωμέγα"]], ids=["one", "two", "greek"])
+@pytest.mark.parametrize(
+    "genres", [["Jazz"], ["Jazz", "Bebop"], ["Ωμέγα"]], ids=["one", "two", "greek"]
+)
 def test_id3_keeps_its_version_and_every_other_frame_in_order(
     seed_files: dict[str, Path], tmp_path: Path, version: int, genres: list[str]
 ) -> None:
@@ -128,7 +152,9 @@ def test_id3v1_keeps_all_but_its_genre_byte(seed_files: dict[str, Path], tmp_pat
     assert path.read_bytes()[-128:] == block[:127] + b"\x08"
 
 
-def test_a_file_with_id3v1_alone_changes_by_one_byte(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_with_id3v1_alone_changes_by_one_byte(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = mp3_with(seed_files, tmp_path, b"", make_id3v1("Title", "Artist", 12))
     before = path.read_bytes()
     assert tags.read(path).genres == ["Other"]
@@ -136,7 +162,9 @@ def test_a_file_with_id3v1_alone_changes_by_one_byte(seed_files: dict[str, Path]
     assert path.read_bytes() == before[:-1] + b"\x08"
 
 
-def test_a_word_id3v1_does_not_know_gets_a_new_tag_that_takes_title_and_artist_over(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_word_id3v1_does_not_know_gets_a_new_tag_that_takes_title_and_artist_over(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     path = mp3_with(seed_files, tmp_path, b"", make_id3v1("Title", "Artist", 12))
     tags.write(path, ["Cumbia"])
     frames = dict(read_id3(path.read_bytes()).frames)  # type: ignore[union-attr]
@@ -145,8 +173,16 @@ def test_a_word_id3v1_does_not_know_gets_a_new_tag_that_takes_title_and_artist_o
     assert tags.read(path).genres == ["Cumbia"]
 
 
-def test_a_stale_genre_in_apev2_beside_id3_is_renewed(seed_files: dict[str, Path], tmp_path: Path) -> None:
-    ape = make_apev2([("REPLAYGAIN_TRACK_GAIN", b"-3.2 dB"), ("Genre", b"Other"), ("Junk", b"\xff\xfb\x90\x00" * 40)])
+def test_a_stale_genre_in_apev2_beside_id3_is_renewed(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
+    ape = make_apev2(
+        [
+            ("REPLAYGAIN_TRACK_GAIN", b"-3.2 dB"),
+            ("Genre", b"Other"),
+            ("Junk", b"\xff\xfb\x90\x00" * 40),
+        ]
+    )
     path = mp3_with(seed_files, tmp_path, make_id3(4, FRAMES), ape)
     key = audio.identify(path).content_key
     tags.write(path, ["Jazz"])
@@ -156,7 +192,9 @@ def test_a_stale_genre_in_apev2_beside_id3_is_renewed(seed_files: dict[str, Path
     assert audio.identify(path).content_key == key
 
 
-def test_the_name_of_an_apev2_tag_is_not_taken_for_id3v1(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_the_name_of_an_apev2_tag_is_not_taken_for_id3v1(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     """An APEv2 tag of 131 bytes puts the TAG of its APETAGEX where an ID3v1 block would begin."""
     for length in range(120, 140):
         tail = make_apev2([("Genre", b"x" * (length - 78))])
@@ -167,25 +205,46 @@ def test_the_name_of_an_apev2_tag_is_not_taken_for_id3v1(seed_files: dict[str, P
             assert mpeg.audio_span(handle).stop == plain, length
 
 
-def test_an_id3v1_block_behind_an_apev2_tag_stays(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_an_id3v1_block_behind_an_apev2_tag_stays(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     block = make_id3v1("T", "A", 12)
-    path = mp3_with(seed_files, tmp_path, make_id3(3, FRAMES), make_apev2([("Genre", b"Other")]) + block)
+    path = mp3_with(
+        seed_files, tmp_path, make_id3(3, FRAMES), make_apev2([("Genre", b"Other")]) + block
+    )
     tags.write(path, ["Jazz"])
     assert path.read_bytes()[-128:] == block[:127] + b"\x08"
     assert b"Genre\0Jazz" in path.read_bytes()
 
 
-def test_sync_bytes_in_apev2_are_not_taken_for_music(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_sync_bytes_in_apev2_are_not_taken_for_music(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     """FFmpeg alone reads them as audio; the demuxer is bounded to the bytes between the tags."""
     plain = mp3_with(seed_files, tmp_path, make_id3(4, FRAMES)).rename(tmp_path / "plain.mp3")
-    frame = seed_files[".mp3"].read_bytes()[_tag_length(seed_files[".mp3"].read_bytes()) :][2000:6000]
-    tagged = mp3_with(seed_files, tmp_path, make_id3(4, FRAMES), make_apev2([("Cover Art (Front)", frame)]))
+    frame = seed_files[".mp3"].read_bytes()[_tag_length(seed_files[".mp3"].read_bytes()) :][
+        2000:6000
+    ]
+    tagged = mp3_with(
+        seed_files, tmp_path, make_id3(4, FRAMES), make_apev2([("Cover Art (Front)", frame)])
+    )
     assert audio.identify(plain).content_key == audio.identify(tagged).content_key
 
 
 def test_id3v22_is_left_alone_unless_asked_for(seed_files: dict[str, Path], tmp_path: Path) -> None:
-    body = b"TT2" + (8).to_bytes(3, "big") + b"\x00A Title" + b"TCO" + (6).to_bytes(3, "big") + b"\x00Other"
-    path = mp3_with(seed_files, tmp_path, b"ID3\x02\x00\x00" + bytes([0, 0, 0, len(body) + 10]) + body + bytes(10))
+    body = (
+        b"TT2"
+        + (8).to_bytes(3, "big")
+        + b"\x00A Title"
+        + b"TCO"
+        + (6).to_bytes(3, "big")
+        + b"\x00Other"
+    )
+    path = mp3_with(
+        seed_files,
+        tmp_path,
+        b"ID3\x02\x00\x00" + bytes([0, 0, 0, len(body) + 10]) + body + bytes(10),
+    )
     assert tags.read(path).genres == ["Other"]
     with pytest.raises(TrackError, match="convert-v22"):
         tags.write(path, ["Jazz"])
@@ -198,9 +257,20 @@ def test_id3v22_is_left_alone_unless_asked_for(seed_files: dict[str, Path], tmp_
 
 @pytest.mark.parametrize(
     ("text", "want"),
-    [("(17)", ["Rock"]), ("17", ["Rock"]), ("(12)", ["Other"]), ("(4)Eurodisco", ["Disco", "Eurodisco"]), ("(17)(39)", ["Rock", "Noise"]),
-     ("Rock", ["Rock"]), ("((x)", ["(x)"]), ("(RX)", ["Remix"]), ("1979", ["1979"]), ("(250)", ["Unknown"]), ("", [])],
-)  # fmt: skip
+    [
+        ("(17)", ["Rock"]),
+        ("17", ["Rock"]),
+        ("(12)", ["Other"]),
+        ("(4)Eurodisco", ["Disco", "Eurodisco"]),
+        ("(17)(39)", ["Rock", "Noise"]),
+        ("Rock", ["Rock"]),
+        ("((x)", ["(x)"]),
+        ("(RX)", ["Remix"]),
+        ("1979", ["1979"]),
+        ("(250)", ["Unknown"]),
+        ("", []),
+    ],
+)
 def test_numbers_are_resolved_by_id3v1s_table(text: str, want: list[str]) -> None:
     assert resolve(text) == want
 
@@ -216,7 +286,9 @@ def test_words_that_say_nothing_are_generic(word: str) -> None:
 
 def test_riff_info_genre_is_renewed_with_the_id3_tag(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
-    demo.encode(path, demo.piece(1, 2), 44_100, tags={"title": "T", "genre": "Other", "artist": "A"})
+    demo.encode(
+        path, demo.piece(1, 2), 44_100, tags={"title": "T", "genre": "Other", "artist": "A"}
+    )
     data = path.read_bytes()
     assert b"IGNR" in data
     before = tags.others(path)
@@ -234,10 +306,22 @@ def test_several_vorbis_lines_become_the_new_ones_where_the_first_stood(tmp_path
     from mutagen.flac import FLAC
 
     audio_file = FLAC(path)
-    audio_file.tags[:] = [("TITLE", "T"), ("Genre", "Other"), ("custom", "a=b"), ("GENRE", "Misc"), ("ARTIST", "A")]
+    audio_file.tags[:] = [
+        ("TITLE", "T"),
+        ("Genre", "Other"),
+        ("custom", "a=b"),
+        ("GENRE", "Misc"),
+        ("ARTIST", "A"),
+    ]
     audio_file.save()
     tags.write(path, ["Jazz", "Bebop"])
-    assert vorbis_comments(path) == [("TITLE", "T"), ("Genre", "Jazz"), ("Genre", "Bebop"), ("custom", "a=b"), ("ARTIST", "A")]
+    assert vorbis_comments(path) == [
+        ("TITLE", "T"),
+        ("Genre", "Jazz"),
+        ("Genre", "Bebop"),
+        ("custom", "a=b"),
+        ("ARTIST", "A"),
+    ]
 
 
 def test_hurt_tags_are_a_problem_and_no_exception(tmp_path: Path) -> None:

@@ -23,7 +23,15 @@ from genretag.store import Store
 from genretag.train import layouts
 from genretag.train.collection import hear
 from genretag.train.head import Linear, folded
-from genretag.train.split import Pair, Part, grouped_fold_numbers, grouped_parts, groups_of, near_duplicates, random_parts
+from genretag.train.split import (
+    Pair,
+    Part,
+    grouped_fold_numbers,
+    grouped_parts,
+    groups_of,
+    near_duplicates,
+    random_parts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,9 @@ def library(music: Path, tmp_path: Path) -> Path:
 # --- from folders to written tags --------------------------------------------------------------------------------
 
 
-def test_it_learns_folders_and_the_model_tags_new_music(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_it_learns_folders_and_the_model_tags_new_music(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     done = genretag("train", library, "-O", tmp_path / "my.onnx", "--json")
     assert done.status == 0, done.err
     (figures,) = done.rows
@@ -58,14 +68,18 @@ def test_it_learns_folders_and_the_model_tags_new_music(genretag: Program, libra
     new.mkdir()
     for n, kind in enumerate(labelled.KINDS):
         demo.encode(new / f"{n}.mp3", labelled.sound(kind, 9000 + n, 8), labelled.RATE)
-    rows = genretag("scan", new, "--model", tmp_path / "my.onnx", "--yes", "--min-confidence", 0, "--json").rows
+    rows = genretag(
+        "scan", new, "--model", tmp_path / "my.onnx", "--yes", "--min-confidence", 0, "--json"
+    ).rows
     assert [r["genre"] or r["status"] for r in rows[:2]] == list(labelled.KINDS[:2])
     assert tags.read(new / "0.mp3").genres == [labelled.KINDS[0]]
     assert genretag("undo", "--yes").status == 0
     assert tags.read(new / "0.mp3").genres == []
 
 
-def test_the_report_is_whole_and_stands_alone(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_the_report_is_whole_and_stands_alone(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     (library / "Chords" / "not music.mp3").write_text("<html><script>alert(1)</script></html>")
     shutil.copy(library / "Beats" / "00-0.flac", library / "Beats" / "<b>copy.flac")
     done = genretag("train", library, "-O", tmp_path / "my.onnx")
@@ -76,25 +90,40 @@ def test_the_report_is_whole_and_stands_alone(genretag: Program, library: Path, 
     assert "<script" not in page
     assert "&lt;b&gt;copy" in page
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
-    assert {p.stem for p in (tmp_path / "my.pictures").iterdir()} == {"learning", "confusion", "reliability", "risk-coverage", "map"}
+    assert {p.stem for p in (tmp_path / "my.pictures").iterdir()} == {
+        "learning",
+        "confusion",
+        "reliability",
+        "risk-coverage",
+        "map",
+    }
     assert "| label | learned |" in (tmp_path / "my.md").read_text()
 
 
 def test_two_labels_make_a_model_of_two(genretag: Program, library: Path, tmp_path: Path) -> None:
-    assert genretag("train", library, "--classes", "beats, CHORDS", "-O", tmp_path / "two.onnx").status == 0
+    assert (
+        genretag("train", library, "--classes", "beats, CHORDS", "-O", tmp_path / "two.onnx").status
+        == 0
+    )
     assert Model(tmp_path / "two.onnx").card.labels == ("Beats", "Chords")
 
 
-def test_a_model_can_be_made_the_default_and_the_bundled_one_again(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_a_model_can_be_made_the_default_and_the_bundled_one_again(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     assert genretag("train", library, "-O", tmp_path / "my.onnx").status == 0
     (tmp_path / "config.toml").write_text("# mine\n")
     assert genretag("models", "use", tmp_path / "my.onnx").status == 0
     assert (tmp_path / "config.toml").read_text().startswith("# mine")
-    assert set(genretag("scan", library, "--dry-run", "--json", "--limit", 1).rows[0]["scores"]) == set(labelled.KINDS)
+    assert set(
+        genretag("scan", library, "--dry-run", "--json", "--limit", 1).rows[0]["scores"]
+    ) == set(labelled.KINDS)
     (tmp_path / "my.onnx").unlink()
     assert "is not there" in genretag("scan", library, "--dry-run").err
     assert genretag("models", "use", "--bundled").status == 0
-    assert "Jazz" in genretag("scan", library, "--dry-run", "--json", "--limit", 1).rows[0]["scores"]
+    assert (
+        "Jazz" in genretag("scan", library, "--dry-run", "--json", "--limit", 1).rows[0]["scores"]
+    )
 
 
 def test_a_corrected_plan_teaches(genretag: Program, library: Path, tmp_path: Path) -> None:
@@ -103,7 +132,9 @@ def test_a_corrected_plan_teaches(genretag: Program, library: Path, tmp_path: Pa
         row["new"] = ["Loud" if "Beats" in row["path"] else "Soft"]
     rows[0]["new"] = rows[0]["old"]  # not corrected
     (tmp_path / "fixed.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    done = genretag("train", "--from-review", tmp_path / "fixed.jsonl", "-O", tmp_path / "r.onnx", "--json")
+    done = genretag(
+        "train", "--from-review", tmp_path / "fixed.jsonl", "-O", tmp_path / "r.onnx", "--json"
+    )
     assert done.status == 0, done.err
     assert done.rows[0]["labels"] == {"Loud": 11, "Soft": 24}
 
@@ -113,18 +144,29 @@ def test_a_corrected_plan_teaches(genretag: Program, library: Path, tmp_path: Pa
 
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(0.2, 0.95), min_size=40, max_size=80), st.integers(0, 9))
-def test_chance_makes_a_calibration_error_that_goes_with_the_number_of_tracks(confidences: list[float], seed: int) -> None:
+def test_chance_makes_a_calibration_error_that_goes_with_the_number_of_tracks(
+    confidences: list[float], seed: int
+) -> None:
     few, many = np.array(confidences), np.repeat(confidences, 36)
     mean, high = metrics.exact_calibration_error(few, seed)
     assert 0 < mean < high
-    assert 0.1 < metrics.exact_calibration_error(many, seed)[0] / mean < 0.3  # a sixth, by the root of the number
+    assert (
+        0.1 < metrics.exact_calibration_error(many, seed)[0] / mean < 0.3
+    )  # a sixth, by the root of the number
     right = np.random.default_rng(seed).random(len(many)) < np.maximum(0.0, many - 0.2)
-    assert metrics.calibration_error(many, right) > 2 * metrics.exact_calibration_error(many, seed)[1]  # one who boasts is found out
+    assert (
+        metrics.calibration_error(many, right) > 2 * metrics.exact_calibration_error(many, seed)[1]
+    )  # one who boasts is found out
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=12, max_size=200), st.integers(0, 5))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=12, max_size=200),
+    st.integers(0, 5),
+)
 @settings(max_examples=60, deadline=None)
-def test_no_artist_is_in_two_parts_and_every_label_can_be_learned(rows: list[tuple[int, int]], seed: int) -> None:
+def test_no_artist_is_in_two_parts_and_every_label_can_be_learned(
+    rows: list[tuple[int, int]], seed: int
+) -> None:
     rows = [*rows, *((c, 100 + c) for c in range(4))]
     y, groups = np.array([r[0] for r in rows]), groups_of([(str(r[1]),) for r in rows], [])
     part = grouped_parts(y, groups, seed)
@@ -172,11 +214,20 @@ def test_a_label_of_one_artist_is_told_not_to_be_judged(genretag: Program, tmp_p
     assert classes["Hiss & Hum"]["recall"] is None
 
 
-def test_one_recording_under_two_labels_is_found_and_left_out(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_one_recording_under_two_labels_is_found_and_left_out(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     shutil.copy(library / "Beats" / "00-0.flac", library / "Chords" / "stolen.flac")
-    demo.encode(library / "Chords" / "re-encoded.mp3", labelled.sound("Chords", 1000), labelled.RATE, tags={"artist": "Someone Else"})
+    demo.encode(
+        library / "Chords" / "re-encoded.mp3",
+        labelled.sound("Chords", 1000),
+        labelled.RATE,
+        tags={"artist": "Someone Else"},
+    )
     done = genretag("train", library, "-O", tmp_path / "a.onnx", "--json")
-    pairs = {frozenset((Path(d["a"]).name, Path(d["b"]).name)): d for d in done.rows[0]["duplicates"]}
+    pairs = {
+        frozenset((Path(d["a"]).name, Path(d["b"]).name)): d for d in done.rows[0]["duplicates"]
+    }
     assert pairs[frozenset(("00-0.flac", "stolen.flac"))]["cosine"] == 1.0
     assert frozenset(("00-0.flac", "re-encoded.mp3")) in pairs
     assert done.rows[0]["tracks"] == 36 + 2 - 2
@@ -195,7 +246,10 @@ def test_near_copies_are_one_group_and_others_are_not() -> None:
 
 
 def test_compilations_do_not_make_one_artist_of_many() -> None:
-    groups = groups_of([("A", "Various Artists"), ("B", "various artists"), ("a",), ("",), ("",)], [Pair(3, 1, 1.0)])
+    groups = groups_of(
+        [("A", "Various Artists"), ("B", "various artists"), ("a",), ("",), ("",)],
+        [Pair(3, 1, 1.0)],
+    )
     assert groups.tolist() == [0, 1, 0, 1, 2]
 
 
@@ -223,7 +277,13 @@ def labels_of(found: layouts.Labelled) -> dict[str, list[str]]:
 
 
 def test_nested_folders_and_artist_folders_are_read(tmp_path: Path) -> None:
-    top = touched(tmp_path, "wrap/Jazz/Miles/Album/a.flac", "wrap/Jazz/b.mp3", "wrap/Rock/c.mp3", "wrap/Empty/notes.txt")
+    top = touched(
+        tmp_path,
+        "wrap/Jazz/Miles/Album/a.flac",
+        "wrap/Jazz/b.mp3",
+        "wrap/Rock/c.mp3",
+        "wrap/Empty/notes.txt",
+    )
     found = layouts.read_labelled(top)
     assert labels_of(found) == {"Jazz": ["a.flac", "b.mp3"], "Rock": ["c.mp3"]}
     assert [e.folder for e in found.examples if e.path.name == "a.flac"] == ["Miles"]
@@ -231,20 +291,29 @@ def test_nested_folders_and_artist_folders_are_read(tmp_path: Path) -> None:
 
 
 def test_labels_that_differ_by_case_or_space_are_one_and_told(tmp_path: Path) -> None:
-    found = layouts.read_labelled(touched(tmp_path, "Hip Hop/a.mp3", "Hip Hop/b.mp3", "hip  hop/c.mp3", "Jazz/d.mp3"))
+    found = layouts.read_labelled(
+        touched(tmp_path, "Hip Hop/a.mp3", "Hip Hop/b.mp3", "hip  hop/c.mp3", "Jazz/d.mp3")
+    )
     assert labels_of(found) == {"Hip Hop": ["a.mp3", "b.mp3", "c.mp3"], "Jazz": ["d.mp3"]}
     assert any("one label" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["path,label\na.mp3,Jazz\nb.mp3,Rock\n", "\ufeffGenre,Filename,Artist\nJazz,a.mp3,X\nRock,b.mp3,\n", "a.mp3,Jazz\nb.mp3,Rock\n",
-     "path\tlabel\na.mp3\tJazz\nb.mp3\tRock\n"],
-)  # fmt: skip
+    [
+        "path,label\na.mp3,Jazz\nb.mp3,Rock\n",
+        "\ufeffGenre,Filename,Artist\nJazz,a.mp3,X\nRock,b.mp3,\n",
+        "a.mp3,Jazz\nb.mp3,Rock\n",
+        "path\tlabel\na.mp3\tJazz\nb.mp3\tRock\n",
+    ],
+)
 def test_tables_of_path_and_label_are_read(tmp_path: Path, text: str) -> None:
     touched(tmp_path, "a.mp3", "b.mp3")
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    assert labels_of(layouts.read_labelled(tmp_path / "t.csv")) == {"Jazz": ["a.mp3"], "Rock": ["b.mp3"]}
+    assert labels_of(layouts.read_labelled(tmp_path / "t.csv")) == {
+        "Jazz": ["a.mp3"],
+        "Rock": ["b.mp3"],
+    }
 
 
 def test_a_table_says_what_is_missing(tmp_path: Path) -> None:
@@ -285,7 +354,10 @@ def test_fma_tables_are_read_with_their_subsets_and_split(tmp_path: Path) -> Non
     assert labels_of(small) == {"Hip-Hop": ["000002.mp3"], "Folk": ["005000.mp3"]}
     assert [e.part for e in small.examples] == ["training", "test"]
     assert small.examples[1].path == tmp_path / "fma_small" / "005" / "005000.mp3"
-    assert labels_of(layouts.read_labelled(path, subset="medium"))["Folk"] == ["000140.mp3", "005000.mp3"]
+    assert labels_of(layouts.read_labelled(path, subset="medium"))["Folk"] == [
+        "000140.mp3",
+        "005000.mp3",
+    ]
     with pytest.raises(UsageError, match="small, medium"):
         layouts.read_labelled(path, subset="tiny")
 
@@ -303,7 +375,9 @@ def test_fma_tables_are_read_with_their_subsets_and_split(tmp_path: Path) -> Non
         (("Jazz/a.mp3", "Jazz/b.mp3", "Rock/c.mp3", "Rock/d.mp3"), "could not be heard"),
     ],
 )
-def test_bad_folders_are_one_clear_sentence(genretag: Program, tmp_path: Path, names: tuple[str, ...], say: str) -> None:
+def test_bad_folders_are_one_clear_sentence(
+    genretag: Program, tmp_path: Path, names: tuple[str, ...], say: str
+) -> None:
     (tmp_path / "L").mkdir()
     touched(tmp_path / "L", *names)
     done = genretag("train", tmp_path / "L", "-O", tmp_path / "x.onnx")
@@ -313,11 +387,16 @@ def test_bad_folders_are_one_clear_sentence(genretag: Program, tmp_path: Path, n
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_wrong_usage_is_told_before_anything_is_heard(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_told_before_anything_is_heard(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     assert "ends in .onnx" in genretag("train", library, "-O", tmp_path / "x.pt").err
     assert "no such label" in genretag("train", library, "--classes", "Polka").err
     assert genretag("train").status == 2
-    assert "no split of its own" in genretag("train", library, "--split", "official", "-O", tmp_path / "x.onnx").err
+    assert (
+        "no split of its own"
+        in genretag("train", library, "--split", "official", "-O", tmp_path / "x.onnx").err
+    )
 
 
 # --- parts -------------------------------------------------------------------------------------------------------
@@ -332,7 +411,9 @@ def test_the_grafted_file_keeps_the_backbone_and_says_what_was_fitted(tmp_path: 
     assert graft(bundled_model(), head, card, tmp_path / "five.onnx") < 1e-4
     made, was = onnx.load(str(tmp_path / "five.onnx")), onnx.load(str(bundled_model()))
     assert made.ir_version == was.ir_version
-    assert [(o.domain, o.version) for o in made.opset_import] == [(o.domain, o.version) for o in was.opset_import]
+    assert [(o.domain, o.version) for o in made.opset_import] == [
+        (o.domain, o.version) for o in was.opset_import
+    ]
     assert not [w.name for w in made.graph.initializer if w.name.startswith("genre.")]
     x = rng.normal(size=(3, 80, 312)).astype(np.float32)
     ours, theirs = Model(tmp_path / "five.onnx").run(x), base.run(x)
@@ -378,7 +459,9 @@ def test_an_interval_over_artists_is_wider_than_one_over_tracks() -> None:
 # --- evaluate ----------------------------------------------------------------------------------------------------
 
 
-def test_evaluate_holds_a_model_against_folders(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_evaluate_holds_a_model_against_folders(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     assert genretag("train", library, "-O", tmp_path / "my.onnx").status == 0
     shutil.copytree(library / "Beats", library / "Polka")
     done = genretag("evaluate", library, "--model", tmp_path / "my.onnx", "--json")
@@ -390,25 +473,49 @@ def test_evaluate_holds_a_model_against_folders(genretag: Program, library: Path
     assert "none of the labels" in genretag("evaluate", library).err
 
 
-def test_evaluate_tags_shows_what_looks_wrong_and_exports_it(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_evaluate_tags_shows_what_looks_wrong_and_exports_it(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     assert genretag("train", library, "-O", tmp_path / "my.onnx").status == 0
     import mutagen
 
     for path in sorted(library.rglob("*.flac")):
         audio = mutagen.File(path)
-        audio["genre"] = "chords" if path.name == "03-1.flac" and "Beats" in str(path) else path.parent.name
+        audio["genre"] = (
+            "chords" if path.name == "03-1.flac" and "Beats" in str(path) else path.parent.name
+        )
         audio["album"] = f"Album of {path.parent.name}"
         audio.save()
-    demo.encode(library / "odd.mp3", labelled.sound("Beats", 5), labelled.RATE, tags={"genre": "Chamber Music"})
+    demo.encode(
+        library / "odd.mp3",
+        labelled.sound("Beats", 5),
+        labelled.RATE,
+        tags={"genre": "Chamber Music"},
+    )
     before = {p: p.read_bytes() for p in library.rglob("*.*")}
     plan = tmp_path / "wrong.jsonl"
-    done = genretag("evaluate", "--tags", library, "--model", tmp_path / "my.onnx", "--json", "-O", plan, "--min-confidence", 0)
+    done = genretag(
+        "evaluate",
+        "--tags",
+        library,
+        "--model",
+        tmp_path / "my.onnx",
+        "--json",
+        "-O",
+        plan,
+        "--min-confidence",
+        0,
+    )
     assert done.status == 0, done.err
     wrong = [d for d in done.rows if Path(d["path"]).name == "03-1.flac"]
     assert [(d["tag"], d["said"]) for d in wrong] == [("chords", "Beats")]
-    assert [d["confidence"] for d in done.rows] == sorted((d["confidence"] for d in done.rows), reverse=True)
+    assert [d["confidence"] for d in done.rows] == sorted(
+        (d["confidence"] for d in done.rows), reverse=True
+    )
     assert {p: p.read_bytes() for p in library.rglob("*.*")} == before
-    shown = genretag("evaluate", "--tags", library, "--model", tmp_path / "my.onnx", "-O", tmp_path / "w.m3u8").out
+    shown = genretag(
+        "evaluate", "--tags", library, "--model", tmp_path / "my.onnx", "-O", tmp_path / "w.m3u8"
+    ).out
     assert "Chamber Music (1)" in shown
     assert "03-1.flac" in (tmp_path / "w.m3u8").read_text()
     assert genretag("apply", plan, "--yes").status == 0
@@ -418,7 +525,9 @@ def test_evaluate_tags_shows_what_looks_wrong_and_exports_it(genretag: Program, 
 # --- calibrate ---------------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_calibrated_on_other_labelled_music(genretag: Program, library: Path, tmp_path: Path) -> None:
+def test_a_model_is_calibrated_on_other_labelled_music(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
     """A head that is far too sure of one thing is brought back, and its verdicts stay."""
     from dataclasses import replace
 
@@ -426,18 +535,33 @@ def test_a_model_is_calibrated_on_other_labelled_music(genretag: Program, librar
 
     base, rng = Model(), np.random.default_rng(0)
     card = replace(base.card, labels=labelled.KINDS, name="loud")
-    graft(bundled_model(), Linear(rng.normal(size=(384, 3)) * 0.01, np.array([9.0, 0, 0])), card, tmp_path / "loud.onnx")
+    graft(
+        bundled_model(),
+        Linear(rng.normal(size=(384, 3)) * 0.01, np.array([9.0, 0, 0])),
+        card,
+        tmp_path / "loud.onnx",
+    )
     labelled.make(library, artists=8, each=2)  # some more: 48 tracks
     done = genretag("models", "calibrate", tmp_path / "loud.onnx", library)
     assert done.status == 0, done.err
-    before, after = map(float, re.search(r"calibration error ([\d.]+) -> ([\d.]+)", done.out).groups())  # type: ignore[union-attr]
+    before, after = map(
+        float, re.search(r"calibration error ([\d.]+) -> ([\d.]+)", done.out).groups()
+    )  # type: ignore[union-attr]
     assert after < before
     made = Model(tmp_path / "loud.calibrated.onnx").card
     assert made.calibration.temperature > 1.5
     assert made.calibration.slope == base.card.calibration.slope
     assert made.labels == labelled.KINDS
     x = rng.normal(size=(2, 80, 312)).astype(np.float32)
-    np.testing.assert_array_equal(Model(tmp_path / "loud.calibrated.onnx").run(x).logits, Model(tmp_path / "loud.onnx").run(x).logits)
-    assert "calibrated" in genretag("models", "info", tmp_path / "loud.calibrated.onnx", "--json").out
+    np.testing.assert_array_equal(
+        Model(tmp_path / "loud.calibrated.onnx").run(x).logits,
+        Model(tmp_path / "loud.onnx").run(x).logits,
+    )
+    assert (
+        "calibrated" in genretag("models", "info", tmp_path / "loud.calibrated.onnx", "--json").out
+    )
     shutil.rmtree(library / "Beats")
-    assert "the least to calibrate on" in genretag("models", "calibrate", tmp_path / "loud.onnx", library).err
+    assert (
+        "the least to calibrate on"
+        in genretag("models", "calibrate", tmp_path / "loud.onnx", library).err
+    )

@@ -20,9 +20,14 @@ from genretag.writing.replace import Manner
 from genretag.writing.turns import Turn, in_turns
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 4)), max_size=24), st.integers(1, 5))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 4)), max_size=24),
+    st.integers(1, 5),
+)
 @settings(max_examples=40, deadline=None)
-def test_turns_come_in_order_whatever_the_work_takes(items: list[tuple[int, bool, int]], jobs: int) -> None:
+def test_turns_come_in_order_whatever_the_work_takes(
+    items: list[tuple[int, bool, int]], jobs: int
+) -> None:
     taken: list[int] = []
     busy: set[int] = set()
     guard = threading.Lock()
@@ -67,9 +72,13 @@ def test_the_journal_keeps_the_order_of_the_plan(tmp_path: Path) -> None:
     rows.append(rows[3])  # and this one is in the plan twice
     store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
     run, results = journal.begin("apply", "0", {}), list[Result]()
-    counts = apply_rows(store, journal, run, [(None, r) for r in rows], Manner(), results.append, jobs=4)
+    counts = apply_rows(
+        store, journal, run, [(None, r) for r in rows], Manner(), results.append, jobs=4
+    )
     assert counts == {"written": 11, "failed": 2}
     assert [r.path for r in results] == [Path(r.path) for r in rows]
     assert [r.error is None for r in results] == [n not in (5, 12) for n in range(13)]
-    assert [c.path for c in journal.changes(states=("replaced",))] == [p for n, p in enumerate(files) if n != 5]
+    assert [c.path for c in journal.changes(states=("replaced",))] == [
+        p for n, p in enumerate(files) if n != 5
+    ]
     assert [tags.read(p).genres for p in files] == [["Jazz"] if n != 5 else [] for n in range(12)]

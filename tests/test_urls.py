@@ -16,7 +16,9 @@ from genretag.plan import failed_row
 from genretag.walk import Found, Missed
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a b/c.mp3", "gs://b/é.flac", "https://example.org/x.ogg", "s3://bucket"])
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/a b/c.mp3", "gs://b/é.flac", "https://example.org/x.ogg", "s3://bucket"]
+)
 def test_a_url_comes_through_a_path_as_it_was(url: str) -> None:
     assert is_url(url)
     assert spelled(Path(url)) == url
@@ -27,14 +29,26 @@ def test_a_url_comes_through_a_path_as_it_was(url: str) -> None:
     assert spelled(row.absolute) == url
 
 
-@pytest.mark.parametrize("path", ["/music/s3:/x.mp3", "music/x.mp3", "live:/x.mp3", "c:/x.mp3", "s3:x.mp3", os.fsdecode(b"/m/\xe9")])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/music/s3:/x.mp3",
+        "music/x.mp3",
+        "live:/x.mp3",
+        "c:/x.mp3",
+        "s3:x.mp3",
+        os.fsdecode(b"/m/\xe9"),
+    ],
+)
 def test_what_is_a_path_stays_one(path: str) -> None:
     assert not is_url(path)
     assert spelled(Path(path)) == str(Path(path))
     assert absolute(Path(path)) == Path(os.path.abspath(path))
 
 
-def test_a_listing_is_in_order_and_leaves_out_what_the_walk_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_is_in_order_and_leaves_out_what_the_walk_leaves_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fsspec = pytest.importorskip("fsspec")
     monkeypatch.setattr("genretag.places.SCHEMES", {"memory"})
     shelf = fsspec.filesystem("memory")
@@ -77,10 +91,15 @@ def test_times_of_all_kinds_of_places_are_understood(when: object, seconds: int)
     assert _nanoseconds(when) == seconds * 10**9
 
 
-def test_what_lies_here_is_not_copied_and_what_cannot_be_fetched_leaves_nothing(tmp_path: Path) -> None:
+def test_what_lies_here_is_not_copied_and_what_cannot_be_fetched_leaves_nothing(
+    tmp_path: Path,
+) -> None:
     with fetched("/music/x.mp3", str(tmp_path)) as path:
         assert path == Path("/music/x.mp3")
-    with pytest.raises(TrackError, match="cannot be fetched"), fetched("http://127.0.0.1:1/x.mp3", str(tmp_path)):
+    with (
+        pytest.raises(TrackError, match="cannot be fetched"),
+        fetched("http://127.0.0.1:1/x.mp3", str(tmp_path)),
+    ):
         pass
     assert not list(tmp_path.iterdir())
 

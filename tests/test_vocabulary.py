@@ -16,7 +16,14 @@ from genretag.errors import UsageError
 from genretag.plan import Action, decide
 from genretag.policy import Existing, Policy, Protect
 from genretag.tags import Album, Tags
-from genretag.vocabulary import Vocabulary, built_in_tree, id3v1_words, plain, read_vocabulary, tree_of
+from genretag.vocabulary import (
+    Vocabulary,
+    built_in_tree,
+    id3v1_words,
+    plain,
+    read_vocabulary,
+    tree_of,
+)
 from genretag.vote import Status, Verdict
 
 words = st.text(string.printable, min_size=1, max_size=20)
@@ -40,8 +47,15 @@ def test_an_alias_reads_label_is_word(tmp_path: Path) -> None:
 
 
 def test_parents_and_children_are_separate_values(tmp_path: Path) -> None:
-    assert read(tmp_path, "canonical = true\nparents = true\n").words(["Deep House"]) == ["Electronic", "House", "Deep House"]
-    assert read(tmp_path, "canonical = true\nparents = true\ncount = 2").words(["Deep House"]) == ["Electronic", "House"]
+    assert read(tmp_path, "canonical = true\nparents = true\n").words(["Deep House"]) == [
+        "Electronic",
+        "House",
+        "Deep House",
+    ]
+    assert read(tmp_path, "canonical = true\nparents = true\ncount = 2").words(["Deep House"]) == [
+        "Electronic",
+        "House",
+    ]
 
 
 def test_a_word_outside_the_whitelist_becomes_its_nearest_parent_in_it(tmp_path: Path) -> None:
@@ -49,7 +63,9 @@ def test_a_word_outside_the_whitelist_becomes_its_nearest_parent_in_it(tmp_path:
     assert v.words(["Deep House"]) == ["Electronic"]
     assert v.words(["Grunge"]) == ["Rock"]
     assert v.words(["Jazz"]) == []
-    assert read(tmp_path, 'whitelist = ["Rock"]\nfallback = "Various"').words(["Jazz"]) == ["Various"]
+    assert read(tmp_path, 'whitelist = ["Rock"]\nfallback = "Various"').words(["Jazz"]) == [
+        "Various"
+    ]
     assert read(tmp_path, 'whitelist = ["Rock"]\nunknown = "pass"').words(["Jazz"]) == ["Jazz"]
 
 
@@ -63,7 +79,9 @@ def test_ignored_words_are_never_written(tmp_path: Path) -> None:
 def test_lower_case_words_get_capitals_and_others_stay(tmp_path: Path) -> None:
     v = read(tmp_path, '[aliases]\nJazz = "swing & co"\nRock = "EDM"\nPop = "k-pop"')
     assert [v.words([w])[0] for w in ("Jazz", "Rock", "Pop")] == ["Swing & Co", "EDM", "K-pop"]
-    assert read(tmp_path, 'title_case = false\n[aliases]\nJazz = "swing"').words(["Jazz"]) == ["swing"]
+    assert read(tmp_path, 'title_case = false\n[aliases]\nJazz = "swing"').words(["Jazz"]) == [
+        "swing"
+    ]
 
 
 def test_id3v1s_list_is_there(tmp_path: Path) -> None:
@@ -74,7 +92,9 @@ def test_id3v1s_list_is_there(tmp_path: Path) -> None:
 
 def test_the_tree_knows_every_label_and_has_no_loop() -> None:
     tree = built_in_tree()
-    for label in "Blues Classical Country Disco Electronic Hip-Hop Jazz Metal Pop Reggae Rock".split():
+    for (
+        label
+    ) in "Blues Classical Country Disco Electronic Hip-Hop Jazz Metal Pop Reggae Rock".split():
         assert tree.chain(label) == [label]
     assert all(len(tree.chain(word)) < 6 for word in tree.spelling)
     assert tree.is_finer("Bebop", "Jazz")
@@ -82,7 +102,13 @@ def test_the_tree_knows_every_label_and_has_no_loop() -> None:
     assert not tree.is_finer("jazz", "Jazz")
 
 
-@given(st.recursive(st.lists(words, max_size=3), lambda inner: st.dictionaries(words, inner, max_size=3), max_leaves=8))
+@given(
+    st.recursive(
+        st.lists(words, max_size=3),
+        lambda inner: st.dictionaries(words, inner, max_size=3),
+        max_leaves=8,
+    )
+)
 def test_any_nested_tree_is_read_and_its_chains_end(nested: object) -> None:
     tree = tree_of(nested)
     assert all(len(tree.chain(w)) <= len(tree.spelling) + 1 for w in tree.spelling)
@@ -92,10 +118,16 @@ def test_any_nested_tree_is_read_and_its_chains_end(nested: object) -> None:
 
 
 def test_beets_own_files_are_read_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "tree.yaml").write_text("- electronic:\n    - house:\n        - deep house\n- rock\n")
+    (tmp_path / "tree.yaml").write_text(
+        "- electronic:\n    - house:\n        - deep house\n- rock\n"
+    )
     (tmp_path / "list.txt").write_text("# mine\nhouse\n\nrock\nrap\n")
-    (tmp_path / "aliases.yaml").write_text("rap:\n    - hip[- ]?hop\n\\1-\\2:\n    - ([ckj])[- ]*(pop)\n")
-    v = read(tmp_path, 'canonical = "tree.yaml"\nwhitelist = "list.txt"\naliases = "aliases.yaml"\n')
+    (tmp_path / "aliases.yaml").write_text(
+        "rap:\n    - hip[- ]?hop\n\\1-\\2:\n    - ([ckj])[- ]*(pop)\n"
+    )
+    v = read(
+        tmp_path, 'canonical = "tree.yaml"\nwhitelist = "list.txt"\naliases = "aliases.yaml"\n'
+    )
     assert v.words(["Deep House"]) == ["House"]
     assert v.words(["Hip-Hop"]) == ["Rap"]  # beets' direction: word: [patterns of labels]
     assert read(tmp_path, 'aliases = "aliases.yaml"').words(["K pop"]) == ["K-pop"]
@@ -121,14 +153,21 @@ def test_a_beets_configuration_is_a_vocabulary(tmp_path: Path) -> None:
         ("= broken", "vocabulary.toml"),
     ],
 )
-def test_a_mistake_in_a_vocabulary_is_one_clear_sentence(tmp_path: Path, text: str, say: str) -> None:
+def test_a_mistake_in_a_vocabulary_is_one_clear_sentence(
+    tmp_path: Path, text: str, say: str
+) -> None:
     with pytest.raises(UsageError, match=say):
         read(tmp_path, text)
 
 
 def test_a_policy_with_a_vocabulary_survives_json(tmp_path: Path) -> None:
-    v = read(tmp_path, 'canonical = true\nparents = true\nignorelist = ["x"]\nwhitelist = ["Jazz"]\n[aliases]\na = "b"')
-    policy = Policy(vocabulary=v, protect=Protect(paths=("a",)), existing=Existing.APPEND, coarsen=True)
+    v = read(
+        tmp_path,
+        'canonical = true\nparents = true\nignorelist = ["x"]\nwhitelist = ["Jazz"]\n[aliases]\na = "b"',
+    )
+    policy = Policy(
+        vocabulary=v, protect=Protect(paths=("a",)), existing=Existing.APPEND, coarsen=True
+    )
     again = Policy.from_dict(json.loads(json.dumps(policy.to_dict())))
     assert again.vocabulary.words(["Bebop", "a"]) == v.words(["Bebop", "a"])
     assert json.dumps(again.to_dict()) == json.dumps(policy.to_dict())
@@ -143,13 +182,21 @@ def heard(genre: str = "Jazz") -> Verdict:
 
 def test_a_finer_genre_is_not_replaced_by_its_parent_unless_asked() -> None:
     policy = Policy(existing=Existing.REPLACE)
-    assert decide(heard(), Tags(["bebop"], "TCON"), policy)[:2] == (Action.KEEP, "finer than what was heard")
+    assert decide(heard(), Tags(["bebop"], "TCON"), policy)[:2] == (
+        Action.KEEP,
+        "finer than what was heard",
+    )
     assert decide(heard(), Tags(["Grunge"], "TCON"), policy)[2] == ["Jazz"]
-    assert decide(heard(), Tags(["bebop"], "TCON"), Policy(existing=Existing.REPLACE, coarsen=True))[2] == ["Jazz"]
+    assert decide(
+        heard(), Tags(["bebop"], "TCON"), Policy(existing=Existing.REPLACE, coarsen=True)
+    )[2] == ["Jazz"]
 
 
 def test_what_genretag_wrote_may_be_renewed_and_the_users_own_stays() -> None:
-    assert decide(heard(), Tags(["Rock"], "TCON"), Policy(), ours=True)[:2] == (Action.WRITE, "renews what genretag wrote")
+    assert decide(heard(), Tags(["Rock"], "TCON"), Policy(), ours=True)[:2] == (
+        Action.WRITE,
+        "renews what genretag wrote",
+    )
     assert decide(heard(), Tags(["Rock"], "TCON"), Policy())[0] is Action.KEEP
 
 
@@ -181,7 +228,12 @@ def music(tmp_path: Path) -> Path:
     for n, (artist, album) in enumerate([("A", "One"), ("A", "One"), ("B", "Two")]):
         path = folder / album / f"{n}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        demo.encode(path, demo.piece(n, 4), 44_100, tags={"artist": artist, "album": album, "album_artist": artist})
+        demo.encode(
+            path,
+            demo.piece(n, 4),
+            44_100,
+            tags={"artist": artist, "album": album, "album_artist": artist},
+        )
     return folder
 
 
@@ -194,19 +246,31 @@ def test_plan_maps_anew_without_listening(genretag: Program, music: Path, tmp_pa
     done = genretag("plan", "--vocabulary", tmp_path / "v.toml", "--json")
     hidden.rename(music)
     assert done.rows[0]["new"] == ["Mine, all mine"]
-    assert [r["new"] for r in done.rows if r["genre"] != label] == [heard_words[r["path"]] for r in done.rows if r["genre"] != label]
+    assert [r["new"] for r in done.rows if r["genre"] != label] == [
+        heard_words[r["path"]] for r in done.rows if r["genre"] != label
+    ]
     assert len(genretag("plan", music / "Two", "--json").rows) == 1
     assert genretag("plan", "--vocabulary", tmp_path / "v.toml").status == 0
     assert genretag("apply", "--yes").status == 0
     assert tags.read(music / "One" / "0.flac").genres == ["Mine, all mine"]
 
 
-def test_what_genretag_wrote_is_renewed_by_the_next_plan(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_what_genretag_wrote_is_renewed_by_the_next_plan(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     assert genretag("scan", music, "--yes", "--min-confidence", 0).status == 0
     tags.write(music / "Two" / "2.flac", ["The user's own"])
-    (tmp_path / "vocabulary.toml").write_text('[aliases]\n".*" = "x"\n' + "".join(
-        f'{w} = "My {w}"\n' for w in "Blues Classical Country Disco Electronic Hip-Hop Jazz Metal Pop Reggae Rock".split()))  # fmt: skip
-    rows = {Path(r["path"]).name: r for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows}
+    (tmp_path / "vocabulary.toml").write_text(
+        '[aliases]\n".*" = "x"\n'
+        + "".join(
+            f'{w} = "My {w}"\n'
+            for w in "Blues Classical Country Disco Electronic Hip-Hop Jazz Metal Pop Reggae Rock".split()
+        )
+    )
+    rows = {
+        Path(r["path"]).name: r
+        for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
+    }
     assert rows["0.flac"]["reason"] == "renews what genretag wrote"
     assert rows["0.flac"]["new"][0].startswith("My ")
     assert (rows["2.flac"]["action"], rows["2.flac"]["reason"]) == ("keep", "already has a genre")
@@ -215,7 +279,15 @@ def test_what_genretag_wrote_is_renewed_by_the_next_plan(genretag: Program, musi
 def test_each_step_is_explained(genretag: Program, music: Path, tmp_path: Path) -> None:
     genretag("scan", music, "--dry-run")
     (tmp_path / "v.toml").write_text('canonical = true\nfallback = "None of it"\n')
-    out = genretag("plan", "--explain", music / "One" / "0.flac", "--vocabulary", tmp_path / "v.toml", "--min-confidence", 0).out
+    out = genretag(
+        "plan",
+        "--explain",
+        music / "One" / "0.flac",
+        "--vocabulary",
+        tmp_path / "v.toml",
+        "--min-confidence",
+        0,
+    ).out
     for step in (
         "window at 0:00",
         "vote (mean)",
@@ -230,7 +302,9 @@ def test_each_step_is_explained(genretag: Program, music: Path, tmp_path: Path) 
     assert steps[-1]["step"] == "written"
 
 
-def test_the_short_forms_say_the_same_and_contradictions_are_refused(genretag: Program, music: Path) -> None:
+def test_the_short_forms_say_the_same_and_contradictions_are_refused(
+    genretag: Program, music: Path
+) -> None:
     tags.write(music / "One" / "0.flac", ["Old"])
     genretag("scan", music, "--dry-run", "--min-confidence", 0)
     first = {flag: genretag("plan", flag, "--json").rows[0] for flag in ("-S", "-f", "-k")}

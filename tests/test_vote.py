@@ -20,23 +20,43 @@ LABELS = ("Blues", "Jazz", "Rock")
 
 def card(**changes: object) -> Card:
     facts = {
-        "id": "x", "name": "x", "version": "1", "labels": LABELS, "front_end": FrontEnd(), "chunks": (61,),
-        "music_threshold": 0.5, "confidence_threshold": 0.7, "calibration": Calibration(),
-    }  # fmt: skip
+        "id": "x",
+        "name": "x",
+        "version": "1",
+        "labels": LABELS,
+        "front_end": FrontEnd(),
+        "chunks": (61,),
+        "music_threshold": 0.5,
+        "confidence_threshold": 0.7,
+        "calibration": Calibration(),
+    }
     return Card(**{**facts, **changes})  # type: ignore[arg-type]
 
 
 def heard(logits: list[list[float]] | np.ndarray, music: float = 5.0) -> Heard:
     rows = np.asarray(logits, np.float16)
     starts = np.arange(len(rows), dtype=np.float32) * 30
-    return Heard("k", None, 30.0 * len(rows), 1.0, starts, rows, np.full(len(rows), music, np.float16), np.zeros(4, np.float16))
+    return Heard(
+        "k",
+        None,
+        30.0 * len(rows),
+        1.0,
+        starts,
+        rows,
+        np.full(len(rows), music, np.float16),
+        np.zeros(4, np.float16),
+    )
 
 
-matrices = hnp.arrays(np.float16, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-20, 20, width=16))
+matrices = hnp.arrays(
+    np.float16, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-20, 20, width=16)
+)
 
 
 @given(matrices, st.sampled_from(list(Rule)))
-def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(logits: np.ndarray, rule: Rule) -> None:
+def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(
+    logits: np.ndarray, rule: Rule
+) -> None:
     a, b = vote(heard(logits), card(), rule), vote(heard(logits[::-1]), card(), rule)
     assert sum(a.scores.values()) == pytest.approx(1)
     assert 0 <= a.confidence <= 1
@@ -46,25 +66,36 @@ def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(logits: np
 
 
 @given(matrices, st.floats(0.3, 5))
-def test_calibration_changes_how_sure_but_not_who_wins(logits: np.ndarray, temperature: float) -> None:
-    plain, warm = vote(heard(logits), card()), vote(heard(logits), card(calibration=Calibration(temperature)))
+def test_calibration_changes_how_sure_but_not_who_wins(
+    logits: np.ndarray, temperature: float
+) -> None:
+    plain, warm = (
+        vote(heard(logits), card()),
+        vote(heard(logits), card(calibration=Calibration(temperature))),
+    )
     assert plain.scores[plain.genre] == pytest.approx(max(plain.scores.values()))
     assert plain.scores[warm.genre] == pytest.approx(plain.scores[plain.genre], abs=1e-6)
 
 
 @given(matrices, st.floats(-0.5, -0.05), st.floats(2, 25))
-def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(logits: np.ndarray, slope: float, seconds: float) -> None:
+def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(
+    logits: np.ndarray, slope: float, seconds: float
+) -> None:
     long, one = heard(np.repeat(logits[:1], 3, axis=0)), heard(logits[:1])
     short = replace(one, seconds=seconds)
     falling, level = card(calibration=Calibration(1.0, slope)), card()
     of_length = [vote(h, falling).confidence for h in (short, one, long)]
     assert of_length == sorted(of_length)
     assert vote(one, falling).confidence == pytest.approx(vote(one, level).confidence)
-    assert [vote(h, level).confidence for h in (short, long)] == pytest.approx([vote(one, level).confidence] * 2)
+    assert [vote(h, level).confidence for h in (short, long)] == pytest.approx(
+        [vote(one, level).confidence] * 2
+    )
 
 
 @given(st.sampled_from(["softmax", "sigmoid"]), st.floats(-0.5, 0.5), st.floats(1, 30))
-def test_one_window_votes_the_same_by_every_rule_whatever_its_length(activation: str, slope: float, seconds: float) -> None:
+def test_one_window_votes_the_same_by_every_rule_whatever_its_length(
+    activation: str, slope: float, seconds: float
+) -> None:
     one = replace(heard([[2, 0.5, -1]]), seconds=seconds)
     of = card(calibration=Calibration(0.8, slope), activation=activation)
     said = [vote(one, of, rule).scores for rule in (Rule.MEAN, Rule.WEIGHTED)]
@@ -73,7 +104,10 @@ def test_one_window_votes_the_same_by_every_rule_whatever_its_length(activation:
 
 @given(st.floats(1, 60), st.floats(-0.3, 0.3))
 def test_a_window_is_told_as_sure_as_a_track_of_it_alone_is(seconds: float, slope: float) -> None:
-    one, of = replace(heard([[2, 0.5, -1]]), seconds=seconds), card(calibration=Calibration(0.7, slope))
+    one, of = (
+        replace(heard([[2, 0.5, -1]]), seconds=seconds),
+        card(calibration=Calibration(0.7, slope)),
+    )
     told = window_scores(one.logits, of, one.length_of_window)[0]
     assert dict(zip(LABELS, told, strict=True)) == pytest.approx(vote(one, of).scores)
 
@@ -81,7 +115,9 @@ def test_a_window_is_told_as_sure_as_a_track_of_it_alone_is(seconds: float, slop
 def test_what_was_not_heard_of_a_track_makes_it_no_surer() -> None:
     falling = card(calibration=Calibration(1.0, -0.2))
     one = heard([[2, 0, 0]])
-    assert vote(replace(one, seconds=600.0, of=20), falling).confidence == pytest.approx(vote(one, falling).confidence)
+    assert vote(replace(one, seconds=600.0, of=20), falling).confidence == pytest.approx(
+        vote(one, falling).confidence
+    )
 
 
 def test_the_mean_is_of_log_probabilities() -> None:

@@ -15,7 +15,11 @@ from genretag.walk import Found, Missed, is_music, signed, spelt, walk
 
 
 def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
-    return [os.fspath(f.path.relative_to(paths[0])) for f in walk(paths, exclude) if isinstance(f, Found)]
+    return [
+        os.fspath(f.path.relative_to(paths[0]))
+        for f in walk(paths, exclude)
+        if isinstance(f, Found)
+    ]
 
 
 def touch(folder: Path, *files: str) -> None:
@@ -119,7 +123,10 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     assert kinds == [Missed, Found]
 
 
-@pytest.mark.parametrize(("name", "want"), [("a.MP3", True), ("a.m4a", True), ("mp3", False), ("._a.mp3", False), ("a.jpg", False)])
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [("a.MP3", True), ("a.m4a", True), ("mp3", False), ("._a.mp3", False), ("a.jpg", False)],
+)
 def test_what_is_music_by_its_name(name: str, want: bool) -> None:
     assert is_music(name) is want
 
@@ -136,7 +143,9 @@ def test_a_folder_that_has_two_names_is_walked_once(tmp_path: Path) -> None:
     assert len(list(walk([tmp_path / "real", tmp_path / "link"]))) == 1
 
 
-def test_a_path_that_is_spelt_as_on_the_disk_stays_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_is_spelt_as_on_the_disk_stays_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "Music/a.mp3")
     monkeypatch.chdir(tmp_path)
     assert [f.path for f in walk([Path("Music")])] == [Path("Music/a.mp3")]
@@ -158,7 +167,9 @@ def test_nothing_is_kept_of_what_was_walked(tmp_path: Path) -> None:
         folder = tmp_path / f"{n // 200:03d}"
         folder.mkdir(exist_ok=True)
         (folder / f"{n:05d} with a name of some length.mp3").touch()
-    done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, check=True
+    )
     count, peak = map(int, done.stdout.split())
     assert count == 10_000
     assert peak < 2_000_000  # with every path kept: more than 6 MB

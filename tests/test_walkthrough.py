@@ -30,7 +30,12 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     for n, name in enumerate(["Tie/1.flac", "Tie/2.flac", "Other/3.flac"]):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        demo.encode(folder / name, demo.piece(n, 3), 22_050, tags={"artist": "Willie Somebody" if n == 1 else "A"})
+        demo.encode(
+            folder / name,
+            demo.piece(n, 3),
+            22_050,
+            tags={"artist": "Willie Somebody" if n == 1 else "A"},
+        )
     return folder
 
 
@@ -47,7 +52,9 @@ def genres(folder: Path) -> dict[str, list[str]]:
 # --- apply -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_edited_plan_beside_a_path_is_still_that_plan(genretag: Program, music: Path, planned: Path) -> None:
+def test_an_edited_plan_beside_a_path_is_still_that_plan(
+    genretag: Program, music: Path, planned: Path
+) -> None:
     rows = [json.loads(line) for line in planned.read_text().splitlines()]
     for row in rows:
         row["new"] = ["Mine"]
@@ -58,14 +65,21 @@ def test_an_edited_plan_beside_a_path_is_still_that_plan(genretag: Program, musi
     assert genres(music) == {"1.flac": [], "2.flac": ["Mine"], "3.flac": []}
 
 
-@pytest.mark.parametrize("option", [("--min-confidence", "0.99"), ("--album", "all"), ("-f",), ("--vocabulary", "x.toml")])
-def test_what_would_decide_a_given_plan_again_is_refused(genretag: Program, planned: Path, option: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [("--min-confidence", "0.99"), ("--album", "all"), ("-f",), ("--vocabulary", "x.toml")],
+)
+def test_what_would_decide_a_given_plan_again_is_refused(
+    genretag: Program, planned: Path, option: tuple[str, ...]
+) -> None:
     done = genretag("apply", planned, *option, "--yes")
     assert done.status == 2
     assert "as it stands" in done.err
 
 
-def test_what_is_protected_now_is_not_written_whatever_the_plan_says(genretag: Program, music: Path, planned: Path, tmp_path: Path) -> None:
+def test_what_is_protected_now_is_not_written_whatever_the_plan_says(
+    genretag: Program, music: Path, planned: Path, tmp_path: Path
+) -> None:
     (tmp_path / "config.toml").write_text('[protect]\npaths = ["Other"]\nartists = ["willie*"]\n')
     done = genretag("apply", "--yes")
     assert done.status == 0
@@ -77,7 +91,9 @@ def test_what_is_protected_now_is_not_written_whatever_the_plan_says(genretag: P
 
 
 @pytest.mark.parametrize("command", ["apply", "plan"])
-def test_a_place_that_the_scan_never_met_is_an_error(genretag: Program, planned: Path, tmp_path: Path, command: str) -> None:
+def test_a_place_that_the_scan_never_met_is_an_error(
+    genretag: Program, planned: Path, tmp_path: Path, command: str
+) -> None:
     done = genretag(command, tmp_path / "music" / "Nope")
     assert done.status == 2
     assert "met nothing there" in done.err
@@ -100,7 +116,9 @@ def test_a_plan_says_by_which_rules_it_decided(genretag: Program, planned: Path)
 # --- other programs beside the command line --------------------------------------------------------------------------
 
 
-def test_a_library_of_another_program_leaves_the_waiting_plan_alone(genretag: Program, music: Path, planned: Path, tmp_path: Path) -> None:
+def test_a_library_of_another_program_leaves_the_waiting_plan_alone(
+    genretag: Program, music: Path, planned: Path, tmp_path: Path
+) -> None:
     with api.Library(tmp_path / "db" / "genretag.db", jobs=1) as library:
         assert len(library.hear([music / "Other"])) == 1
         assert len(library.plan(Policy(min_confidence=0.0))) == 1
@@ -118,11 +136,18 @@ def test_an_empty_argument_is_no_folder(genretag: Program) -> None:
     assert "empty" in done.err
 
 
-def test_settings_that_were_named_must_be_there(genretag: Program, music: Path, tmp_path: Path) -> None:
-    assert "no such file" in genretag("--config", tmp_path / "none.toml", "scan", music, "--dry-run").err
+def test_settings_that_were_named_must_be_there(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    assert (
+        "no such file"
+        in genretag("--config", tmp_path / "none.toml", "scan", music, "--dry-run").err
+    )
 
 
-def test_a_report_that_cannot_be_made_is_refused_before_the_scan(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_made_is_refused_before_the_scan(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     done = genretag("scan", music, "--dry-run", "-O", tmp_path / "plan.xlsx")
     assert done.status == 2
     assert "files in" not in done.err
@@ -130,9 +155,15 @@ def test_a_report_that_cannot_be_made_is_refused_before_the_scan(genretag: Progr
 
 @pytest.mark.parametrize(
     ("path", "glob", "want"),
-    [("/m/Broken/x.mp3", "Broken/*", True), ("/m/Broken/x.mp3", "Broken", True), ("/m/Broken/x.mp3", "*.mp3", True),
-     ("/m/Broken/x.mp3", "/m/Broken", True), ("/m/NotBroken/x.mp3", "Broken", False), ("m/a/x.mp3", "m/a", True)],
-)  # fmt: skip
+    [
+        ("/m/Broken/x.mp3", "Broken/*", True),
+        ("/m/Broken/x.mp3", "Broken", True),
+        ("/m/Broken/x.mp3", "*.mp3", True),
+        ("/m/Broken/x.mp3", "/m/Broken", True),
+        ("/m/NotBroken/x.mp3", "Broken", False),
+        ("m/a/x.mp3", "m/a", True),
+    ],
+)
 def test_one_kind_of_glob_for_leaving_out_and_protecting(path: str, glob: str, want: bool) -> None:
     assert lies_in(path, glob) is want
     assert (Protect(paths=(glob,)).reason(path, (), []) is not None) is want
@@ -141,7 +172,9 @@ def test_one_kind_of_glob_for_leaving_out_and_protecting(path: str, glob: str, w
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_one_file_by_two_ways_through_links_is_planned_once(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_one_file_by_two_ways_through_links_is_planned_once(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "Outside"
     outside.mkdir()
     shutil.copy(music / "Tie" / "1.flac", outside / "x.flac")
@@ -151,7 +184,9 @@ def test_one_file_by_two_ways_through_links_is_planned_once(genretag: Program, m
     rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
     reasons = Counter(r["action"] for r in rows if "Outside" in os.path.realpath(r["path"]))
     assert reasons == {"write": 1, "skip": 2}
-    assert [f.link for f in walk([music]) if isinstance(f, Found) and f.path.name == "x.flac"] == [True]
+    assert [f.link for f in walk([music]) if isinstance(f, Found) and f.path.name == "x.flac"] == [
+        True
+    ]
 
 
 def body(seed_files: dict[str, Path]) -> bytes:
@@ -159,15 +194,23 @@ def body(seed_files: dict[str, Path]) -> bytes:
     return data[mpeg.id3v2_size(data[:10]) :]
 
 
-def test_an_empty_id3v2_tag_does_not_hide_title_and_artist_of_id3v1(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_an_empty_id3v2_tag_does_not_hide_title_and_artist_of_id3v1(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
     for version in (3, 4):
         path = tmp_path / f"{version}.mp3"
-        path.write_bytes(make_id3(version, []) + body(seed_files) + make_id3v1("Title", "Artist", 12))
+        path.write_bytes(
+            make_id3(version, []) + body(seed_files) + make_id3v1("Title", "Artist", 12)
+        )
         before = tags.others(path)
         tags.write(path, ["Cumbia"])
         assert tags.lost(before, tags.others(path)) == []
         found = ID3(path, load_v1=False)
-        assert (str(found["TIT2"]), str(found["TPE1"]), str(found["TCON"])) == ("Title", "Artist", "Cumbia")
+        assert (str(found["TIT2"]), str(found["TPE1"]), str(found["TCON"])) == (
+            "Title",
+            "Artist",
+            "Cumbia",
+        )
 
 
 @pytest.mark.parametrize(("share", "told"), [(0.8, True), (0.4, False)])
@@ -189,13 +232,31 @@ def test_an_mp3_that_was_cut_off_shows(tmp_path: Path, share: float, told: bool)
             list(audio.decode(whole, 16_000, listening))
 
 
-def test_a_tag_of_v22_is_left_alone_in_the_plan_already(seed_files: dict[str, Path], tmp_path: Path) -> None:
-    frames = b"TT2" + (8).to_bytes(3, "big") + b"\x00A Title" + b"TCO" + (6).to_bytes(3, "big") + b"\x00Other"
+def test_a_tag_of_v22_is_left_alone_in_the_plan_already(
+    seed_files: dict[str, Path], tmp_path: Path
+) -> None:
+    frames = (
+        b"TT2"
+        + (8).to_bytes(3, "big")
+        + b"\x00A Title"
+        + b"TCO"
+        + (6).to_bytes(3, "big")
+        + b"\x00Other"
+    )
     path = tmp_path / "x.mp3"
-    path.write_bytes(b"ID3\x02\x00\x00" + bytes([0, 0, 0, len(frames) + 10]) + frames + bytes(10) + body(seed_files))
+    path.write_bytes(
+        b"ID3\x02\x00\x00"
+        + bytes([0, 0, 0, len(frames) + 10])
+        + frames
+        + bytes(10)
+        + body(seed_files)
+    )
     read = tags.read(path)
     sure = Verdict(Status.OK, "Jazz", 0.9, {"Jazz": 1.0}, 3, 1.0, 1.0)
-    assert decide(sure, read, Policy())[:2] == ("skip", "ID3v2.2 tag (--convert-v22 writes it as v2.3)")
+    assert decide(sure, read, Policy())[:2] == (
+        "skip",
+        "ID3v2.2 tag (--convert-v22 writes it as v2.3)",
+    )
     assert decide(sure, read, Policy(convert_v22=True))[0] == "write"
     tags.write(path, ["Jazz"], Form(convert_v22=True))
     assert tags.read(path).field == "TCON"
@@ -204,7 +265,10 @@ def test_a_tag_of_v22_is_left_alone_in_the_plan_already(seed_files: dict[str, Pa
 def test_joined_genres_that_are_there_are_not_added_again() -> None:
     sure = Verdict(Status.OK, "Blues", 0.9, {"Blues": 1.0}, 3, 1.0, 1.0)
     for old in (["Blues, Jazz"], ["Jazz/Blues"], ["Rock; Blues"]):
-        assert decide(sure, Tags(old, "TCON"), Policy(existing=Existing.APPEND))[:2] == ("keep", "already says so")
+        assert decide(sure, Tags(old, "TCON"), Policy(existing=Existing.APPEND))[:2] == (
+            "keep",
+            "already says so",
+        )
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ class Clock:
         return self.now
 
 
-def test_a_file_that_grows_is_not_settled_and_one_that_vanishes_is_forgotten(tmp_path: Path) -> None:
+def test_a_file_that_grows_is_not_settled_and_one_that_vanishes_is_forgotten(
+    tmp_path: Path,
+) -> None:
     clock = Clock()
     waiting, path = Arrivals(5.0, clock), tmp_path / "a.mp3"
     for size in range(1, 5):
@@ -56,7 +58,11 @@ def start(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     running: list[subprocess.Popen[bytes]] = []
 
     def run() -> subprocess.Popen[bytes]:
-        env = {**os.environ, "GENRETAG_DB": str(tmp_path / "g.db"), "GENRETAG_CONFIG": str(tmp_path / "none.toml")}
+        env = {
+            **os.environ,
+            "GENRETAG_DB": str(tmp_path / "g.db"),
+            "GENRETAG_CONFIG": str(tmp_path / "none.toml"),
+        }
         command = [
             sys.executable,
             "-m",
@@ -100,7 +106,9 @@ def writes(tmp_path: Path) -> int:
         return int(db.execute("SELECT count(*) FROM change").fetchone()[0])
 
 
-def test_what_arrives_is_tagged_once_and_a_restart_misses_nothing(start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path) -> None:
+def test_what_arrives_is_tagged_once_and_a_restart_misses_nothing(
+    start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
     music, made = tmp_path / "music", []
     music.mkdir()
     for n in range(4):
@@ -118,7 +126,11 @@ def test_what_arrives_is_tagged_once_and_a_restart_misses_nothing(start: Callabl
     (tmp_path / "album").mkdir()
     shutil.copy(made[2], tmp_path / "album" / "moved in.flac")
     (tmp_path / "album").rename(music / "album")
-    assert until(lambda: bool(genre(music / "arriving.flac")) and bool(genre(music / "album" / "moved in.flac")))
+    assert until(
+        lambda: (
+            bool(genre(music / "arriving.flac")) and bool(genre(music / "album" / "moved in.flac"))
+        )
+    )
     time.sleep(2)  # its own writes are events too
     assert writes(tmp_path) == 3
     process.send_signal(signal.SIGTERM)

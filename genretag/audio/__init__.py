@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
-from genretag.audio.decoding import LEAST_SHARE, Window, count_windows, decode, read_windows, windows
-from genretag.audio.opening import KEY_DIGITS, WINDOW_SECONDS, Identity, Listening, file_sha256, identify, streaminfo_md5
+from genretag.audio.decoding import (
+    LEAST_SHARE,
+    Window,
+    count_windows,
+    decode,
+    read_windows,
+    windows,
+)
+from genretag.audio.opening import (
+    KEY_DIGITS,
+    WINDOW_SECONDS,
+    Identity,
+    Listening,
+    file_sha256,
+    identify,
+    streaminfo_md5,
+)
 from genretag.audio.stretches import Choose, Unsteady, read_some
 
 __all__ = [
-    "KEY_DIGITS", "LEAST_SHARE", "WINDOW_SECONDS", "Choose", "Identity", "Listening", "Unsteady", "Window", "count_windows", "decode",
-    "file_sha256", "identify", "read_some", "read_windows", "streaminfo_md5", "windows",
-]  # fmt: skip
+    "KEY_DIGITS",
+    "LEAST_SHARE",
+    "WINDOW_SECONDS",
+    "Choose",
+    "Identity",
+    "Listening",
+    "Unsteady",
+    "Window",
+    "count_windows",
+    "decode",
+    "file_sha256",
+    "identify",
+    "read_some",
+    "read_windows",
+    "streaminfo_md5",
+    "windows",
+]

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.audio.opening import SHORTEST_TRACK_SECONDS, WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
+from genretag.audio.opening import (
+    SHORTEST_TRACK_SECONDS,
+    WINDOW_SECONDS,
+    Listening,
+    begin_key,
+    declared_seconds,
+    opened,
+    packets,
+)
 from genretag.errors import TrackError
 
 FloatArray = npt.NDArray[np.float32]
@@ -30,28 +38,54 @@ _LOUDEST = 64.0  # float files may hold anything; +36 dBFS is where we stop beli
 _MOST_CHANNELS = 64
 
 #: FFmpeg's sample formats: how numpy reads them, and their full scale.
-_DTYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64, "flt": np.float32, "dbl": np.float64}
-_FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0, "flt": 1.0, "dbl": 1.0}
+_DTYPES = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "s64": np.int64,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
+_FULL_SCALE = {
+    "u8": 128.0,
+    "s16": 32768.0,
+    "s32": 2147483648.0,
+    "s64": 9223372036854775808.0,
+    "flt": 1.0,
+    "dbl": 1.0,
+}
 
 
 def _channels(frame: Any) -> list[npt.NDArray[Any]]:
     """Return a view [samples] of each channel of a frame, as it was decoded; nothing is copied."""
-    dtype, samples, channels = _DTYPES[frame.format.name.removesuffix("p")], frame.samples, frame.layout.nb_channels
+    dtype, samples, channels = (
+        _DTYPES[frame.format.name.removesuffix("p")],
+        frame.samples,
+        frame.layout.nb_channels,
+    )
     if frame.format.is_planar:
         return [np.frombuffer(plane, dtype, samples) for plane in frame.planes]
-    return list(np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T)
+    return list(
+        np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T
+    )
 
 
 def _mono(frame: Any) -> FloatArray:
     """Return the mean of a frame's channels as float32, full scale = 1."""
     name, views = frame.format.name.removesuffix("p"), _channels(frame)
-    mono: FloatArray = views[0].astype(np.float32) if len(views) == 1 else np.add(views[0], views[1], dtype=np.float32)
+    mono: FloatArray = (
+        views[0].astype(np.float32)
+        if len(views) == 1
+        else np.add(views[0], views[1], dtype=np.float32)
+    )
     for view in views[2:]:
         mono += view
     mono *= np.float32(1 / (len(views) * _FULL_SCALE[name]))
     if name == "u8":
         mono -= np.float32(1)
-    elif name in ("flt", "dbl") and not (mono.min() >= -_LOUDEST and mono.max() <= _LOUDEST):  # not a number fails both
+    elif name in ("flt", "dbl") and not (
+        mono.min() >= -_LOUDEST and mono.max() <= _LOUDEST
+    ):  # not a number fails both
         mono = np.clip(np.nan_to_num(mono, copy=False, posinf=0.0, neginf=0.0), -_LOUDEST, _LOUDEST)
     return mono
 
@@ -69,12 +103,16 @@ class Gatherer:
     def add(self, frame: Any) -> Blocks:
         """Return a block when enough has come, or when the format changes; mostly nothing."""
         frame.pts = None  # a gap in the time stamps is no reason to stop
-        if (channels := frame.layout.nb_channels) != self._channels:  # the FIFO does not look, and would crash
+        if (
+            channels := frame.layout.nb_channels
+        ) != self._channels:  # the FIFO does not look, and would crash
             rest, self._channels = self._anew(frame), channels
             return rest
         try:
             self._fifo.write(frame)
-        except ValueError:  # another format or rate than before: the FIFO looks, cheaper than we could
+        except (
+            ValueError
+        ):  # another format or rate than before: the FIFO looks, cheaper than we could
             return self._anew(frame)
         return self.rest() if self._fifo.samples >= _BLOCK_SAMPLES else ()
 
@@ -94,7 +132,9 @@ class Gatherer:
         if channels > _MOST_CHANNELS or rate <= 0:
             raise TrackError("decode", f"{channels} channels at {rate} Hz")
         self._samples[rate] += block.samples
-        self._listening.seconds = sum(n / r for r, n in self._samples.items())  # seconds that are summed up would drift
+        self._listening.seconds = sum(
+            n / r for r, n in self._samples.items()
+        )  # seconds that are summed up would drift
         return ((_mono(block), rate),)
 
 

@@ -29,7 +29,9 @@ _EXACT_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "ape", "wv", "tta", "dsf"}
 class Identity:
     """What tells that two files hold the same music."""
 
-    content_key: str  # XXH3 (128 bits; Collet 2020) over codec parameters and demuxed packets, 32 hex digits
+    content_key: (
+        str  # XXH3 (128 bits; Collet 2020) over codec parameters and demuxed packets, 32 hex digits
+    )
     second_key: str | None  # FLAC: STREAMINFO's MD5 of the decoded samples, where it is not zero
     sha256: str  # of the whole file
 
@@ -42,7 +44,9 @@ class Listening:
     packets: int = 0
     broken: int = 0  # packets that did not decode
     declared_seconds: float | None = None  # where the container states it exactly
-    _hash: xxhash.xxh3_128 = field(default_factory=xxhash.xxh3_128)  # a cryptographic one would take a fifteenth of an MP3's decoding
+    _hash: xxhash.xxh3_128 = field(
+        default_factory=xxhash.xxh3_128
+    )  # a cryptographic one would take a fifteenth of an MP3's decoding
 
     def demuxed(self, data: Any) -> None:
         """Take a packet, or what else belongs to the identity, into the content key."""
@@ -86,11 +90,15 @@ def opened(path: Path) -> Iterator[Any]:
             if not head:
                 raise TrackError("read", "the file is empty")
             if mpeg.id3v2_size(head) or (head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
-                source = mpeg.SpanReader(cast(BinaryIO, handle), mpeg.audio_span(cast(BinaryIO, handle)))
+                source = mpeg.SpanReader(
+                    cast(BinaryIO, handle), mpeg.audio_span(cast(BinaryIO, handle))
+                )
             try:
                 container = av.open(source, **lenient)
             except (av.error.FFmpegError, ValueError, EOFError) as error:
-                raise TrackError("decode", f"no decoder understands it ({_message(error)})") from error
+                raise TrackError(
+                    "decode", f"no decoder understands it ({_message(error)})"
+                ) from error
             if not container.streams.audio:
                 raise TrackError("decode", "it has no audio stream")
             yield container

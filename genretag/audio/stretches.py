@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
-from genretag.audio.opening import WINDOW_SECONDS, Listening, begin_key, declared_seconds, opened, packets
+from genretag.audio.opening import (
+    WINDOW_SECONDS,
+    Listening,
+    begin_key,
+    declared_seconds,
+    opened,
+    packets,
+)
 
 _BEFORE_SECONDS = 0.5  # decoded before a wanted window, for what a codec remembers
 _LEAD = 10  # a tenth of a second of it goes through the resampler too, for what that remembers
@@ -76,14 +83,19 @@ class _Reader:
         """Return which sample of the track a time stamp means."""
         if pts is None:
             raise Unsteady
-        sample, rest = divmod((pts - self._origin) * self._base.numerator * self.rate, self._base.denominator)
+        sample, rest = divmod(
+            (pts - self._origin) * self._base.numerator * self.rate, self._base.denominator
+        )
         if rest:
             raise Unsteady
         return int(sample)
 
     def frames(self, begin: int) -> Iterator[Any]:
         """Yield decoded frames from some time before the sample ``begin`` on."""
-        earliest, skipped = self._origin + int((begin / self.rate - _BEFORE_SECONDS) / self._base), False
+        earliest, skipped = (
+            self._origin + int((begin / self.rate - _BEFORE_SECONDS) / self._base),
+            False,
+        )
         while (packet := self._held.pop() if self._held else self._next()) is not None:
             if packet.size and packet.pts is None:
                 raise Unsteady
@@ -131,9 +143,15 @@ def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
     import soxr
 
     native = reader.rate
-    lead = min(begin, native // _LEAD if native % _LEAD == 0 else native)  # whole samples at both rates
+    lead = min(
+        begin, native // _LEAD if native % _LEAD == 0 else native
+    )  # whole samples at both rates
     drop = lead * rate // native
-    resampler = None if native == rate else soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
+    resampler = (
+        None
+        if native == rate
+        else soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
+    )
     for block in _native_blocks(reader, begin - lead):
         out = block if resampler is None else resampler.resample_chunk(block)
         yield out[drop:]
@@ -146,10 +164,19 @@ def _runs(wanted: Collection[int]) -> list[tuple[int, int]]:
     """Return the first and last of each run of numbers that follow one another."""
     numbers = sorted(wanted)
     cuts = [i + 1 for i, (a, b) in enumerate(pairwise(numbers)) if b != a + 1]
-    return [(numbers[i], numbers[j - 1]) for i, j in zip([0, *cuts], [*cuts, len(numbers)], strict=True)] if numbers else []
+    return (
+        [
+            (numbers[i], numbers[j - 1])
+            for i, j in zip([0, *cuts], [*cuts, len(numbers)], strict=True)
+        ]
+        if numbers
+        else []
+    )
 
 
-def read_some(path: Path, rate: int, choose: Choose, listening: Listening, *, keyed: bool = True) -> Iterator[Window]:
+def read_some(
+    path: Path, rate: int, choose: Choose, listening: Listening, *, keyed: bool = True
+) -> Iterator[Window]:
     """Yield the windows of a track that ``choose`` picks; ``listening`` is whole at the end, unless not ``keyed``.
 
     Raises:
@@ -161,7 +188,9 @@ def read_some(path: Path, rate: int, choose: Choose, listening: Listening, *, ke
         stream.codec_context.thread_count = 1
         begin_key(listening, stream)
         listening.declared_seconds = declared_seconds(container, stream, path)
-        seconds = listening.declared_seconds or (float(container.duration) / 1e6 if container.duration else 0.0)
+        seconds = listening.declared_seconds or (
+            float(container.duration) / 1e6 if container.duration else 0.0
+        )
         reader = _Reader(container, stream, listening, keyed=keyed)
         left = set(choose(count_windows(seconds)))
         for first, last in _runs(left):

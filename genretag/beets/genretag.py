@@ -27,21 +27,38 @@ class GenretagPlugin(BeetsPlugin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config.add({"auto": True, "force": False, "min_confidence": None, "database": None, "vocabulary": None})
+        self.config.add(
+            {
+                "auto": True,
+                "force": False,
+                "min_confidence": None,
+                "database": None,
+                "vocabulary": None,
+            }
+        )
         if self.config["auto"].get(bool):
             self.import_stages = [self.imported]
 
     def commands(self) -> list[Any]:
         """Return ``beet genretag``."""
         command = ui.Subcommand("genretag", help="hear genres and write them")
-        command.parser.add_option("-p", "--pretend", action="store_true", help="only show what would change")
-        command.parser.add_option("-f", "--force", action="store_true", help="renew genres that are there")
+        command.parser.add_option(
+            "-p", "--pretend", action="store_true", help="only show what would change"
+        )
+        command.parser.add_option(
+            "-f", "--force", action="store_true", help="renew genres that are there"
+        )
         command.func = self.run
         return [command]
 
     def run(self, lib: Any, opts: Any, args: list[str]) -> None:
         """Hear the items that a query finds."""
-        self.hear(list(lib.items(args)), force=bool(opts.force), pretend=bool(opts.pretend), write=ui.should_write())
+        self.hear(
+            list(lib.items(args)),
+            force=bool(opts.force),
+            pretend=bool(opts.pretend),
+            write=ui.should_write(),
+        )
 
     def imported(self, _session: Any, task: Any) -> None:
         """Hear what is imported; beets writes the tags together with all others (as it does for lastgenre)."""
@@ -67,7 +84,11 @@ class GenretagPlugin(BeetsPlugin):
                     self._tell(row, by_path.get(row.file))
                 if pretend:
                     return
-                failed = {r.path for r in library.apply(todo) if r.error is not None} if write and todo else set()
+                failed = (
+                    {r.path for r in library.apply(todo) if r.error is not None}
+                    if write and todo
+                    else set()
+                )
                 for row in todo:
                     if Path(row.path) not in failed:
                         self._keep(by_path[row.file], row.new, written=write)
@@ -77,7 +98,9 @@ class GenretagPlugin(BeetsPlugin):
     def _tell(self, row: Any, item: Any) -> None:
         name = displayable_path(item.path) if item is not None else row.path
         if row.action == "write":
-            ui.print_(f"{name}: {'; '.join(row.old) or '(none)'} -> {'; '.join(row.new)} ({row.confidence:.2f})")
+            ui.print_(
+                f"{name}: {'; '.join(row.old) or '(none)'} -> {'; '.join(row.new)} ({row.confidence:.2f})"
+            )
         else:
             self._log.info("{}: left alone: {}", name, row.error or row.reason)
 

@@ -14,7 +14,20 @@ from typing import Annotated, Any
 import typer
 
 import genretag
-from genretag.cli import apply, doctoring, helping, inspect, players, playlist, report, reviewing, scan, settings, train, watching
+from genretag.cli import (
+    apply,
+    doctoring,
+    helping,
+    inspect,
+    players,
+    playlist,
+    report,
+    reviewing,
+    scan,
+    settings,
+    train,
+    watching,
+)
 from genretag.cli.models import models
 from genretag.config import config_path
 from genretag.errors import GenretagError, UsageError
@@ -63,23 +76,46 @@ def _version(wanted: bool) -> None:
 def _common(
     context: typer.Context,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more (-vv: everything).")] = 0,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
+    ] = 0,
     plain: Annotated[
-        bool, typer.Option("--plain", envvar="GENRETAG_PLAIN", help="Plain sentences instead of tables, for screen readers and logs.")
+        bool,
+        typer.Option(
+            "--plain",
+            envvar="GENRETAG_PLAIN",
+            help="Plain sentences instead of tables, for screen readers and logs.",
+        ),
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings from this file instead of config.toml.")] = None,
-    log_file: Annotated[Path | None, typer.Option("--log-file", help="Keep a log in this file.")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings from this file instead of config.toml."),
+    ] = None,
+    log_file: Annotated[
+        Path | None, typer.Option("--log-file", help="Keep a log in this file.")
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
 ) -> None:
-    level = logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    level = (
+        logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    )
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(level)
     if log_file is not None:
         try:
-            handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
+            handlers.append(
+                logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+            )
         except OSError as error:
             raise UsageError(f"{log_file}: the log cannot be written: {error.strerror}") from error
-    logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers)
+    logging.basicConfig(
+        level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers
+    )
     logging.getLogger("genretag").setLevel(logging.DEBUG)
     logging.getLogger("filelock").setLevel(logging.WARNING)
     context.obj = {"quiet": quiet, "verbose": verbose, "plain": plain}
@@ -130,12 +166,16 @@ def _needed(arguments: list[str]) -> typer.Typer:
 
 def _is_common(word: str) -> bool:
     """Return whether a word is a flag that may stand before and after every command."""
-    return word in ("-q", "--quiet", "--verbose", "--plain") or (word.startswith("-v") and set(word[1:]) == {"v"})
+    return word in ("-q", "--quiet", "--verbose", "--plain") or (
+        word.startswith("-v") and set(word[1:]) == {"v"}
+    )
 
 
 def _common_first(arguments: list[str]) -> list[str]:
     """Let -q, -v and --plain stand after the command as well as before it, and take --config to heart."""
-    if any(not a and (i == 0 or not arguments[i - 1].startswith("-")) for i, a in enumerate(arguments)):
+    if any(
+        not a and (i == 0 or not arguments[i - 1].startswith("-")) for i, a in enumerate(arguments)
+    ):
         raise UsageError("an argument is empty: is a variable of the shell not set?")
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for i, word in enumerate(arguments[:end]):  # settings are read before anything is parsed
@@ -143,7 +183,11 @@ def _common_first(arguments: list[str]) -> list[str]:
             os.environ["GENRETAG_CONFIG"] = arguments[i + 1]
         elif word.startswith("--config="):
             os.environ["GENRETAG_CONFIG"] = word.removeprefix("--config=")
-    named = os.environ.get("GENRETAG_CONFIG") if any(a.partition("=")[0] == "--config" for a in arguments[:end]) else None
+    named = (
+        os.environ.get("GENRETAG_CONFIG")
+        if any(a.partition("=")[0] == "--config" for a in arguments[:end])
+        else None
+    )
     if named and not Path(named).is_file():
         raise UsageError(f"--config {named}: there is no such file")
     common = [a for a in arguments[:end] if _is_common(a)]

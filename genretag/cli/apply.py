@@ -30,7 +30,12 @@ def manner(policy: Policy, preserve_mtimes: bool) -> Manner:
     from genretag.tags import Form
     from genretag.writing.replace import Manner
 
-    return Manner(preserve_mtimes, Form(policy.convert_v22, policy.id3.number), policy.hardlinks, rules.protection())
+    return Manner(
+        preserve_mtimes,
+        Form(policy.convert_v22, policy.id3.number),
+        policy.hardlinks,
+        rules.protection(),
+    )
 
 
 def apply(
@@ -57,9 +62,16 @@ def apply(
     id3v2_version: rules.Id3 = None,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the plan as one JSON object a line.")
+    ] = False,
     preserve_mtimes: Annotated[
-        bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
+        bool,
+        typer.Option(
+            "-p",
+            "--preserve-mtimes",
+            help="Keep files' times. Players find changes by them, so the default is not to.",
+        ),
     ] = False,
     hardlinks: rules.Links = None,
     convert_v22: rules.ConvertV22 = None,
@@ -76,14 +88,24 @@ def apply(
     with session.books(db) as books:
         given, tops = _plan_and_places(clustering.take_results(books, paths or [], quiet))
         asked = {
-            "min_confidence": min_confidence, "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
-            "top": top, "vote": vote, "hardlinks": hardlinks, "album": album, "coarsen": coarsen, "separator": separator,
-            "player": player, "id3_version": id3v2_version, "convert_v22": convert_v22,
-        }  # fmt: skip
+            "min_confidence": min_confidence,
+            "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
+            "top": top,
+            "vote": vote,
+            "hardlinks": hardlinks,
+            "album": album,
+            "coarsen": coarsen,
+            "separator": separator,
+            "player": player,
+            "id3_version": id3v2_version,
+            "convert_v22": convert_v22,
+        }
         if given is not None:
             how = manner(_manner_alone(given, vocabulary, asked), preserve_mtimes)
             rows = rows_below(_given(given), tops)
-            failed = perform(books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers)
+            failed = perform(
+                books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers
+            )
             raise typer.Exit(1 if failed else 0)
         last = last_scan(books)
         run, policy = last.run, Policy.from_dict(last.policy)
@@ -94,7 +116,15 @@ def apply(
         elif json:
             report(books, run, json=True, output=None, quiet=quiet)
         elif dry_run and not quiet:
-            report(books, run, json=False, output=None, quiet=False, plain=session.is_plain(context), tops=tops or None)
+            report(
+                books,
+                run,
+                json=False,
+                output=None,
+                quiet=False,
+                plain=session.is_plain(context),
+                tops=tops or None,
+            )
         if tops:
             _check_places(books, run, tops)
         todo = rows_below(plan_rows(books, run, open_writes=True), tops) if tops else None
@@ -120,16 +150,22 @@ def _plan_and_places(paths: list[Path]) -> tuple[Path | None, list[Path]]:
     places = [spelt(p).absolute() for p in paths if p not in plans]
     for path in places:
         if path.suffix.lower() in (".csv", ".md", ".html", ".htm"):
-            raise UsageError(f"{path.name}: a plan that can be given back is a .jsonl file (genretag report -O plan.jsonl)")
+            raise UsageError(
+                f"{path.name}: a plan that can be given back is a .jsonl file (genretag report -O plan.jsonl)"
+            )
     return (plans[0] if plans else None), places
 
 
 def _manner_alone(plan: Path, vocabulary: Path | None, asked: dict[str, Any]) -> Policy:
     """Return the policy of writing a given plan; refuse what would decide again."""
-    deciding = [k for k, v in asked.items() if v is not None and k not in _OF_THE_WRITE] + (["vocabulary"] if vocabulary else [])
+    deciding = [k for k, v in asked.items() if v is not None and k not in _OF_THE_WRITE] + (
+        ["vocabulary"] if vocabulary else []
+    )
     if deciding:
         named = ", ".join("--" + k.replace("_", "-") for k in deciding)
-        raise UsageError(f"{named}: {plan.name} is written as it stands; leave that out, or leave the plan out to decide again")
+        raise UsageError(
+            f"{named}: {plan.name} is written as it stands; leave that out, or leave the plan out to decide again"
+        )
     return Policy(**{k: v for k, v in asked.items() if v is not None})
 
 
@@ -143,7 +179,9 @@ def _check_places(books: session.Books, run: int, tops: list[Path]) -> None:
     raise UsageError(f"{', '.join(map(str, sorted(unmet)))}: the last scan met nothing there")
 
 
-def decide_again(books: session.Books, last: Scan, policy: Policy, tops: list[Path] | None = None) -> int:
+def decide_again(
+    books: session.Books, last: Scan, policy: Policy, tops: list[Path] | None = None
+) -> int:
     """Make a new plan from the stored scores, and return its run."""
     import genretag
     from genretag.apply import replan
@@ -155,7 +193,9 @@ def decide_again(books: session.Books, last: Scan, policy: Policy, tops: list[Pa
 
 def plan(
     context: typer.Context,
-    paths: Annotated[list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")
+    ] = None,
     min_confidence: session.MinConfidence = None,
     existing: rules.ExistingOption = None,
     skip_existing: rules.Skip = False,
@@ -173,10 +213,19 @@ def plan(
     convert_v22: rules.ConvertV22 = None,
     explain: Annotated[
         Path | None,
-        typer.Option("--explain", help="Show each step for one file, from its windows to the written words.", show_default=False),
+        typer.Option(
+            "--explain",
+            help="Show each step for one file, from its windows to the written words.",
+            show_default=False,
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object a line.")] = False,
-    output: Annotated[Path | None, typer.Option("-O", "--output", help="Write the whole list to a .csv or .jsonl file.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the plan as one JSON object a line.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-O", "--output", help="Write the whole list to a .csv or .jsonl file."),
+    ] = None,
     db: session.Database = None,
 ) -> None:
     """Decide again from what was heard, without listening: other words, another threshold, another rule.
@@ -186,10 +235,20 @@ def plan(
     with session.books(db) as books:
         last = last_scan(books)
         policy = rules.changed_policy(
-            last.policy, vocabulary, min_confidence=min_confidence, top=top, vote=vote, hardlinks=hardlinks, album=album,
-            coarsen=coarsen, separator=separator, player=player, id3_version=id3v2_version, convert_v22=convert_v22,
+            last.policy,
+            vocabulary,
+            min_confidence=min_confidence,
+            top=top,
+            vote=vote,
+            hardlinks=hardlinks,
+            album=album,
+            coarsen=coarsen,
+            separator=separator,
+            player=player,
+            id3_version=id3v2_version,
+            convert_v22=convert_v22,
             existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
-        )  # fmt: skip
+        )
         if explain is not None:
             from genretag.cli.explaining import explain_file
 
@@ -201,7 +260,15 @@ def plan(
         run = decide_again(books, last, policy, tops)
         if not session.is_quiet(context) and (kept := rules.in_force(policy)):
             print(f"decided by: {kept}", file=sys.stderr)
-        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context), tops=tops)
+        failed = report(
+            books,
+            run,
+            json=json,
+            output=output,
+            quiet=session.is_quiet(context),
+            plain=session.is_plain(context),
+            tops=tops,
+        )
     raise typer.Exit(1 if failed else 0)
 
 
@@ -219,8 +286,16 @@ def rows_below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
 
 
 def perform(
-    books: session.Books, run: int | None, rows: list[Numbered] | None, how: Manner, *, yes: bool, dry_run: bool, quiet: bool, jobs: int = 1
-) -> int:  # fmt: skip
+    books: session.Books,
+    run: int | None,
+    rows: list[Numbered] | None,
+    how: Manner,
+    *,
+    yes: bool,
+    dry_run: bool,
+    quiet: bool,
+    jobs: int = 1,
+) -> int:
     """Ask, write, and say what became of it; return how many files failed. ``rows`` None: all of the run's plan."""
     import genretag
     from genretag.apply import apply_rows
@@ -235,10 +310,16 @@ def perform(
     with session.writing(books):
         number = books.journal.begin("apply", genretag.__version__, {"plan": run})
         todo = rows if rows is not None else plan_rows(books, run or 0, open_writes=True)
-        counts = apply_rows(books.store, books.journal, number, todo, how, _tell(quiet, count), run, jobs)
+        counts = apply_rows(
+            books.store, books.journal, number, todo, how, _tell(quiet, count), run, jobs
+        )
         books.journal.end(number, dict(counts))
     if not quiet:
-        back = f" (run {number}; `genretag undo {number}` takes them back)" if counts["written"] else ""
+        back = (
+            f" (run {number}; `genretag undo {number}` takes them back)"
+            if counts["written"]
+            else ""
+        )
         print(f"wrote {counts['written']:,} of {count:,} genres{back}", file=sys.stderr)
     if counts["interrupted"]:
         print("stopped; `genretag apply` goes on with the rest", file=sys.stderr)
@@ -258,7 +339,12 @@ def _tell(quiet: bool, count: int) -> Any:
         if result.error is not None:
             print(f"left alone: {home_relative(result.path)}: {result.error}", file=sys.stderr)
         elif shows:
-            print(f"\r{done:,}/{count:,} ", end="" if done < count else "\n", file=sys.stderr, flush=True)
+            print(
+                f"\r{done:,}/{count:,} ",
+                end="" if done < count else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return tell
 
@@ -268,12 +354,18 @@ def _runs() -> Iterable[tuple[str, str]]:
     with session.books(None) as books:
         for run in reversed(books.journal.runs()):
             if run.kind == "apply":
-                yield str(run.id), f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(run.began))}, {run.counts.get('written', 0)} written"
+                yield (
+                    str(run.id),
+                    f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(run.began))}, {run.counts.get('written', 0)} written",
+                )
 
 
 def verify(
     run: Annotated[
-        int | None, typer.Argument(help="The run to check (see history); all of them if not given.", autocompletion=_runs)
+        int | None,
+        typer.Argument(
+            help="The run to check (see history); all of them if not given.", autocompletion=_runs
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     db: session.Database = None,
@@ -288,21 +380,41 @@ def verify(
     with session.books(db) as books:
         for change in books.journal.changes(run, ("replaced",)):
             verified = verify_change(change)
-            fine, changed = fine + (verified.finding is None), changed + (verified.finding is not None)
+            fine, changed = (
+                fine + (verified.finding is None),
+                changed + (verified.finding is not None),
+            )
             if json:
-                print(json_lib.dumps({"path": str(verified.path), "genres": verified.genres, "finding": verified.finding}))
+                print(
+                    json_lib.dumps(
+                        {
+                            "path": str(verified.path),
+                            "genres": verified.genres,
+                            "finding": verified.finding,
+                        }
+                    )
+                )
             elif verified.finding:
                 print(f"{home_relative(verified.path)}: {shown(verified.finding)}")
-    print(f"{fine:,} of {fine + changed:,} files are as they were written, byte for byte", file=sys.stderr)
+    print(
+        f"{fine:,} of {fine + changed:,} files are as they were written, byte for byte",
+        file=sys.stderr,
+    )
     raise typer.Exit(1 if changed else 0)
 
 
 def undo(
     context: typer.Context,
     run: Annotated[
-        int | None, typer.Argument(help="The run to take back (see history); the last one if not given.", autocompletion=_runs)
+        int | None,
+        typer.Argument(
+            help="The run to take back (see history); the last one if not given.",
+            autocompletion=_runs,
+        ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Take back everything that genretag ever wrote.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take back everything that genretag ever wrote.")
+    ] = False,
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     db: session.Database = None,
@@ -318,13 +430,24 @@ def undo(
             number = run if run is not None else max((c.run for c in changes), default=0)
             changes = [c for c in changes if c.run == number]
         if not changes:
-            raise UsageError(f"run {run} has nothing that could be undone" if run else "there is nothing to undo")
-        if not session.confirmed(len(changes), yes=yes, dry_run=dry_run, verb="put back", noun="file"):
+            raise UsageError(
+                f"run {run} has nothing that could be undone" if run else "there is nothing to undo"
+            )
+        if not session.confirmed(
+            len(changes), yes=yes, dry_run=dry_run, verb="put back", noun="file"
+        ):
             raise typer.Exit(0)
         with session.writing(books):
-            undoing = books.journal.begin("undo", genretag.__version__, {"runs": sorted({c.run for c in changes})})
-            counts = undo_runs(books.store, books.journal, undoing, changes, _tell(quiet, len(changes)))
+            undoing = books.journal.begin(
+                "undo", genretag.__version__, {"runs": sorted({c.run for c in changes})}
+            )
+            counts = undo_runs(
+                books.store, books.journal, undoing, changes, _tell(quiet, len(changes))
+            )
             books.journal.end(undoing, dict(counts))
     if not quiet:
-        print(f"put back {counts['undone']:,} of {len(changes):,} files, byte for byte", file=sys.stderr)
+        print(
+            f"put back {counts['undone']:,} of {len(changes):,} files, byte for byte",
+            file=sys.stderr,
+        )
     raise typer.Exit(1 if counts["failed"] or counts["interrupted"] else 0)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from genretag.train.teach import Split
 
 
-def names_asked(system: str | None, compare: str | None, members: str, weights: Path | None, *, deep: bool) -> list[str]:
+def names_asked(
+    system: str | None, compare: str | None, members: str, weights: Path | None, *, deep: bool
+) -> list[str]:
     """Return the classics that were asked for; raise for what they lack here, before hours are spent on hearing."""
     if system is None and compare is None:
         return []
@@ -52,18 +54,40 @@ def _check_installed(shallow: bool) -> None:
 
 
 def asked_for(
-    names: list[str], members: str, output: Path, split: Split, epochs: int, seed: int, window: float | None, pca: int | None,
-    majority: bool, augment: bool, weights: Path | None, cache: Path | None, jobs: int,
-) -> Asked:  # fmt: skip
+    names: list[str],
+    members: str,
+    output: Path,
+    split: Split,
+    epochs: int,
+    seed: int,
+    window: float | None,
+    pca: int | None,
+    majority: bool,
+    augment: bool,
+    weights: Path | None,
+    cache: Path | None,
+    jobs: int,
+) -> Asked:
     """Return what was asked for."""
     from genretag.train.cache import usual_folder
     from genretag.train.classics import names_of
     from genretag.train.classics.compare import Asked
 
     return Asked(
-        tuple(names), output, split, epochs, seed=seed, window=window, pca=pca, members=tuple(names_of(members)), majority=majority,
-        augmented=augment, weights=weights, cache=cache or usual_folder(), jobs=jobs,
-    )  # fmt: skip
+        tuple(names),
+        output,
+        split,
+        epochs,
+        seed=seed,
+        window=window,
+        pca=pca,
+        members=tuple(names_of(members)),
+        majority=majority,
+        augmented=augment,
+        weights=weights,
+        cache=cache or usual_folder(),
+        jobs=jobs,
+    )
 
 
 def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None:
@@ -77,11 +101,17 @@ def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None
         for entry in _entries(lessons, many):
             entries.append(entry)
             if many:  # anew after each, so that what was trained is told however this ends
-                table_file.write_text(compare.markdown(entries, str(asked.split) == "random"), encoding="utf-8")
+                table_file.write_text(
+                    compare.markdown(entries, str(asked.split) == "random"), encoding="utf-8"
+                )
             if json:
                 print(_as_json(entry), flush=True)
     except KeyboardInterrupt as error:
-        left = f"; {len(entries)} of {len(asked.names)} systems are made, and in {table_file}" if entries else ""
+        left = (
+            f"; {len(entries)} of {len(asked.names)} systems are made, and in {table_file}"
+            if entries
+            else ""
+        )
         raise session.stopped(f"the system that was being trained leaves no file{left}") from error
     if json:
         return
@@ -112,5 +142,10 @@ def _entries(lessons: Class, many: bool) -> Iterator[Entry]:
 
 
 def _as_json(entry: Entry) -> str:
-    figures = {**entry.lesson.figures, "model": str(entry.path), "parameters": entry.parameters, "ms": round(entry.ms, 2)}
+    figures = {
+        **entry.lesson.figures,
+        "model": str(entry.path),
+        "parameters": entry.parameters,
+        "ms": round(entry.ms, 2),
+    }
     return json_lib.dumps({"system": entry.system.name, **figures, "parity": entry.parity})

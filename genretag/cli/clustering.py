@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'genretag[ray]'"
 
 
-def places(paths: list[Path], engine: str, address: str | None, results: str | None) -> tuple[str, ...]:
+def places(
+    paths: list[Path], engine: str, address: str | None, results: str | None
+) -> tuple[str, ...]:
     """Return the URLs among paths; raise ``UsageError`` for what the engine does not go with, or for what it lacks."""
     urls = tuple(spelled(p) for p in paths if is_url(p))
     if engine == "ray":
         need("--engine ray", "ray", "pyarrow", "fsspec")
         return urls
-    for given, name in ((address, "--address"), (results, "--results"), (urls[0] if urls else None, urls[0] if urls else "")):
+    for given, name in (
+        (address, "--address"),
+        (results, "--results"),
+        (urls[0] if urls else None, urls[0] if urls else ""),
+    ):
         if given is not None:
             raise UsageError(f"{name}: that takes --engine ray")
     return ()
@@ -38,8 +44,13 @@ def need(what: str, *packages: str) -> None:
 
 
 def asked(
-    urls: tuple[str, ...], address: str | None, results: str | None, device: str, model: Path | None, jobs: int | None
-) -> Asked:  # fmt: skip
+    urls: tuple[str, ...],
+    address: str | None,
+    results: str | None,
+    device: str,
+    model: Path | None,
+    jobs: int | None,
+) -> Asked:
     """Return what a cluster is asked for; ``jobs`` None: as many decoders as it has CPUs."""
     from genretag.cluster.engine import Asked
     from genretag.config import default_model
@@ -47,7 +58,9 @@ def asked(
     return Asked(urls, address, results, device, model or default_model(), jobs)
 
 
-def scanner(books: session.Books, model: Model, options: Options, run: int, asked: Asked) -> ClusterScanner:
+def scanner(
+    books: session.Books, model: Model, options: Options, run: int, asked: Asked
+) -> ClusterScanner:
     """Return the scan that hears on a cluster."""
     from genretag.cluster.engine import ClusterScanner
 

@@ -12,7 +12,10 @@ from genretag.cli import session
 
 
 def doctor(
-    model: Annotated[Path | None, typer.Option("--model", help="Another model than the default one.", show_default=False)] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Another model than the default one.", show_default=False),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     db: session.Database = None,
 ) -> None:
@@ -29,7 +32,12 @@ def doctor(
         if json:
             print(json_lib.dumps(vars(f)))
         else:
-            out.print(Text.assemble((f"{f.health:<7}", style[f.health]), f"{f.what:<12} ", shown(f.told)), soft_wrap=True)
+            out.print(
+                Text.assemble((f"{f.health:<7}", style[f.health]), f"{f.what:<12} ", shown(f.told)),
+                soft_wrap=True,
+            )
     if not json:
-        out.print("everything that was tried works" if not broken else f"{broken} of these are broken")
+        out.print(
+            "everything that was tried works" if not broken else f"{broken} of these are broken"
+        )
     raise typer.Exit(1 if broken else 0)

@@ -23,7 +23,9 @@ class Line:
     what: str
 
 
-def explain_file(books: session.Books, last: Scan, policy: Policy, file: Path, *, json: bool) -> None:
+def explain_file(
+    books: session.Books, last: Scan, policy: Policy, file: Path, *, json: bool
+) -> None:
     """Print the steps of one file's decision."""
     lines = list(steps_of(books, last, policy, file))
     if json:
@@ -55,20 +57,32 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     (f, heard), card = known, card_of(books.store, last)
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
     lines = []
-    for start, row in zip(heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True):
+    for start, row in zip(
+        heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True
+    ):
         best = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in np.argsort(-row)[:3])
         lines.append(Line(f"window at {int(start) // 60}:{int(start) % 60:02d}", best))
     best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:3])
     votes = f"{round(verdict.agreement * verdict.windows)} of {verdict.windows} windows agree"
     votes += f" ({heard.of} in the track, and these settle it)" if heard.of else ""
-    threshold = card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+    threshold = (
+        card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+    )
     lines += [
         Line(f"vote ({policy.vote})", f"{best}; {votes}"),
-        Line("threshold", f"{verdict.confidence:.2f} against {threshold:.2f}: {verdict.status}; music {verdict.music:.2f}"),
+        Line(
+            "threshold",
+            f"{verdict.confidence:.2f} against {threshold:.2f}: {verdict.status}; music {verdict.music:.2f}",
+        ),
         Line(f"labels (--top {policy.top})", ", ".join(heard_labels(verdict, policy))),
     ]
     if verdict.styles:
-        lines.append(Line("styles (told, not written)", ", ".join(f"{shown(name)} {p:.2f}" for name, p in verdict.styles.items())))
+        lines.append(
+            Line(
+                "styles (told, not written)",
+                ", ".join(f"{shown(name)} {p:.2f}" for name, p in verdict.styles.items()),
+            )
+        )
     if not policy.vocabulary.changes_nothing:
         steps: list[Step] = []
         policy.vocabulary.words(heard_labels(verdict, policy), f.tags.album.artist, steps)
@@ -80,5 +94,10 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
         Line("written", words(row.new) if row.action == "write" else "nothing"),
     ]
     if policy.album != "off":
-        lines.append(Line("album", f"--album {policy.album} may still change this: genretag plan shows it for whole albums"))
+        lines.append(
+            Line(
+                "album",
+                f"--album {policy.album} may still change this: genretag plan shows it for whole albums",
+            )
+        )
     return lines

@@ -13,8 +13,18 @@ from genretag.errors import UsageError
 
 #: In the order in which one would read them.
 TOPICS = (
-    "everyday", "vocabulary", "confidence", "safety", "training", "classics", "reports", "hearing", "models", "speed", "architecture",
-)  # fmt: skip
+    "everyday",
+    "vocabulary",
+    "confidence",
+    "safety",
+    "training",
+    "classics",
+    "reports",
+    "hearing",
+    "models",
+    "speed",
+    "architecture",
+)
 
 
 def page(topic: str) -> str:
@@ -28,7 +38,9 @@ def _topics(incomplete: str) -> list[str]:
 
 def help_(
     context: typer.Context,
-    topic: Annotated[str | None, typer.Argument(help=f"One of {', '.join(TOPICS)}.", autocompletion=_topics)] = None,
+    topic: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(TOPICS)}.", autocompletion=_topics)
+    ] = None,
 ) -> None:
     """Read more: how it hears, what happens to your files, your own words, training, and so on."""
     if topic is None:
@@ -36,7 +48,9 @@ def help_(
             print(f"genretag help {name:<14} {page(name).splitlines()[0].removeprefix('# ')}")
         return
     if topic not in TOPICS:
-        raise UsageError(f"help {topic}: there is no such page; there are {', '.join(TOPICS)} (genretag COMMAND --help tells of a command)")
+        raise UsageError(
+            f"help {topic}: there is no such page; there are {', '.join(TOPICS)} (genretag COMMAND --help tells of a command)"
+        )
     if not sys.stdout.isatty() or session.is_plain(context):
         print(page(topic))
         return

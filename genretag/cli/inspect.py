@@ -30,11 +30,21 @@ def _when(seconds: float | None) -> str:
 
 def info(
     file: Annotated[Path, typer.Argument(help="A music file.")],
-    model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Another model than the bundled one.")
+    ] = None,
     json: Json = False,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw its log-mel and the timeline of its genres.")] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw its log-mel and the timeline of its genres.")
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("-O", "--output", help="Draw into a .svg, .png or .pdf file instead of the terminal.", show_default=False)
+        Path | None,
+        typer.Option(
+            "-O",
+            "--output",
+            help="Draw into a .svg, .png or .pdf file instead of the terminal.",
+            show_default=False,
+        ),
     ] = None,
     db: session.Database = None,
 ) -> None:
@@ -92,22 +102,41 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
     return loaded.card, *known
 
 
-def _info_dict(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> dict[str, object]:
+def _info_dict(
+    file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card
+) -> dict[str, object]:
     """Return what ``info --json`` prints."""
     from genretag.vote import window_scores
 
     windows = [
-        {"start": float(s), "scores": {g: round(float(p), 4) for g, p in zip(card.labels, row, strict=True)}}
-        for s, row in zip(heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True)
+        {
+            "start": float(s),
+            "scores": {g: round(float(p), 4) for g, p in zip(card.labels, row, strict=True)},
+        }
+        for s, row in zip(
+            heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True
+        )
     ]
     return {
-        "path": str(file), "genres": f.tags.genres, "field": f.tags.field, "problem": f.tags.problem,
-        "artist": f.tags.album.artist, "album": f.tags.album.album, "seconds": heard.seconds, "share": heard.share,
-        "status": verdict.status, "genre": verdict.genre, "confidence": verdict.confidence, "scores": verdict.scores,
-        "agreement": verdict.agreement, "music": verdict.music, "styles": verdict.styles,
-        "windows": windows, "model": card.id,
+        "path": str(file),
+        "genres": f.tags.genres,
+        "field": f.tags.field,
+        "problem": f.tags.problem,
+        "artist": f.tags.album.artist,
+        "album": f.tags.album.album,
+        "seconds": heard.seconds,
+        "share": heard.share,
+        "status": verdict.status,
+        "genre": verdict.genre,
+        "confidence": verdict.confidence,
+        "scores": verdict.scores,
+        "agreement": verdict.agreement,
+        "music": verdict.music,
+        "styles": verdict.styles,
+        "windows": windows,
+        "model": card.id,
         "content_key": f.content_key,
-    }  # fmt: skip
+    }
 
 
 def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> None:
@@ -122,20 +151,29 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     facts.show_header = False
     part = f" heard of {heard.of}" if heard.of else ""
     for name, value in (
-        ("artist", f.tags.album.artist), ("album", f.tags.album.album), ("genre", words(f.tags.genres)),
-        ("field", f.tags.field or f.tags.problem or ""), ("length", f"{heard.seconds:,.0f} s, {len(heard.starts)} window(s){part}"),
+        ("artist", f.tags.album.artist),
+        ("album", f.tags.album.album),
+        ("genre", words(f.tags.genres)),
+        ("field", f.tags.field or f.tags.problem or ""),
+        ("length", f"{heard.seconds:,.0f} s, {len(heard.starts)} window(s){part}"),
         ("decoded", "" if heard.share > 0.995 else f"{heard.share:.0%}"),
-    ):  # fmt: skip
+    ):
         if value:
             facts.add_row(Text(name, style="dim"), Text(shown(value)))
     out.print(facts)
     out.print()
     table = session.plain_table("from", "sounds like", "")
-    for start, row in zip(heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True):
+    for start, row in zip(
+        heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True
+    ):
         best = row.argsort()[::-1][:3]
         share = float(row[best[0]])
         rest = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in best)
-        table.add_row(f"{int(start) // 60}:{int(start) % 60:02d}", Text("█" * round(share * 20), style="green"), rest)
+        table.add_row(
+            f"{int(start) // 60}:{int(start) % 60:02d}",
+            Text("█" * round(share * 20), style="green"),
+            rest,
+        )
     out.print(table)
     out.print()
     said = {
@@ -146,7 +184,11 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     votes = round(verdict.agreement * verdict.windows)
     out.print(Text(f"vote: {said}; {votes} of {verdict.windows} window(s) agree", style="bold"))
     if verdict.styles:
-        out.print(Text(f"styles: {', '.join(f'{shown(name)} {p:.2f}' for name, p in verdict.styles.items())}"))
+        out.print(
+            Text(
+                f"styles: {', '.join(f'{shown(name)} {p:.2f}' for name, p in verdict.styles.items())}"
+            )
+        )
 
 
 # --- history, errors -------------------------------------------------------------------------------------
@@ -154,23 +196,36 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
 
 def history(
     json: Json = False,
-    export: Annotated[Path | None, typer.Option("--export", help="Copy the whole journal, that undo lives on, to this file.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", help="Copy the whole journal, that undo lives on, to this file."),
+    ] = None,
     db: session.Database = None,
 ) -> None:
     """List what genretag did: scans, writes and undos, with what is still written."""
     with session.books(db) as books:
         if export is not None:
             books.journal.export(export)
-            print(f"the journal was copied to {export}; beside a database it is taken as that one's journal")
+            print(
+                f"the journal was copied to {export}; beside a database it is taken as that one's journal"
+            )
             return
         runs = books.journal.runs()
-        standing = {r.id: sum(1 for _ in books.journal.changes(r.id, ("replaced",))) for r in runs if r.kind == "apply"}
+        standing = {
+            r.id: sum(1 for _ in books.journal.changes(r.id, ("replaced",)))
+            for r in runs
+            if r.kind == "apply"
+        }
     table = session.plain_table("run", "when", "what", "counts", "still written")
     for run in runs:
-        counts = ", ".join(f"{n:,} {what}" for what, n in run.counts.items() if n) or ("stopped" if run.ended is None else "")
+        counts = ", ".join(f"{n:,} {what}" for what, n in run.counts.items() if n) or (
+            "stopped" if run.ended is None else ""
+        )
         if json:
             print(json_lib.dumps({**vars(run), "standing": standing.get(run.id)}))
-        table.add_row(str(run.id), _when(run.began), run.kind, counts, str(standing.get(run.id, "")))
+        table.add_row(
+            str(run.id), _when(run.began), run.kind, counts, str(standing.get(run.id, ""))
+        )
     if not json:
         session.results().print(table if runs else "nothing has been done yet")
 
@@ -193,7 +248,9 @@ def errors(json: Json = False, db: session.Database = None) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to make it; the folder must not exist, or be empty.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where to make it; the folder must not exist, or be empty.")
+    ],
 ) -> None:
     """Make a small folder of music (synthesised, in several containers) to try genretag on."""
     from genretag import demo as maker

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _MOST_LABELS = 24  # that are listed
 
-models = typer.Typer(invoke_without_command=True, help="Show the model in use: what it hears, how it was made, how well it does.")
+models = typer.Typer(
+    invoke_without_command=True,
+    help="Show the model in use: what it hears, how it was made, how well it does.",
+)
 
 
 @models.callback()
@@ -51,12 +54,30 @@ def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None
     model = Model(None if path == bundled_model() else path)
     c = model.card
     if json:
-        about = {"name": c.name, "version": c.version, "id": c.id, "labels": list(c.labels), "about": c.about}
-        print(json_lib.dumps({"path": str(path), "bytes": path.stat().st_size, "front_end": c.front_end.to_metadata(), **about}))
+        about = {
+            "name": c.name,
+            "version": c.version,
+            "id": c.id,
+            "labels": list(c.labels),
+            "about": c.about,
+        }
+        print(
+            json_lib.dumps(
+                {
+                    "path": str(path),
+                    "bytes": path.stat().st_size,
+                    "front_end": c.front_end.to_metadata(),
+                    **about,
+                }
+            )
+        )
         return
     out = session.results()
     where = "" if path == bundled_model() else f" {path}"
-    out.print(Text(f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id}){where}"), soft_wrap=True)
+    out.print(
+        Text(f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id}){where}"),
+        soft_wrap=True,
+    )
     for line in _facts(model):
         out.print(Text(line), soft_wrap=True)
     if text.exists():
@@ -71,8 +92,14 @@ def _facts(model: Model) -> Iterator[str]:
 
     c = model.card
     shown_labels = [shown(label) for label in c.labels]
-    labels = ", ".join(shown_labels) if len(shown_labels) <= _MOST_LABELS else f"{', '.join(shown_labels[:_MOST_LABELS])} ..."
-    yield f"{len(c.labels)} labels: {labels}" + ("; and music or not" if model.tells_music else "; noise is taken for music, too")
+    labels = (
+        ", ".join(shown_labels)
+        if len(shown_labels) <= _MOST_LABELS
+        else f"{', '.join(shown_labels[:_MOST_LABELS])} ..."
+    )
+    yield f"{len(c.labels)} labels: {labels}" + (
+        "; and music or not" if model.tells_music else "; noise is taken for music, too"
+    )
     if c.styles is not None:
         yield f"styles, told and not written: {', '.join(map(shown, c.styles.names))}"
     yield f"hears: {c.front_end.describe()}"
@@ -97,7 +124,9 @@ def _tried(model: Model) -> str:
     from genretag.model import cut_chunks
     from genretag.vote import window_scores
 
-    samples = np.ascontiguousarray(demo.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32)
+    samples = np.ascontiguousarray(
+        demo.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32
+    )
     heard = np.stack(cut_chunks(features_of(model.card.front_end)(samples), model.card.chunks))
     model.run(heard)
     began = time.perf_counter()
@@ -112,7 +141,9 @@ def _tried(model: Model) -> str:
 @models.command("use")
 def use(
     file: Annotated[Path | None, typer.Argument(help="A model file (.onnx).")] = None,
-    bundled: Annotated[bool, typer.Option("--bundled", help="Go back to the bundled model.")] = False,
+    bundled: Annotated[
+        bool, typer.Option("--bundled", help="Go back to the bundled model.")
+    ] = False,
 ) -> None:
     """Make a model the default of scan, info and evaluate."""
     from genretag import config
@@ -128,13 +159,17 @@ def use(
         raise UsageError(f"{file}: there is no such file")
     card = Model(file).card  # refused here rather than at the next scan
     path = config.write("model", str(file.resolve()))
-    print(f"{card.name} {card.version} is the default now ({path}); labels: {', '.join(card.labels)}")
+    print(
+        f"{card.name} {card.version} is the default now ({path}); labels: {', '.join(card.labels)}"
+    )
 
 
 @models.command("info")
 def info(
     file: Annotated[Path, typer.Argument(help="A model file (.onnx).")],
-    card: Annotated[bool, typer.Option("--card", help="Show the whole model card beside it.")] = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Show the whole model card beside it.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a model file says of itself: labels, front end, size, figures. It is looked over before anything of it runs."""
@@ -147,9 +182,18 @@ def info(
 def calibrate(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A model file (.onnx).")],
-    folder: Annotated[Path, typer.Argument(help="Labelled music that it never learned from: genre folders or a .csv.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Labelled music that it never learned from: genre folders or a .csv."),
+    ],
     output: Annotated[
-        Path | None, typer.Option("-O", "--output", help="The file to make; FILE.calibrated.onnx if not given.", show_default=False)
+        Path | None,
+        typer.Option(
+            "-O",
+            "--output",
+            help="The file to make; FILE.calibrated.onnx if not given.",
+            show_default=False,
+        ),
     ] = None,
     jobs: session.Jobs = "auto",
     db: session.Database = None,
@@ -161,14 +205,26 @@ def calibrate(
 
     target = output or file.with_name(f"{file.stem}.calibrated.onnx")
     if not file.is_file() or target.suffix.lower() != ".onnx":
-        raise UsageError(f"{target}: the name of a model file ends in .onnx" if file.is_file() else f"{file}: there is no such file")
+        raise UsageError(
+            f"{target}: the name of a model file ends in .onnx"
+            if file.is_file()
+            else f"{file}: there is no such file"
+        )
     labelled = labelled_of(folder, None, None, None, None)
     workers = session.jobs_of(jobs)
     model = Model(file, threads=workers)
     with session.books(db) as books:
         hear(books, model, [e.path for e in labelled.examples], workers, context)
-        found = recalibrated(books.store, model.card, [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples])
+        found = recalibrated(
+            books.store,
+            model.card,
+            [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples],
+        )
     write_recalibrated(file, model.card, found, target)
-    print(f"temperature {found.before.temperature:.3f} -> {found.after.temperature:.3f} on {found.tracks:,} tracks")
-    print(f"calibration error {found.error_before:.3f} -> {found.error_after:.3f} (of tracks that it was not fitted on)")
+    print(
+        f"temperature {found.before.temperature:.3f} -> {found.after.temperature:.3f} on {found.tracks:,} tracks"
+    )
+    print(
+        f"calibration error {found.error_before:.3f} -> {found.error_after:.3f} (of tracks that it was not fitted on)"
+    )
     print(f"made {target}")

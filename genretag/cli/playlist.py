@@ -21,21 +21,49 @@ if TYPE_CHECKING:
 def _complete(incomplete: str) -> Iterator[str]:
     """Offer the genres of the last scan to the shell."""
     with session.books(None) as books:
-        yield from (name for name in _gathered(books, None) if name.casefold().startswith(incomplete.casefold()))
+        yield from (
+            name
+            for name in _gathered(books, None)
+            if name.casefold().startswith(incomplete.casefold())
+        )
 
 
 def playlist(
     context: typer.Context,
-    paths: Annotated[list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")] = None,
-    genre: Annotated[
-        list[str] | None, typer.Option("--genre", help="A genre; several times for several.", show_default=False, autocompletion=_complete)
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")
     ] = None,
-    unsure: Annotated[bool, typer.Option("--unsure", help="The tracks that the ear is unsure of, the nearest to sure first.")] = False,
-    all_genres: Annotated[bool, typer.Option("--all", help="One playlist a genre, and one of the unsure, into the folder -O.")] = False,
-    relative: Annotated[bool, typer.Option("--relative/--absolute", help="Paths from the playlist's folder on, or from the root.")] = False,
-    output: Annotated[Path, typer.Option("-O", "--output", help="The playlist (.m3u8) to write; with --all a folder.")] = Path(
-        "genretag.m3u8"
-    ),
+    genre: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--genre",
+            help="A genre; several times for several.",
+            show_default=False,
+            autocompletion=_complete,
+        ),
+    ] = None,
+    unsure: Annotated[
+        bool,
+        typer.Option(
+            "--unsure", help="The tracks that the ear is unsure of, the nearest to sure first."
+        ),
+    ] = False,
+    all_genres: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="One playlist a genre, and one of the unsure, into the folder -O."
+        ),
+    ] = False,
+    relative: Annotated[
+        bool,
+        typer.Option(
+            "--relative/--absolute", help="Paths from the playlist's folder on, or from the root."
+        ),
+    ] = False,
+    output: Annotated[
+        Path,
+        typer.Option("-O", "--output", help="The playlist (.m3u8) to write; with --all a folder."),
+    ] = Path("genretag.m3u8"),
     db: session.Database = None,
 ) -> None:
     """Write playlists of what was heard by the last scan: by what a file has or would get, and by what is unsure."""
@@ -49,9 +77,13 @@ def playlist(
         for name, rows in sorted(lists.items()):
             _write(rows, output / f"{_file_name(name)}.m3u8", relative, context)
         return
-    wanted = [row for word in genre or [] for row in lists.get(_key(lists, word), [])] + (lists.get(UNSURE, []) if unsure else [])
+    wanted = [row for word in genre or [] for row in lists.get(_key(lists, word), [])] + (
+        lists.get(UNSURE, []) if unsure else []
+    )
     if not wanted:
-        known = ", ".join(f"{name} ({len(rows):,})" for name, rows in sorted(lists.items())) or "none"
+        known = (
+            ", ".join(f"{name} ({len(rows):,})" for name, rows in sorted(lists.items())) or "none"
+        )
         raise UsageError(f"no track for that; there are: {known}")
     _write(wanted, output, relative, context)
 
@@ -74,7 +106,9 @@ def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[
         if row.status == Status.UNSURE:
             lists[UNSURE].append(row)
         elif row.status == Status.OK:
-            for name in (row.new if row.action == "write" else row.old) or ([row.genre] if row.genre else []):
+            for name in (row.new if row.action == "write" else row.old) or (
+                [row.genre] if row.genre else []
+            ):
                 lists[name].append(row)
     lists[UNSURE].sort(key=lambda r: (-(r.confidence or 0), r.path))
     return {name: rows for name, rows in lists.items() if rows}

@@ -21,12 +21,26 @@ def report(
     context: typer.Context,
     results: Annotated[
         Path | None,
-        typer.Argument(help="Results of scan --engine ray --results, instead of the last scan.", metavar="[RESULTS]", show_default=False),
+        typer.Argument(
+            help="Results of scan --engine ray --results, instead of the last scan.",
+            metavar="[RESULTS]",
+            show_default=False,
+        ),
     ] = None,
-    html: Annotated[bool, typer.Option("--html", help="As one page: search, sort, try another threshold, edit, export.")] = False,
+    html: Annotated[
+        bool,
+        typer.Option(
+            "--html", help="As one page: search, sort, try another threshold, edit, export."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-O", "--output", help="Write to a .html, .csv, .jsonl or .md file.", show_default="with --html genretag.html"),
+        typer.Option(
+            "-O",
+            "--output",
+            help="Write to a .html, .csv, .jsonl or .md file.",
+            show_default="with --html genretag.html",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     db: session.Database = None,
@@ -40,12 +54,20 @@ def report(
     if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{target}: the name of a page ends in .html")
     with session.books(db) as books:
-        if results is not None and clustering.take_results(books, [results], session.is_quiet(context)):
+        if results is not None and clustering.take_results(
+            books, [results], session.is_quiet(context)
+        ):
             raise UsageError(f"{results}: there are no results of genretag here")
         last = last_scan(books)
         if target is None or target.suffix.lower() not in (".html", ".htm"):
-            show(books, last.run, json=json, output=target, quiet=session.is_quiet(context) or target is not None,
-                 plain=session.is_plain(context))  # fmt: skip
+            show(
+                books,
+                last.run,
+                json=json,
+                output=target,
+                quiet=session.is_quiet(context) or target is not None,
+                plain=session.is_plain(context),
+            )
         else:
             write_text(target, _page(books, last, (row for _, row in plan_rows(books, last.run))))
     if target is not None:

@@ -27,7 +27,9 @@ def last_scan(books: session.Books, missing: str = NO_PLAN) -> Scan:
     return last
 
 
-def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> Iterator[tuple[int | None, Row]]:
+def plan_rows(
+    books: session.Books, run: int, *, open_writes: bool = False
+) -> Iterator[tuple[int | None, Row]]:
     """Yield (ordinal, row) of a run's plan, all of it or what is still to be written."""
     from genretag.plan import Row
 
@@ -36,9 +38,15 @@ def plan_rows(books: session.Books, run: int, *, open_writes: bool = False) -> I
 
 
 def report(
-    books: session.Books, run: int, *, json: bool, output: Path | None, quiet: bool, plain: bool = False,
+    books: session.Books,
+    run: int,
+    *,
+    json: bool,
+    output: Path | None,
+    quiet: bool,
+    plain: bool = False,
     tops: list[Path] | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Print the report of a run's plan, or of what lies below ``tops``, and write it to a file; return how many files failed."""
     from genretag.report.files import write_json, write_report
     from genretag.report.summary import summarise

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 def review(
     context: typer.Context,
-    paths: Annotated[list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-O", "--output", help="Write the answers (.jsonl) for train --from-review.", show_default=False)
+        Path | None,
+        typer.Option(
+            "-O",
+            "--output",
+            help="Write the answers (.jsonl) for train --from-review.",
+            show_default=False,
+        ),
     ] = None,
     db: session.Database = None,
 ) -> None:
@@ -55,7 +63,10 @@ def review(
             write_report(asked.answered.values(), output)
     if not session.is_quiet(context):
         left = len(questions) - len(asked.answered)
-        print(f"{len(asked.answered):,} answered, {left:,} left; genretag apply writes the plan", file=sys.stderr)
+        print(
+            f"{len(asked.answered):,} answered, {left:,} left; genretag apply writes the plan",
+            file=sys.stderr,
+        )
         if asked.answered and output is not None:
             print(f"to learn from them: genretag train --from-review {output}", file=sys.stderr)
 
@@ -92,9 +103,12 @@ def app(asked: Review) -> App[None]:
 
         def compose(self) -> ComposeResult:
             yield Vertical(
-                ProgressBar(len(asked.questions), show_eta=False, id="bar"), Static(id="track"), Static(id="choices"),
-                Input(placeholder="a genre of your own, then Enter", id="own"), Static(id="said"),
-            )  # fmt: skip
+                ProgressBar(len(asked.questions), show_eta=False, id="bar"),
+                Static(id="track"),
+                Static(id="choices"),
+                Input(placeholder="a genre of your own, then Enter", id="own"),
+                Static(id="said"),
+            )
             yield Footer()
 
         def on_mount(self) -> None:
@@ -106,7 +120,9 @@ def app(asked: Review) -> App[None]:
             question = asked.now
             if question is None:
                 self.query_one("#track", Static).update(
-                    Content(f"That was the last one: {len(asked.answered)} answered. q leaves, u goes back.")
+                    Content(
+                        f"That was the last one: {len(asked.answered)} answered. q leaves, u goes back."
+                    )
                 )
                 self.query_one("#choices", Static).update(Content(""))
                 return
@@ -141,7 +157,9 @@ def app(asked: Review) -> App[None]:
         def action_type(self) -> None:
             own = self.query_one("#own", Input)
             own.display = True
-            self.set_focus(own)  # at once, not after the next refresh: the first letters are not commands
+            self.set_focus(
+                own
+            )  # at once, not after the next refresh: the first letters are not commands
 
         def on_input_submitted(self, event: Input.Submitted) -> None:
             event.input.display = False

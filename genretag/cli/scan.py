@@ -40,7 +40,12 @@ class Engine(StrEnum):
 
 def scan(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Folders or files of music; URLs with --engine ray.", metavar="PATH...")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders or files of music; URLs with --engine ray.", metavar="PATH..."
+        ),
+    ],
     dry_run: session.DryRun = False,
     yes: session.Yes = False,
     min_confidence: session.MinConfidence = None,
@@ -58,28 +63,63 @@ def scan(
     id3v2_version: rules.Id3 = None,
     jobs: session.Jobs = "auto",
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.auto,
-    model: Annotated[Path | None, typer.Option("--model", help="Another model than the bundled one.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Another model than the bundled one.")
+    ] = None,
     windows: Annotated[
-        Windows, typer.Option("--windows", help="Hear all of each track, or (adaptive) only until its genre is settled.")
+        Windows,
+        typer.Option(
+            "--windows",
+            help="Hear all of each track, or (adaptive) only until its genre is settled.",
+        ),
     ] = Windows.ALL,
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many files.")] = None,
-    rescan: Annotated[bool, typer.Option("--rescan", help="Hear again what is known already.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of the report.")] = False,
-    output: Annotated[Path | None, typer.Option("-O", "--output", help="Write the whole list to a .csv or .jsonl file.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="Leave out what matches this glob.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Stop after so many files.")
+    ] = None,
+    rescan: Annotated[
+        bool, typer.Option("--rescan", help="Hear again what is known already.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of the report.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-O", "--output", help="Write the whole list to a .csv or .jsonl file."),
+    ] = None,
     preserve_mtimes: Annotated[
-        bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times. Players find changes by them, so the default is not to.")
+        bool,
+        typer.Option(
+            "-p",
+            "--preserve-mtimes",
+            help="Keep files' times. Players find changes by them, so the default is not to.",
+        ),
     ] = False,
     hardlinks: rules.Links = None,
     convert_v22: rules.ConvertV22 = None,
-    engine: Annotated[Engine, typer.Option("--engine", help="Hear on this machine, or on a cluster of Ray.")] = Engine.local,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Hear on this machine, or on a cluster of Ray.")
+    ] = Engine.local,
     address: Annotated[
-        str | None, typer.Option("--address", help="The cluster, HOST:PORT or auto; without it one of this machine.", show_default=False)
+        str | None,
+        typer.Option(
+            "--address",
+            help="The cluster, HOST:PORT or auto; without it one of this machine.",
+            show_default=False,
+        ),
     ] = None,
     results: Annotated[
         str | None,
-        typer.Option("--results", help="With --engine ray: keep what was heard as Parquet in this folder or URL.", show_default=False),
+        typer.Option(
+            "--results",
+            help="With --engine ray: keep what was heard as Parquet in this folder or URL.",
+            show_default=False,
+        ),
     ] = None,
     db: session.Database = None,
 ) -> None:
@@ -90,7 +130,9 @@ def scan(
     if engine is Engine.local and not session.database_path(db).exists():
         from genretag import processes
 
-        processes.begin(session.jobs_of(jobs))  # nothing is known, so there will be something to hear
+        processes.begin(
+            session.jobs_of(jobs)
+        )  # nothing is known, so there will be something to hear
     from genretag.report.files import check_name
     from genretag.scan import Options
 
@@ -100,26 +142,64 @@ def scan(
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
     policy = rules.first_policy(
-        vocabulary, min_confidence=min_confidence, existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
-        top=top, vote=vote, hardlinks=hardlinks, album=album, coarsen=coarsen, separator=separator,
-        player=player, id3_version=id3v2_version, convert_v22=convert_v22,
-    )  # fmt: skip
+        vocabulary,
+        min_confidence=min_confidence,
+        existing=rules.existing_of(context, existing, skip_existing, force, keep_existing),
+        top=top,
+        vote=vote,
+        hardlinks=hardlinks,
+        album=album,
+        coarsen=coarsen,
+        separator=separator,
+        player=player,
+        id3_version=id3v2_version,
+        convert_v22=convert_v22,
+    )
     if output is not None:
         check_name(output)
-    options = Options(tuple(paths), policy, session.jobs_of(jobs), tuple(exclude or ()), limit, rescan, retry_failed, windows)
+    options = Options(
+        tuple(paths),
+        policy,
+        session.jobs_of(jobs),
+        tuple(exclude or ()),
+        limit,
+        rescan,
+        retry_failed,
+        windows,
+    )
     asked = None
     if engine is Engine.ray:
         if windows is Windows.ADAPTIVE:
-            raise UsageError("--windows adaptive: a cluster hears all windows; leave it out, or leave --engine ray out")
-        asked = clustering.asked(urls, address, results, device.value, model, None if jobs == "auto" else options.jobs)
+            raise UsageError(
+                "--windows adaptive: a cluster hears all windows; leave it out, or leave --engine ray out"
+            )
+        asked = clustering.asked(
+            urls, address, results, device.value, model, None if jobs == "auto" else options.jobs
+        )
     loaded = _load(model, device.value if asked is None else "cpu", options.jobs)
     with session.books(db) as books:
         run = _hear(books, loaded, options, context, asked)
-        failed = report(books, run, json=json, output=output, quiet=session.is_quiet(context), plain=session.is_plain(context))
+        failed = report(
+            books,
+            run,
+            json=json,
+            output=output,
+            quiet=session.is_quiet(context),
+            plain=session.is_plain(context),
+        )
         from genretag.cli import apply
 
         manner = apply.manner(policy, preserve_mtimes)
-        failed += apply.perform(books, run, None, manner, yes=yes, dry_run=dry_run, quiet=session.is_quiet(context), jobs=options.jobs)
+        failed += apply.perform(
+            books,
+            run,
+            None,
+            manner,
+            yes=yes,
+            dry_run=dry_run,
+            quiet=session.is_quiet(context),
+            jobs=options.jobs,
+        )
     raise typer.Exit(1 if failed else 0)
 
 
@@ -132,13 +212,23 @@ def _load(path: Path | None, device: str, jobs: int) -> Model:
     return Model(chosen, device, threads_beside(jobs, chosen))
 
 
-def _hear(books: session.Books, model: Model, options: Options, context: typer.Context, asked: Asked | None = None) -> int:
+def _hear(
+    books: session.Books,
+    model: Model,
+    options: Options,
+    context: typer.Context,
+    asked: Asked | None = None,
+) -> int:
     """Scan with a progress bar on a terminal, and say how it went."""
     import genretag
     from genretag.scan import Scanner
 
     talk = session.talk(session.is_quiet(context))
-    run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in (*options.paths, *(asked.places if asked else ()))]})
+    run = books.journal.begin(
+        "scan",
+        genretag.__version__,
+        {"paths": [str(p) for p in (*options.paths, *(asked.places if asked else ()))]},
+    )
     scanner = Scanner(books.store, model, options, run, past=books.journal)
     if asked is not None:
         scanner = clustering.scanner(books, model, options, run, asked)
@@ -149,7 +239,9 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     except BaseException as error:
         books.journal.end(run, {**scanner.counts, "interrupted": 1})
         if isinstance(error, KeyboardInterrupt):
-            raise session.stopped("what was heard is kept, and the next scan goes on from there") from error
+            raise session.stopped(
+                "what was heard is kept, and the next scan goes on from there"
+            ) from error
         raise
     books.journal.end(run, dict(counts))
     seconds = time.monotonic() - began
@@ -157,9 +249,19 @@ def _hear(books: session.Books, model: Model, options: Options, context: typer.C
     rate = f"{files / seconds * 60:,.0f} files a minute" if seconds > 0 else ""
     card = model.card
     if scanner.heard_tracks == 0:
-        rate = f"nothing changed: the plan of run {scanner.run} stands" if scanner.stands else "nothing new to hear"
-    where = f"{model.device}, {options.jobs} decoder(s)" if asked is None else f"Ray{f' at {asked.address}' if asked.address else ''}"
-    talk.print(f"{card.name} {card.version} on {where}: {files:,} files in {seconds:,.1f} s ({rate})")
+        rate = (
+            f"nothing changed: the plan of run {scanner.run} stands"
+            if scanner.stands
+            else "nothing new to hear"
+        )
+    where = (
+        f"{model.device}, {options.jobs} decoder(s)"
+        if asked is None
+        else f"Ray{f' at {asked.address}' if asked.address else ''}"
+    )
+    talk.print(
+        f"{card.name} {card.version} on {where}: {files:,} files in {seconds:,.1f} s ({rate})"
+    )
     return scanner.run
 
 
@@ -173,12 +275,21 @@ def _progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     from rich.progress import Progress as Bar
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=talk, transient=True) as bar:
+    with Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=talk,
+        transient=True,
+    ) as bar:
         task = bar.add_task("listening ...", total=None)
 
         def show(progress: Progress) -> None:
             left = ", ".join(f"{n:,} {status}" for status, n in progress.counts.items() if n)
             hours = progress.heard_seconds / 3600
-            bar.update(task, description=f"{progress.files:,} files ({left or 'listening'}), {hours:,.1f} h of music heard")
+            bar.update(
+                task,
+                description=f"{progress.files:,} files ({left or 'listening'}), {hours:,.1f} h of music heard",
+            )
 
         yield show

@@ -21,18 +21,32 @@ if TYPE_CHECKING:
 
 Database = Annotated[
     Path | None,
-    typer.Option("--db", envvar="GENRETAG_DB", help="Where genretag keeps what it heard, and its journal.", show_default=False),
+    typer.Option(
+        "--db",
+        envvar="GENRETAG_DB",
+        help="Where genretag keeps what it heard, and its journal.",
+        show_default=False,
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("-n", "--dry-run", "--pretend", help="Only show what would be written.")]
+DryRun = Annotated[
+    bool, typer.Option("-n", "--dry-run", "--pretend", help="Only show what would be written.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")]
 MinConfidence = Annotated[
     float | None,
-    typer.Option("--min-confidence", min=0.0, max=1.0, show_default="the model's own, 0.7",
-                 help="Leave a track alone if the ear is less sure than this (0 to 1)."),
-]  # fmt: skip
+    typer.Option(
+        "--min-confidence",
+        min=0.0,
+        max=1.0,
+        show_default="the model's own, 0.7",
+        help="Leave a track alone if the ear is less sure than this (0 to 1).",
+    ),
+]
 
 
-Jobs = Annotated[str, typer.Option("-j", "--jobs", help="Work on so many tracks at once, or auto: one a core.")]
+Jobs = Annotated[
+    str, typer.Option("-j", "--jobs", help="Work on so many tracks at once, or auto: one a core.")
+]
 
 
 def jobs_of(text: str) -> int:
@@ -67,7 +81,9 @@ def talk(quiet: bool = False) -> Console:
     """Return the console for talk: stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet, soft_wrap=True)
+    return Console(
+        stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet, soft_wrap=True
+    )
 
 
 def stopped(what_stays: str) -> typer.Exit:
@@ -86,7 +102,9 @@ def is_plain(context: typer.Context) -> bool:
     return bool(context.obj and context.obj.get("plain"))
 
 
-def confirmed(count: int, *, yes: bool, dry_run: bool, verb: str = "write", noun: str = "genre") -> bool:
+def confirmed(
+    count: int, *, yes: bool, dry_run: bool, verb: str = "write", noun: str = "genre"
+) -> bool:
     """Return whether to go on: asks once on a terminal; elsewhere only ``--yes`` is a yes."""
     things = f"{count:,} {noun}{'' if count == 1 else 's'}"
     if dry_run:
@@ -96,5 +114,8 @@ def confirmed(count: int, *, yes: bool, dry_run: bool, verb: str = "write", noun
         return True
     if sys.stdin.isatty() and sys.stderr.isatty():
         return typer.confirm(f"{verb} {things}?", default=False, err=True)
-    print(f"no terminal to ask on and no --yes, so this was a dry run; {things} to {verb}", file=sys.stderr)
+    print(
+        f"no terminal to ask on and no --yes, so this was a dry run; {things} to {verb}",
+        file=sys.stderr,
+    )
     return False

@@ -53,7 +53,9 @@ class Option:
     @property
     def shared(self) -> bool:
         """Whether a key or variable for all commands sets it."""
-        return self.name not in OF_ONE_CALL and not (self.command == "apply" and self.name in OF_A_PLAN)
+        return self.name not in OF_ONE_CALL and not (
+            self.command == "apply" and self.name in OF_A_PLAN
+        )
 
     @property
     def variable(self) -> str:
@@ -67,8 +69,14 @@ def options_of(root: Any) -> Iterator[Option]:
     """Yield every option of every command."""
     for name, command in root.commands.items():
         for inner in getattr(command, "commands", {}).values():
-            yield from (Option(f"{name} {inner.name}", p.name, p) for p in inner.params if p.param_type_name == "option")
-        yield from (Option(name, p.name, p) for p in command.params if p.param_type_name == "option")
+            yield from (
+                Option(f"{name} {inner.name}", p.name, p)
+                for p in inner.params
+                if p.param_type_name == "option"
+            )
+        yield from (
+            Option(name, p.name, p) for p in command.params if p.param_type_name == "option"
+        )
 
 
 def install(root: Any) -> dict[str, Any]:
@@ -105,7 +113,10 @@ def _tell_of_unknown_variables(known: set[str]) -> None:
     for name in sorted(os.environ):
         if name.startswith("GENRETAG_") and name not in known | _OTHER_VARIABLES:
             near = difflib.get_close_matches(name, known, 1)
-            print(f"genretag: {name} sets nothing" + (f"; did you mean {near[0]}?" if near else ""), file=sys.stderr)
+            print(
+                f"genretag: {name} sets nothing" + (f"; did you mean {near[0]}?" if near else ""),
+                file=sys.stderr,
+            )
 
 
 def _check(settings: dict[str, Any], options: list[Option]) -> None:
@@ -119,15 +130,21 @@ def _check(settings: dict[str, Any], options: list[Option]) -> None:
                 if inner not in own:
                     raise UsageError(_unknown(f"[{key}] {inner}", inner, own))
         elif key in OF_ONE_CALL and key in names:
-            where = ", ".join(sorted({f"[{o.command.split()[0]}]" for o in options if o.name == key}))
-            raise UsageError(f"{file.config_path()}: {key} belongs to one command; put it into its table ({where})")
+            where = ", ".join(
+                sorted({f"[{o.command.split()[0]}]" for o in options if o.name == key})
+            )
+            raise UsageError(
+                f"{file.config_path()}: {key} belongs to one command; put it into its table ({where})"
+            )
         elif key not in names | OTHER_KEYS:
             raise UsageError(_unknown(key, key, names | OTHER_KEYS | commands))
 
 
 def _unknown(shown: str, key: str, known: set[str] | frozenset[str]) -> str:
     near = difflib.get_close_matches(key.replace("-", "_"), sorted(known), 1)
-    return f"{file.config_path()}: {shown} is no setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{file.config_path()}: {shown} is no setting" + (
+        f"; did you mean {near[0]}?" if near else ""
+    )
 
 
 @dataclass(frozen=True)
@@ -179,13 +196,25 @@ def config(
     protect = file.read().get("protect", {})
     if json:
         for s in rows:
-            print(json_lib.dumps({**vars(s), "value": s.value if isinstance(s.value, str | int | float | bool | list) else _text(s.value)}))
+            print(
+                json_lib.dumps(
+                    {
+                        **vars(s),
+                        "value": s.value
+                        if isinstance(s.value, str | int | float | bool | list)
+                        else _text(s.value),
+                    }
+                )
+            )
         return
     table = session.plain_table("setting", "value", "from", "commands")
     for s in rows:
         style = "" if s.source != "default" else "dim"
         table.add_row(
-            s.name, Text(shown(_text(s.value)), style=style), Text(s.source, style=style), Text(", ".join(s.commands), style="dim")
+            s.name,
+            Text(shown(_text(s.value)), style=style),
+            Text(s.source, style=style),
+            Text(", ".join(s.commands), style="dim"),
         )
     for what, words in protect.items():
         table.add_row(f"protect.{what}", shown(_text(words)), "config.toml", "")
@@ -200,4 +229,8 @@ def _text(value: Any) -> str:
         return "—" if value is None else "no"
     if value is True:
         return "yes"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(getattr(value, "value", value))
+    return (
+        ", ".join(map(str, value))
+        if isinstance(value, list | tuple)
+        else str(getattr(value, "value", value))
+    )

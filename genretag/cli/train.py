@@ -37,33 +37,63 @@ class SplitName(StrEnum):
     random = "random"
 
 
-Subset = Annotated[str | None, typer.Option("--subset", help="Of FMA's tracks.csv: small, medium, large or full.", show_default=False)]
-Audio = Annotated[Path | None, typer.Option("--audio", help="Where a table's paths begin, if not beside it.", show_default=False)]
-Classes = Annotated[str | None, typer.Option("--classes", help="Only these labels, with commas between.", show_default=False)]
+Subset = Annotated[
+    str | None,
+    typer.Option(
+        "--subset", help="Of FMA's tracks.csv: small, medium, large or full.", show_default=False
+    ),
+]
+Audio = Annotated[
+    Path | None,
+    typer.Option(
+        "--audio", help="Where a table's paths begin, if not beside it.", show_default=False
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option("--classes", help="Only these labels, with commas between.", show_default=False),
+]
 
 
 def train(
     context: typer.Context,
     source: Annotated[
         Path | None,
-        typer.Argument(help="A folder of genre folders, or a .csv of path and label (FMA's tracks.csv too).", metavar="FOLDER|CSV"),
+        typer.Argument(
+            help="A folder of genre folders, or a .csv of path and label (FMA's tracks.csv too).",
+            metavar="FOLDER|CSV",
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("-O", "--output", help="The model file to make; its card and report go beside it.")] = Path(
-        "my.onnx"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-O", "--output", help="The model file to make; its card and report go beside it."
+        ),
+    ] = Path("my.onnx"),
     from_review: Annotated[
         Path | None,
-        typer.Option("--from-review", help="A corrected plan (.jsonl): the genres that were changed are labels.", show_default=False),
+        typer.Option(
+            "--from-review",
+            help="A corrected plan (.jsonl): the genres that were changed are labels.",
+            show_default=False,
+        ),
     ] = None,
     split: Annotated[
         SplitName,
-        typer.Option("--split", help="How tracks are kept apart for judging. random leaks artists, and its figures compare with nothing."),
+        typer.Option(
+            "--split",
+            help="How tracks are kept apart for judging. random leaks artists, and its figures compare with nothing.",
+        ),
     ] = SplitName.artist,
     classes: Classes = None,
     subset: Subset = None,
     audio: Audio = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help=r"Train the network itself, not only its head (pip install 'genretag\[train]').")
+        bool,
+        typer.Option(
+            "--deep",
+            help=r"Train the network itself, not only its head (pip install 'genretag\[train]').",
+        ),
     ] = False,
     system: Annotated[
         str | None,
@@ -74,30 +104,76 @@ def train(
         ),
     ] = None,
     compare: Annotated[
-        str | None, typer.Option("--compare", help="Several classics on one split, with a table: NAME,NAME... or all.", show_default=False)
+        str | None,
+        typer.Option(
+            "--compare",
+            help="Several classics on one split, with a table: NAME,NAME... or all.",
+            show_default=False,
+        ),
     ] = None,
-    members: Annotated[str, typer.Option("--members", help="With --system ensemble: the systems that vote.")] = "mel-cnn,cnn-bn,crnn",
-    majority: Annotated[bool, typer.Option("--majority", help="With --system ensemble: one vote each, instead of weighted.")] = False,
+    members: Annotated[
+        str, typer.Option("--members", help="With --system ensemble: the systems that vote.")
+    ] = "mel-cnn,cnn-bn,crnn",
+    majority: Annotated[
+        bool,
+        typer.Option(
+            "--majority", help="With --system ensemble: one vote each, instead of weighted."
+        ),
+    ] = False,
     window: Annotated[
         float | None,
-        typer.Option("--window", min=0.1, max=30, help="With --system: what it hears at once, in seconds.", show_default="its own"),
+        typer.Option(
+            "--window",
+            min=0.1,
+            max=30,
+            help="With --system: what it hears at once, in seconds.",
+            show_default="its own",
+        ),
     ] = None,
     pca: Annotated[
-        int | None, typer.Option("--pca", min=2, max=100, help="With --system svm and kin: so many components.", show_default="none")
+        int | None,
+        typer.Option(
+            "--pca",
+            min=2,
+            max=100,
+            help="With --system svm and kin: so many components.",
+            show_default="none",
+        ),
     ] = None,
-    augment: Annotated[bool, typer.Option("--augment", help="With --system: vary what it learns from, as --deep does.")] = False,
+    augment: Annotated[
+        bool,
+        typer.Option("--augment", help="With --system: vary what it learns from, as --deep does."),
+    ] = False,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", help="With --system mobilenet: ImageNet weights in torchvision's layout.", show_default=False),
+        typer.Option(
+            "--weights",
+            help="With --system mobilenet: ImageNet weights in torchvision's layout.",
+            show_default=False,
+        ),
     ] = None,
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="With --deep: begin with random weights.")] = False,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, max=10_000, help="With --deep: the most epochs.")] = 30,
-    device: Annotated[Device, typer.Option("--device", help="With --deep: where to train.")] = Device.auto,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="With --deep: begin with random weights.")
+    ] = False,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, max=10_000, help="With --deep: the most epochs.")
+    ] = 30,
+    device: Annotated[
+        Device, typer.Option("--device", help="With --deep: where to train.")
+    ] = Device.auto,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="With --deep: where log-mels are kept for training.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--cache", help="With --deep: where log-mels are kept for training.", show_default=False
+        ),
     ] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", help="With --deep: write curves for TensorBoard here.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--tensorboard",
+            help="With --deep: write curves for TensorBoard here.",
+            show_default=False,
+        ),
     ] = None,
     jobs: session.Jobs = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed makes other parts.")] = 0,
@@ -127,10 +203,27 @@ def train(
         hear(books, model, [e.path for e in labelled.examples], workers, context)
         gathered = collection.gather(books.store, model.card.id, labelled.examples, labelled.notes)
     if split is SplitName.random:
-        print("--split random: artists will be on both sides; the figures will be too good, and compare with nothing", file=sys.stderr)
+        print(
+            "--split random: artists will be on both sides; the figures will be too good, and compare with nothing",
+            file=sys.stderr,
+        )
     how, say = teach.Split(split.value), lambda text: talk.print(f"  {text}")
     if names:
-        asked = classics.asked_for(names, members, output, how, epochs, seed, window, pca, majority, augment, weights, cache, workers)
+        asked = classics.asked_for(
+            names,
+            members,
+            output,
+            how,
+            epochs,
+            seed,
+            window,
+            pca,
+            majority,
+            augment,
+            weights,
+            cache,
+            workers,
+        )
         classics.teach(gathered, asked, talk, json)
         raise typer.Exit(1 if gathered.unreadable else 0)
     if deep:
@@ -144,8 +237,12 @@ def train(
         print(json_lib.dumps({**lesson.figures, "model": str(output), "page": str(written.page)}))
     else:
         print_lesson(lesson)
-    talk.print(f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.card.name}, {written.page.name}, {written.pictures.name}/")
-    talk.print(f"try it: genretag scan FOLDER --dry-run --model {output}     for good: genretag models use {output}")
+    talk.print(
+        f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.card.name}, {written.page.name}, {written.pictures.name}/"
+    )
+    talk.print(
+        f"try it: genretag scan FOLDER --dry-run --model {output}     for good: genretag models use {output}"
+    )
     raise typer.Exit(1 if gathered.unreadable else 0)
 
 
@@ -154,7 +251,9 @@ def _check_deep(device: str, tensorboard: Path | None) -> None:
     try:
         from genretag.train import deep
     except ImportError as error:
-        raise RunError("--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)") from error
+        raise RunError(
+            "--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
+        ) from error
     deep.chosen_device(device)
     deep.check_tensorboard(tensorboard)
 
@@ -173,8 +272,13 @@ class DeepPlan:
 
 
 def _deep(
-    gathered: Collection, split: Split, model: Model, asked: DeepPlan, output: Path, say: Callable[[str], None]
-) -> tuple[Lesson, Card]:  # fmt: skip
+    gathered: Collection,
+    split: Split,
+    model: Model,
+    asked: DeepPlan,
+    output: Path,
+    say: Callable[[str], None],
+) -> tuple[Lesson, Card]:
     """Cache the log-mels and train the network."""
     from genretag.features import FrontEnd
     from genretag.train import deep
@@ -182,11 +286,21 @@ def _deep(
 
     folder = asked.cache or usual_folder()
     if not isinstance(model.card.front_end, FrontEnd):
-        raise UsageError(f"{model.path}: --deep trains networks that hear genretag's own log-mel, and this one hears something else")
+        raise UsageError(
+            f"{model.path}: --deep trains networks that hear genretag's own log-mel, and this one hears something else"
+        )
     features = FeatureCache(folder, model.card.front_end)
     new, size = features.missing(gathered.keys, gathered.seconds)
-    say(f"log-mels of {new:,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - new:,} are in {features.folder}")
-    plan = deep.Plan(asked.from_scratch, asked.epochs, device=asked.device, seed=asked.seed, tensorboard=asked.tensorboard)
+    say(
+        f"log-mels of {new:,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - new:,} are in {features.folder}"
+    )
+    plan = deep.Plan(
+        asked.from_scratch,
+        asked.epochs,
+        device=asked.device,
+        seed=asked.seed,
+        tensorboard=asked.tensorboard,
+    )
     try:
         complete(features, gathered.keys, gathered.paths, asked.jobs)
         return deep.teach_deep(gathered, split, model, features, plan, output, say)
@@ -194,12 +308,20 @@ def _deep(
         raise session.stopped("the same command goes on after the last whole epoch") from error
 
 
-def labelled_of(source: Path | None, review: Path | None, classes: str | None, subset: str | None, audio: Path | None) -> Labelled:
+def labelled_of(
+    source: Path | None,
+    review: Path | None,
+    classes: str | None,
+    subset: str | None,
+    audio: Path | None,
+) -> Labelled:
     """Read all labels that were given, and check that something can be learned from them."""
     from genretag.train import layouts
 
     if source is None and review is None:
-        raise UsageError("say what to learn from: a folder of genre folders, a .csv, or --from-review PLAN.jsonl")
+        raise UsageError(
+            "say what to learn from: a folder of genre folders, a .csv, or --from-review PLAN.jsonl"
+        )
     read = [layouts.read_labelled(source, subset=subset, audio=audio)] if source else []
     if review is not None:
         read.insert(0, layouts.read_review(review))
@@ -207,13 +329,17 @@ def labelled_of(source: Path | None, review: Path | None, classes: str | None, s
     for one in read:  # what a person corrected counts before what a folder says
         for e in one.examples:
             first.setdefault(e.path.absolute(), e)
-    labelled = layouts.merged(layouts.Labelled(list(first.values()), [n for one in read for n in one.notes]))
+    labelled = layouts.merged(
+        layouts.Labelled(list(first.values()), [n for one in read for n in one.notes])
+    )
     if classes is not None:
         labelled = layouts.chosen(labelled, [c.strip() for c in classes.split(",") if c.strip()])
     return layouts.checked(labelled)
 
 
-def hear(books: session.Books, model: Model, paths: list[Path], jobs: int, context: typer.Context) -> None:
+def hear(
+    books: session.Books, model: Model, paths: list[Path], jobs: int, context: typer.Context
+) -> None:
     """Hear what is not known yet, with a progress line on a terminal."""
     from genretag.cli.scan import _progress
     from genretag.train.collection import hear as hear_all
@@ -222,7 +348,9 @@ def hear(books: session.Books, model: Model, paths: list[Path], jobs: int, conte
         with _progress(session.is_quiet(context)) as show:
             hear_all(books.store, model, paths, jobs, show)
     except KeyboardInterrupt as error:
-        raise session.stopped("what was heard is kept, and the same command goes on from there") from error
+        raise session.stopped(
+            "what was heard is kept, and the same command goes on from there"
+        ) from error
 
 
 def print_lesson(lesson: Lesson) -> None:
@@ -237,9 +365,15 @@ def print_lesson(lesson: Lesson) -> None:
     for d in c.duplicates[:10]:
         how = "the same recording" if d.cosine == 1.0 else f"sound alike ({d.cosine:.3f})"
         labels = f" under {shown(d.labels[0])} and {shown(d.labels[1])}" if d.conflicting else ""
-        out.print(f"noticed: {home_relative(d.a)} and {home_relative(d.b)} are {how}{labels}", soft_wrap=True)
+        out.print(
+            f"noticed: {home_relative(d.a)} and {home_relative(d.b)} are {how}{labels}",
+            soft_wrap=True,
+        )
     if len(c.duplicates) > 10:
-        out.print(f"noticed: {len(c.duplicates) - 10:,} more pairs that are alike (on the page, and with --json)", soft_wrap=True)
+        out.print(
+            f"noticed: {len(c.duplicates) - 10:,} more pairs that are alike (on the page, and with --json)",
+            soft_wrap=True,
+        )
     for u in c.unreadable[:10]:
         out.print(f"not heard: {home_relative(u.path)}: {shown(u.error)}", soft_wrap=True)
     if len(c.unreadable) > 10:
@@ -255,17 +389,38 @@ def print_lesson(lesson: Lesson) -> None:
 
 def evaluate(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="A folder of genre folders or a .csv; with --tags, any music.", metavar="FOLDER|CSV|PATH")],
-    tags: Annotated[bool, typer.Option("--tags", help="Hold the ear against the genres in the files' own tags.")] = False,
-    model: Annotated[Path | None, typer.Option("--model", help="Another model than the default one.", show_default=False)] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of genre folders or a .csv; with --tags, any music.",
+            metavar="FOLDER|CSV|PATH",
+        ),
+    ],
+    tags: Annotated[
+        bool, typer.Option("--tags", help="Hold the ear against the genres in the files' own tags.")
+    ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Another model than the default one.", show_default=False),
+    ] = None,
     min_confidence: session.MinConfidence = None,
     classes: Classes = None,
     subset: Subset = None,
     audio: Audio = None,
     jobs: session.Jobs = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON; with --tags one disagreement a line.")] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the figures as JSON; with --tags one disagreement a line."
+        ),
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("-O", "--output", help="With --tags: the disagreements as a plan (.jsonl), .csv or playlist (.m3u8).")
+        Path | None,
+        typer.Option(
+            "-O",
+            "--output",
+            help="With --tags: the disagreements as a plan (.jsonl), .csv or playlist (.m3u8).",
+        ),
     ] = None,
     db: session.Database = None,
 ) -> None:
@@ -278,19 +433,37 @@ def evaluate(
     loaded = _load(model, "cpu", workers)
     with session.books(db) as books:
         if tags:
-            failed = _evaluate_tags(books, loaded, source, workers, context, min_confidence, json, output)
+            failed = _evaluate_tags(
+                books, loaded, source, workers, context, min_confidence, json, output
+            )
         else:
-            failed = _evaluate_labels(books, loaded, labelled_of(source, None, classes, subset, audio), workers, context, json)
+            failed = _evaluate_labels(
+                books,
+                loaded,
+                labelled_of(source, None, classes, subset, audio),
+                workers,
+                context,
+                json,
+            )
     raise typer.Exit(1 if failed else 0)
 
 
-def _evaluate_labels(books: session.Books, model: Model, labelled: Labelled, jobs: int, context: typer.Context, json: bool) -> int:
+def _evaluate_labels(
+    books: session.Books,
+    model: Model,
+    labelled: Labelled,
+    jobs: int,
+    context: typer.Context,
+    json: bool,
+) -> int:
     from genretag.display import shown
     from genretag.evaluate import against_labels
 
     hear(books, model, [e.path for e in labelled.examples], jobs, context)
     artists = {e.path: name for e in labelled.examples if (name := e.artist or e.folder)}
-    found = against_labels(books.store, model.card, [(e.path, e.label) for e in labelled.examples], artists)
+    found = against_labels(
+        books.store, model.card, [(e.path, e.label) for e in labelled.examples], artists
+    )
     j = found.judged
     if json:
         print(json_lib.dumps({**found.to_dict(), "notes": labelled.notes}))
@@ -299,14 +472,22 @@ def _evaluate_labels(books: session.Books, model: Model, labelled: Labelled, job
     for note in labelled.notes:
         out.print(f"noticed: {shown(note)}", soft_wrap=True)
     for label, n in found.unknown.items():
-        out.print(f"noticed: {shown(label)} ({n:,} tracks) is no label of this model, and was left out", soft_wrap=True)
-    out.print(f"{model.card.name} {model.card.version} on {j.tracks:,} tracks of {j.groups:,} artists", soft_wrap=True)
+        out.print(
+            f"noticed: {shown(label)} ({n:,} tracks) is no label of this model, and was left out",
+            soft_wrap=True,
+        )
     out.print(
-        f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}", soft_wrap=True
+        f"{model.card.name} {model.card.version} on {j.tracks:,} tracks of {j.groups:,} artists",
+        soft_wrap=True,
+    )
+    out.print(
+        f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}",
+        soft_wrap=True,
     )
     sure = f", {j.precision:.0%} of them rightly" if j.precision is not None else ""
     out.print(
-        f"{j.calibration}; at the threshold {j.coverage:.0%} get a genre{sure}; {found.nonmusic:,} taken for no music", soft_wrap=True
+        f"{j.calibration}; at the threshold {j.coverage:.0%} get a genre{sure}; {found.nonmusic:,} taken for no music",
+        soft_wrap=True,
     )
     out.print()
     out.print(_label_table(j))
@@ -328,9 +509,15 @@ def _label_table(j: Judged) -> Table:
 
 
 def _evaluate_tags(
-    books: session.Books, model: Model, source: Path, jobs: int, context: typer.Context, min_confidence: float | None, json: bool,
+    books: session.Books,
+    model: Model,
+    source: Path,
+    jobs: int,
+    context: typer.Context,
+    min_confidence: float | None,
+    json: bool,
     output: Path | None,
-) -> int:  # fmt: skip
+) -> int:
     from genretag.evaluate import against_tags
     from genretag.walk import Found, walk
 
@@ -358,13 +545,20 @@ def _print_comparison(found: Comparison, output: Path | None) -> None:
         table = session.plain_table("file", "tag", "sounds like", "sure", "looks wrong", "why")
         for d in found.disagreements[:50]:
             table.add_row(
-                Text(home_relative(d.row.absolute)), Text(shown(d.tag)), d.said, f"{d.confidence:.2f}",
-                Text(d.suspect, style={"tag": "bold red", "ear": "yellow"}.get(d.suspect, "dim")), Text(shown(d.why), style="dim"),
-            )  # fmt: skip
+                Text(home_relative(d.row.absolute)),
+                Text(shown(d.tag)),
+                d.said,
+                f"{d.confidence:.2f}",
+                Text(d.suspect, style={"tag": "bold red", "ear": "yellow"}.get(d.suspect, "dim")),
+                Text(shown(d.why), style="dim"),
+            )
         out.print(table)
         out.print()
     share = f" ({found.agreeing / found.compared:.0%})" if found.compared else ""
-    out.print(f"{found.agreeing:,} of {found.compared:,} tracks agree{share}; {len(found.disagreements):,} do not", soft_wrap=True)
+    out.print(
+        f"{found.agreeing:,} of {found.compared:,} tracks agree{share}; {len(found.disagreements):,} do not",
+        soft_wrap=True,
+    )
     others = ", ".join(f"{shown(g)} ({n:,})" for g, n in list(found.incomparable.items())[:8])
     out.print(
         f"not compared: {found.untagged:,} without a genre, {found.unsure:,} that the ear is unsure of,"
@@ -372,9 +566,14 @@ def _print_comparison(found: Comparison, output: Path | None) -> None:
         soft_wrap=True,
     )
     if found.unheard:
-        out.print(f"{len(found.unheard):,} files could not be heard: genretag errors", soft_wrap=True)
+        out.print(
+            f"{len(found.unheard):,} files could not be heard: genretag errors", soft_wrap=True
+        )
     if found.disagreements and output is None:
-        out.print("-O plan.jsonl writes them as a plan for genretag apply, -O list.m3u8 as a playlist to listen to", soft_wrap=True)
+        out.print(
+            "-O plan.jsonl writes them as a plan for genretag apply, -O list.m3u8 as a playlist to listen to",
+            soft_wrap=True,
+        )
 
 
 def _write_disagreements(found: Comparison, output: Path) -> None:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 def watch(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="The folder to watch.")],
-    settle: Annotated[float, typer.Option("--settle", min=0.5, help="Seconds without a change before a file is heard.")] = 10.0,
+    settle: Annotated[
+        float,
+        typer.Option("--settle", min=0.5, help="Seconds without a change before a file is heard."),
+    ] = 10.0,
     dry_run: session.DryRun = False,
     min_confidence: session.MinConfidence = None,
     existing: rules.ExistingOption = None,
@@ -34,9 +37,14 @@ def watch(
     separator: rules.Separator = None,
     player: rules.PlayerOption = None,
     id3v2_version: rules.Id3 = None,
-    model: Annotated[Path | None, typer.Option("--model", help="Another model than the default one.", show_default=False)] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Another model than the default one.", show_default=False),
+    ] = None,
     jobs: session.Jobs = "auto",
-    preserve_mtimes: Annotated[bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times.")] = False,
+    preserve_mtimes: Annotated[
+        bool, typer.Option("-p", "--preserve-mtimes", help="Keep files' times.")
+    ] = False,
     db: session.Database = None,
 ) -> None:
     """Hear and tag what arrives in a folder once it has settled, until Ctrl-C or SIGTERM. What it wrote itself it leaves alone.
@@ -50,9 +58,17 @@ def watch(
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder")
     policy = rules.first_policy(
-        vocabulary, min_confidence=min_confidence, existing=existing, top=top, vote=vote, coarsen=coarsen, hardlinks=hardlinks,
-        separator=separator, player=player, id3_version=id3v2_version,
-    )  # fmt: skip
+        vocabulary,
+        min_confidence=min_confidence,
+        existing=existing,
+        top=top,
+        vote=vote,
+        coarsen=coarsen,
+        hardlinks=hardlinks,
+        separator=separator,
+        player=player,
+        id3_version=id3v2_version,
+    )
     workers = session.jobs_of(jobs)
     loaded = _load(model, "auto", workers)
     stop = threading.Event()
@@ -60,7 +76,10 @@ def watch(
         signal.signal(number, lambda *_: stop.set())
     quiet = session.is_quiet(context)
     if not quiet:
-        print(f"watching {folder}; what has not changed for {settle:g} s is heard{'' if dry_run else ' and tagged'}", file=sys.stderr)
+        print(
+            f"watching {folder}; what has not changed for {settle:g} s is heard{'' if dry_run else ' and tagged'}",
+            file=sys.stderr,
+        )
     how = manner(policy, preserve_mtimes)
     for paths in arrivals(folder, settle, stop):
         _round(db, loaded, policy, how, paths, workers, dry_run=dry_run, quiet=quiet)
@@ -71,8 +90,16 @@ def watch(
 
 
 def _round(
-    db: Path | None, model: Model, policy: Policy, how: Manner, paths: list[Path], jobs: int, *, dry_run: bool, quiet: bool
-) -> None:  # fmt: skip
+    db: Path | None,
+    model: Model,
+    policy: Policy,
+    how: Manner,
+    paths: list[Path],
+    jobs: int,
+    *,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
     """Hear some files and write their genres; what is as genretag left it is not even opened."""
     import genretag
     from genretag.cli.apply import perform
@@ -83,7 +110,10 @@ def _round(
 
     with session.books(db) as books:
         new = [
-            f for f in walk(paths) if isinstance(f, Found) and ((k := books.store.file(absolute(f.path))) is None or facts(k) != facts(f))
+            f
+            for f in walk(paths)
+            if isinstance(f, Found)
+            and ((k := books.store.file(absolute(f.path))) is None or facts(k) != facts(f))
         ]
         if not new:
             return
@@ -92,7 +122,11 @@ def _round(
         counts = Scanner(books.store, model, options, run, past=books.journal).scan()
         books.journal.end(run, dict(counts))
         for _, row in plan_rows(books, run):
-            told = f"{words(row.old)} -> {words(row.new)}" if row.action == "write" else f"left alone: {row.error or row.reason}"
+            told = (
+                f"{words(row.old)} -> {words(row.new)}"
+                if row.action == "write"
+                else f"left alone: {row.error or row.reason}"
+            )
             if not quiet or row.status == "failed":
                 print(f"{home_relative(row.absolute)}: {told}", file=sys.stderr)
         perform(books, run, None, how, yes=True, dry_run=dry_run, quiet=True)

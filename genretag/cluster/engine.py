@@ -41,7 +41,9 @@ from genretag.worker import serve
 log = logging.getLogger("genretag")
 
 _BLOCK_BYTES = 16 << 20  # of windows that travel together
-_TASK_TRACKS = 8  # decoded by one task: what a lost worker costs, and Ray's own work is paid once for
+_TASK_TRACKS = (
+    8  # decoded by one task: what a lost worker costs, and Ray's own work is paid once for
+)
 _GPU_TRACKS = 4  # that an ear on a GPU is given at once
 _LOT_TRACKS = 2_000  # a CPU, heard by one run of the operators: a quarter of an hour
 _PART_ROWS = 64  # a decoder, and no more than ...
@@ -82,8 +84,14 @@ class _Causes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        self.last = f"{type(error).__name__}: {first_line(error)}" if error else record.getMessage().splitlines()[0]
-        log.debug("ray: %s", record.getMessage())  # without its traceback: who keeps that keeps the actors, and their CPUs
+        self.last = (
+            f"{type(error).__name__}: {first_line(error)}"
+            if error
+            else record.getMessage().splitlines()[0]
+        )
+        log.debug(
+            "ray: %s", record.getMessage()
+        )  # without its traceback: who keeps that keeps the actors, and their CPUs
 
 
 # --- the operators ----------------------------------------------------------------------------------------------
@@ -106,7 +114,9 @@ class Crew:
         """
         cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
         if device == "cuda" and not gpus:
-            raise UsageError("--device cuda: no machine of this cluster offers Ray a GPU (ray start --num-gpus 1)")
+            raise UsageError(
+                "--device cuda: no machine of this cluster offers Ray a GPU (ray start --num-gpus 1)"
+            )
         decoders = max(1, min(jobs or cpus, cpus))
         if gpus and device != "cpu":
             return cls(decoders, gpus, 1.0)
@@ -114,8 +124,14 @@ class Crew:
 
 
 def _operators(
-    rows: list[dict[str, Any]], setup: Setup, crew: Crew, asked: Asked, scan: str, *, alone: bool = False
-) -> Iterator[pa.Table]:  # fmt: skip
+    rows: list[dict[str, Any]],
+    setup: Setup,
+    crew: Crew,
+    asked: Asked,
+    scan: str,
+    *,
+    alone: bool = False,
+) -> Iterator[pa.Table]:
     """Run rows of files through the operators, and yield what comes out as it comes.
 
     ``alone``: each file is a task of its own, and a worker holds one: what takes a worker down takes nothing along.
@@ -126,34 +142,60 @@ def _operators(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES
-    context.max_errored_blocks = -1  # a task that is lost for good costs its tracks, and these are told by name
+    context.max_errored_blocks = (
+        -1
+    )  # a task that is lost for good costs its tracks, and these are told by name
     step = 1 if alone else max(1, min(_TASK_TRACKS, len(rows) // (4 * crew.decoders)))
-    lots = [results.table_of(rows[at : at + step], results.TASK) for at in range(0, len(rows), step)]
+    lots = [
+        results.table_of(rows[at : at + step], results.TASK) for at in range(0, len(rows), step)
+    ]
     survives = _survival(1 if alone else asked.retries)
     data = ray.data.from_arrow(lots).map_batches(
-        Decode, fn_constructor_args=(setup,), batch_size=None, batch_format="pyarrow", num_cpus=_DECODE_CPUS,
+        Decode,
+        fn_constructor_args=(setup,),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=_DECODE_CPUS,
         compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=crew.decoders, initial_size=crew.decoders, max_tasks_in_flight_per_actor=1 if alone else None
+            min_size=1,
+            max_size=crew.decoders,
+            initial_size=crew.decoders,
+            max_tasks_in_flight_per_actor=1 if alone else None,
         ),
         **survives,
-    )  # fmt: skip
+    )
     if not setup.identify:
         needs: dict[str, Any] = {"num_cpus": _SCORE_CPUS, "batch_size": None}
         if crew.gpus:  # Ray asks for a number there
             needs = {"num_gpus": crew.gpus, "batch_size": _GPU_TRACKS}
         data = data.map_batches(
-            Score, fn_constructor_args=(setup, asked.device if crew.gpus else "cpu"), batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=crew.ears, initial_size=crew.ears), **needs, **survives,
-        )  # fmt: skip
+            Score,
+            fn_constructor_args=(setup, asked.device if crew.gpus else "cpu"),
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=crew.ears, initial_size=crew.ears
+            ),
+            **needs,
+            **survives,
+        )
         if asked.results is not None:
             data = data.map_batches(
-                Keep, fn_constructor_args=(setup, asked.results, scan), batch_size=_part_rows(crew), batch_format="pyarrow", num_cpus=0,
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=1 + crew.decoders // 64, initial_size=1), **survives,
-            )  # fmt: skip
+                Keep,
+                fn_constructor_args=(setup, asked.results, scan),
+                batch_size=_part_rows(crew),
+                batch_format="pyarrow",
+                num_cpus=0,
+                compute=ray.data.ActorPoolStrategy(
+                    min_size=1, max_size=1 + crew.decoders // 64, initial_size=1
+                ),
+                **survives,
+            )
     try:
         yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
     except ray.exceptions.RayError as error:
-        raise RunError(f"the cluster cannot hear: {_said(error)}; is the same genretag installed on all of its machines?") from error
+        raise RunError(
+            f"the cluster cannot hear: {_said(error)}; is the same genretag installed on all of its machines?"
+        ) from error
 
 
 def _survival(retries: int) -> dict[str, Any]:
@@ -221,7 +263,15 @@ def _has_room() -> bool:
 class ClusterScanner(Scanner):
     """A scan whose files are heard on a cluster; what is known, the store, the votes and the plan are ``Scanner``'s."""
 
-    def __init__(self, store: Store, model: Model, options: Options, run: int, asked: Asked, past: Past | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: Model,
+        options: Options,
+        run: int,
+        asked: Asked,
+        past: Past | None = None,
+    ) -> None:
         super().__init__(store, model, options, run, past=past)
         self._asked = asked
         self._on_progress: Callable[[Progress], None] | None = None
@@ -244,7 +294,10 @@ class ClusterScanner(Scanner):
         try:
             first = next(unknown, None)
             if first is not None:  # a cluster is begun only if there is something to hear
-                with cluster(self._asked.address, self.options.jobs) as folder, _interruptible(self._stop):
+                with (
+                    cluster(self._asked.address, self.options.jobs) as folder,
+                    _interruptible(self._stop),
+                ):
                     self._hear_lots(chain([first], unknown), folder, ask)
             self._keep_known()
         finally:
@@ -252,12 +305,15 @@ class ClusterScanner(Scanner):
 
     def _question(self) -> standing.Asked | None:
         """Return what decides of unchanged files; None where results are wanted of each, or some lie behind URLs."""
-        return None if self._asked.places or self._asked.results is not None else super()._question()
+        return (
+            None if self._asked.places or self._asked.results is not None else super()._question()
+        )
 
     def _walked(self) -> Iterator[Found | Missed]:
         """Walk the folders and list the URLs, up to the limit."""
         met = chain(
-            walk.walk(self.options.paths, self.options.exclude), *(source.listing(u, self.options.exclude) for u in self._asked.places)
+            walk.walk(self.options.paths, self.options.exclude),
+            *(source.listing(u, self.options.exclude) for u in self._asked.places),
         )
         return islice(met, self.options.limit)
 
@@ -267,7 +323,9 @@ class ClusterScanner(Scanner):
 
         resources = ray.cluster_resources()
         crew = Crew.of(resources, self._asked.decoders, self._asked.device)
-        setup = Setup(Shipped.of(self.model, self._asked.model), folder=folder, decoder=self._asked.decoder)
+        setup = Setup(
+            Shipped.of(self.model, self._asked.model), folder=folder, decoder=self._asked.decoder
+        )
         size = _LOT_TRACKS * crew.decoders
         logging.getLogger("ray.data").addHandler(self._causes)
         try:
@@ -280,12 +338,16 @@ class ClusterScanner(Scanner):
         finally:
             logging.getLogger("ray.data").removeHandler(self._causes)
 
-    def _run_lot(self, lot: list[tuple[int, Found]], setup: Setup, crew: Crew, *, alone: bool = False) -> list[tuple[int, Found]]:
+    def _run_lot(
+        self, lot: list[tuple[int, Found]], setup: Setup, crew: Crew, *, alone: bool = False
+    ) -> list[tuple[int, Found]]:
         """Run a lot through the operators; return what has to be decoded still. What was lost is tried once more, each for itself."""
         waiting, self._keeping = dict(lot), not setup.identify
         unheard: list[tuple[int, Found]] = []
         rows = [results.task_row(n, f, absolute(f.path)) for n, f in lot]
-        for table in _operators(rows, setup, crew, self._asked, self._scan, alone=alone) if rows else ():
+        for table in (
+            _operators(rows, setup, crew, self._asked, self._scan, alone=alone) if rows else ()
+        ):
             self._check_kept(table)
             for told, _ in results.told_of(table):
                 found = waiting.pop(told.ordinal, None)
@@ -295,7 +357,9 @@ class ClusterScanner(Scanner):
             self._commit()
             self._stop.heed()
             if self._on_progress is not None:
-                self._on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
+                self._on_progress(
+                    Progress(sum(self.counts.values()), self.heard_seconds, self.counts)
+                )
         if waiting and not alone and _has_room():
             unheard += self._run_lot(list(waiting.items()), setup, crew, alone=True)
         else:
@@ -305,7 +369,9 @@ class ClusterScanner(Scanner):
     @staticmethod
     def _check_kept(table: pa.Table) -> None:
         """Raise ``RunError`` where the results could not be kept."""
-        if UNKEPT in table.column_names and (error := next((e for e in table[UNKEPT].to_pylist() if e), None)):
+        if UNKEPT in table.column_names and (
+            error := next((e for e in table[UNKEPT].to_pylist() if e), None)
+        ):
             raise RunError(error)
 
     def _take_told(self, told: Told) -> bool:
@@ -322,7 +388,12 @@ class ClusterScanner(Scanner):
             if heard is None:
                 return False
         if heard is None or told.identity is None:
-            self._fail(told.ordinal, told.found, told.stage or "decode", told.error or "nothing is told of it")
+            self._fail(
+                told.ordinal,
+                told.found,
+                told.stage or "decode",
+                told.error or "nothing is told of it",
+            )
         else:
             self._keep(told.ordinal, told.found, told.tags, told.identity, heard)
         return True
@@ -334,10 +405,15 @@ class ClusterScanner(Scanner):
             RunError: nothing was heard at all, so that the fault is the cluster's.
         """
         if len(waiting) > 1 and not self._answered:
-            raise RunError(f"no worker of the cluster could hear anything ({self._causes.last or 'no cause was told'})")
+            raise RunError(
+                f"no worker of the cluster could hear anything ({self._causes.last or 'no cause was told'})"
+            )
         for ordinal, found in waiting.items():
             log.warning("%s was lost with its worker (%s)", spelled(found.path), self._causes.last)
-            row = failed_row(found.path, "the worker that heard it was lost, again and again; the next scan tries it anew")
+            row = failed_row(
+                found.path,
+                "the worker that heard it was lost, again and again; the next scan tries it anew",
+            )
             self._add_row(ordinal, found.path, row)
 
     # --- results of what is known: the operators never see it -------------------------------------------------------
@@ -346,7 +422,9 @@ class ClusterScanner(Scanner):
         """Judge a track; what was known before is told in the results as well."""
         super()._judge(ordinal, path, f, heard)
         if self._asked.results is not None and ordinal != self._fresh:
-            found = Found(os.fspath(path), f.size, f.mtime_ns, f.inode, f.device, f.links, link=False)
+            found = Found(
+                os.fspath(path), f.size, f.mtime_ns, f.inode, f.device, f.links, link=False
+            )
             identity = audio.Identity(f.content_key, heard.second_key, f.sha256)
             self._tell_known(Told(ordinal, found, f.tags, identity, heard), f.path)
 
@@ -354,14 +432,24 @@ class ClusterScanner(Scanner):
         """Note that a track failed; what no operator saw is told in the results as well."""
         super()._fail(ordinal, found, stage, error)
         if self._asked.results is not None and ordinal != self._fresh:
-            met = found if isinstance(found, Found) else Found(os.fspath(found.path), 0, 0, 0, 0, 1, link=False)
+            met = (
+                found
+                if isinstance(found, Found)
+                else Found(os.fspath(found.path), 0, 0, 0, 0, 1, link=False)
+            )
             self._tell_known(Told(ordinal, met, stage=stage, error=error), absolute(found.path))
 
     def _known(self, ordinal: int, found: Found) -> bool:
         """Make the row of a file that is as it was; one that failed is told in the results as well."""
         known = super()._known(ordinal, found)
-        if known and self._asked.results is not None and (failure := self.store.failure(absolute(found.path))) is not None:
-            self._tell_known(Told(ordinal, found, stage=failure.stage, error=failure.error), absolute(found.path))
+        if (
+            known
+            and self._asked.results is not None
+            and (failure := self.store.failure(absolute(found.path))) is not None
+        ):
+            self._tell_known(
+                Told(ordinal, found, stage=failure.stage, error=failure.error), absolute(found.path)
+            )
         return known
 
     def _tell_known(self, told: Told, file: Path) -> None:
@@ -373,6 +461,11 @@ class ClusterScanner(Scanner):
         """Write what waits into a file of its own."""
         if self._asked.results is not None and self._known_rows:
             name = results.part_name(f"{self._scan}-known", self._parts)
-            results.write(self._asked.results, name, results.table_of(self._known_rows), results.Head(self.model.card, self._scan))
+            results.write(
+                self._asked.results,
+                name,
+                results.table_of(self._known_rows),
+                results.Head(self.model.card, self._scan),
+            )
             self._parts += 1
             self._known_rows.clear()

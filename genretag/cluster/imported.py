@@ -37,12 +37,20 @@ def _known_card(store: Store, card: Card) -> Card:
 class Import(Scanner):
     """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have made."""
 
-    def __init__(self, store: Store, place: Path, policy: Policy, run: int, past: Past | None = None) -> None:
+    def __init__(
+        self, store: Store, place: Path, policy: Policy, run: int, past: Past | None = None
+    ) -> None:
         self._place = place
         self._heads = results.read(place)
         self._first = next(self._heads)  # raises where there are none, before anything is noted
         self._base, self._next, self._of = 0, 0, self._first[0].scan
-        super().__init__(store, cast(Model, _Elsewhere(_known_card(store, self._first[0].card))), Options((), policy), run, past=past)
+        super().__init__(
+            store,
+            cast(Model, _Elsewhere(_known_card(store, self._first[0].card))),
+            Options((), policy),
+            run,
+            past=past,
+        )
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Take every row of the results."""
@@ -52,7 +60,9 @@ class Import(Scanner):
             while True:
                 self._take_table(head, table)
                 if on_progress is not None:
-                    on_progress(Progress(sum(self.counts.values()), self.heard_seconds, self.counts))
+                    on_progress(
+                        Progress(sum(self.counts.values()), self.heard_seconds, self.counts)
+                    )
                 following = next(self._heads, None)
                 if following is None:
                     return
@@ -73,10 +83,14 @@ class Import(Scanner):
         met: dict[Path, int] = {}
         for told, file in self._checked(table):
             before = met.get(file, self.store.planned(self.run, file))
-            ordinal = self._base + told.ordinal if before is None else before  # told twice: the later holds
+            ordinal = (
+                self._base + told.ordinal if before is None else before
+            )  # told twice: the later holds
             met[file] = ordinal
             self._next = max(self._next, ordinal + 1)
-            self._take_told(replace(told, ordinal=ordinal, found=told.found._replace(place=os.fspath(file))))
+            self._take_told(
+                replace(told, ordinal=ordinal, found=told.found._replace(place=os.fspath(file)))
+            )
         self._commit()
 
     def _checked(self, table: object) -> Iterator[tuple[Told, Path]]:
@@ -86,21 +100,36 @@ class Import(Scanner):
                 results.check(told, file, self.model.card)
                 yield told, file
         except (ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{spelled(self._place)}: these results cannot be taken: {error}") from error
+            raise RunError(
+                f"{spelled(self._place)}: these results cannot be taken: {error}"
+            ) from error
 
     def _take_told(self, told: Told) -> None:
         if told.heard is None or told.identity is None or told.error is not None:
-            self._fail(told.ordinal, told.found, told.stage or "decode", told.error or "nothing is told of it")
+            self._fail(
+                told.ordinal,
+                told.found,
+                told.stage or "decode",
+                told.error or "nothing is told of it",
+            )
             return
         self._pending_heard.append(told.heard)
         known = self.store.file(told.found.path)
-        if known is not None and known.content_key == told.identity.content_key and known.mtime_ns > told.found.mtime_ns:
-            self._judge(told.ordinal, told.found.path, known, told.heard)  # written since, and the books know it
+        if (
+            known is not None
+            and known.content_key == told.identity.content_key
+            and known.mtime_ns > told.found.mtime_ns
+        ):
+            self._judge(
+                told.ordinal, told.found.path, known, told.heard
+            )  # written since, and the books know it
             return
         self._keep(told.ordinal, told.found, told.tags, told.identity, told.heard)
 
 
-def import_results(store: Store, place: Path, policy: Policy, run: int, past: Past | None = None) -> Counter[str]:
+def import_results(
+    store: Store, place: Path, policy: Policy, run: int, past: Past | None = None
+) -> Counter[str]:
     """Take results into the books as the scan ``run``; return counts by status.
 
     Raises:

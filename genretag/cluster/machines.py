@@ -20,7 +20,9 @@ from genretag.errors import RunError, UsageError
 log = logging.getLogger("genretag")
 
 _REACH_SECONDS = 5.0
-_STORE_BYTES = 512 << 20  # of the local cluster's object store: some hundred tracks on their way from ear to ear
+_STORE_BYTES = (
+    512 << 20
+)  # of the local cluster's object store: some hundred tracks on their way from ear to ear
 
 
 @contextlib.contextmanager
@@ -32,7 +34,9 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
     Raises:
         UsageError: the address cannot be meant, or nothing answers there.
     """
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # who calls from Python may have a cluster already
+    if (
+        "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    ):  # who calls from Python may have a cluster already
         yield None
         return
     if address is not None:
@@ -46,7 +50,11 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
             try:
                 ray.init(**how(address, jobs, folder))
             except Exception as error:
-                at = f"--address {address}: no cluster of Ray answers there" if address else "Ray could not be started"
+                at = (
+                    f"--address {address}: no cluster of Ray answers there"
+                    if address
+                    else "Ray could not be started"
+                )
                 raise RunError(f"{at}: {first_line(error)}") from error
             for name in ("ray", "ray.data"):
                 logging.getLogger(name).setLevel(logging.ERROR)
@@ -62,7 +70,11 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
 def _short_place() -> str:
     """Return a folder for temporary files with a short name: Ray keeps sockets some 65 characters further down, and 104 is the most."""
     usual = tempfile.gettempdir()
-    return "/tmp" if os.name == "posix" and len(usual) > len("/tmp/123456789") and os.path.isdir("/tmp") else usual
+    return (
+        "/tmp"
+        if os.name == "posix" and len(usual) > len("/tmp/123456789") and os.path.isdir("/tmp")
+        else usual
+    )
 
 
 def settle_ray(*, local: bool) -> None:
@@ -71,7 +83,9 @@ def settle_ray(*, local: bool) -> None:
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if local:  # its ports are open to the network: without a token anybody there could run code here
+    if (
+        local
+    ):  # its ports are open to the network: without a token anybody there could run code here
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
@@ -82,8 +96,13 @@ def how(address: str | None, jobs: int, folder: str) -> dict[str, Any]:
     if address is not None:
         return {"address": address, **quiet}
     return {
-        "address": "local", "num_cpus": jobs, "include_dashboard": False, "object_store_memory": _STORE_BYTES, "_temp_dir": folder, **quiet,
-    }  # fmt: skip
+        "address": "local",
+        "num_cpus": jobs,
+        "include_dashboard": False,
+        "object_store_memory": _STORE_BYTES,
+        "_temp_dir": folder,
+        **quiet,
+    }
 
 
 def _check_address(address: str) -> None:
@@ -91,7 +110,9 @@ def _check_address(address: str) -> None:
     if address == "auto":
         return
     if "://" in address:
-        raise UsageError(f"--address {address}: give the cluster's own HOST:PORT, on one of its machines (ray start --address HOST:PORT)")
+        raise UsageError(
+            f"--address {address}: give the cluster's own HOST:PORT, on one of its machines (ray start --address HOST:PORT)"
+        )
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise UsageError(f"--address {address}: HOST:PORT, or auto")
@@ -125,13 +146,19 @@ def _aside(file: Path) -> Iterator[None]:
     try:
         if sys.stderr.fileno() != 2:
             raise OSError
-        kept = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1)
+        kept = os.fdopen(
+            os.dup(2), "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1
+        )
     except (OSError, ValueError, AttributeError):  # stderr is something else already, as in tests
         yield
         return
     before = sys.stderr
     ours = (before, sys.__stderr__)  # a progress line stands before the real one
-    handlers = [(h, h.stream) for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler) and h.stream in ours]
+    handlers = [
+        (h, h.stream)
+        for h in logging.getLogger().handlers
+        if isinstance(h, logging.StreamHandler) and h.stream in ours
+    ]
     native = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         before.flush()

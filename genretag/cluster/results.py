@@ -61,7 +61,10 @@ _HEARD = [
 ]
 _WINDOWS = [
     ("bands", pa.int64()),
-    ("windows", pa.list_(pa.large_binary())),  # features [bands, frames], float32, still to be scored
+    (
+        "windows",
+        pa.list_(pa.large_binary()),
+    ),  # features [bands, frames], float32, still to be scored
 ]
 TASK = pa.schema(_FILE)
 RESULT = pa.schema(_FILE + _KNOWN + _HEARD)
@@ -92,8 +95,16 @@ class Head:
 
     def metadata(self) -> dict[bytes, bytes]:
         """Return it as a Parquet file keeps it."""
-        told = {"format": FORMAT, "version": self.version, "features": self.features, "scan": self.scan, "model": self.card.id}
-        return {METADATA_KEY: json.dumps({**told, "card": json.loads(card_text(self.card))}).encode()}
+        told = {
+            "format": FORMAT,
+            "version": self.version,
+            "features": self.features,
+            "scan": self.scan,
+            "model": self.card.id,
+        }
+        return {
+            METADATA_KEY: json.dumps({**told, "card": json.loads(card_text(self.card))}).encode()
+        }
 
 
 def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
@@ -107,10 +118,19 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
                 f"{name}: its format {data['format']!r} is not known here (known: {FORMAT}); is one genretag older than the other?"
             )
         if data["features"] != FEATURE_VERSION:
-            raise RunError(f"{name}: genretag {data['version']} heard other features there than this one does; scan again")
-        return Head(card_of_metadata(data["card"], data["model"]), str(data["scan"]), data["version"], data["features"])
+            raise RunError(
+                f"{name}: genretag {data['version']} heard other features there than this one does; scan again"
+            )
+        return Head(
+            card_of_metadata(data["card"], data["model"]),
+            str(data["scan"]),
+            data["version"],
+            data["features"],
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{name}: its head cannot be read: {type(error).__name__}: {error}") from error
+        raise RunError(
+            f"{name}: its head cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 # --- rows -------------------------------------------------------------------------------------------------------
@@ -123,7 +143,10 @@ def path_bytes(path: Path) -> bytes:
 
 def task_row(ordinal: int, found: Found, file: Path) -> dict[str, Any]:
     """Return the row of a file that is to be heard."""
-    own = {name: getattr(found, name) for name in ("size", "mtime_ns", "inode", "device", "links", "link")}
+    own = {
+        name: getattr(found, name)
+        for name in ("size", "mtime_ns", "inode", "device", "links", "link")
+    }
     return {"ordinal": ordinal, "path": path_bytes(found.path), "file": path_bytes(file), **own}
 
 
@@ -135,15 +158,26 @@ def tags_text(t: tags.Tags | None) -> str | None:
 def heard_columns(heard: Heard) -> dict[str, Any]:
     """Return the columns of what was heard."""
     return {
-        "content_key": heard.content_key, "second_key": heard.second_key, "seconds": heard.seconds, "share": heard.share,
-        "starts": heard.starts, "logits": heard.logits.ravel(), "music": heard.music, "embedding": heard.embedding,
+        "content_key": heard.content_key,
+        "second_key": heard.second_key,
+        "seconds": heard.seconds,
+        "share": heard.share,
+        "starts": heard.starts,
+        "logits": heard.logits.ravel(),
+        "music": heard.music,
+        "embedding": heard.embedding,
         "picture": heard.picture,
-    }  # fmt: skip
+    }
 
 
 def row_of(told: Told, file: Path) -> dict[str, Any]:
     """Return a track's row."""
-    row = {**task_row(told.ordinal, told.found, file), "tags": tags_text(told.tags), "stage": told.stage or None, "error": told.error}
+    row = {
+        **task_row(told.ordinal, told.found, file),
+        "tags": tags_text(told.tags),
+        "stage": told.stage or None,
+        "error": told.error,
+    }
     if told.heard is not None:
         row |= heard_columns(told.heard)
     if told.identity is not None:
@@ -153,7 +187,9 @@ def row_of(told: Told, file: Path) -> dict[str, Any]:
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema = RESULT) -> pa.Table:
     """Return rows as a table; what a row does not say is null."""
-    return pa.table({f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in schema}, schema=schema)
+    return pa.table(
+        {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in schema}, schema=schema
+    )
 
 
 def told_of(table: pa.Table) -> Iterator[tuple[Told, Path]]:
@@ -161,9 +197,16 @@ def told_of(table: pa.Table) -> Iterator[tuple[Told, Path]]:
     arrays = {name: table.column(name) for name in ("starts", "logits", "music", "embedding")}
     plain = table.select([f.name for f in RESULT if f.name not in arrays]).to_pylist()
     for i, row in enumerate(plain):
-        numbers = {name: np.asarray(column[i].values) for name, column in arrays.items() if column[i].is_valid}
+        numbers = {
+            name: np.asarray(column[i].values)
+            for name, column in arrays.items()
+            if column[i].is_valid
+        }
         path = Path(os.fsdecode(row["path"]))
-        found = Found(os.fspath(path), *(row[k] for k in ("size", "mtime_ns", "inode", "device", "links", "link")))
+        found = Found(
+            os.fspath(path),
+            *(row[k] for k in ("size", "mtime_ns", "inode", "device", "links", "link")),
+        )
         yield _told(row, found, numbers), Path(os.fsdecode(row["file"]))
 
 
@@ -177,9 +220,16 @@ def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> Told:
     if row["content_key"] and len(numbers.get("logits", ())):
         logits = numbers["logits"].reshape(len(numbers["starts"]), -1)
         heard = Heard(
-            row["content_key"], row["second_key"], row["seconds"], row["share"], numbers["starts"], logits, numbers["music"],
-            numbers["embedding"], row["picture"] or b"",
-        )  # fmt: skip
+            row["content_key"],
+            row["second_key"],
+            row["seconds"],
+            row["share"],
+            numbers["starts"],
+            logits,
+            numbers["music"],
+            numbers["embedding"],
+            row["picture"] or b"",
+        )
     return Told(row["ordinal"], found, known, identity, heard, row["stage"] or "", row["error"])
 
 
@@ -188,13 +238,25 @@ def check(told: Told, file: Path, card: Card) -> None:
     if not (file.is_absolute() or is_url(file)):
         raise ValueError(f"{str(file)!r} is no path from the root on")
     t = told.tags
-    if t is not None and not (isinstance(t.genres, list) and all(isinstance(x, str) for x in (*t.genres, *vars(t.album).values()))):
+    if t is not None and not (
+        isinstance(t.genres, list)
+        and all(isinstance(x, str) for x in (*t.genres, *vars(t.album).values()))
+    ):
         raise ValueError(f"{str(file)!r}: its tags are no words")
     heard = told.heard
     if heard is None:
         return
-    fine = heard.logits.shape == (len(heard.starts), len(card.labels)) and heard.music.shape == heard.starts.shape
-    numbers = (heard.logits, heard.music, heard.embedding, heard.starts, np.array([heard.seconds, heard.share]))
+    fine = (
+        heard.logits.shape == (len(heard.starts), len(card.labels))
+        and heard.music.shape == heard.starts.shape
+    )
+    numbers = (
+        heard.logits,
+        heard.music,
+        heard.embedding,
+        heard.starts,
+        np.array([heard.seconds, heard.share]),
+    )
     if not (fine and all(np.isfinite(x).all() for x in numbers)):
         raise ValueError(f"{str(file)!r}: its scores are not those of {card.name}")
 
@@ -218,7 +280,9 @@ def write(place: str, name: str, table: pa.Table, head: Head) -> None:
         if is_url(place):
             import fsspec
 
-            with fsspec.open(f"{place.rstrip('/')}/{name}", "wb") as file:  # an object appears when it is whole
+            with fsspec.open(
+                f"{place.rstrip('/')}/{name}", "wb"
+            ) as file:  # an object appears when it is whole
                 pq.write_table(out, file, compression="zstd")
             return
         folder = Path(place)
@@ -265,7 +329,11 @@ def _files(place: str) -> Iterator[tuple[str, BinaryIO]]:
     from genretag.cluster.source import file_system
 
     system, root = file_system(place)
-    names = [root] if system.isfile(root) else sorted(n for n in system.ls(root, detail=False) if n.endswith(SUFFIX))
+    names = (
+        [root]
+        if system.isfile(root)
+        else sorted(n for n in system.ls(root, detail=False) if n.endswith(SUFFIX))
+    )
     for name in names:
         yield system.unstrip_protocol(name), cast(BinaryIO, system.open(name, "rb"))
 

@@ -34,11 +34,15 @@ def file_system(url: str) -> tuple[Any, str]:
     """
     parts = urlsplit(url)
     if parts.password:
-        raise UsageError("a password in a URL would be kept in plans and reports; give it to fsspec's own settings instead")
+        raise UsageError(
+            "a password in a URL would be kept in plans and reports; give it to fsspec's own settings instead"
+        )
     try:
         from fsspec.core import url_to_fs
 
-        system, path = url_to_fs(url, **({"use_listings_cache": False} if parts.scheme in _REMEMBERING else {}))
+        system, path = url_to_fs(
+            url, **({"use_listings_cache": False} if parts.scheme in _REMEMBERING else {})
+        )
     except ImportError as error:
         raise UsageError(f"{url}: this kind of place needs another package: {error}") from error
     except ValueError as error:
@@ -74,7 +78,11 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]
         except Exception as error:
             yield Missed(Path(url_of(folder)), _said(error))
             continue
-        below = [(url_of(str(e["name"])), e) for e in entries if str(e["name"]).rstrip("/") != folder.rstrip("/")]
+        below = [
+            (url_of(str(e["name"])), e)
+            for e in entries
+            if str(e["name"]).rstrip("/") != folder.rstrip("/")
+        ]
         below = [(u, e) for u, e in below if _is_met(u, e["type"] == "directory", exclude)]
         yield from (_found(u, e) for u, e in below if e["type"] != "directory")
         folders += [str(e["name"]) for _, e in reversed(below) if e["type"] == "directory"]
@@ -83,15 +91,31 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]
 def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
     """Return whether what a listing tells is taken: not hidden, not excluded, and a folder or music."""
     name = url.rpartition("/")[2]
-    return not name.startswith(".") and not any(lies_in(url, g) for g in exclude) and (is_folder or is_music(name))
+    return (
+        not name.startswith(".")
+        and not any(lies_in(url, g) for g in exclude)
+        and (is_folder or is_music(name))
+    )
 
 
 def _found(url: str, entry: dict[str, Any]) -> Found | Missed:
     """Return what a listing says of a file; what tells it apart on a disk is not known there."""
     if spelled(Path(url)) != url:
-        return Missed(Path(url), "its name has an empty part or a dot for a part, and paths cannot tell it from another")
-    when = next((entry[k] for k in ("LastModified", "last_modified", "mtime", "updated", "modified") if entry.get(k)), 0)
-    return Found(os.fspath(Path(url)), int(entry["size"] or 0), _nanoseconds(when), 0, 0, 1, link=False)
+        return Missed(
+            Path(url),
+            "its name has an empty part or a dot for a part, and paths cannot tell it from another",
+        )
+    when = next(
+        (
+            entry[k]
+            for k in ("LastModified", "last_modified", "mtime", "updated", "modified")
+            if entry.get(k)
+        ),
+        0,
+    )
+    return Found(
+        os.fspath(Path(url)), int(entry["size"] or 0), _nanoseconds(when), 0, 0, 1, link=False
+    )
 
 
 def _nanoseconds(when: Any) -> int:

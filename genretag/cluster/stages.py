@@ -66,7 +66,9 @@ class Shipped:
                 Path(folder, name).write_bytes(data)
             model = Model(Path(folder, self.files[0][0]) if self.files else None, device, threads=1)
         if model.card.id != self.card.id:
-            raise ModelError(f"its bundled model is {model.card.version}, not {self.card.version}; install the same genretag everywhere")
+            raise ModelError(
+                f"its bundled model is {model.card.version}, not {self.card.version}; install the same genretag everywhere"
+            )
         return model
 
 
@@ -77,13 +79,17 @@ class Setup:
     shipped: Shipped
     version: str = genretag.__version__
     identify: bool = False  # only tell which music it is, and decode nothing
-    folder: str | None = None  # where files from elsewhere are kept while they are heard; None: the system's place
+    folder: str | None = (
+        None  # where files from elsewhere are kept while they are heard; None: the system's place
+    )
     decoder: Callable[..., None] = serve  # what runs in a decoding process
 
     def check(self) -> None:
         """Raise ``RunError`` where this machine's genretag is another."""
         if genretag.__version__ != self.version:
-            raise RunError(f"genretag is {genretag.__version__} on this machine and {self.version} where the scan began")
+            raise RunError(
+                f"genretag is {genretag.__version__} on this machine and {self.version} where the scan began"
+            )
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,9 @@ class Decode:
         """Return the columns of a file: who it is, and its windows."""
         if self._pool is None:
             self._setup.check()
-            self._pool = Pool(1, self._setup.decoder, (features_of(self._setup.shipped.card.front_end),))
+            self._pool = Pool(
+                1, self._setup.decoder, (features_of(self._setup.shipped.card.front_end),)
+            )
         with fetched(file, self._setup.folder) as near:
             self._pool.give(0, Task(near, ask=self._setup.identify), time_limit(size))
             tags, said = self._listen(self._pool)
@@ -135,11 +143,17 @@ class Decode:
     def _columns(self, track: _Collected) -> dict[str, Any]:
         """Return what the model is given, or what it has said already."""
         if track.scores:
-            return results.heard_columns(whole(track.done, track.starts, track.scores, track.picture))
+            return results.heard_columns(
+                whole(track.done, track.starts, track.scores, track.picture)
+            )
         return {
-            "seconds": track.done.seconds, "share": track.done.share, "starts": track.starts, "picture": track.picture,
-            "bands": len(track.windows[0]), "windows": [w.tobytes() for w in track.windows],
-        }  # fmt: skip
+            "seconds": track.done.seconds,
+            "share": track.done.share,
+            "starts": track.starts,
+            "picture": track.picture,
+            "bands": len(track.windows[0]),
+            "windows": [w.tobytes() for w in track.windows],
+        }
 
     def _listen(self, pool: Pool) -> tuple[Tags | None, audio.Identity | _Collected]:
         """Take a worker's messages until the track is whole; raise ``TrackError`` where it fails."""
@@ -165,7 +179,9 @@ class Decode:
                     return tags, message
                 elif isinstance(message, Done):
                     pool.finished(0)
-                    return tags, _Collected(message, starts, thumbnail.packed(pictures), windows, scores)
+                    return tags, _Collected(
+                        message, starts, thumbnail.packed(pictures), windows, scores
+                    )
                 elif isinstance(message, Failed):
                     pool.finished(0)
                     raise TrackError(message.stage, message.error)
@@ -174,11 +190,16 @@ class Decode:
         """Score the windows of a long track, and forget them."""
         if self._ear is None:
             self._ear = Batcher(self._setup.shipped.load())
-        scores |= {index: s for _, index, s in scored(self._ear, ((0, first + i, w) for i, w in enumerate(windows)))}
+        scores |= {
+            index: s
+            for _, index, s in scored(self._ear, ((0, first + i, w) for i, w in enumerate(windows)))
+        }
         windows.clear()
 
 
-def scored(ear: Batcher, windows: Iterator[tuple[int, int, Any]]) -> Iterator[tuple[int, int, WindowScores]]:
+def scored(
+    ear: Batcher, windows: Iterator[tuple[int, int, Any]]
+) -> Iterator[tuple[int, int, WindowScores]]:
     """Yield (track, window, scores) of windows, in batches that go across tracks."""
     for window in windows:
         ear.add(*window)
@@ -203,7 +224,10 @@ class Score:
         try:
             columns |= self._heard(batch, open_)
         except GenretagError as error:
-            columns |= {i: {"content_key": None, "stage": "cluster", "error": _text(str(error))} for i in open_}
+            columns |= {
+                i: {"content_key": None, "stage": "cluster", "error": _text(str(error))}
+                for i in open_
+            }
         return _with(batch, columns)
 
     def _heard(self, batch: pa.Table, rows: list[int]) -> dict[int, dict[str, Any]]:
@@ -229,16 +253,26 @@ def _windows(batch: pa.Table, rows: list[int]) -> Iterator[tuple[int, int, Any]]
 
 def _whole(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Heard:
     """Return what was heard in the track of a row."""
-    row = {name: batch[name][i].as_py() for name in ("sha256", "content_key", "second_key", "seconds", "share", "starts", "picture")}
+    row = {
+        name: batch[name][i].as_py()
+        for name in ("sha256", "content_key", "second_key", "seconds", "share", "starts", "picture")
+    }
     identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
-    return whole(Done(identity, row["seconds"], row["share"], len(row["starts"])), row["starts"], scores, row["picture"])
+    return whole(
+        Done(identity, row["seconds"], row["share"], len(row["starts"])),
+        row["starts"],
+        scores,
+        row["picture"],
+    )
 
 
 def _with(batch: pa.Table, columns: dict[int, dict[str, Any]]) -> pa.Table:
     """Return a batch with some rows' columns told anew, and without the windows."""
     names = [f.name for f in results.RESULT]
     old = {name: batch[name] for name in names}
-    rows = [{name: columns[i].get(name, old[name][i]) for name in names} for i in range(batch.num_rows)]
+    rows = [
+        {name: columns[i].get(name, old[name][i]) for name in names} for i in range(batch.num_rows)
+    ]
     return results.table_of([{k: _plain(v) for k, v in row.items()} for row in rows])
 
 
@@ -268,7 +302,12 @@ class Keep:
         """Write some rows."""
         error = None
         try:
-            results.write(self._place, results.part_name(self._scan, min(batch["ordinal"].to_pylist())), batch, self._head)
+            results.write(
+                self._place,
+                results.part_name(self._scan, min(batch["ordinal"].to_pylist())),
+                batch,
+                self._head,
+            )
         except RunError as unkept:
             error = _text(str(unkept))
         return batch.append_column(UNKEPT, pa.array([error] * batch.num_rows, pa.string()))

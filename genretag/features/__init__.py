@@ -19,9 +19,23 @@ from genretag.features.summary import Summary, SummaryFrontEnd
 from genretag.features.waveform import Waveform, WaveformFrontEnd
 
 __all__ = [
-    "EFFICIENT_AT", "FEATURE_VERSION", "LIBROSA", "MUSICNN", "AnyFrontEnd", "Features", "FrontEnd", "LogMel", "Mel", "MelFrontEnd",
-    "Summary", "SummaryFrontEnd", "Waveform", "WaveformFrontEnd", "features_of", "front_end_of",
-]  # fmt: skip
+    "EFFICIENT_AT",
+    "FEATURE_VERSION",
+    "LIBROSA",
+    "MUSICNN",
+    "AnyFrontEnd",
+    "Features",
+    "FrontEnd",
+    "LogMel",
+    "Mel",
+    "MelFrontEnd",
+    "Summary",
+    "SummaryFrontEnd",
+    "Waveform",
+    "WaveformFrontEnd",
+    "features_of",
+    "front_end_of",
+]
 
 #: Bumped whenever the same samples would give other numbers; stored with every row.
 FEATURE_VERSION = 2

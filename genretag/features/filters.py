@@ -15,7 +15,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 _GROUP = 16  # bands; fewer save nothing more
-_VERSION = 3  # of the kept files; one more if librosa should ever make others of the same parameters
+_VERSION = (
+    3  # of the kept files; one more if librosa should ever make others of the same parameters
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,15 @@ def _made(bank: Bank) -> FloatArray:
         return _kaldi(bank)
     from librosa.filters import mel
 
-    made = mel(sr=bank.sample_rate, n_fft=bank.n_fft, n_mels=bank.n_mels, fmin=bank.fmin, fmax=bank.fmax,
-               htk=bank.scale == "htk", norm="slaney" if bank.norm else None)  # fmt: skip
+    made = mel(
+        sr=bank.sample_rate,
+        n_fft=bank.n_fft,
+        n_mels=bank.n_mels,
+        fmin=bank.fmin,
+        fmax=bank.fmax,
+        htk=bank.scale == "htk",
+        norm="slaney" if bank.norm else None,
+    )
     return np.ascontiguousarray(made.T, dtype=np.float32)
 
 

@@ -110,8 +110,13 @@ class LogMel:
         """Return the amplitude factor that brings ``samples`` to the front end's RMS."""
         # In blocks, so that single precision suffices however long the window is.
         rest = len(samples) % _BLOCK
-        blocks, last = samples[: len(samples) - rest].reshape(-1, _BLOCK), samples[len(samples) - rest :]
-        power = float(np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last))
+        blocks, last = (
+            samples[: len(samples) - rest].reshape(-1, _BLOCK),
+            samples[len(samples) - rest :],
+        )
+        power = float(
+            np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last)
+        )
         rms = float(np.sqrt(power / len(samples))) if len(samples) else 0.0
         return self.front_end.rms / max(rms, _SILENCE_RMS)
 

@@ -60,7 +60,9 @@ class MelFrontEnd(Parameters):
         """Raise ``ModelError`` when a parameter is out of its range."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ModelError(f"front end: {name} = {getattr(self, name)!r}; one of {', '.join(choices)}")
+                raise ModelError(
+                    f"front end: {name} = {getattr(self, name)!r}; one of {', '.join(choices)}"
+                )
         self.check_numbers({"kind", "norm", *_CHOICES})
         ranges = {
             "sample_rate": 4_000 <= self.sample_rate <= 192_000,
@@ -101,15 +103,38 @@ LIBROSA = MelFrontEnd()
 
 #: MusiCNN's input (Pons and Serra 2019) as Essentia makes it (Alonso-Jimenez et al. 2020).
 MUSICNN = MelFrontEnd(
-    sample_rate=16_000, n_fft=512, win_length=512, hop_length=256, n_mels=96, fmax=8_000.0, window="hann-symmetric",
-    log="log10", multiply=10_000.0, add=1.0, top_db=0.0,
-)  # fmt: skip
+    sample_rate=16_000,
+    n_fft=512,
+    win_length=512,
+    hop_length=256,
+    n_mels=96,
+    fmax=8_000.0,
+    window="hann-symmetric",
+    log="log10",
+    multiply=10_000.0,
+    add=1.0,
+    top_db=0.0,
+)
 
 #: The input of PaSST (Koutini et al. 2022) and EfficientAT (Schmid, Koutini and Widmer 2023) when they do not train.
 EFFICIENT_AT = MelFrontEnd(
-    sample_rate=32_000, n_fft=1_024, win_length=800, hop_length=320, n_mels=128, fmax=15_000.0, window="hann-symmetric",
-    center="reflect", scale="kaldi", norm=False, preemphasis=0.97, log="ln", add=1e-5, top_db=0.0, mean=-4.5, std=5.0,
-)  # fmt: skip
+    sample_rate=32_000,
+    n_fft=1_024,
+    win_length=800,
+    hop_length=320,
+    n_mels=128,
+    fmax=15_000.0,
+    window="hann-symmetric",
+    center="reflect",
+    scale="kaldi",
+    norm=False,
+    preemphasis=0.97,
+    log="ln",
+    add=1e-5,
+    top_db=0.0,
+    mean=-4.5,
+    std=5.0,
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +148,12 @@ class Mel:
     def of(cls, front_end: MelFrontEnd) -> Mel:
         """Build the filter bank for a front end."""
         fe = front_end
-        return cls(fe, Filters.of(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)))
+        return cls(
+            fe,
+            Filters.of(
+                Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)
+            ),
+        )
 
     def _frames(self, samples: FloatArray) -> FloatArray:
         """Return a view of the frames, [frames, n_fft]."""
@@ -136,7 +166,11 @@ class Mel:
     def _window(self) -> FloatArray:
         """Return the window, in the middle of ``n_fft`` samples."""
         fe = self.front_end
-        window = np.hanning(fe.win_length) if fe.window == "hann-symmetric" else np.hanning(fe.win_length + 1)[:-1]
+        window = (
+            np.hanning(fe.win_length)
+            if fe.window == "hann-symmetric"
+            else np.hanning(fe.win_length + 1)[:-1]
+        )
         left = (fe.n_fft - fe.win_length) // 2
         return np.pad(window, (left, fe.n_fft - fe.win_length - left)).astype(np.float32)
 
@@ -158,5 +192,7 @@ class Mel:
             if fe.top_db and y.size:
                 y = np.maximum(y, y.max() - fe.top_db)
         else:
-            y = (np.log10 if fe.log == "log10" else np.log)(np.float32(fe.add) + np.float32(fe.multiply) * mel)
+            y = (np.log10 if fe.log == "log10" else np.log)(
+                np.float32(fe.add) + np.float32(fe.multiply) * mel
+            )
         return np.ascontiguousarray(((y - fe.mean) / fe.std).T, dtype=np.float32)

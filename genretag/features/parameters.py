@@ -26,7 +26,9 @@ class Parameters:
         """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
         unknown = set(data) - set(cls.__dataclass_fields__)
         if unknown:
-            raise ModelError(f"front end has settings that are not known here: {', '.join(sorted(unknown))}")
+            raise ModelError(
+                f"front end has settings that are not known here: {', '.join(sorted(unknown))}"
+            )
         front_end = cls(**data)
         front_end.check()
         return front_end
@@ -54,7 +56,9 @@ class Parameters:
 
 def spectra(frames: FloatArray, window: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """Yield (rows, power spectra [rows, n_fft // 2 + 1]) of frames [n, n_fft], a block at a time."""
-    from ducc0 import fft  # what scipy's FFT became; it is imported in no time, and only where it is used
+    from ducc0 import (
+        fft,
+    )  # what scipy's FFT became; it is imported in no time, and only where it is used
 
     for start in range(0, len(frames), _BLOCK_FRAMES):
         rows = slice(start, min(start + _BLOCK_FRAMES, len(frames)))

@@ -30,7 +30,11 @@ class SummaryFrontEnd(Parameters):
 
     def check(self) -> None:
         """Raise ``ModelError`` when a parameter is out of its range."""
-        if not (isinstance(self.sample_rate, int) and 8_000 <= self.sample_rate <= 96_000 and 0.5 <= self.seconds <= 30):
+        if not (
+            isinstance(self.sample_rate, int)
+            and 8_000 <= self.sample_rate <= 96_000
+            and 0.5 <= self.seconds <= 30
+        ):
             raise ModelError("front end: sample_rate or seconds is out of range")
 
     @property
@@ -40,7 +44,9 @@ class SummaryFrontEnd(Parameters):
 
     def describe(self) -> str:
         """Return what it hears, in words."""
-        return f"{NUMBERS} summarised features of {self.seconds:g} s each, at {self.sample_rate:,} Hz"
+        return (
+            f"{NUMBERS} summarised features of {self.seconds:g} s each, at {self.sample_rate:,} Hz"
+        )
 
     def frames(self, samples: int) -> int:
         """Return how many stretches ``samples`` samples give."""
@@ -64,7 +70,10 @@ class Summary:
         n = fe.frames(len(samples))
         out = np.zeros((NUMBERS, n), np.float32)
         for i in range(n):
-            out[:, i] = _of(np.asarray(samples[i * fe.stretch : (i + 1) * fe.stretch], np.float32), fe.sample_rate)
+            out[:, i] = _of(
+                np.asarray(samples[i * fe.stretch : (i + 1) * fe.stretch], np.float32),
+                fe.sample_rate,
+            )
         return out
 
 
@@ -82,7 +91,9 @@ def _of(y: FloatArray, rate: int) -> FloatArray:
             librosa.feature.spectral_contrast(S=spectrum, sr=rate),
             librosa.feature.spectral_centroid(S=spectrum, sr=rate),
             librosa.feature.spectral_rolloff(S=spectrum, sr=rate),
-            librosa.feature.zero_crossing_rate(y, frame_length=2048, hop_length=512)[:, : spectrum.shape[1]],
+            librosa.feature.zero_crossing_rate(y, frame_length=2048, hop_length=512)[
+                :, : spectrum.shape[1]
+            ],
         ]
     )
     mean, deviation = rows.mean(axis=1), rows.std(axis=1)

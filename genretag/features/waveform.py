@@ -23,7 +23,11 @@ class WaveformFrontEnd(Parameters):
 
     def check(self) -> None:
         """Raise ``ModelError`` when a parameter is out of its range."""
-        if not (isinstance(self.sample_rate, int) and 4_000 <= self.sample_rate <= 192_000 and 0 <= self.rms <= 1):
+        if not (
+            isinstance(self.sample_rate, int)
+            and 4_000 <= self.sample_rate <= 192_000
+            and 0 <= self.rms <= 1
+        ):
             raise ModelError("front end: sample_rate or rms is out of range")
 
     @property
@@ -50,5 +54,8 @@ class Waveform:
         """Return the samples of one window, shape [1, samples], float32."""
         out = np.asarray(samples, np.float32)
         if self.front_end.rms and len(out):
-            out = out * np.float32(self.front_end.rms / max(float(np.sqrt(np.mean(np.square(out, dtype=np.float64)))), 1e-5))
+            out = out * np.float32(
+                self.front_end.rms
+                / max(float(np.sqrt(np.mean(np.square(out, dtype=np.float64)))), 1e-5)
+            )
         return np.ascontiguousarray(out)[None]

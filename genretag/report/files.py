@@ -15,8 +15,18 @@ from genretag.places import is_url, spelled
 from genretag.plan import Row
 
 CSV_COLUMNS = (
-    "path", "action", "reason", "old", "new", "genre", "confidence", "windows", "agreement", "status", "error",
-)  # fmt: skip
+    "path",
+    "action",
+    "reason",
+    "old",
+    "new",
+    "genre",
+    "confidence",
+    "windows",
+    "agreement",
+    "status",
+    "error",
+)
 
 
 def json_line(row: Row) -> str:
@@ -93,10 +103,21 @@ def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) ->
     lines = ["#EXTM3U"]
     for row in rows:
         title = shown(f"{row.absolute.name} ({', '.join(row.new) or row.genre or row.status})")
-        name = spelled(row.absolute) if base is None or is_url(row.absolute) else os.path.relpath(row.absolute, base)
-        fits = "\n" not in name and "\r" not in name and not any(0xD800 <= ord(c) <= 0xDFFF for c in name)
+        name = (
+            spelled(row.absolute)
+            if base is None or is_url(row.absolute)
+            else os.path.relpath(row.absolute, base)
+        )
+        fits = (
+            "\n" not in name
+            and "\r" not in name
+            and not any(0xD800 <= ord(c) <= 0xDFFF for c in name)
+        )
         name = f"./{name}" if name.startswith("#") else name
-        lines += [f"#EXTINF:{round(row.seconds or -1)},{title}", name if fits else f"# left out: {shown(name)}"]
+        lines += [
+            f"#EXTINF:{round(row.seconds or -1)},{title}",
+            name if fits else f"# left out: {shown(name)}",
+        ]
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:

@@ -22,7 +22,20 @@ from genretag.store import Store
 from genretag.vote import Status, window_scores
 
 #: Keys of a row that a person does not edit: they are exported as they came.
-_CONSTANT = ("file", "size", "mtime_ns", "sha256", "content_key", "seconds", "share", "music", "windows", "agreement", "scores", "styles")
+_CONSTANT = (
+    "file",
+    "size",
+    "mtime_ns",
+    "sha256",
+    "content_key",
+    "seconds",
+    "share",
+    "music",
+    "windows",
+    "agreement",
+    "scores",
+    "styles",
+)
 _MOST_PICTURES = 10_000  # rows: a page of more goes without, for they are most of its bytes
 _MOST_WINDOWS = 240  # of a timeline: two hours
 
@@ -46,11 +59,27 @@ def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -
     folder, _, name = path.rpartition("/")
     sure = surely or row
     return [
-        folder, name, row.status, row.confidence, list(row.scores)[:3], [round(s, 2) for s in list(row.scores.values())[:3]],
-        [shown(g) for g in row.old], row.old, sure.new, row.action, shown(row.reason), shown(row.error or ""), sure.action,
-        shown(sure.reason), timeline, json.dumps(row.path), tail, shown(row.artist), shown(row.album),
+        folder,
+        name,
+        row.status,
+        row.confidence,
+        list(row.scores)[:3],
+        [round(s, 2) for s in list(row.scores.values())[:3]],
+        [shown(g) for g in row.old],
+        row.old,
+        sure.new,
+        row.action,
+        shown(row.reason),
+        shown(row.error or ""),
+        sure.action,
+        shown(sure.reason),
+        timeline,
+        json.dumps(row.path),
+        tail,
+        shown(row.artist),
+        shown(row.album),
         base64.b64encode(picture).decode(),
-    ]  # fmt: skip
+    ]
 
 
 def _timeline(logits: Any, card: Card) -> str:
@@ -59,7 +88,9 @@ def _timeline(logits: Any, card: Card) -> str:
     return "".join(f"{chr(0x100 + int(w.argmax()))}{min(9, int(w.max() * 10))}" for w in p)
 
 
-def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None) -> Iterator[list[Any]]:
+def rows_of(
+    store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None
+) -> Iterator[list[Any]]:
     """Yield the page's rows of a plan, each with what would be done if the ear were sure enough."""
     from dataclasses import replace
 
@@ -70,9 +101,14 @@ def rows_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past:
             yield compact(row, None, "")
             continue
         f, heard = known
-        surely = judge(Path(row.path), f, heard, card, certain, past=past) if not row.reviewed else None
+        surely = (
+            judge(Path(row.path), f, heard, card, certain, past=past) if not row.reviewed else None
+        )
         yield compact(
-            row, surely if surely is not None and surely.status != Status.NONMUSIC else None, _timeline(heard.logits, card), heard.picture
+            row,
+            surely if surely is not None and surely.status != Status.NONMUSIC else None,
+            _timeline(heard.logits, card),
+            heard.picture,
         )
 
 
@@ -80,16 +116,29 @@ def render(page: Page) -> str:
     """Return the page."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    packed = base64.b64encode(gzip.compress(json.dumps(page.rows, separators=(",", ":")).encode(), 6)).decode()
-    environment = Environment(loader=PackageLoader("genretag.report", "pages"), autoescape=select_autoescape(default=True))
+    packed = base64.b64encode(
+        gzip.compress(json.dumps(page.rows, separators=(",", ":")).encode(), 6)
+    ).decode()
+    environment = Environment(
+        loader=PackageLoader("genretag.report", "pages"), autoescape=select_autoescape(default=True)
+    )
     return environment.get_template("report.html").render(
-        packed=packed, labels=list(page.labels), threshold=page.threshold, slider=page.slider, title=page.title, count=len(page.rows)
+        packed=packed,
+        labels=list(page.labels),
+        threshold=page.threshold,
+        slider=page.slider,
+        title=page.title,
+        count=len(page.rows),
     )
 
 
-def page_of(store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None, title: str) -> str:
+def page_of(
+    store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None, title: str
+) -> str:
     """Return a plan's page."""
-    threshold = card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+    threshold = (
+        card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+    )
     slider = policy.album is AlbumRule.OFF
     found = list(rows_of(store, rows, card, policy, past))
     if len(found) > _MOST_PICTURES:

@@ -48,7 +48,9 @@ def _spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
     parts = []
     for window in audio.read_windows(path, features.front_end.sample_rate, audio.Listening()):
         mel = features(window.samples)
-        columns = max(1, round(_WINDOW_COLUMNS * len(window.samples) / features.front_end.sample_rate / 30))
+        columns = max(
+            1, round(_WINDOW_COLUMNS * len(window.samples) / features.front_end.sample_rate / 30)
+        )
         edges = np.unique(np.arange(columns) * mel.shape[1] // columns)
         parts.append(np.add.reduceat(mel, edges, axis=1) / np.diff([*edges, mel.shape[1]]))
     whole = np.concatenate(parts, axis=1)
@@ -60,14 +62,18 @@ def _leading(heard: Heard, verdict: Verdict, card: Card) -> list[int]:
     """Return the labels that get a line: the track's best, and those that win some window."""
     scores = window_scores(heard.logits, card, heard.length_of_window)
     best = [card.labels.index(g) for g in list(verdict.scores)[:_GENRES]]
-    return sorted({*best[:3], *(int(w.argmax()) for w in scores)}, key=lambda i: -scores[:, i].mean())[:_GENRES]
+    return sorted(
+        {*best[:3], *(int(w.argmax()) for w in scores)}, key=lambda i: -scores[:, i].mean()
+    )[:_GENRES]
 
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def draw(mel: FloatArray, heard: Heard, verdict: Verdict, card: Card, title: str, output: Path) -> None:
+def draw(
+    mel: FloatArray, heard: Heard, verdict: Verdict, card: Card, title: str, output: Path
+) -> None:
     """Draw a track into a file.
 
     Raises:
@@ -79,21 +85,38 @@ def draw(mel: FloatArray, heard: Heard, verdict: Verdict, card: Card, title: str
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "genretag", "text.parse_math": False}):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "genretag", "text.parse_math": False}
+    ):
         figure = Figure(figsize=(9, 5), layout="constrained")
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        top.imshow(mel, origin="lower", aspect="auto", cmap="magma", extent=(0, heard.seconds, 0, len(mel)))
+        top.imshow(
+            mel, origin="lower", aspect="auto", cmap="magma", extent=(0, heard.seconds, 0, len(mel))
+        )
         top.set_ylabel("mel band")
         top.set_title(shown(title), fontsize="medium", loc="left")
-        scores, edges = window_scores(heard.logits, card, heard.length_of_window), [*heard.starts.tolist(), heard.seconds]
+        scores, edges = (
+            window_scores(heard.logits, card, heard.length_of_window),
+            [*heard.starts.tolist(), heard.seconds],
+        )
         for i in _leading(heard, verdict, card):
-            below.stairs(scores[:, i], edges, label=shown(card.labels[i]), baseline=None, linewidth=1.6)
+            below.stairs(
+                scores[:, i], edges, label=shown(card.labels[i]), baseline=None, linewidth=1.6
+            )
         below.set(ylim=(0, 1.02), xlim=(0, heard.seconds), ylabel="window's score")
         below.xaxis.set_major_formatter(lambda x, _: _clock(x))
-        below.legend(fontsize="small", ncols=_GENRES, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+        below.legend(
+            fontsize="small",
+            ncols=_GENRES,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            frameon=False,
+        )
         part = output.with_name(f".{output.name}.part{output.suffix}")
         try:
-            figure.savefig(part, metadata={"Date": None} if output.suffix.lower() == ".svg" else None, dpi=120)
+            figure.savefig(
+                part, metadata={"Date": None} if output.suffix.lower() == ".svg" else None, dpi=120
+            )
             part.replace(output)
         except OSError as error:
             part.unlink(missing_ok=True)
@@ -110,9 +133,16 @@ def terminal(mel: FloatArray, heard: Heard, card: Card, verdict: Verdict, width:
     grid = mel[:, np.arange(columns) * mel.shape[1] // columns]
     rows = np.stack([part.mean(axis=0) for part in np.array_split(grid, 10)])[::-1]
     low, high = np.percentile(rows, (5, 99))
-    steps = np.clip((rows - low) / max(float(high - low), 1e-6) * len(_SHADES), 0, len(_SHADES) - 1).astype(int)
-    lines = [Text(" " * left).append("".join(_SHADES[s] for s in row), style="blue") for row in steps]
-    at = np.searchsorted(heard.starts, np.arange(columns) * heard.seconds / columns, side="right") - 1
+    steps = np.clip(
+        (rows - low) / max(float(high - low), 1e-6) * len(_SHADES), 0, len(_SHADES) - 1
+    ).astype(int)
+    lines = [
+        Text(" " * left).append("".join(_SHADES[s] for s in row), style="blue") for row in steps
+    ]
+    at = (
+        np.searchsorted(heard.starts, np.arange(columns) * heard.seconds / columns, side="right")
+        - 1
+    )
     scores = window_scores(heard.logits, card, heard.length_of_window)
     for i, name in names.items():
         bars = "".join(" ▁▂▃▄▅▆▇█"[round(float(scores[w, i]) * 8)] for w in at)

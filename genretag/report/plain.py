@@ -35,7 +35,11 @@ def _change(row: Row) -> str:
         return f"failed: {why}."
     if row.action == Action.WRITE:
         return f"{_said(row.old)} becomes {_said(row.new)}; {why}."
-    heard = f", heard {' or '.join(list(row.scores)[:2])}" if row.status == Status.UNSURE and row.scores else ""
+    heard = (
+        f", heard {' or '.join(list(row.scores)[:2])}"
+        if row.status == Status.UNSURE and row.scores
+        else ""
+    )
     return f"stays {_said(row.old)}; {why}{heard}."
 
 

@@ -48,7 +48,9 @@ class Summary:
 
 def _kind_of(reason: str) -> str:
     """Return a reason without what it says of one file or album."""
-    return "same file as another" if reason.startswith("same file as") else reason.partition(" (")[0]
+    return (
+        "same file as another" if reason.startswith("same file as") else reason.partition(" (")[0]
+    )
 
 
 def summarise(rows: Iterable[Row]) -> Summary:

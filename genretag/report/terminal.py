@@ -32,13 +32,21 @@ def _why(row: Row, heard: bool) -> Text:
     """Return why a row is what it is; for what is left alone, what was heard as well."""
     if row.status == Status.FAILED:
         return Text(shown(row.error or row.reason), style="red")
-    text = Text(shown(row.reason), style="" if row.action == Action.WRITE else "yellow" if row.status != Status.OK else "dim")
+    text = Text(
+        shown(row.reason),
+        style="" if row.action == Action.WRITE else "yellow" if row.status != Status.OK else "dim",
+    )
     if heard and row.status == Status.UNSURE and row.scores:
         likely = " or ".join(list(row.scores)[:2])
         text.append(f" ({likely}?)", style="dim")
     elif row.action == Action.KEEP and row.genre and row.genre not in row.old:
         text.append(f" (heard: {row.genre})", style="dim")
-    elif row.action == Action.WRITE and row.scores and row.genre != next(iter(row.scores)) and not row.reviewed:
+    elif (
+        row.action == Action.WRITE
+        and row.scores
+        and row.genre != next(iter(row.scores))
+        and not row.reviewed
+    ):
         text.append(f" (heard: {next(iter(row.scores))})", style="dim")
     if row.share is not None and row.share < 0.995:
         text.append(f"; partly corrupt, {row.share:.0%} heard", style="red")
@@ -53,7 +61,9 @@ def _votes(row: Row) -> str:
 
 def _table(rows: Iterable[Row], show_folder: bool = False) -> Table:
     """Return rows as a table."""
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(
+        box=None, pad_edge=False, show_header=True, header_style="dim", padding=(0, 2, 0, 0)
+    )
     table.add_column("  file", overflow="fold", ratio=5)
     table.add_column("genre", overflow="fold", ratio=4)
     table.add_column("sure", justify="right", no_wrap=True)
@@ -61,7 +71,11 @@ def _table(rows: Iterable[Row], show_folder: bool = False) -> Table:
     table.add_column("why", overflow="fold", ratio=5)
     for row in rows:
         name = home_relative(Path(row.path)) if show_folder else shown(Path(row.path).name)
-        sure = "" if row.confidence is None or row.status == Status.NONMUSIC else two_digits(row.confidence)
+        sure = (
+            ""
+            if row.confidence is None or row.status == Status.NONMUSIC
+            else two_digits(row.confidence)
+        )
         table.add_row(Text("  " + name), _genre_text(row), sure, _votes(row), _why(row, heard=True))
     return table
 
@@ -84,7 +98,9 @@ def print_extremes(console: Console, summary: Summary) -> None:
     for title, heap in (("most certain", summary.surest), ("least certain", summary.least)):
         if heap:
             console.print(Text(title, style="bold"))
-            console.print(_table((row for _, _, row in sorted(heap, reverse=True)), show_folder=True))
+            console.print(
+                _table((row for _, _, row in sorted(heap, reverse=True)), show_folder=True)
+            )
             console.print()
 
 
@@ -100,7 +116,11 @@ def print_totals(console: Console, summary: Summary) -> None:
         table.add_row(f"{count:,}", Text(f"left alone: {shown(reason)}", style=style))
     console.print(table)
     if summary.partly:
-        console.print(Text(f"{summary.partly:,} of these are partly corrupt files, heard as far as they decode"))
+        console.print(
+            Text(
+                f"{summary.partly:,} of these are partly corrupt files, heard as far as they decode"
+            )
+        )
 
 
 def print_report(console: Console, rows: Iterable[Row], summary: Summary, whole_list: str) -> None:

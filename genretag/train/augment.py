@@ -13,7 +13,9 @@ def tilt(rng: np.random.Generator, bands: int) -> FloatArray:
     x = np.linspace(-1, 1, bands)
     db = rng.normal(0, 3) * x
     for _ in range(2):
-        db = db + rng.normal(0, 3) * np.exp(-(((x - rng.uniform(-1, 1)) / rng.uniform(0.15, 0.6)) ** 2))
+        db = db + rng.normal(0, 3) * np.exp(
+            -(((x - rng.uniform(-1, 1)) / rng.uniform(0.15, 0.6)) ** 2)
+        )
     return (10 ** (db / 10)).astype(np.float32)
 
 

@@ -46,7 +46,9 @@ class FeatureCache(Generic[Front]):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{folder}: the feature cache cannot be made: {error.strerror}") from error
+            raise RunError(
+                f"{folder}: the feature cache cannot be made: {error.strerror}"
+            ) from error
         self._index: dict[str, list[Span]] = {}
         self._read_index()
         self._maps: dict[int, Half] = {}
@@ -68,7 +70,10 @@ class FeatureCache(Generic[Front]):
                 spans = [Span(*span) for span in row["spans"]]
             except (ValueError, KeyError, TypeError):
                 continue
-            if all(self._shard(s.shard).exists() and self._rows(s.shard) >= s.row + s.frames for s in spans):
+            if all(
+                self._shard(s.shard).exists() and self._rows(s.shard) >= s.row + s.frames
+                for s in spans
+            ):
                 self._index[row["key"]] = spans
 
     def _rows(self, shard: int) -> int:
@@ -95,9 +100,14 @@ class FeatureCache(Generic[Front]):
                     spans.append(Span(start, shard, row, frames))
                     row += frames
             with self._index_path.open("a", encoding="utf-8") as out_index:
-                out_index.write(json.dumps({"key": key, "spans": [list(vars(s).values()) for s in spans]}) + "\n")
+                out_index.write(
+                    json.dumps({"key": key, "spans": [list(vars(s).values()) for s in spans]})
+                    + "\n"
+                )
         except OSError as error:
-            raise RunError(f"{self.folder}: the feature cache cannot be written: {error.strerror}") from error
+            raise RunError(
+                f"{self.folder}: the feature cache cannot be written: {error.strerror}"
+            ) from error
         self._index[key] = spans
         self._maps.pop(shard, None)
 
@@ -108,7 +118,9 @@ class FeatureCache(Generic[Front]):
     def _map(self, shard: int) -> Half:
         if shard not in self._maps:
             rows = self._rows(shard)
-            self._maps[shard] = np.memmap(self._shard(shard), np.float16, "r", shape=(rows, self.front_end.bands))
+            self._maps[shard] = np.memmap(
+                self._shard(shard), np.float16, "r", shape=(rows, self.front_end.bands)
+            )
         return self._maps[shard]
 
     def size_of(self, seconds: Iterable[float]) -> int:
@@ -149,7 +161,12 @@ class _Spread:
         self._met += 1
 
 
-def fill(cache: FeatureCache[Any], tracks: list[tuple[str, Path]], jobs: int, on_track: Callable[[int], None] | None = None) -> list[Path]:
+def fill(
+    cache: FeatureCache[Any],
+    tracks: list[tuple[str, Path]],
+    jobs: int,
+    on_track: Callable[[int], None] | None = None,
+) -> list[Path]:
     """Make what is missing of (content key, path); return the files that could not be decoded."""
     todo = list({key: path for key, path in tracks if key not in cache}.items())
     failed, kept, done = list[Path](), dict[int, _Spread](), 0
@@ -180,11 +197,15 @@ def fill(cache: FeatureCache[Any], tracks: list[tuple[str, Path]], jobs: int, on
     return failed
 
 
-def complete(cache: FeatureCache[Any], keys: Sequence[str], paths: Sequence[Path], jobs: int) -> None:
+def complete(
+    cache: FeatureCache[Any], keys: Sequence[str], paths: Sequence[Path], jobs: int
+) -> None:
     """Make what is missing; raise ``RunError`` where one of the files cannot be decoded any more."""
     failed = fill(cache, list(zip(keys, paths, strict=True)), jobs)
     if failed:
-        raise RunError(f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)")
+        raise RunError(
+            f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)"
+        )
 
 
 def usual_folder() -> Path:

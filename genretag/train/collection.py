@@ -70,7 +70,13 @@ class Collection:
         return [e.path for e in self.examples]
 
 
-def hear(store: Store, model: Model, paths: list[Path], jobs: int, on_progress: Callable[[Progress], None] | None = None) -> None:
+def hear(
+    store: Store,
+    model: Model,
+    paths: list[Path],
+    jobs: int,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
     """Hear what is not in the store yet; what was scanned before costs a look at its file's size and time."""
     Scanner(store, model, Options(tuple(paths), jobs=jobs), run=0).hear(on_progress)
 
@@ -88,7 +94,9 @@ def gather(store: Store, model_id: str, examples: list[Example], notes: list[str
         path = absolute(spell(example.path))
         known, failure = store.known(path, model_id, FEATURE_VERSION), store.failure(path)
         if failure is not None or known is None:
-            unreadable.append(Unreadable(example.path, failure.error if failure else "could not be heard"))
+            unreadable.append(
+                Unreadable(example.path, failure.error if failure else "could not be heard")
+            )
             continue
         f, heard = known
         kept.append(example)
@@ -98,14 +106,26 @@ def gather(store: Store, model_id: str, examples: list[Example], notes: list[str
         artists.append(_artists(f.tags.album, example))
     counts = Counter(e.label for e in kept)
     labels = sorted(label for label, n in counts.items() if n >= 2)
-    lonely = [f"{label}: fewer than two of its tracks could be heard; left out" for label, n in counts.items() if n < 2]
+    lonely = [
+        f"{label}: fewer than two of its tracks could be heard; left out"
+        for label, n in counts.items()
+        if n < 2
+    ]
     if len(labels) < 2:
-        raise RunError(f"fewer than two labels are left after hearing; {len(unreadable):,} of {len(examples):,} files could not be heard")
+        raise RunError(
+            f"fewer than two labels are left after hearing; {len(unreadable):,} of {len(examples):,} files could not be heard"
+        )
     use = [i for i, e in enumerate(kept) if e.label in labels]
     return _assembled(
-        [kept[i] for i in use], labels, np.stack([rows[i] for i in use]), [artists[i] for i in use], [keys[i] for i in use],
-        np.array([seconds[i] for i in use]), unreadable, [*notes, *lonely],
-    )  # fmt: skip
+        [kept[i] for i in use],
+        labels,
+        np.stack([rows[i] for i in use]),
+        [artists[i] for i in use],
+        [keys[i] for i in use],
+        np.array([seconds[i] for i in use]),
+        unreadable,
+        [*notes, *lonely],
+    )
 
 
 def _artists(album: Album, example: Example) -> tuple[str, ...]:
@@ -117,21 +137,51 @@ def _artists(album: Album, example: Example) -> tuple[str, ...]:
 
 
 def _assembled(
-    examples: list[Example], labels: list[str], x: npt.NDArray[np.float16], artists: list[tuple[str, ...]], keys: list[str],
-    seconds: npt.NDArray[np.float64], unreadable: list[Unreadable], notes: list[str],
-) -> Collection:  # fmt: skip
+    examples: list[Example],
+    labels: list[str],
+    x: npt.NDArray[np.float16],
+    artists: list[tuple[str, ...]],
+    keys: list[str],
+    seconds: npt.NDArray[np.float64],
+    unreadable: list[Unreadable],
+    notes: list[str],
+) -> Collection:
     """Find copies, leave out those whose labels contradict each other, and group the rest."""
     pairs = near_duplicates(x, keys)
-    duplicates = [Duplicate(examples[p.a].path, examples[p.b].path, p.cosine, (examples[p.a].label, examples[p.b].label)) for p in pairs]
-    against = {i for p, d in zip(pairs, duplicates, strict=True) if d.conflicting and p.cosine == 1.0 for i in (p.a, p.b)}
+    duplicates = [
+        Duplicate(
+            examples[p.a].path,
+            examples[p.b].path,
+            p.cosine,
+            (examples[p.a].label, examples[p.b].label),
+        )
+        for p in pairs
+    ]
+    against = {
+        i
+        for p, d in zip(pairs, duplicates, strict=True)
+        if d.conflicting and p.cosine == 1.0
+        for i in (p.a, p.b)
+    }
     notes = list(notes)
     if against:
-        notes.append(f"{len(against):,} files are the same recording under different labels, and were left out")
+        notes.append(
+            f"{len(against):,} files are the same recording under different labels, and were left out"
+        )
     groups = groups_of(artists, pairs)
     keep = [i for i in range(len(examples)) if i not in against]
     y = np.array([labels.index(examples[i].label) for i in keep])
     collection = Collection(
-        [examples[i] for i in keep], labels, x[keep], y, groups[keep], [keys[i] for i in keep], seconds[keep], duplicates, unreadable, notes
+        [examples[i] for i in keep],
+        labels,
+        x[keep],
+        y,
+        groups[keep],
+        [keys[i] for i in keep],
+        seconds[keep],
+        duplicates,
+        unreadable,
+        notes,
     )
     notes += _one_artist_notes(collection)
     return collection

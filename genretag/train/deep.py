@@ -54,7 +54,9 @@ class Plan:
     from_scratch: bool = False
     epochs: int = 30
     patience: int = 6  # epochs without a better validation before it stops
-    peak: float | None = None  # highest learning rate; None: 1.5e-4 for fine-tuning, 1e-3 from scratch
+    peak: float | None = (
+        None  # highest learning rate; None: 1.5e-4 for fine-tuning, 1e-3 from scratch
+    )
     device: str = "auto"
     seed: int = 0
     tensorboard: Path | None = None
@@ -76,7 +78,14 @@ class Batch:
 class Kitchen:
     """Makes batches out of the cache: every label as often, cut at random, varied, some mixed. The same seed, the same batches."""
 
-    def __init__(self, cache: FeatureCache[FrontEnd], keys: list[str], y: npt.NDArray[np.int64], labels: int, seed: int) -> None:
+    def __init__(
+        self,
+        cache: FeatureCache[FrontEnd],
+        keys: list[str],
+        y: npt.NDArray[np.int64],
+        labels: int,
+        seed: int,
+    ) -> None:
         self.cache, self.keys, self.y, self.labels = cache, keys, y, labels
         self.log_mel = LogMel(cache.front_end, Filters(()))  # it scales only
         self.of_label = [np.flatnonzero(y == c) for c in range(labels)]
@@ -108,8 +117,13 @@ class Kitchen:
         y[np.arange(BATCH), labels] += 1 - SMOOTHING
         if self.rng.random() < MIXUP_SHARE:
             other = self.rng.permutation(BATCH)
-            share = np.maximum(b := self.rng.beta(0.4, 0.4, BATCH), 1 - b).astype(np.float32)[:, None]
-            x, y = augment.mixed(x, other, share, self.cache.front_end.std), share * y + (1 - share) * y[other]
+            share = np.maximum(b := self.rng.beta(0.4, 0.4, BATCH), 1 - b).astype(np.float32)[
+                :, None
+            ]
+            x, y = (
+                augment.mixed(x, other, share, self.cache.front_end.std),
+                share * y + (1 - share) * y[other],
+            )
         return Batch(x, y)
 
     def window(self, track: int) -> npt.NDArray[np.float16]:
@@ -132,11 +146,16 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return (logits [batch, labels], music logits [batch])."""
         embedding = self.backbone(x)
-        return self.genre(embedding), None if self.music is None else self.music(embedding).squeeze(1)
+        return self.genre(embedding), None if self.music is None else self.music(embedding).squeeze(
+            1
+        )
 
 
 def _linear(layer: nn.Linear) -> Linear:
-    return Linear(layer.weight.detach().cpu().numpy().T.astype(np.float64), layer.bias.detach().cpu().numpy().astype(np.float64))
+    return Linear(
+        layer.weight.detach().cpu().numpy().T.astype(np.float64),
+        layer.bias.detach().cpu().numpy().astype(np.float64),
+    )
 
 
 @dataclass
@@ -154,17 +173,33 @@ class History:
 def chosen_device(name: str) -> torch.device:
     """Return where to train; raise ``RunError`` where CUDA was asked for and is not there."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise RunError("--device cuda: this PyTorch sees no CUDA device; install a CUDA build of torch, or use --device cpu")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+        raise RunError(
+            "--device cuda: this PyTorch sees no CUDA device; install a CUDA build of torch, or use --device cpu"
+        )
+    return torch.device(
+        "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"
+    )
 
 
 class Training:
     """One training with a checkpoint an epoch: a second call with the same plan goes on where the first was stopped."""
 
     def __init__(
-        self, collection: Collection, part: npt.NDArray[np.int8], cache: FeatureCache[FrontEnd], net: Net, plan: Plan, checkpoint: Path
+        self,
+        collection: Collection,
+        part: npt.NDArray[np.int8],
+        cache: FeatureCache[FrontEnd],
+        net: Net,
+        plan: Plan,
+        checkpoint: Path,
     ) -> None:
-        self.collection, self.part, self.cache, self.net, self.plan = collection, part, cache, net, plan
+        self.collection, self.part, self.cache, self.net, self.plan = (
+            collection,
+            part,
+            cache,
+            net,
+            plan,
+        )
         self.checkpoint, self.device = checkpoint, chosen_device(plan.device)
         self.net.to(self.device, memory_format=torch.channels_last)
         parameters = [
@@ -178,20 +213,32 @@ class Training:
         self.steps = max(20, math.ceil(2 * len(self.train_rows) / BATCH))  # an epoch
         # bfloat16 only where the processor multiplies it in hardware: elsewhere it is slower than float32.
         amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or bool(amx))
+        self.autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or bool(amx)
+        )
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     @property
     def fingerprint(self) -> str:
         """What a checkpoint must have been made with to be gone on from."""
-        told = [asdict(self.plan) | {"tensorboard": None, "device": None}, self.collection.labels, self.collection.keys, self.part.tolist()]
+        told = [
+            asdict(self.plan) | {"tensorboard": None, "device": None},
+            self.collection.labels,
+            self.collection.keys,
+            self.part.tolist(),
+        ]
         return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 
     def _save(self) -> None:
         part = self.checkpoint.with_name(self.checkpoint.name + ".part")
-        state = {"fingerprint": self.fingerprint, "net": self.net.state_dict(), "best": self.best_state,
-                 "optimiser": self.optimiser.state_dict(), "history": vars(self.history)}  # fmt: skip
+        state = {
+            "fingerprint": self.fingerprint,
+            "net": self.net.state_dict(),
+            "best": self.best_state,
+            "optimiser": self.optimiser.state_dict(),
+            "history": vars(self.history),
+        }
         torch.save(state, part)
         part.replace(self.checkpoint)
 
@@ -219,7 +266,10 @@ class Training:
             on_epoch(f"going on after epoch {first}")
         writer = _writer(self.plan.tensorboard)
         for epoch in range(first, self.plan.epochs):
-            if epoch - self.history.best_epoch > self.plan.patience and self.history.best_epoch >= 0:
+            if (
+                epoch - self.history.best_epoch > self.plan.patience
+                and self.history.best_epoch >= 0
+            ):
                 break
             began = time.monotonic()
             loss = self._epoch(epoch)
@@ -232,7 +282,11 @@ class Training:
                 self.history.best, self.history.best_epoch = recall, epoch
                 self.best_state = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
             self._save()
-            for name, value in (("loss", loss), ("accuracy/train", train), ("accuracy/valid", valid)):
+            for name, value in (
+                ("loss", loss),
+                ("accuracy/train", train),
+                ("accuracy/valid", valid),
+            ):
                 if writer is not None:
                     writer.add_scalar(name, value, epoch)
             if on_epoch:
@@ -248,7 +302,13 @@ class Training:
         """Train one epoch; return its mean loss."""
         rows, labels = self.train_rows, len(self.collection.labels)
         keys = [self.collection.keys[i] for i in rows]
-        kitchen = Kitchen(self.cache, keys, self.collection.y[rows], labels, hash((self.plan.seed, epoch)) % (1 << 32))
+        kitchen = Kitchen(
+            self.cache,
+            keys,
+            self.collection.y[rows],
+            labels,
+            hash((self.plan.seed, epoch)) % (1 << 32),
+        )
         batches = Prefetch(kitchen.batch, self.steps)
         self.net.train()
         total = 0.0
@@ -258,7 +318,9 @@ class Training:
                 group["lr"] = rate * group["scale"]
             with self.autocast:
                 logits, music = self.net(torch.from_numpy(batch.x).to(self.device))
-            loss = nn.functional.cross_entropy(logits.float(), torch.from_numpy(batch.y).to(self.device))
+            loss = nn.functional.cross_entropy(
+                logits.float(), torch.from_numpy(batch.y).to(self.device)
+            )
             if music is not None:  # all of this is music, and stays so
                 loss = loss + MUSIC_LOSS * nn.functional.softplus(-music.float()).mean()
             self.optimiser.zero_grad()
@@ -274,7 +336,12 @@ class Training:
         whole = self.plan.epochs * self.steps
         if step < self.steps:
             return self.plan.rate * (step + 1) / self.steps
-        return self.plan.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - self.steps) / max(1, whole - self.steps))))
+        return self.plan.rate * (
+            0.01
+            + 0.99
+            * 0.5
+            * (1 + math.cos(math.pi * (step - self.steps) / max(1, whole - self.steps)))
+        )
 
     def _accuracy(self, rows: npt.NDArray[np.int64]) -> tuple[float, float]:
         """Return (accuracy, macro recall) of tracks, heard in at most four chunks each."""
@@ -284,14 +351,22 @@ class Training:
         said = []
         for i in rows:
             windows = self.cache.windows(self.collection.keys[int(i)])
-            chunks = [c for w in windows for c in cut_chunks(np.asarray(w, np.float32).T, (CHUNK_FRAMES, 61))]
+            chunks = [
+                c
+                for w in windows
+                for c in cut_chunks(np.asarray(w, np.float32).T, (CHUNK_FRAMES, 61))
+            ]
             chunks = [c for c in chunks if c.shape == chunks[0].shape]
-            chunks = [chunks[round(j)] for j in np.linspace(0, len(chunks) - 1, min(4, len(chunks)))]
+            chunks = [
+                chunks[round(j)] for j in np.linspace(0, len(chunks) - 1, min(4, len(chunks)))
+            ]
             with torch.no_grad(), self.autocast:
                 logits, _ = self.net(torch.from_numpy(np.stack(chunks)).to(self.device))
             said.append(int(torch.log_softmax(logits.float(), 1).mean(0).argmax()))
         y, told = self.collection.y[rows], np.array(said)
-        return float((told == y).mean()), float(np.mean([(told[y == c] == c).mean() for c in np.unique(y)]))
+        return float((told == y).mean()), float(
+            np.mean([(told[y == c] == c).mean() for c in np.unique(y)])
+        )
 
 
 def check_tensorboard(folder: Path | None) -> None:
@@ -306,7 +381,9 @@ def _writer(folder: Path | None, *, open_it: bool = True) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise RunError("--tensorboard: the package tensorboard is not installed (pip install tensorboard)") from error
+        raise RunError(
+            "--tensorboard: the package tensorboard is not installed (pip install tensorboard)"
+        ) from error
     return SummaryWriter(str(folder)) if open_it else None  # type: ignore[no-untyped-call]
 
 
@@ -320,7 +397,11 @@ def begin(collection: Collection, part: npt.NDArray[np.int8], backbone: Model, p
     if plan.from_scratch:
         shape = Shape(n_mels=backbone.card.front_end.bands)
         rng = np.random.default_rng(plan.seed)
-        return Net(Backbone(shape), Linear(rng.normal(0, 0.02, (shape.embedding, labels)), np.zeros(labels)), None)
+        return Net(
+            Backbone(shape),
+            Linear(rng.normal(0, 0.02, (shape.embedding, labels)), np.zeros(labels)),
+            None,
+        )
     network, _, music = from_onnx(backbone.path)
     train = part == Part.TRAIN
     head = fit.fit_head(collection.x[train].astype(np.float32), collection.y[train], 0.003)
@@ -331,7 +412,11 @@ def write(training: Training, card: Card, path: Path) -> float:
     """Export the trained network with a card; return the largest difference to torch."""
     net = training.net.cpu().eval()
     genre = _linear(net.genre)
-    music = _linear(net.music) if net.music is not None else Linear(np.zeros((len(genre.weight), 1)), np.array([NO_MUSIC_HEAD]))
+    music = (
+        _linear(net.music)
+        if net.music is not None
+        else Linear(np.zeros((len(genre.weight), 1)), np.array([NO_MUSIC_HEAD]))
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     worst = export(Ear(net.backbone, genre, music), card, part)
@@ -339,50 +424,98 @@ def write(training: Training, card: Card, path: Path) -> float:
     return worst
 
 
-def heard_by(model: Model, cache: FeatureCache[FrontEnd], keys: list[str]) -> npt.NDArray[np.float64]:
+def heard_by(
+    model: Model, cache: FeatureCache[FrontEnd], keys: list[str]
+) -> npt.NDArray[np.float64]:
     """Return each track's mean log-probabilities [n, labels] over its cached windows, by an exported file."""
     out = []
     for key in keys:
         votes = []
         for window in cache.windows(key):
-            chunks = cut_chunks(np.ascontiguousarray(np.asarray(window, np.float32).T), model.card.chunks)
-            votes.append(np.concatenate([model.run(np.stack(chunks[i : i + 12])).logits for i in range(0, len(chunks), 12)]).mean(0))
+            chunks = cut_chunks(
+                np.ascontiguousarray(np.asarray(window, np.float32).T), model.card.chunks
+            )
+            votes.append(
+                np.concatenate(
+                    [
+                        model.run(np.stack(chunks[i : i + 12])).logits
+                        for i in range(0, len(chunks), 12)
+                    ]
+                ).mean(0)
+            )
         out.append(log_softmax(np.stack(votes)).mean(0))
     return np.stack(out)
 
 
 def teach_deep(
-    collection: Collection, split: teach.Split, backbone: Model, cache: FeatureCache[FrontEnd], plan: Plan, path: Path,
+    collection: Collection,
+    split: teach.Split,
+    backbone: Model,
+    cache: FeatureCache[FrontEnd],
+    plan: Plan,
+    path: Path,
     on_step: Callable[[str], None] | None = None,
-) -> tuple[teach.Lesson, Card]:  # fmt: skip
+) -> tuple[teach.Lesson, Card]:
     """Train, export, and judge the exported file on the test part: the figures are those of the very file."""
     began = time.monotonic()
     part = teach.parts_of(collection, split, plan.seed)
     if not (part == Part.VALID).any():
-        raise RunError("--deep needs tracks to validate with, and every label here has one artist or one recording")
-    training = Training(collection, part, cache, begin(collection, part, backbone, plan), plan, path.with_name(path.name + ".checkpoint"))
+        raise RunError(
+            "--deep needs tracks to validate with, and every label here has one artist or one recording"
+        )
+    training = Training(
+        collection,
+        part,
+        cache,
+        begin(collection, part, backbone, plan),
+        plan,
+        path.with_name(path.name + ".checkpoint"),
+    )
     training.run(on_step)
     h = training.history
-    curve = teach.Curve("epoch", [float(i + 1) for i in range(len(h.loss))], "accuracy", h.train, h.valid)
-    settings = {"epochs": len(h.loss), "best epoch": h.best_epoch + 1, "learning rate": plan.rate, "seed": plan.seed,
-                "from scratch": plan.from_scratch, "device": str(training.device), "waited for data": round(h.waited, 4)}  # fmt: skip
-    how = "the bundled CNN's network, trained from scratch" if plan.from_scratch else "the bundled CNN, trained further"
+    curve = teach.Curve(
+        "epoch", [float(i + 1) for i in range(len(h.loss))], "accuracy", h.train, h.valid
+    )
+    settings = {
+        "epochs": len(h.loss),
+        "best epoch": h.best_epoch + 1,
+        "learning rate": plan.rate,
+        "seed": plan.seed,
+        "from scratch": plan.from_scratch,
+        "device": str(training.device),
+        "waited for data": round(h.waited, 4),
+    }
+    how = (
+        "the bundled CNN's network, trained from scratch"
+        if plan.from_scratch
+        else "the bundled CNN, trained further"
+    )
     empty = np.zeros((0, len(collection.labels)))
-    draft = teach.Lesson(how, collection, part, split, None, empty, np.zeros(0, np.int64), 1.0, 0.0, curve, settings)
+    draft = teach.Lesson(
+        how, collection, part, split, None, empty, np.zeros(0, np.int64), 1.0, 0.0, curve, settings
+    )
     write(training, teach.card_of(draft, backbone.card, path.stem), path)
     lesson = judged_file(draft, path, cache, time.monotonic() - began)
-    card = replace(teach.card_of(lesson, backbone.card, path.stem), styles=None)  # they are of the embedding that was
+    card = replace(
+        teach.card_of(lesson, backbone.card, path.stem), styles=None
+    )  # they are of the embedding that was
     recard(path, card, path)
     training.checkpoint.unlink(missing_ok=True)
     return lesson, card
 
 
-def judged_file(draft: teach.Lesson, path: Path, cache: FeatureCache[FrontEnd], seconds: float) -> teach.Lesson:
+def judged_file(
+    draft: teach.Lesson, path: Path, cache: FeatureCache[FrontEnd], seconds: float
+) -> teach.Lesson:
     """Calibrate an exported file on the validation part and judge it on the test part."""
     model, c = Model(path, threads=2), draft.collection
     valid, test = draft.part == Part.VALID, draft.part == Part.TEST
-    temperature = fit.calibrate(heard_by(model, cache, [c.keys[i] for i in np.flatnonzero(valid)]), c.y[valid])
+    temperature = fit.calibrate(
+        heard_by(model, cache, [c.keys[i] for i in np.flatnonzero(valid)]), c.y[valid]
+    )
     if not test.any():
         return teach.judged_lesson(draft, draft.probabilities, temperature, seconds)
     log_p = heard_by(model, cache, [c.keys[i] for i in np.flatnonzero(test)])
-    return teach.judged_lesson(draft, calibrated(log_p, 1, Calibration(temperature)), temperature, seconds)
+    return teach.judged_lesson(
+        draft, calibrated(log_p, 1, Calibration(temperature)), temperature, seconds
+    )

@@ -57,7 +57,9 @@ def _store_in_half(model: Any) -> None:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), name + ".half"))
-        casts.append(onnx.helper.make_node("Cast", [name + ".half"], [name], to=onnx.TensorProto.FLOAT))
+        casts.append(
+            onnx.helper.make_node("Cast", [name + ".half"], [name], to=onnx.TensorProto.FLOAT)
+        )
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -66,7 +68,12 @@ def _store_in_half(model: Any) -> None:
 def _edge(g: Any, x: Any, padding: Any, *_: Any) -> Any:
     """Return the one ONNX node that repeats the last band and the last frame; the exporter would reckon the padding in a dozen."""
     left, right, top, bottom = torch.onnx.symbolic_helper._maybe_get_const(padding, "is")
-    return g.op("Pad", x, g.op("Constant", value_t=torch.tensor([0, 0, top, left, 0, 0, bottom, right])), mode_s="edge")
+    return g.op(
+        "Pad",
+        x,
+        g.op("Constant", value_t=torch.tensor([0, 0, top, left, 0, 0, bottom, right])),
+        mode_s="edge",
+    )
 
 
 def export(ear: Ear, card: Card, path: Path) -> float:
@@ -81,11 +88,22 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     halved(ear)
     torch.onnx.register_custom_op_symbolic("aten::pad", _edge, OPSET)
     example = torch.randn(2, card.front_end.bands, card.chunks[0])
-    axes = {"log_mel": {0: "batch", 2: "frames"}, "logits": {0: "batch"}, "music": {0: "batch"}, "embedding": {0: "batch"}}
+    axes = {
+        "log_mel": {0: "batch", 2: "frames"},
+        "logits": {0: "batch"},
+        "music": {0: "batch"},
+        "embedding": {0: "batch"},
+    }
     torch.onnx.export(
-        ear, (example,), str(path), input_names=["log_mel"], output_names=["logits", "music", "embedding"],
-        dynamic_axes=axes, opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
+        ear,
+        (example,),
+        str(path),
+        input_names=["log_mel"],
+        output_names=["logits", "music", "embedding"],
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
     model = onnx.load(str(path))
     _store_in_half(model)
     put_card(model, card)
@@ -98,7 +116,11 @@ def export(ear: Ear, card: Card, path: Path) -> float:
         with torch.no_grad():
             ours = ear(x)
         theirs = session.run(None, {"log_mel": x.numpy()})
-        worst = max(worst, *(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours, theirs, strict=True)))
+        worst = max(
+            worst, *(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours, theirs, strict=True))
+        )
     if worst > TOLERANCE:
-        raise ValueError(f"onnxruntime differs from torch by {worst:.1e}, more than {TOLERANCE:.0e}")
+        raise ValueError(
+            f"onnxruntime differs from torch by {worst:.1e}, more than {TOLERANCE:.0e}"
+        )
     return worst

@@ -61,7 +61,11 @@ def fit_head(x: npt.NDArray[np.floating], y: IntArray, c: float) -> Linear:
 
 
 def search(
-    x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, seed: int = 0, on_step: Callable[[str], None] | None = None
+    x: npt.NDArray[np.floating],
+    y: IntArray,
+    groups: IntArray,
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
 ) -> Search:
     """Choose the penalty's strength by grouped cross-validation; ties go to the stronger penalty."""
     heavy = len(y) * len(np.unique(y)) * len(STRENGTHS) > _MOST_WORK
@@ -83,15 +87,23 @@ def search(
     return Search(next(c for c in strengths if accuracy[c] >= best - 1e-9), accuracy)
 
 
-def _predicted(x: npt.NDArray[np.floating], y: IntArray, unseen: npt.NDArray[np.floating], c: float) -> IntArray:
+def _predicted(
+    x: npt.NDArray[np.floating], y: IntArray, unseen: npt.NDArray[np.floating], c: float
+) -> IntArray:
     """Fit on (x, y) and return the labels of what was not seen; a label that ``y`` lacks is never said."""
     known, dense = np.unique(y, return_inverse=True)
     out: IntArray = known[fit_head(x, dense, c)(unseen).argmax(1)]
     return out
 
 
-def fit(x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, part: npt.NDArray[np.int8], seed: int = 0,
-        on_step: Callable[[str], None] | None = None) -> Fitted:  # fmt: skip
+def fit(
+    x: npt.NDArray[np.floating],
+    y: IntArray,
+    groups: IntArray,
+    part: npt.NDArray[np.int8],
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
+) -> Fitted:
     """Fit on the training part, calibrate on the validation part (or by cross-validation where that is empty)."""
     train, valid = part == Part.TRAIN, part == Part.VALID
     found = search(x[train], y[train], groups[train], seed, on_step)
@@ -100,7 +112,11 @@ def fit(x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, part: npt.ND
         temperature = calibrate(head(x[valid]), y[valid])
     else:
         temperature = _out_of_fold_temperature(
-            x[~(part == Part.TEST)], y[~(part == Part.TEST)], groups[~(part == Part.TEST)], found.c, seed
+            x[~(part == Part.TEST)],
+            y[~(part == Part.TEST)],
+            groups[~(part == Part.TEST)],
+            found.c,
+            seed,
         )
     return Fitted(head, temperature, found)
 
@@ -110,7 +126,9 @@ def calibrate(logits: FloatArray, y: IntArray) -> float:
     return fit_temperature(log_softmax(logits), y, balanced_weights(y, np.arange(len(y))))
 
 
-def _out_of_fold_temperature(x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, c: float, seed: int) -> float:
+def _out_of_fold_temperature(
+    x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, c: float, seed: int
+) -> float:
     """Return the temperature of every track's logits by heads that did not meet its group."""
     folds, labels = grouped_fold_numbers(y, groups, 5, seed + 1), len(np.unique(y))
     logits = np.zeros((len(y), labels))
@@ -127,8 +145,14 @@ def refit(x: npt.NDArray[np.floating], y: IntArray, fitted: Fitted) -> Fitted:
     return Fitted(fit_head(x, y, fitted.search.c), fitted.temperature, fitted.search)
 
 
-def learning_curve(x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, part: npt.NDArray[np.int8], c: float,
-                   seed: int = 0) -> list[LearningPoint]:  # fmt: skip
+def learning_curve(
+    x: npt.NDArray[np.floating],
+    y: IntArray,
+    groups: IntArray,
+    part: npt.NDArray[np.int8],
+    c: float,
+    seed: int = 0,
+) -> list[LearningPoint]:
     """Return accuracy on what was learned and on the rest, with a fifth to all of the training groups."""
     train, rest = np.flatnonzero(part == Part.TRAIN), part != Part.TRAIN
     order = np.random.default_rng(seed).permutation(np.unique(groups[train]))
@@ -139,5 +163,9 @@ def learning_curve(x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, p
         if len(rows) < 4 or len(np.unique(y[rows])) < 2 or not rest.any():
             continue
         learned, unseen = (_predicted(x[rows], y[rows], x[m], c) for m in (rows, rest))
-        out.append(LearningPoint(len(rows), float((learned == y[rows]).mean()), float((unseen == y[rest]).mean())))
+        out.append(
+            LearningPoint(
+                len(rows), float((learned == y[rows]).mean()), float((unseen == y[rest]).mean())
+            )
+        )
     return out

@@ -32,9 +32,15 @@ def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
         raise ModelError(f"{backbone}: it has no embedding that a new head could be put onto")
     _without(graph, "logits")
     weight, bias = head.weight.astype(np.float32), head.bias.astype(np.float32)
-    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(weight), "grafted.weight"))
+    graph.initializer.append(
+        numpy_helper.from_array(np.ascontiguousarray(weight), "grafted.weight")
+    )
     graph.initializer.append(numpy_helper.from_array(bias, "grafted.bias"))
-    graph.node.append(helper.make_node("Gemm", ["embedding", "grafted.weight", "grafted.bias"], ["logits"], name="grafted"))
+    graph.node.append(
+        helper.make_node(
+            "Gemm", ["embedding", "grafted.weight", "grafted.bias"], ["logits"], name="grafted"
+        )
+    )
     for output in graph.output:
         if output.name == "logits":
             output.type.tensor_type.shape.dim[1].Clear()
@@ -94,7 +100,9 @@ def _parity(path: Path, head: Linear) -> float:
     x = np.random.default_rng(0).normal(size=(4, bands, model.card.chunks[-1])).astype(np.float32)
     scores = model.run(x)
     if scores.embedding.shape[1] != len(head.weight):
-        raise ModelError(f"{path}: an embedding of {scores.embedding.shape[1]} numbers, and a head for {len(head.weight)}")
+        raise ModelError(
+            f"{path}: an embedding of {scores.embedding.shape[1]} numbers, and a head for {len(head.weight)}"
+        )
     worst = float(np.abs(head(scores.embedding) - scores.logits).max())
     if worst > TOLERANCE * max(1.0, float(np.abs(scores.logits).max())):
         raise ModelError(f"{path}: the file says other than what was fitted (by {worst:.1e})")

@@ -41,7 +41,9 @@ def balanced_weights(y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64]) -> F
     return out
 
 
-def fit_genre_head(x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64], c: float) -> Linear:
+def fit_genre_head(
+    x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64], c: float
+) -> Linear:
     """Fit a multinomial logistic regression; ``c`` is the inverse strength of its L2 penalty."""
     from sklearn.linear_model import LogisticRegression
 
@@ -54,13 +56,22 @@ def fit_genre_head(x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], clip: 
     return Linear(weight, bias)
 
 
-def fit_music_head(x: npt.NDArray[np.floating], is_music: npt.NDArray[np.bool_], clip: npt.NDArray[np.int64], c: float) -> Linear:
+def fit_music_head(
+    x: npt.NDArray[np.floating],
+    is_music: npt.NDArray[np.bool_],
+    clip: npt.NDArray[np.int64],
+    c: float,
+) -> Linear:
     """Fit a logistic regression whose one logit is that of "this is music"."""
     two = fit_genre_head(x, is_music.astype(np.int64), clip, c)
-    return Linear((two.weight[:, 1] - two.weight[:, 0])[:, None], np.array([two.bias[1] - two.bias[0]]))
+    return Linear(
+        (two.weight[:, 1] - two.weight[:, 0])[:, None], np.array([two.bias[1] - two.bias[0]])
+    )
 
 
-def fit_temperature(log_p: FloatArray, y: npt.NDArray[np.int64], weight: FloatArray | None = None) -> float:
+def fit_temperature(
+    log_p: FloatArray, y: npt.NDArray[np.int64], weight: FloatArray | None = None
+) -> float:
     """Return the temperature that makes mean log-probabilities [n, classes] most likely (Guo et al. 2017)."""
     from scipy.optimize import minimize_scalar
 
@@ -75,7 +86,9 @@ def fit_temperature(log_p: FloatArray, y: npt.NDArray[np.int64], weight: FloatAr
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
 
 
-def fit_calibration(log_p: FloatArray, length: FloatArray, y: npt.NDArray[np.int64], weight: FloatArray) -> Calibration:
+def fit_calibration(
+    log_p: FloatArray, length: FloatArray, y: npt.NDArray[np.int64], weight: FloatArray
+) -> Calibration:
     """Return the calibration that makes mean log-probabilities [n, classes] of tracks of some lengths (windows of 30 s) most likely."""
     from scipy.optimize import minimize
 

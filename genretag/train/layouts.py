@@ -24,7 +24,9 @@ class Example:
     path: Path
     label: str
     artist: str | None = None  # where a table says so
-    folder: str | None = None  # between the genre's folder and the file: an artist, where the tags name none
+    folder: str | None = (
+        None  # between the genre's folder and the file: an artist, where the tags name none
+    )
     part: str | None = None  # official split: training | validation | test
 
 
@@ -36,7 +38,9 @@ class Labelled:
     notes: list[str] = field(default_factory=list)
 
 
-def read_labelled(source: Path, *, subset: str | None = None, audio: Path | None = None) -> Labelled:
+def read_labelled(
+    source: Path, *, subset: str | None = None, audio: Path | None = None
+) -> Labelled:
     """Read labelled tracks from a folder of genre folders, or from a CSV (FMA's ``tracks.csv`` is known by its header).
 
     Args:
@@ -65,7 +69,12 @@ def _from_folders(top: Path) -> Labelled:
     """Read ``top/Genre/**/track``; one folder that only wraps the genre folders is looked through."""
     notes: list[str] = []
     genres = _folders(top)
-    while len(genres) == 1 and not _has_music(top) and not _has_music(genres[0]) and _folders(genres[0]):
+    while (
+        len(genres) == 1
+        and not _has_music(top)
+        and not _has_music(genres[0])
+        and _folders(genres[0])
+    ):
         top, genres = genres[0], _folders(genres[0])
     examples = []
     for folder in genres:
@@ -80,9 +89,13 @@ def _from_folders(top: Path) -> Labelled:
         if not found:
             notes.append(f"{folder.name}: the folder holds no music")
     if _has_music(top):
-        notes.append(f"{top}: music that lies beside the genre folders has no label, and was left out")
+        notes.append(
+            f"{top}: music that lies beside the genre folders has no label, and was left out"
+        )
     if not examples:
-        raise RunError(f"{top}: no music in folders below it; genretag train wants one folder a genre")
+        raise RunError(
+            f"{top}: no music in folders below it; genretag train wants one folder a genre"
+        )
     return Labelled(examples, notes)
 
 
@@ -106,7 +119,12 @@ def _from_csv(path: Path, subset: str | None, audio: Path | None) -> Labelled:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from error
-    delimiter = "\t" if path.suffix.lower() == ".tsv" or text.split("\n", 1)[0].count("\t") > text.split("\n", 1)[0].count(",") else ","
+    delimiter = (
+        "\t"
+        if path.suffix.lower() == ".tsv"
+        or text.split("\n", 1)[0].count("\t") > text.split("\n", 1)[0].count(",")
+        else ","
+    )
     rows = list(csv.reader(text.splitlines(), delimiter=delimiter))
     if len(rows) > 2 and "genre_top" in rows[1]:
         return _from_fma(path, rows, subset or "small", audio)
@@ -123,15 +141,23 @@ def _column(header: Sequence[str], names: Iterable[str]) -> int | None:
 def _from_table(path: Path, rows: list[list[str]], base: Path) -> Labelled:
     if not rows:
         raise RunError(f"{path}: the table is empty")
-    at_path, at_label, at_artist = (_column(rows[0], names) for names in (_PATH_COLUMNS, _LABEL_COLUMNS, _ARTIST_COLUMNS))
+    at_path, at_label, at_artist = (
+        _column(rows[0], names) for names in (_PATH_COLUMNS, _LABEL_COLUMNS, _ARTIST_COLUMNS)
+    )
     body = rows[1:]
     if at_path is None or at_label is None:
         if len(rows[0]) != 2 or not is_music(rows[0][0]):
-            raise RunError(f"{path}: its first line must name a column path and a column label (it has: {', '.join(rows[0])[:200]})")
+            raise RunError(
+                f"{path}: its first line must name a column path and a column label (it has: {', '.join(rows[0])[:200]})"
+            )
         at_path, at_label, body = 0, 1, rows  # no header, and the first column is a file
     examples, notes = [], []
     for number, row in enumerate(body, len(rows) - len(body) + 1):
-        if len(row) <= max(at_path, at_label) or not row[at_path].strip() or not row[at_label].strip():
+        if (
+            len(row) <= max(at_path, at_label)
+            or not row[at_path].strip()
+            or not row[at_label].strip()
+        ):
             if any(cell.strip() for cell in row):
                 notes.append(f"{path.name}, line {number}: no path or no label")
             continue
@@ -155,10 +181,22 @@ def _from_fma(path: Path, rows: list[list[str]], subset: str, audio: Path | None
     base = audio or _fma_audio(path, subset)
     examples = []
     for row in rows[2:]:
-        if len(row) <= genre or not row[0].strip().isdigit() or row[in_subset] not in wanted or not row[genre].strip():
+        if (
+            len(row) <= genre
+            or not row[0].strip().isdigit()
+            or row[in_subset] not in wanted
+            or not row[genre].strip()
+        ):
             continue
         name = f"{int(row[0]):06d}"
-        examples.append(Example(base / name[:3] / f"{name}.mp3", row[genre], artist=row[artist] or None, part=row[in_split] or None))
+        examples.append(
+            Example(
+                base / name[:3] / f"{name}.mp3",
+                row[genre],
+                artist=row[artist] or None,
+                part=row[in_split] or None,
+            )
+        )
     return _existing(path, examples, [])
 
 
@@ -168,7 +206,9 @@ def _fma_audio(path: Path, subset: str) -> Path:
         for folder in (base / f"fma_{subset}", base):
             if (folder / "000").is_dir():
                 return folder
-    raise RunError(f"{path}: no folder fma_{subset} beside it; say where the clips are with --audio")
+    raise RunError(
+        f"{path}: no folder fma_{subset} beside it; say where the clips are with --audio"
+    )
 
 
 def _existing(path: Path, examples: list[Example], notes: list[str]) -> Labelled:
@@ -176,9 +216,14 @@ def _existing(path: Path, examples: list[Example], notes: list[str]) -> Labelled
     there = [e for e in examples if e.path.is_file()]
     if len(there) < len(examples):
         missing = next(e.path for e in examples if not e.path.is_file())
-        notes.append(f"{path.name}: {len(examples) - len(there):,} of {len(examples):,} files are not there (the first: {missing})")
+        notes.append(
+            f"{path.name}: {len(examples) - len(there):,} of {len(examples):,} files are not there (the first: {missing})"
+        )
     if not there:
-        raise RunError(f"{path}: none of its {len(examples):,} files can be found" + (f" ({notes[-1]})" if notes else ""))
+        raise RunError(
+            f"{path}: none of its {len(examples):,} files can be found"
+            + (f" ({notes[-1]})" if notes else "")
+        )
     return Labelled(there, notes)
 
 
@@ -190,11 +235,21 @@ def read_review(path: Path) -> Labelled:
     from genretag.report.files import read_plan
 
     rows = list(read_plan(path))
-    fixed = [r for r in rows if r.new and (r.reviewed or (r.new != r.old and r.new[0] != (r.genre or next(iter(r.scores), None))))]
+    fixed = [
+        r
+        for r in rows
+        if r.new
+        and (r.reviewed or (r.new != r.old and r.new[0] != (r.genre or next(iter(r.scores), None))))
+    ]
     if not fixed:
-        raise RunError(f"{path}: {len(rows):,} rows, and in none of them the genre is another than the ear said: nothing to learn")
+        raise RunError(
+            f"{path}: {len(rows):,} rows, and in none of them the genre is another than the ear said: nothing to learn"
+        )
     return merged(
-        Labelled([Example(r.absolute, r.new[0]) for r in fixed], [f"{path.name}: {len(fixed):,} corrected rows of {len(rows):,}"])
+        Labelled(
+            [Example(r.absolute, r.new[0]) for r in fixed],
+            [f"{path.name}: {len(fixed):,} corrected rows of {len(rows):,}"],
+        )
     )
 
 
@@ -215,8 +270,15 @@ def merged(labelled: Labelled) -> Labelled:
     raw: dict[str, set[str]] = defaultdict(set)
     for e in labelled.examples:
         raw[plain(e.label)].add(e.label)
-    notes = [f"{', '.join(map(repr, sorted(names)))} were taken as one label: {best[key]}" for key, names in raw.items() if len(names) > 1]
-    return Labelled([replace(e, label=best[plain(e.label)]) for e in labelled.examples], [*labelled.notes, *notes])
+    notes = [
+        f"{', '.join(map(repr, sorted(names)))} were taken as one label: {best[key]}"
+        for key, names in raw.items()
+        if len(names) > 1
+    ]
+    return Labelled(
+        [replace(e, label=best[plain(e.label)]) for e in labelled.examples],
+        [*labelled.notes, *notes],
+    )
 
 
 def chosen(labelled: Labelled, classes: Sequence[str]) -> Labelled:
@@ -234,10 +296,15 @@ def checked(labelled: Labelled, *, least: int = 2) -> Labelled:
     """Leave out labels with fewer than ``least`` tracks; raise ``RunError`` where fewer than two labels are left."""
     counts = Counter(e.label for e in labelled.examples)
     small = sorted(label for label, n in counts.items() if n < least)
-    notes = [f"{label}: {counts[label]} track, and two are the least; the label was left out" for label in small]
+    notes = [
+        f"{label}: {counts[label]} track, and two are the least; the label was left out"
+        for label in small
+    ]
     rest = [e for e in labelled.examples if e.label not in small]
     labels = {e.label for e in rest}
     if len(labels) < 2:
         found = ", ".join(f"{label} ({n})" for label, n in counts.most_common(5)) or "none"
-        raise RunError(f"two labels of two tracks or more are the least to learn from; found: {found}")
+        raise RunError(
+            f"two labels of two tracks or more are the least to learn from; found: {found}"
+        )
     return Labelled(rest, [*labelled.notes, *notes])

@@ -75,7 +75,9 @@ class Backbone(nn.Module):
             Residual(c, c, 1),
         )
         bands = -(-shape.n_mels // 16)  # four halvings, rounded up
-        self.across = nn.Sequential(nn.Conv2d(c, shape.pooled, (bands, 1), bias=False), nn.BatchNorm2d(shape.pooled))
+        self.across = nn.Sequential(
+            nn.Conv2d(c, shape.pooled, (bands, 1), bias=False), nn.BatchNorm2d(shape.pooled)
+        )
         self.dropout = nn.Dropout(shape.dropout)
         self.project = nn.Linear(shape.pooled, shape.embedding)
 
@@ -108,9 +110,16 @@ def fold(module: nn.Module) -> None:
         for i in range(len(block) - 1):
             conv, norm = block[i], block[i + 1]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                block[i], block[i + 1] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.Identity()
+                block[i], block[i + 1] = (
+                    torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm),
+                    nn.Identity(),
+                )
             pool, conv = block[i], block[i + 1]
-            if isinstance(pool, nn.AvgPool2d) and pool.kernel_size == 2 and isinstance(conv, nn.Conv2d):
+            if (
+                isinstance(pool, nn.AvgPool2d)
+                and pool.kernel_size == 2
+                and isinstance(conv, nn.Conv2d)
+            ):
                 block[i], block[i + 1] = nn.ReplicationPad2d((0, 1, 0, 1)), _of_means(conv)
 
 
@@ -145,12 +154,18 @@ def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
     weights = _weights(path)
     backbone = Backbone(Shape(dropout=0.0)).eval()
     fold(backbone)
-    mine = {name.removeprefix("backbone."): torch.from_numpy(w.copy()) for name, w in weights.items() if name.startswith("backbone.")}
+    mine = {
+        name.removeprefix("backbone."): torch.from_numpy(w.copy())
+        for name, w in weights.items()
+        if name.startswith("backbone.")
+    }
     try:
         backbone.load_state_dict(mine)
         heads = [_linear(weights, name) for name in ("genre", "music")]
     except (RuntimeError, KeyError) as error:
-        raise ModelError(f"{path}: it does not hold the bundled network, so it cannot be trained further (leave --deep out)") from error
+        raise ModelError(
+            f"{path}: it does not hold the bundled network, so it cannot be trained further (leave --deep out)"
+        ) from error
     return backbone, heads[0], heads[1]
 
 
@@ -161,7 +176,9 @@ def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 
     kept = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
     weights = {
-        name.removesuffix(".half"): w.astype(np.float32) for name, w in kept.items() if w.dtype.kind == "f" and not name.endswith("_scale")
+        name.removesuffix(".half"): w.astype(np.float32)
+        for name, w in kept.items()
+        if w.dtype.kind == "f" and not name.endswith("_scale")
     }
     for name, w in kept.items():
         if (plain := name.removesuffix("_quantized")) != name:
@@ -174,5 +191,9 @@ def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 def _linear(weights: dict[str, Any], name: str) -> Linear:
     """Return a head; one that was grafted is stored the other way round."""
     if name == "genre" and "grafted.weight" in weights:
-        return Linear(weights["grafted.weight"].astype("float64"), weights["grafted.bias"].astype("float64"))
-    return Linear(weights[f"{name}.weight"].T.astype("float64"), weights[f"{name}.bias"].astype("float64"))
+        return Linear(
+            weights["grafted.weight"].astype("float64"), weights["grafted.bias"].astype("float64")
+        )
+    return Linear(
+        weights[f"{name}.weight"].T.astype("float64"), weights[f"{name}.bias"].astype("float64")
+    )

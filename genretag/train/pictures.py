@@ -26,10 +26,21 @@ def pictures(lesson: Lesson) -> Iterator[tuple[str, str, Any]]:
 
     matplotlib.use("Agg")
     if lesson.curve is not None:
-        yield "learning", f"Accuracy against {lesson.curve.x_name}: on what was learned, and on the rest.", learning(lesson)
+        yield (
+            "learning",
+            f"Accuracy against {lesson.curve.x_name}: on what was learned, and on the rest.",
+            learning(lesson),
+        )
     if lesson.judged is not None:
-        confidence, right = lesson.probabilities.max(1), lesson.probabilities.argmax(1) == lesson.y_test
-        yield "confusion", "What each label was taken for: a row's tracks, by what was said of them.", confusion(lesson)
+        confidence, right = (
+            lesson.probabilities.max(1),
+            lesson.probabilities.argmax(1) == lesson.y_test,
+        )
+        yield (
+            "confusion",
+            "What each label was taken for: a row's tracks, by what was said of them.",
+            confusion(lesson),
+        )
         yield (
             "reliability",
             "Of the tracks that it was so sure of, how many were right. On the line: as sure as it is right.",
@@ -40,7 +51,11 @@ def pictures(lesson: Lesson) -> Iterator[tuple[str, str, Any]]:
             "The share of wrong genres among the surest tracks, as more and more are answered.",
             risk_coverage(confidence, right),
         )
-    yield "map", "The tracks' embeddings in two dimensions (t-SNE): near is alike to the ear.", embedding_map(lesson)
+    yield (
+        "map",
+        "The tracks' embeddings in two dimensions (t-SNE): near is alike to the ear.",
+        embedding_map(lesson),
+    )
 
 
 def _axes(width: float = 6, height: float = 4.5) -> tuple[Any, Any]:
@@ -79,7 +94,15 @@ def confusion(lesson: Lesson) -> Any:
     axes.set_yticklabels(_safe(labels))
     if len(labels) <= 40:
         for i, j in np.argwhere(counts > 0):
-            axes.text(j, i, counts[i, j], ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black", fontsize=8)
+            axes.text(
+                j,
+                i,
+                counts[i, j],
+                ha="center",
+                va="center",
+                color="white" if shares[i, j] > 0.5 else "black",
+                fontsize=8,
+            )
     return figure
 
 
@@ -112,7 +135,11 @@ def risk_coverage(confidence: FloatArray, right: npt.NDArray[np.bool_]) -> Any:
     at = float((confidence >= 0.7).mean())
     axes.axvline(at, color=_HOT, linestyle=":")
     axes.text(at, axes.get_ylim()[1], " 0.7", color=_HOT, va="top")
-    axes.set(xlabel="share of the tracks that get a genre", ylabel="share of these that is wrong", xlim=(0, 1))
+    axes.set(
+        xlabel="share of the tracks that get a genre",
+        ylabel="share of these that is wrong",
+        xlim=(0, 1),
+    )
     axes.set_ylim(bottom=0)
     return figure
 
@@ -131,9 +158,13 @@ def embedding_map(lesson: Lesson) -> Any:
     x = PCA(min(30, *x.shape), random_state=0).fit_transform(x)
     flat = x[:, :2]
     if len(x) > 10:
-        with threadpool_limits(1):  # on several threads it spins, and takes many times as long on a busy machine
+        with threadpool_limits(
+            1
+        ):  # on several threads it spins, and takes many times as long on a busy machine
             perplexity = max(2, min(30, (len(x) - 1) // 3))
-            flat = TSNE(2, perplexity=perplexity, init="pca", random_state=0, max_iter=500).fit_transform(x)
+            flat = TSNE(
+                2, perplexity=perplexity, init="pca", random_state=0, max_iter=500
+            ).fit_transform(x)
     import matplotlib
 
     colours = matplotlib.colormaps["tab20"](np.arange(20))
@@ -141,11 +172,25 @@ def embedding_map(lesson: Lesson) -> Any:
     figure, axes = _axes(8, 6)
     for c, label in enumerate(_safe(labels)):
         mine = y == c
-        axes.scatter(flat[mine, 0], flat[mine, 1], s=10, color=colours[c % 20], marker="ovs^"[(c // 20) % 4], label=label)
+        axes.scatter(
+            flat[mine, 0],
+            flat[mine, 1],
+            s=10,
+            color=colours[c % 20],
+            marker="ovs^"[(c // 20) % 4],
+            label=label,
+        )
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if len(labels) <= 40:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, markerscale=2, ncols=1 + len(labels) // 21)
+        axes.legend(
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            fontsize=8,
+            markerscale=2,
+            ncols=1 + len(labels) // 21,
+        )
     return figure
 
 

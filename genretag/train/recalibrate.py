@@ -47,9 +47,17 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
         RunError: fewer than ``LEAST_TRACKS`` tracks have one of the model's labels.
     """
     spell = Speller()
-    log_p, y, artists, lengths = list[FloatArray](), list[int](), list[tuple[str, ...]](), list[float]()
+    log_p, y, artists, lengths = (
+        list[FloatArray](),
+        list[int](),
+        list[tuple[str, ...]](),
+        list[float](),
+    )
     for path, label, artist in labelled:
-        meant, known = label_of(label, card.labels), store.known(absolute(spell(path)), card.id, FEATURE_VERSION)
+        meant, known = (
+            label_of(label, card.labels),
+            store.known(absolute(spell(path)), card.id, FEATURE_VERSION),
+        )
         if meant is None or known is None:
             continue
         f, heard = known
@@ -58,9 +66,13 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
         lengths.append(heard.length)
         artists.append(tuple(name for name in (artist or f.tags.album.artist,) if name))
     if len(y) < LEAST_TRACKS or len(set(y)) < 2:
-        raise RunError(f"{len(y):,} tracks have one of the model's labels, and {LEAST_TRACKS} of two labels are the least to calibrate on")
+        raise RunError(
+            f"{len(y):,} tracks have one of the model's labels, and {LEAST_TRACKS} of two labels are the least to calibrate on"
+        )
     truth, scores, groups = np.array(y), np.stack(log_p), groups_of(artists, [])
-    old = np.stack([calibrated(s, n, card.calibration) for s, n in zip(scores, lengths, strict=True)])
+    old = np.stack(
+        [calibrated(s, n, card.calibration) for s, n in zip(scores, lengths, strict=True)]
+    )
     level = replace(card.calibration, temperature=1.0)
     scores = scores / np.array([[level.at(n)] for n in lengths])
     held, folds = np.zeros_like(scores), grouped_fold_numbers(truth, groups)
@@ -90,4 +102,6 @@ def write_recalibrated(model: Path, card: Card, found: Recalibration, output: Pa
         return
     if output.resolve() != model.resolve():
         shutil.copyfile(model, output)
-    adopted.sidecar(output).write_text(json.dumps({**json.loads(card_text(new)), "wiring": wiring}, indent=1), encoding="utf-8")
+    adopted.sidecar(output).write_text(
+        json.dumps({**json.loads(card_text(new)), "wiring": wiring}, indent=1), encoding="utf-8"
+    )

@@ -15,7 +15,17 @@ import numpy.typing as npt
 #: the level) are at 0.988 to 1.0 from themselves. Some songs of one artist are as near: they are one group anyway.
 NEAR = 0.985
 
-_NO_ARTIST = {"", "various", "various artists", "va", "v.a.", "unknown", "unknown artist", "<unknown>", "n/a"}
+_NO_ARTIST = {
+    "",
+    "various",
+    "various artists",
+    "va",
+    "v.a.",
+    "unknown",
+    "unknown artist",
+    "<unknown>",
+    "n/a",
+}
 
 IntArray = npt.NDArray[np.int64]
 
@@ -53,7 +63,9 @@ class _Union:
         self.up[self.root(a)] = self.root(b)
 
 
-def near_duplicates(x: npt.NDArray[np.floating], keys: Sequence[str], least: float = NEAR) -> list[Pair]:
+def near_duplicates(
+    x: npt.NDArray[np.floating], keys: Sequence[str], least: float = NEAR
+) -> list[Pair]:
     """Return pairs of tracks that are one recording, by content key and by the embeddings [n, dims]."""
     of_key: dict[str, int] = {}
     pairs = []
@@ -122,7 +134,9 @@ def grouped_parts(y: IntArray, groups: IntArray, seed: int = 0) -> npt.NDArray[n
     return part
 
 
-def _fold(y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
+def _fold(
+    y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int
+) -> npt.NDArray[np.bool_]:
     """Return one fifth of the tracks marked, whole groups, each label's share as near to a fifth as it can be."""
     rng = np.random.default_rng(seed)
     members: dict[int, list[int]] = defaultdict(list)
@@ -131,7 +145,9 @@ def _fold(y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int
     total = Counter(y[among].tolist())
     want = {label: n / 5 for label, n in total.items()}
     have: Counter[int] = Counter()
-    left = {label: n - 1 for label, n in groups_per_label(y[among], groups[among]).items()}  # one group at least stays
+    left = {
+        label: n - 1 for label, n in groups_per_label(y[among], groups[among]).items()
+    }  # one group at least stays
     out = np.zeros(len(y), bool)
     order = list(rng.permutation(sorted(members)))
     order.sort(key=lambda g: min(total[int(y[i])] for i in members[g]))  # rare labels choose first
@@ -140,7 +156,10 @@ def _fold(y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int
         before = sum((have[c] - want[c]) ** 2 / want[c] for c in counts)
         after = sum((have[c] + k - want[c]) ** 2 / want[c] for c, k in counts.items())
         # A label that has nothing yet takes a group even if that overshoots, within reason.
-        missing = any(have[c] == 0 for c in counts) and counts.total() <= 2 * max(want[c] for c in counts) + 1
+        missing = (
+            any(have[c] == 0 for c in counts)
+            and counts.total() <= 2 * max(want[c] for c in counts) + 1
+        )
         if all(left[c] > 0 for c in counts) and (after < before or missing):
             have.update(counts)
             for c in counts:
@@ -181,5 +200,11 @@ def random_parts(y: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
 
 def official_parts(parts: Sequence[str | None]) -> npt.NDArray[np.int8]:
     """Return the parts that the collection's own split says."""
-    known = {"training": Part.TRAIN, "train": Part.TRAIN, "validation": Part.VALID, "valid": Part.VALID, "test": Part.TEST}
+    known = {
+        "training": Part.TRAIN,
+        "train": Part.TRAIN,
+        "validation": Part.VALID,
+        "valid": Part.VALID,
+        "test": Part.TEST,
+    }
     return np.array([known.get((p or "").casefold(), Part.TRAIN) for p in parts], np.int8)

@@ -75,7 +75,15 @@ class Lesson:
             "temperature": round(self.temperature, 3),
             "seconds": round(self.seconds, 1),
             "settings": self.settings,
-            "duplicates": [{"a": str(d.a), "b": str(d.b), "cosine": round(d.cosine, 4), "labels": list(d.labels)} for d in c.duplicates],
+            "duplicates": [
+                {
+                    "a": str(d.a),
+                    "b": str(d.b),
+                    "cosine": round(d.cosine, 4),
+                    "labels": list(d.labels),
+                }
+                for d in c.duplicates
+            ],
             "unreadable": [{"path": str(u.path), "error": u.error} for u in c.unreadable],
             "notes": c.notes,
         }
@@ -91,32 +99,49 @@ def parts_of(collection: Collection, split: Split, seed: int) -> npt.NDArray[np.
         part = official_parts([e.part for e in collection.examples])
     else:
         part = grouped_parts(collection.y, collection.groups, seed)
-    lacking = [label for i, label in enumerate(collection.labels) if not ((collection.y == i) & (part == Part.TRAIN)).any()]
+    lacking = [
+        label
+        for i, label in enumerate(collection.labels)
+        if not ((collection.y == i) & (part == Part.TRAIN)).any()
+    ]
     if lacking:
-        raise RunError(f"no track to learn from is left for {', '.join(lacking)}; add tracks, or leave the label out with --classes")
+        raise RunError(
+            f"no track to learn from is left for {', '.join(lacking)}; add tracks, or leave the label out with --classes"
+        )
     return part
 
 
-def judged_on_test(collection: Collection, part: npt.NDArray[np.int8], probabilities: npt.NDArray[np.float64]) -> metrics.Judged | None:
+def judged_on_test(
+    collection: Collection, part: npt.NDArray[np.int8], probabilities: npt.NDArray[np.float64]
+) -> metrics.Judged | None:
     """Return the figures of probabilities [tests, labels]; None where the test part is empty."""
     test = part == Part.TEST
     if not test.any():
         return None
     y, groups = collection.y, collection.groups
-    return metrics.judge(probabilities, y[test], groups[test], collection.labels, y[part == Part.TRAIN], CONFIDENCE)
+    return metrics.judge(
+        probabilities, y[test], groups[test], collection.labels, y[part == Part.TRAIN], CONFIDENCE
+    )
 
 
 def teach_head(
-    collection: Collection, split: Split, seed: int = 0, on_step: Callable[[str], None] | None = None
+    collection: Collection,
+    split: Split,
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
 ) -> tuple[Lesson, fit.Fitted]:
     """Fit a linear head, judge it on the test part, and fit it anew on everything: that one is for use."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # matrices this small are slower on several threads, by far so on a busy machine
+    with threadpool_limits(
+        1
+    ):  # matrices this small are slower on several threads, by far so on a busy machine
         return _teach_head(collection, split, seed, on_step)
 
 
-def _teach_head(collection: Collection, split: Split, seed: int, on_step: Callable[[str], None] | None) -> tuple[Lesson, fit.Fitted]:
+def _teach_head(
+    collection: Collection, split: Split, seed: int, on_step: Callable[[str], None] | None
+) -> tuple[Lesson, fit.Fitted]:
     began = time.monotonic()
     x, y, groups = collection.x.astype(np.float32), collection.y, collection.groups
     part = parts_of(collection, split, seed)
@@ -124,27 +149,51 @@ def _teach_head(collection: Collection, split: Split, seed: int, on_step: Callab
     own = groups if split is not Split.RANDOM else np.arange(len(y))
     fitted = fit.fit(x, y, own, part, seed, on_step)
     test = part == Part.TEST
-    probabilities = fitted.probabilities(x[test]) if test.any() else np.zeros((0, len(collection.labels)))
+    probabilities = (
+        fitted.probabilities(x[test]) if test.any() else np.zeros((0, len(collection.labels)))
+    )
     points = fit.learning_curve(x, y, groups, part, fitted.search.c, seed)
     curve = Curve(
-        "tracks to learn from", [float(p.tracks) for p in points], "accuracy", [p.train for p in points], [p.valid for p in points]
+        "tracks to learn from",
+        [float(p.tracks) for p in points],
+        "accuracy",
+        [p.train for p in points],
+        [p.valid for p in points],
     )
     whole = fit.refit(x, y, fitted)
     lesson = Lesson(
-        "linear head on the bundled model's embedding", collection, part, split, judged_on_test(collection, part, probabilities),
-        probabilities, y[test], whole.temperature, time.monotonic() - began, curve if points else None,
-        {"penalty": fitted.search.c, "seed": seed, "search": {f"{c:g}": round(a, 4) for c, a in fitted.search.accuracy.items()}},
-    )  # fmt: skip
+        "linear head on the bundled model's embedding",
+        collection,
+        part,
+        split,
+        judged_on_test(collection, part, probabilities),
+        probabilities,
+        y[test],
+        whole.temperature,
+        time.monotonic() - began,
+        curve if points else None,
+        {
+            "penalty": fitted.search.c,
+            "seed": seed,
+            "search": {f"{c:g}": round(a, 4) for c, a in fitted.search.accuracy.items()},
+        },
+    )
     return lesson, whole
 
 
-def judged_lesson(draft: Lesson, probabilities: npt.NDArray[np.float64], temperature: float, seconds: float) -> Lesson:
+def judged_lesson(
+    draft: Lesson, probabilities: npt.NDArray[np.float64], temperature: float, seconds: float
+) -> Lesson:
     """Return a lesson with its figures: probabilities [tests, labels] are calibrated already."""
     test = draft.part == Part.TEST
     return replace(
-        draft, judged=judged_on_test(draft.collection, draft.part, probabilities), probabilities=probabilities,
-        y_test=draft.collection.y[test], temperature=temperature, seconds=seconds,
-    )  # fmt: skip
+        draft,
+        judged=judged_on_test(draft.collection, draft.part, probabilities),
+        probabilities=probabilities,
+        y_test=draft.collection.y[test],
+        temperature=temperature,
+        seconds=seconds,
+    )
 
 
 def write_grafted(lesson: Lesson, fitted: fit.Fitted, backbone: Model, path: Path) -> Card:
@@ -169,9 +218,15 @@ def card_of(lesson: Lesson, backbone: Card, name: str) -> Card:
         "labels": figures["labels"],
     }
     return replace(
-        backbone, id="", name=name, version="1", labels=tuple(lesson.collection.labels), confidence_threshold=CONFIDENCE,
-        calibration=Calibration(lesson.temperature), about=about,
-    )  # fmt: skip
+        backbone,
+        id="",
+        name=name,
+        version="1",
+        labels=tuple(lesson.collection.labels),
+        confidence_threshold=CONFIDENCE,
+        calibration=Calibration(lesson.temperature),
+        about=about,
+    )
 
 
 def _headline(lesson: Lesson) -> dict[str, Any]:
@@ -179,7 +234,8 @@ def _headline(lesson: Lesson) -> dict[str, Any]:
     if j is None:
         return {"note": "no track could be kept apart to judge on"}
     return {
-        "tested on": f"{j.tracks} tracks of {j.groups} artists" + (" that it may know" if leaky else " that it never met"),
+        "tested on": f"{j.tracks} tracks of {j.groups} artists"
+        + (" that it may know" if leaky else " that it never met"),
         "accuracy": str(j.accuracy),
         "macro recall": str(j.macro_recall),
         "majority baseline": f"{j.majority:.1%}",

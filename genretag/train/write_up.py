@@ -26,7 +26,11 @@ class Written:
 
 def write_up(lesson: Lesson, card: Card, model: Path) -> Written:
     """Write ``my.md``, ``my.html`` and ``my.pictures/`` beside ``my.onnx``."""
-    out = Written(model.with_suffix(".md"), model.with_suffix(".html"), model.with_name(model.stem + ".pictures"))
+    out = Written(
+        model.with_suffix(".md"),
+        model.with_suffix(".html"),
+        model.with_name(model.stem + ".pictures"),
+    )
     drawn = pictures.save(lesson, out.pictures)
     out.card.write_text(card_markdown(lesson, card, model.name), encoding="utf-8")
     out.page.write_text(page(lesson, card, drawn), encoding="utf-8")
@@ -36,12 +40,20 @@ def write_up(lesson: Lesson, card: Card, model: Path) -> Written:
 def summary_lines(lesson: Lesson) -> list[str]:
     """Return what a person wants to know first, one thought a line."""
     c, j = lesson.collection, lesson.judged
-    parts = ", ".join(f"{int((lesson.part == p.value).sum()):,} {name}" for p, name in _PART_NAMES.items())
-    lines = [f"{len(c.y):,} tracks, {len(c.labels)} labels, {len(set(c.groups.tolist())):,} artists or recordings: {parts}"]
+    parts = ", ".join(
+        f"{int((lesson.part == p.value).sum()):,} {name}" for p, name in _PART_NAMES.items()
+    )
+    lines = [
+        f"{len(c.y):,} tracks, {len(c.labels)} labels, {len(set(c.groups.tolist())):,} artists or recordings: {parts}"
+    ]
     if lesson.split is Split.RANDOM:
-        lines.append("random split: artists are on both sides, so these figures compare with nothing")
+        lines.append(
+            "random split: artists are on both sides, so these figures compare with nothing"
+        )
     if j is None:
-        lines.append("nothing could be kept apart to judge on: every label has one artist or one recording")
+        lines.append(
+            "nothing could be kept apart to judge on: every label has one artist or one recording"
+        )
         return lines
     lines += [
         f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}",
@@ -52,7 +64,11 @@ def summary_lines(lesson: Lesson) -> list[str]:
     return lines
 
 
-_PART_NAMES = {Part.TRAIN: "to learn from", Part.VALID: "to calibrate with", Part.TEST: "to judge on"}
+_PART_NAMES = {
+    Part.TRAIN: "to learn from",
+    Part.VALID: "to calibrate with",
+    Part.TEST: "to judge on",
+}
 
 
 def class_rows(j: Judged) -> list[tuple[str, str, str, str, str, str]]:
@@ -61,26 +77,51 @@ def class_rows(j: Judged) -> list[tuple[str, str, str, str, str, str]]:
     def share(value: float | None) -> str:
         return "—" if value is None else f"{value:.0%}"
 
-    return [(shown(c.label), f"{c.train:,}", f"{c.test:,}", share(c.recall), share(c.precision), share(c.f1)) for c in j.classes]
+    return [
+        (
+            shown(c.label),
+            f"{c.train:,}",
+            f"{c.test:,}",
+            share(c.recall),
+            share(c.precision),
+            share(c.f1),
+        )
+        for c in j.classes
+    ]
 
 
 def card_markdown(lesson: Lesson, card: Card, name: str) -> str:
     """Return the model card."""
     backbone = card.about["backbone"]
     lines = [
-        f"# {shown(card.name)}", "",
-        f"A genretag model: `genretag scan ~/Music --model {name}`; `genretag models use {name}` makes it the default.", "",
+        f"# {shown(card.name)}",
+        "",
+        f"A genretag model: `genretag scan ~/Music --model {name}`; `genretag models use {name}` makes it the default.",
+        "",
         f"- **How:** {lesson.how} ({backbone['name']} {backbone['version']}, {backbone['id']})",
         f"- **Made:** {card.about['made']}; {lesson.seconds:.0f} s of fitting; settings {lesson.settings}",
         f"- **Licence:** {card.about['licence']} (of the backbone)",
         f"- **Music or not:** {_music_told(lesson)}",
-        f"- **Abstains** below a confidence of {card.confidence_threshold}; temperature {lesson.temperature:.2f}", "", "## Figures", "",
-        *(f"- {line}" for line in summary_lines(lesson)), "",
-    ]  # fmt: skip
+        f"- **Abstains** below a confidence of {card.confidence_threshold}; temperature {lesson.temperature:.2f}",
+        "",
+        "## Figures",
+        "",
+        *(f"- {line}" for line in summary_lines(lesson)),
+        "",
+    ]
     if lesson.judged is not None:
-        lines += ["| label | learned | judged | recall | precision | F1 |", "| --- | --- | --- | --- | --- | --- |"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in class_rows(lesson.judged)]
-        lines += ["", "Intervals are 95 %, by a bootstrap over artists. The file itself learned from all parts with the same settings."]
+        lines += [
+            "| label | learned | judged | recall | precision | F1 |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+            for row in class_rows(lesson.judged)
+        ]
+        lines += [
+            "",
+            "Intervals are 95 %, by a bootstrap over artists. The file itself learned from all parts with the same settings.",
+        ]
     if lesson.collection.notes:
         lines += ["", "## Noticed", "", *(f"- {shown(note)}" for note in lesson.collection.notes)]
     return "\n".join(lines) + "\n"
@@ -91,19 +132,33 @@ def _music_told(lesson: Lesson) -> str:
     scratch = lesson.settings.get("from scratch")
     if scratch is None:
         return "told as by the backbone, whose output it is"
-    return "it never learned what is none, and takes everything for music" if scratch else "was not judged after the training"
+    return (
+        "it never learned what is none, and takes everything for music"
+        if scratch
+        else "was not judged after the training"
+    )
 
 
 def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
     """Return the page: everything in one file, nothing from the network."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    environment = Environment(loader=PackageLoader("genretag.train", "pages"), autoescape=select_autoescape(default=True))
+    environment = Environment(
+        loader=PackageLoader("genretag.train", "pages"), autoescape=select_autoescape(default=True)
+    )
     c = lesson.collection
     return environment.get_template("lesson.html").render(
-        name=shown(card.name), how=lesson.how, lines=summary_lines(lesson), rows=class_rows(lesson.judged) if lesson.judged else [],
-        pictures=drawn, notes=[shown(n) for n in c.notes],
-        duplicates=[(shown(d.a), shown(d.b), f"{d.cosine:.3f}", *map(shown, d.labels)) for d in c.duplicates[:MOST_LISTED]],
+        name=shown(card.name),
+        how=lesson.how,
+        lines=summary_lines(lesson),
+        rows=class_rows(lesson.judged) if lesson.judged else [],
+        pictures=drawn,
+        notes=[shown(n) for n in c.notes],
+        duplicates=[
+            (shown(d.a), shown(d.b), f"{d.cosine:.3f}", *map(shown, d.labels))
+            for d in c.duplicates[:MOST_LISTED]
+        ],
         unreadable=[(shown(u.path), shown(u.error)) for u in c.unreadable[:MOST_LISTED]],
-        more=max(0, len(c.duplicates) - MOST_LISTED) + max(0, len(c.unreadable) - MOST_LISTED), made=card.about["made"],
-    )  # fmt: skip
+        more=max(0, len(c.duplicates) - MOST_LISTED) + max(0, len(c.unreadable) - MOST_LISTED),
+        made=card.about["made"],
+    )

@@ -129,7 +129,7 @@ def _shifts(old: memoryview, new: memoryview) -> set[int]:
 
 def _best(
     old: memoryview, new: memoryview, shifts: Iterable[int], best: tuple[int, list[tuple[int, int]]]
-) -> tuple[int, list[tuple[int, int]]]:  # fmt: skip
+) -> tuple[int, list[tuple[int, int]]]:
     """Return the shift that costs least, and its ranges: ``best``, or one of ``shifts``."""
     for shift in dict.fromkeys(shifts):
         ranges = _differing(old, new, shift, _cost(best[1]))

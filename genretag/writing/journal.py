@@ -164,7 +164,10 @@ class Journal:
     def end(self, run: int, counts: dict[str, int]) -> None:
         """Note that a run ended, and what it did."""
         with transaction(self._db):
-            self._db.execute("UPDATE run SET ended = ?, counts = ? WHERE id = ?", (time.time(), json.dumps(counts), run))
+            self._db.execute(
+                "UPDATE run SET ended = ?, counts = ? WHERE id = ?",
+                (time.time(), json.dumps(counts), run),
+            )
 
     def runs(self) -> list[Run]:
         """Return all runs, the oldest first."""
@@ -172,16 +175,34 @@ class Journal:
 
     # --- changes ------------------------------------------------------------------------------------------------
 
-    def intend(self, run: int, path: Path, target: Path, temp: Path, before: str, mtime_ns: int,
-               old: list[str], new: list[str]) -> int:  # fmt: skip
+    def intend(
+        self,
+        run: int,
+        path: Path,
+        target: Path,
+        temp: Path,
+        before: str,
+        mtime_ns: int,
+        old: list[str],
+        new: list[str],
+    ) -> int:
         """Note a change that is about to be made, and return its number."""
         with transaction(self._db):
             cursor = self._db.execute(
                 "INSERT INTO change (run, path, target, temp, state, at, before, mtime_ns, old, new)"
                 " VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?)",
-                (run, os.fsencode(path), os.fsencode(target), os.fsencode(temp), time.time(), before, mtime_ns,
-                 json.dumps(old), json.dumps(new)),
-            )  # fmt: skip
+                (
+                    run,
+                    os.fsencode(path),
+                    os.fsencode(target),
+                    os.fsencode(temp),
+                    time.time(),
+                    before,
+                    mtime_ns,
+                    json.dumps(old),
+                    json.dumps(new),
+                ),
+            )
         return int(cursor.lastrowid or 0)
 
     def ready(self, change: int, after: str, content_key: str, delta: bytes) -> None:
@@ -203,7 +224,10 @@ class Journal:
     def aim(self, change: int, temp: Path) -> None:
         """Note the temporary name that an undo uses."""
         with transaction(self._db):
-            self._db.execute("UPDATE change SET temp = ?, state = 'undoing' WHERE id = ?", (os.fsencode(temp), change))
+            self._db.execute(
+                "UPDATE change SET temp = ?, state = 'undoing' WHERE id = ?",
+                (os.fsencode(temp), change),
+            )
 
     def changes(self, run: int | None = None, states: tuple[str, ...] = ()) -> Iterator[Change]:
         """Yield changes, the oldest first, of one run or of all, in some states or in any."""
@@ -214,9 +238,13 @@ class Journal:
         if states:
             where.append(f"state IN ({', '.join('?' * len(states))})")
             values += states
-        rows = self._db.execute(f"SELECT id FROM change WHERE {' AND '.join(where)} ORDER BY id", values)
+        rows = self._db.execute(
+            f"SELECT id FROM change WHERE {' AND '.join(where)} ORDER BY id", values
+        )
         for (number,) in rows.fetchall():  # numbers first: rows may be changed between two steps
-            yield _change(self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone())
+            yield _change(
+                self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone()
+            )
 
     def wrote(self, content_key: str) -> list[str] | None:
         """Return the genres that genretag wrote last into the music with a content key; None where nothing of that stands."""
@@ -230,8 +258,13 @@ class Journal:
         if not self._db.execute(known, (older,)).fetchone()[0]:
             return
         with transaction(self._db):
-            self._db.execute("UPDATE change SET content_key = ? WHERE content_key = ?", (content_key, older))
-            self._db.execute("UPDATE OR IGNORE answer SET content_key = ? WHERE content_key = ?", (content_key, older))
+            self._db.execute(
+                "UPDATE change SET content_key = ? WHERE content_key = ?", (content_key, older)
+            )
+            self._db.execute(
+                "UPDATE OR IGNORE answer SET content_key = ? WHERE content_key = ?",
+                (content_key, older),
+            )
 
     def stamp(self) -> str:
         """Return what is another text whenever a change or an answer was written since."""
@@ -245,7 +278,9 @@ class Journal:
 
     def answered(self, content_key: str) -> list[str] | None:
         """Return the genres that a person chose for the music with a content key; None where nobody was asked."""
-        row = self._db.execute("SELECT genres FROM answer WHERE content_key = ?", (content_key,)).fetchone()
+        row = self._db.execute(
+            "SELECT genres FROM answer WHERE content_key = ?", (content_key,)
+        ).fetchone()
         return [str(w) for w in json.loads(row["genres"])] if row else None
 
     def keep_answer(self, content_key: str, genres: list[str]) -> None:
@@ -253,7 +288,8 @@ class Journal:
         with transaction(self._db):
             self._db.execute("DELETE FROM answer WHERE content_key = ?", (content_key,))
             self._db.execute(
-                "INSERT INTO answer (content_key, genres, at) VALUES (?, ?, ?)", (content_key, json.dumps(genres), time.time())
+                "INSERT INTO answer (content_key, genres, at) VALUES (?, ?, ?)",
+                (content_key, json.dumps(genres), time.time()),
             )
 
     def forget_answer(self, content_key: str) -> None:
@@ -273,7 +309,9 @@ class Journal:
             insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
             for number in range(1, _highest(source, table) + 1):
                 try:
-                    row = source.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", (number,)).fetchone()
+                    row = source.execute(
+                        f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", (number,)
+                    ).fetchone()
                 except sqlite3.DatabaseError:
                     continue  # this one lies on a damaged page
                 if row is not None:
@@ -284,7 +322,10 @@ class Journal:
 
 def _highest(db: sqlite3.Connection, table: str) -> int:
     """Return the highest number in a table of a damaged journal; 0 where that cannot be read."""
-    for sql in (f"SELECT max(id) FROM {table}", f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'"):
+    for sql in (
+        f"SELECT max(id) FROM {table}",
+        f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'",
+    ):
         try:
             row = db.execute(sql).fetchone()
         except sqlite3.DatabaseError:

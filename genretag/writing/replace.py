@@ -173,7 +173,7 @@ def _unlink(temp: Path) -> None:
 def write_genres(
     journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: Manner,
     turn: AbstractContextManager[object] | None = None,
-) -> Written:  # fmt: skip
+) -> Written:
     """Write genres into one file, safely. ``turn`` is held while the journal learns of it.
 
     Raises:

@@ -25,7 +25,12 @@ class Turn:
             self._before = None  # the chain of those that are through is let go
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._passed.set()
 
     def end(self) -> None:
@@ -36,7 +41,7 @@ class Turn:
 
 def in_turns(
     items: Iterable[T], work: Callable[[T, Turn], R], jobs: int, key: Callable[[T], Hashable]
-) -> Iterator[tuple[T, R]]:  # fmt: skip
+) -> Iterator[tuple[T, R]]:
     """Yield (item, ``work(item, turn)``) in the order of the items, ``jobs`` at once; of one ``key`` one at a time.
 
     With one job nothing leaves the caller's thread.

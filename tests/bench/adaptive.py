@@ -27,7 +27,9 @@ WINDOWS = 8
 RATE = 16_000
 
 
-def songs_of(clips: list[Clip], sound: Sound, rows: list[int], folder: Path, count: int, seed: int) -> int:
+def songs_of(
+    clips: list[Clip], sound: Sound, rows: list[int], folder: Path, count: int, seed: int
+) -> int:
     """Write songs of the artists among some clips, MP3 of 192 kb/s; return how many."""
     rng, by_artist = np.random.default_rng(seed), dict[tuple[str, str], list[int]]()
     for i in rows:
@@ -37,7 +39,11 @@ def songs_of(clips: list[Clip], sound: Sound, rows: list[int], folder: Path, cou
     how = demo.Container("libmp3lame", options=(("b", "192k"),))
     for n in range(count if artists else 0):
         mine = artists[n % len(artists)]
-        chosen = rng.permutation(np.concatenate([rng.permutation(mine) for _ in range(-(-WINDOWS // len(mine)))])[:WINDOWS])
+        chosen = rng.permutation(
+            np.concatenate([rng.permutation(mine) for _ in range(-(-WINDOWS // len(mine)))])[
+                :WINDOWS
+            ]
+        )
         pieces = [np.resize(sound.clip(int(i)), 30 * RATE) for i in chosen]
         demo.encode(folder / f"{n:03d}.mp3", np.concatenate(pieces).astype(np.float32), RATE, how)
     return count if artists else 0
@@ -66,7 +72,9 @@ def scanned(folder: Path, model: Path, windows: str) -> tuple[dict[str, dict[str
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("--songs", type=int, default=30, help="for each of the five models")
@@ -75,12 +83,16 @@ def main() -> None:
     folds, told, cpu = grouped_folds(clips, nonmusic=True), Counter[str](), Counter[str]()
     for fold in range(5):
         with tempfile.TemporaryDirectory() as folder:
-            rows = [i for i in range(len(clips)) if folds[i] == fold and clips[i].role == "labelled"]
+            rows = [
+                i for i in range(len(clips)) if folds[i] == fold and clips[i].role == "labelled"
+            ]
             if not songs_of(clips, sound, rows, Path(folder), a.songs, fold):
                 continue
             found = {}
             for windows in ("all", "adaptive"):
-                found[windows], seconds = scanned(Path(folder), a.work / f"fold{fold}.onnx", windows)
+                found[windows], seconds = scanned(
+                    Path(folder), a.work / f"fold{fold}.onnx", windows
+                )
                 cpu[windows] += seconds
             for path, every in found["all"].items():
                 less = found["adaptive"][path]
@@ -88,11 +100,17 @@ def main() -> None:
                 told["windows"] += less["windows"]
                 told["genre"] += next(iter(less["scores"])) != next(iter(every["scores"]))
                 told["status"] += less["status"] != every["status"]
-                told["wrong"] += less["status"] == every["status"] == "ok" and less["genre"] != every["genre"]
+                told["wrong"] += (
+                    less["status"] == every["status"] == "ok" and less["genre"] != every["genre"]
+                )
         print(f"fold {fold}: {dict(told)}", file=sys.stderr, flush=True)
     n = told["songs"]
-    print(f"{n} songs of {WINDOWS} windows; heard {told['windows'] / n / WINDOWS:.0%} of the windows")
-    print(f"another genre than with all windows: {told['genre']} ({told['genre'] / n:.1%}), of these both times sure: {told['wrong']}")
+    print(
+        f"{n} songs of {WINDOWS} windows; heard {told['windows'] / n / WINDOWS:.0%} of the windows"
+    )
+    print(
+        f"another genre than with all windows: {told['genre']} ({told['genre'] / n:.1%}), of these both times sure: {told['wrong']}"
+    )
     print(f"sure with one and not with the other: {told['status']} ({told['status'] / n:.1%})")
     print(f"CPU: {cpu['all'] / cpu['adaptive']:.2f} times that of adaptive, start-up with it")
 

@@ -20,8 +20,28 @@ from training import tables
 
 def compared(table: Path, work: Path, systems: str, epochs: int, split: str) -> dict[str, dict]:
     """Train the systems through the command line; return their figures by name."""
-    command = [sys.executable, "-m", "genretag", "train", str(table), "--compare", systems, "--split", split, "--json"]
-    command += ["--epochs", str(epochs), "--db", str(work / "g.db"), "--cache", str(work / "cache"), "-O", str(work / f"{split}.onnx")]
+    command = [
+        sys.executable,
+        "-m",
+        "genretag",
+        "train",
+        str(table),
+        "--compare",
+        systems,
+        "--split",
+        split,
+        "--json",
+    ]
+    command += [
+        "--epochs",
+        str(epochs),
+        "--db",
+        str(work / "g.db"),
+        "--cache",
+        str(work / "cache"),
+        "-O",
+        str(work / f"{split}.onnx"),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if not done.stdout:
         raise SystemExit(f"nothing came of {' '.join(command)}")
@@ -35,7 +55,9 @@ def percent(figure: dict) -> str:
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("--systems", default="all")
@@ -43,12 +65,20 @@ def main() -> None:
     a = p.parse_args()
     a.work.mkdir(parents=True, exist_ok=True)
     table = tables(a.data, a.work)["GTZAN"]
-    honest, leaky = (compared(table, a.work, a.systems, a.epochs, split) for split in ("artist", "random"))
-    print("| system | artists apart | macro recall | random split, leaky | parameters | s to train | ms a window | MB |")
+    honest, leaky = (
+        compared(table, a.work, a.systems, a.epochs, split) for split in ("artist", "random")
+    )
+    print(
+        "| system | artists apart | macro recall | random split, leaky | parameters | s to train | ms a window | MB |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, row in honest.items():
         size = Path(row["model"]).stat().st_size / 1e6
-        shown = [percent(row["test"]["accuracy"]), percent(row["test"]["macro_recall"]), percent(leaky[name]["test"]["accuracy"])]
+        shown = [
+            percent(row["test"]["accuracy"]),
+            percent(row["test"]["macro_recall"]),
+            percent(leaky[name]["test"]["accuracy"]),
+        ]
         cells = [
             name,
             *shown,

@@ -53,7 +53,11 @@ def family(root: int) -> list[int]:
         pid = todo.pop()
         found.append(pid)
         try:
-            todo += [int(c) for t in os.listdir(f"/proc/{pid}/task") for c in Path(f"/proc/{pid}/task/{t}/children").read_text().split()]
+            todo += [
+                int(c)
+                for t in os.listdir(f"/proc/{pid}/task")
+                for c in Path(f"/proc/{pid}/task/{t}/children").read_text().split()
+            ]
         except OSError:
             continue
     return found
@@ -82,20 +86,38 @@ def run(command: list[str]) -> Run:
             time.sleep(0.05)
         wall = time.monotonic() - began
         out.seek(0)
-        rows = [json.dumps({k: v for k, v in json.loads(line).items() if k != "mtime_ns"}) for line in out.read().splitlines()]
+        rows = [
+            json.dumps({k: v for k, v in json.loads(line).items() if k != "mtime_ns"})
+            for line in out.read().splitlines()
+        ]
     return Run(wall, sum(cpu.values()), peak, rows)
 
 
 def scan(engine: str, music: Path, work: Path, jobs: int, *more: str) -> tuple[Run, Path]:
     """Scan a folder into a fresh database; return what it took, and the database."""
     database = Path(tempfile.mkdtemp(dir=work)) / "g.db"
-    command = [sys.executable, "-m", "genretag", "scan", str(music), "--dry-run", "--json", "-j", str(jobs), "--db", str(database)]
+    command = [
+        sys.executable,
+        "-m",
+        "genretag",
+        "scan",
+        str(music),
+        "--dry-run",
+        "--json",
+        "-j",
+        str(jobs),
+        "--db",
+        str(database),
+    ]
     return run([*command, "--engine", engine, *more]), database
 
 
 def median(runs: list[Run]) -> Run:
     """Return the medians of some runs."""
-    return Run(*(statistics.median(getattr(r, k) for r in runs) for k in ("wall", "cpu", "memory")), runs[0].rows)
+    return Run(
+        *(statistics.median(getattr(r, k) for r in runs) for k in ("wall", "cpu", "memory")),
+        runs[0].rows,
+    )
 
 
 def spread(values: list[float]) -> str:
@@ -109,7 +131,9 @@ def _another(told: Told, n: int, rng: np.random.Generator) -> Told:
     key = rng.bytes(16).hex()
     numbers = {k: getattr(told.heard, k) for k in ("logits", "music", "embedding")}
     noisy = {k: (v * rng.uniform(0.9, 1.1, v.shape)).astype(np.float16) for k, v in numbers.items()}
-    heard = replace(told.heard, content_key=key, picture=rng.bytes(len(told.heard.picture)), **noisy)
+    heard = replace(
+        told.heard, content_key=key, picture=rng.bytes(len(told.heard.picture)), **noisy
+    )
     return replace(told, ordinal=n, identity=Identity(key, None, rng.bytes(32).hex()), heard=heard)
 
 
@@ -119,7 +143,12 @@ def import_rate(results: Path, work: Path, rows: int = 5_000) -> tuple[float, fl
     told = [t for t, _ in told_of(table) if t.heard is not None and t.identity is not None]
     rng, lots, made = np.random.default_rng(0), work / "made", []
     for n in range(rows):
-        made.append(row_of(_another(told[n % len(told)], n, rng), Path(f"/music/Artist {n // 100}/Album {n // 10}/{n:08d} A Title.mp3")))
+        made.append(
+            row_of(
+                _another(told[n % len(told)], n, rng),
+                Path(f"/music/Artist {n // 100}/Album {n // 10}/{n:08d} A Title.mp3"),
+            )
+        )
     write(str(lots), part_name("made", 0), table_of(made), head)
     store = Store(work / "made.db")
     began = time.monotonic()
@@ -130,10 +159,18 @@ def import_rate(results: Path, work: Path, rows: int = 5_000) -> tuple[float, fl
     return rows / seconds, parquet / rows, (work / "made.db").stat().st_size / rows
 
 
-def paper(cpu_seconds: float, rows_a_second: float, parquet_bytes: float, store_bytes: float, windows: int = 8) -> None:
+def paper(
+    cpu_seconds: float,
+    rows_a_second: float,
+    parquet_bytes: float,
+    store_bytes: float,
+    windows: int = 8,
+) -> None:
     """Print what a million and a hundred million tracks of four minutes would cost."""
     window_bytes = 80 * 1874 * 4  # bands x frames x float32 of the bundled model's front end
-    print(f"by {cpu_seconds:.2f} CPU s a track, {rows_a_second:,.0f} rows a second, files of {FILE_MEGABYTES} MB (assumed)")
+    print(
+        f"by {cpu_seconds:.2f} CPU s a track, {rows_a_second:,.0f} rows a second, files of {FILE_MEGABYTES} MB (assumed)"
+    )
     print("| | 1 M tracks | 100 M tracks |\n| --- | --- | --- |")
     counts = (1e6, 1e8)
     core_hours = [n * cpu_seconds / 3600 for n in counts]
@@ -142,10 +179,14 @@ def paper(cpu_seconds: float, rows_a_second: float, parquet_bytes: float, store_
         "hours on 64 cores": [f"{h / 64:,.1f}" for h in core_hours],
         "hours on 1,024 cores": [f"{h / 1024:,.1f}" for h in core_hours],
         "read": [f"{n * FILE_MEGABYTES / 1e6:,.1f} TB" for n in counts],
-        "windows from decoder to ear": [f"{n * windows * window_bytes / 1e12:,.1f} TB" for n in counts],
+        "windows from decoder to ear": [
+            f"{n * windows * window_bytes / 1e12:,.1f} TB" for n in counts
+        ],
         "results (Parquet)": [f"{n * parquet_bytes / 1e9:,.1f} GB" for n in counts],
         "books (SQLite, with the plan)": [f"{n * store_bytes / 1e9:,.1f} GB" for n in counts],
-        "hours of the one who writes the books": [f"{n / rows_a_second / 3600:,.1f}" for n in counts],
+        "hours of the one who writes the books": [
+            f"{n / rows_a_second / 3600:,.1f}" for n in counts
+        ],
         "read at 1,024 cores": [f"{1024 / cpu_seconds * FILE_MEGABYTES / 1e3:,.1f} GB/s"] * 2,
     }
     for what, values in rows.items():
@@ -155,13 +196,21 @@ def paper(cpu_seconds: float, rows_a_second: float, parquet_bytes: float, store_
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--tracks", type=int, default=48)
     p.add_argument("--seconds", type=int, default=240)
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--repeat", type=int, default=3)
-    p.add_argument("--paper", action="store_true", help="only the computation, by the figures given")
-    p.add_argument("--cpu-seconds", type=float, help="of a track (tests/bench/speed.py); without it as measured here")
+    p.add_argument(
+        "--paper", action="store_true", help="only the computation, by the figures given"
+    )
+    p.add_argument(
+        "--cpu-seconds",
+        type=float,
+        help="of a track (tests/bench/speed.py); without it as measured here",
+    )
     p.add_argument("--rows-a-second", type=float)
     p.add_argument("--parquet-bytes", type=float)
     p.add_argument("--store-bytes", type=float)
@@ -184,17 +233,26 @@ def compare(a: argparse.Namespace, work: Path) -> None:
             demo.encode(path, demo.piece(n, a.seconds), 44_100, how)
         else:
             shutil.copyfile(music / f"{n % _PIECES:03d}.mp3", path)
-    runs: dict[str, list[Run]] = {"local": [], "ray": [], "local, one track": [], "ray, one track": []}
+    runs: dict[str, list[Run]] = {
+        "local": [],
+        "ray": [],
+        "local, one track": [],
+        "ray, one track": [],
+    }
     for _ in range(a.repeat):
         for engine in ("local", "ray"):
             more = ("--results", str(work / "results")) if engine == "ray" else ()
             runs[engine].append(scan(engine, music, work, a.jobs, *more)[0])
-            runs[f"{engine}, one track"].append(scan(engine, music, work, a.jobs, "--limit", "1")[0])
+            runs[f"{engine}, one track"].append(
+                scan(engine, music, work, a.jobs, "--limit", "1")[0]
+            )
     same = all(r.rows == runs["local"][0].rows for r in (*runs["local"], *runs["ray"]))
     print(
         f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} decoders, {a.repeat} runs in turns; rows of the plans {'equal' if same else 'DIFFER'}"
     )
-    print("| engine | wall s (spread) | CPU s (spread) | peak memory MB |\n| --- | --- | --- | --- |")
+    print(
+        "| engine | wall s (spread) | CPU s (spread) | peak memory MB |\n| --- | --- | --- | --- |"
+    )
     for name, some in runs.items():
         m = median(some)
         print(
@@ -203,11 +261,17 @@ def compare(a: argparse.Namespace, work: Path) -> None:
     cost = {}
     for engine in ("local", "ray"):
         whole, one = median(runs[engine]), median(runs[f"{engine}, one track"])
-        cost[engine] = Run((whole.wall - one.wall) / (a.tracks - 1), (whole.cpu - one.cpu) / (a.tracks - 1), 0, [])
+        cost[engine] = Run(
+            (whole.wall - one.wall) / (a.tracks - 1), (whole.cpu - one.cpu) / (a.tracks - 1), 0, []
+        )
     w, c = cost["ray"].wall / cost["local"].wall, cost["ray"].cpu / cost["local"].cpu
-    print(f"a further track: ray takes {w:.2f} times the wall time and {c:.2f} times the CPU of local ({cost['local'].cpu:.2f} CPU s)\n")
+    print(
+        f"a further track: ray takes {w:.2f} times the wall time and {c:.2f} times the CPU of local ({cost['local'].cpu:.2f} CPU s)\n"
+    )
     rate, parquet, store = import_rate(work / "results", work)
-    print(f"results into books: {rate:,.0f} rows a second; {parquet:,.0f} bytes a row of Parquet, {store:,.0f} of the books\n")
+    print(
+        f"results into books: {rate:,.0f} rows a second; {parquet:,.0f} bytes a row of Parquet, {store:,.0f} of the books\n"
+    )
     paper(a.cpu_seconds or cost["ray"].cpu, rate, parquet, store)
 
 

@@ -30,7 +30,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "faults"), str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+sys.path[:0] = [
+    str(Path(__file__).parents[1] / "faults"),
+    str(Path(__file__).parents[1]),
+    str(Path(__file__).parent),
+]
 
 from breaking import CONTAINERS, STEPS, Killer, make_library, mutated, sha
 from speed import proportional_memory
@@ -51,7 +55,9 @@ def kills(a: argparse.Namespace, folder: Path) -> int:
     sizes = {p.name: p.stat().st_size / 1e6 for p in files}
     began = time.monotonic()
     found = Killer(files, folder / "g.db", seed=a.seed).run(a.kills)
-    print(f"{len(files)} files in {len({p.suffix for p in files})} containers, the largest {max(sizes.values()):.1f} MB")
+    print(
+        f"{len(files)} files in {len({p.suffix for p in files})} containers, the largest {max(sizes.values()):.1f} MB"
+    )
     print("| killed at or after this step | times |\n| --- | --- |")
     for step in STEPS:
         print(f"| {step} | {found.kills[step]} |")
@@ -71,17 +77,31 @@ def mutations(a: argparse.Namespace, folder: Path) -> int:
         (music / f"{n:06d}{seed.suffix}").write_bytes(mutated(seed.read_bytes(), rng))
     before = {p: sha(p) for p in music.iterdir()}
     began = time.monotonic()
-    command = [sys.executable, "-m", "genretag", "scan", str(music), "--dry-run", "--json", "--db", str(folder / "g.db")]
+    command = [
+        sys.executable,
+        "-m",
+        "genretag",
+        "scan",
+        str(music),
+        "--dry-run",
+        "--json",
+        "--db",
+        str(folder / "g.db"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     import json
 
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    reasons = Counter((r["status"], "crash" if "crashed" in (r["error"] or "") else "") for r in rows)
+    reasons = Counter(
+        (r["status"], "crash" if "crashed" in (r["error"] or "") else "") for r in rows
+    )
     changed = sum(sha(p) != was for p, was in before.items())
     print(
         f"{len(before)} mutated files of {len(seeds)} containers in {time.monotonic() - began:.0f} s: {len(rows)} rows, {changed} changed"
     )
-    print({" ".join(filter(None, k)): n for k, n in reasons.items()}, "exit status", done.returncode)
+    print(
+        {" ".join(filter(None, k)): n for k, n in reasons.items()}, "exit status", done.returncode
+    )
     return changed or len(rows) != len(before) or "Traceback" in done.stderr
 
 
@@ -99,12 +119,27 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
             for n in range(start, start + 1000):
                 windows = int(rng.integers(4, 12))
                 heard = Heard(
-                    f"{n:032x}", None, windows * 30.0, 1.0, np.arange(windows, dtype=np.float32) * 30,
-                    rng.normal(0, 3, (windows, len(card.labels))).astype(np.float16), np.full(windows, 5, np.float16),
+                    f"{n:032x}",
+                    None,
+                    windows * 30.0,
+                    1.0,
+                    np.arange(windows, dtype=np.float32) * 30,
+                    rng.normal(0, 3, (windows, len(card.labels))).astype(np.float16),
+                    np.full(windows, 5, np.float16),
                     rng.normal(size=384).astype(np.float16),
-                )  # fmt: skip
+                )
                 path = Path(f"/music/Artist {n // 100}/Album {n // 10}/{n:06d} Some Title.mp3")
-                f = FileRow(path, 9_000_000, n, n, 1, 1, f"{n:064x}", heard.content_key, tags.Tags([], "TCON"))
+                f = FileRow(
+                    path,
+                    9_000_000,
+                    n,
+                    n,
+                    1,
+                    1,
+                    f"{n:064x}",
+                    heard.content_key,
+                    tags.Tags([], "TCON"),
+                )
                 store.save_heard(heard, card.id, FEATURE_VERSION)
                 store.save_file(f)
                 row = judge(path, f, heard, card, Policy())
@@ -116,7 +151,9 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     store.close()
     size = sum(os.path.getsize(p) for p in folder.glob("g.db*"))
-    print(f"{read:,} rows: {size / read:,.0f} bytes a row; peak memory {peaks[10]:.0f} MB after 11,000 rows, {peaks[-1]:.0f} MB at the end")
+    print(
+        f"{read:,} rows: {size / read:,.0f} bytes a row; peak memory {peaks[10]:.0f} MB after 11,000 rows, {peaks[-1]:.0f} MB at the end"
+    )
     return read != a.rows or peaks[-1] - peaks[10] > 50
 
 
@@ -124,12 +161,20 @@ def encode_one(job: tuple[Path, int]) -> None:
     """Encode one distinct piece of 3 to 15 s."""
     path, seed = job
     path.parent.mkdir(exist_ok=True, parents=True)
-    demo.encode(path, demo.piece(seed, 3 + seed % 13), 44_100, tags={"title": str(seed), "artist": f"A{seed % 97}"})
+    demo.encode(
+        path,
+        demo.piece(seed, 3 + seed % 13),
+        44_100,
+        tags={"title": str(seed), "artist": f"A{seed % 97}"},
+    )
 
 
 def real_files(folder: Path, count: int) -> int:
     """Encode ``count`` files over all containers; return how many containers."""
-    jobs = [(folder / f"{n // 100:03d}" / f"{n:06d}{CONTAINERS[n % len(CONTAINERS)]}", n) for n in range(count)]
+    jobs = [
+        (folder / f"{n // 100:03d}" / f"{n:06d}{CONTAINERS[n % len(CONTAINERS)]}", n)
+        for n in range(count)
+    ]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for _ in pool.imap_unordered(encode_one, jobs, chunksize=20):
             pass
@@ -157,7 +202,11 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
                 connection.send(identity)
                 if not connection.recv():
                     continue
-            noise = np.random.default_rng(int(key[:8], 16)).normal(size=(log_mel.front_end.n_mels, 61)).astype(np.float32)
+            noise = (
+                np.random.default_rng(int(key[:8], 16))
+                .normal(size=(log_mel.front_end.n_mels, 61))
+                .astype(np.float32)
+            )
             connection.send(worker.Ready(0.0, noise))
             connection.send(worker.Done(identity, 1.0, 1.0, 1))
 
@@ -176,7 +225,13 @@ class LongRun:
         os.setpgid(0, 0)
         store = Store(self.database)
         last = store.last_scan()
-        scanner = Scanner(store, Model(threads=2), Options((self.music,), jobs=2), (last.run if last else 0) + 1, self.decoder)
+        scanner = Scanner(
+            store,
+            Model(threads=2),
+            Options((self.music,), jobs=2),
+            (last.run if last else 0) + 1,
+            self.decoder,
+        )
 
         def note(progress: Progress) -> None:
             self.told[:] = struct.pack("qq", progress.files, scanner.heard_tracks)
@@ -240,24 +295,38 @@ def long_scan(a: argparse.Namespace, folder: Path) -> int:
     print(
         f"{a.files:,} {'real files in ' + str(containers) + ' containers' if real else 'stub tracks, fake decoder'}; killed after {told:,}"
     )
-    print(f"kept {kept:,}; the next scan decoded {again:,} and took {seconds:,.0f} s; {run.heard():,} known")
-    print(f"peak memory of all processes {early:.0f} MB in the first fifth, {late:.0f} MB in the last; {size / files:,.0f} bytes a row")
+    print(
+        f"kept {kept:,}; the next scan decoded {again:,} and took {seconds:,.0f} s; {run.heard():,} known"
+    )
+    print(
+        f"peak memory of all processes {early:.0f} MB in the first fifth, {late:.0f} MB in the last; {size / files:,.0f} bytes a row"
+    )
     print(f"findings: {findings or 'none'}")
     return bool(findings)
 
 
 def main() -> int:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("what", choices=["kills", "mutations", "rows", "scan", "stubs"])
     p.add_argument("--kills", type=int, default=1000)
-    p.add_argument("--small", action="store_true", help="kills: without the files of more than 50 MB")
+    p.add_argument(
+        "--small", action="store_true", help="kills: without the files of more than 50 MB"
+    )
     p.add_argument("--files", type=int, default=6000)
     p.add_argument("--rows", type=int, default=100_000)
     p.add_argument("--seed", type=int, default=0)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        what = {"kills": kills, "mutations": mutations, "rows": rows, "scan": long_scan, "stubs": long_scan}
+        what = {
+            "kills": kills,
+            "mutations": mutations,
+            "rows": rows,
+            "scan": long_scan,
+            "stubs": long_scan,
+        }
         return int(what[a.what](a, Path(folder)))
 
 

@@ -103,7 +103,11 @@ class Meter:
 
     @staticmethod
     def _children() -> set[int]:
-        return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+        return {
+            int(pid)
+            for task in Path("/proc/self/task").iterdir()
+            for pid in (task / "children").read_text().split()
+        }
 
     @staticmethod
     def _used() -> float:
@@ -126,7 +130,11 @@ def proportional_memory(root: int) -> float:
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-            todo += [int(c) for t in os.listdir(f"/proc/{pid}/task") for c in Path(f"/proc/{pid}/task/{t}/children").read_text().split()]
+            todo += [
+                int(c)
+                for t in os.listdir(f"/proc/{pid}/task")
+                for c in Path(f"/proc/{pid}/task/{t}/children").read_text().split()
+            ]
         except OSError:
             continue
     return total
@@ -168,7 +176,9 @@ def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) 
         peak = watch.end() if memory else 0.0
         complaints.seek(0)
         said = complaints.read().decode(errors="replace")
-    if process.returncode != 0 and not (some_fail and process.returncode == 1 and "Traceback" not in said):
+    if process.returncode != 0 and not (
+        some_fail and process.returncode == 1 and "Traceback" not in said
+    ):
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
     return Cost(wall, meter.cpu(), peak)
 
@@ -176,7 +186,12 @@ def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) 
 def by(code: str, files: list[Path], jobs: int) -> Cost:
     """Run a small program over files in ``jobs`` processes."""
     meter, began = Meter(), time.monotonic()
-    running = [subprocess.Popen([sys.executable, "-c", code, *map(str, files[j::jobs])], stderr=subprocess.DEVNULL) for j in range(jobs)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, files[j::jobs])], stderr=subprocess.DEVNULL
+        )
+        for j in range(jobs)
+    ]
     assert all(process.wait() == 0 for process in running)
     return Cost(time.monotonic() - began, meter.cpu())
 
@@ -194,7 +209,9 @@ def table(*columns: str) -> None:
 def row(name: str, costs: list[Cost], base: list[Cost], more: str = "") -> None:
     """Print a row: wall, CPU, and the ratio of CPU to that of ``base``, each measured in the same turn."""
     ratios = [c.cpu / b.cpu for c, b in zip(costs, base, strict=True)]
-    print(f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |")
+    print(
+        f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |"
+    )
 
 
 def less(costs: list[Cost], start: list[Cost]) -> list[Cost]:
@@ -226,7 +243,18 @@ def scan_of(place: Path, folder: Path, jobs: int, *more: str) -> list[str]:
     """Return the command of a scan with a database of its own."""
     for old in folder.glob("g*.db*"):
         old.unlink()
-    return [*GENRETAG, "scan", str(place), "--dry-run", "-q", "-j", str(jobs), "--db", str(folder / "g.db"), *more]
+    return [
+        *GENRETAG,
+        "scan",
+        str(place),
+        "--dry-run",
+        "-q",
+        "-j",
+        str(jobs),
+        "--db",
+        str(folder / "g.db"),
+        *more,
+    ]
 
 
 def whole(a: argparse.Namespace, folder: Path) -> None:
@@ -277,11 +305,17 @@ def peers(a: argparse.Namespace, folder: Path) -> None:
     ways: dict[str, Callable[[], Cost]] = {
         "decoding alone (PyAV)": lambda: by(DECODE, files, a.jobs),
         "genretag scan": lambda: timed(scan_of(folder / "music", folder, a.jobs)),
-        "a tutorial: librosa.load, librosa's mel, the same network": lambda: by(TUTORIAL, files, a.jobs),
-        "librosa.load and the classic 128 x 660 mel, no network": lambda: by(CLASSIC, files, a.jobs),
+        "a tutorial: librosa.load, librosa's mel, the same network": lambda: by(
+            TUTORIAL, files, a.jobs
+        ),
+        "librosa.load and the classic 128 x 660 mel, no network": lambda: by(
+            CLASSIC, files, a.jobs
+        ),
     }
     if importlib.util.find_spec("essentia"):
-        ways["Essentia: MonoLoader and TensorflowInputMusiCNN, no network"] = lambda: by(ESSENTIA, files, a.jobs)
+        ways["Essentia: MonoLoader and TensorflowInputMusiCNN, no network"] = lambda: by(
+            ESSENTIA, files, a.jobs
+        )
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
     for _ in range(a.repeat):
         for name, way in ways.items():
@@ -299,8 +333,24 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
 
     stub_files(folder / "music", a.files)
     LongRun(folder / "music", folder / "g.db", fake_decoder).run(None)
-    again = [*GENRETAG, "scan", str(folder / "music"), "--dry-run", "-q", "--db", str(folder / "g.db")]
-    one = [*GENRETAG, "scan", str(folder / "music" / "0000" / "0000000.mp3"), "--dry-run", "-q", "--db", str(folder / "h.db")]
+    again = [
+        *GENRETAG,
+        "scan",
+        str(folder / "music"),
+        "--dry-run",
+        "-q",
+        "--db",
+        str(folder / "g.db"),
+    ]
+    one = [
+        *GENRETAG,
+        "scan",
+        str(folder / "music" / "0000" / "0000000.mp3"),
+        "--dry-run",
+        "-q",
+        "--db",
+        str(folder / "h.db"),
+    ]
     timed(again)  # the plan that stands is one that was made with the options of the command
     for _ in range(2):
         timed(one, some_fail=True)  # it is heard for real, and holds no music
@@ -344,7 +394,21 @@ def _apply(a: argparse.Namespace, folder: Path, files: list[Path]) -> None:
         copies.append(time.monotonic() - began)
         for jobs, found in costs.items():
             found.append(
-                timed([*GENRETAG, "apply", "--yes", "-q", "--min-confidence", "0", "-f", "-j", str(jobs), "--db", f"{folder}/g.db"])
+                timed(
+                    [
+                        *GENRETAG,
+                        "apply",
+                        "--yes",
+                        "-q",
+                        "--min-confidence",
+                        "0",
+                        "-f",
+                        "-j",
+                        str(jobs),
+                        "--db",
+                        f"{folder}/g.db",
+                    ]
+                )
             )
             timed([*GENRETAG, "undo", "--yes", "--db", f"{folder}/g.db"])
     size = sum(p.stat().st_size for p in files) / 1e6
@@ -362,7 +426,10 @@ def scaling(a: argparse.Namespace, folder: Path) -> None:
     for count in (100, 1_000, 10_000):
         real_files(folder / "music", count)
         cost = timed(scan_of(folder / "music", folder, a.jobs), memory=True)
-        print(f"| {count:,} | {cost.wall:.1f} | {cost.wall / count * 1000:.1f} | {cost.memory:.0f} |", flush=True)
+        print(
+            f"| {count:,} | {cost.wall:.1f} | {cost.wall / count * 1000:.1f} | {cost.memory:.0f} |",
+            flush=True,
+        )
 
 
 def memory(a: argparse.Namespace, folder: Path) -> None:
@@ -370,7 +437,10 @@ def memory(a: argparse.Namespace, folder: Path) -> None:
     music(folder / "music", a.tracks, a.seconds)
     table("workers", "peak memory MB")
     for jobs in (1, 2, 4):
-        peaks = [timed(scan_of(folder / "music", folder, jobs), memory=True).memory for _ in range(a.repeat)]
+        peaks = [
+            timed(scan_of(folder / "music", folder, jobs), memory=True).memory
+            for _ in range(a.repeat)
+        ]
         print(f"| {jobs} | {told(peaks, 0)} |", flush=True)
 
 
@@ -379,7 +449,9 @@ def start(a: argparse.Namespace, folder: Path) -> None:
     music(folder / "music", 1, a.seconds)
     helps = [timed([*GENRETAG, "--help"]).wall for _ in range(a.repeat)]
     first = [timed(scan_of(folder / "music", folder, a.jobs)).wall for _ in range(a.repeat)]
-    print(f"genretag --help: {told(helps)} s; a scan of one track of {a.seconds} s, to its end: {told(first)} s")
+    print(
+        f"genretag --help: {told(helps)} s; a scan of one track of {a.seconds} s, to its end: {told(first)} s"
+    )
 
 
 WHAT = {
@@ -402,12 +474,17 @@ def everything(a: argparse.Namespace, folder: Path) -> None:
         what(a, folder / name)
     if importlib.util.find_spec("ray"):
         print("\n## engines\n", flush=True)
-        subprocess.run([sys.executable, Path(__file__).with_name("engines.py"), "--repeat", str(a.repeat)], check=True)
+        subprocess.run(
+            [sys.executable, Path(__file__).with_name("engines.py"), "--repeat", str(a.repeat)],
+            check=True,
+        )
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("what", nargs="?", default="whole", choices=[*WHAT, "all"])
     p.add_argument("--tracks", type=int, default=12)
     p.add_argument("--seconds", type=int, default=240)

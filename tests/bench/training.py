@@ -33,7 +33,10 @@ def tables(data: Path, work: Path) -> dict[str, Path]:
         with out[name].open("w", newline="") as handle:
             writer = csv.writer(handle)
             writer.writerow(["path", "label", "artist"])
-            writer.writerows([str((data / "clips" / f"{r['id']}.opus").resolve()), r["genre"], r["artist"]] for r in chosen)
+            writer.writerows(
+                [str((data / "clips" / f"{r['id']}.opus").resolve()), r["genre"], r["artist"]]
+                for r in chosen
+            )
     return out
 
 
@@ -53,7 +56,13 @@ def train(table: Path, work: Path, *options: str) -> tuple[dict, float]:
         *options,
     ]
     began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
     if not done.stdout:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout), time.monotonic() - began
@@ -61,7 +70,9 @@ def train(table: Path, work: Path, *options: str) -> tuple[dict, float]:
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("--deep", action="store_true", help="the deep trainings too: minutes each")
@@ -69,20 +80,45 @@ def main() -> None:
     a.work.mkdir(parents=True, exist_ok=True)
     made = tables(a.data, a.work)
     subprocess.run(
-        [sys.executable, "-m", "genretag", "-q", "scan", str(a.data / "clips"), "--dry-run", "--db", str(a.work / "g.db")], check=False
+        [
+            sys.executable,
+            "-m",
+            "genretag",
+            "-q",
+            "scan",
+            str(a.data / "clips"),
+            "--dry-run",
+            "--db",
+            str(a.work / "g.db"),
+        ],
+        check=False,
     )
     runs = [("GTZAN", ()), ("Emotify", ()), ("both", ()), ("GTZAN", ("--split", "random"))]
     if a.deep:
         deep = ("--deep", "--cache", str(a.work / "cache"))
         runs += [("GTZAN", deep), ("Emotify", deep)]
-    print("| data | tracks | artists | how | seconds | accuracy | macro recall | majority | calibration error |")
+    print(
+        "| data | tracks | artists | how | seconds | accuracy | macro recall | majority | calibration error |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, options in runs:
         figures, seconds = train(made[name], a.work, *options)
         t = figures["test"]
-        shown = [f"{t[k]['value']:.1%} ({t[k]['low']:.1%} to {t[k]['high']:.1%})" for k in ("accuracy", "macro_recall")]
+        shown = [
+            f"{t[k]['value']:.1%} ({t[k]['low']:.1%} to {t[k]['high']:.1%})"
+            for k in ("accuracy", "macro_recall")
+        ]
         how = "--deep" if "--deep" in options else " ".join(options) or "default"
-        cells = [name, figures["tracks"], figures["groups"], how, f"{seconds:.0f}", *shown, f"{t['majority']:.1%}", f"{t['ece']:.3f}"]
+        cells = [
+            name,
+            figures["tracks"],
+            figures["groups"],
+            how,
+            f"{seconds:.0f}",
+            *shown,
+            f"{t['majority']:.1%}",
+            f"{t['ece']:.3f}",
+        ]
         print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 

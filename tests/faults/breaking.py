@@ -20,7 +20,19 @@ from genretag.plan import Row
 from genretag.writing import replace
 from genretag.writing.replace import TEMP_MARK
 
-STEPS = ("intended", "copied", "tagged", "verified", "synced", "ready", "replaced", "marked", "aimed", "rebuilt", "put back")
+STEPS = (
+    "intended",
+    "copied",
+    "tagged",
+    "verified",
+    "synced",
+    "ready",
+    "replaced",
+    "marked",
+    "aimed",
+    "rebuilt",
+    "put back",
+)
 CONTAINERS = [e for e in demo.CONTAINERS if e != ".mka"]
 
 
@@ -35,7 +47,9 @@ def make_library(folder: Path, seconds: float, big: bool) -> list[Path]:
     made = []
     for extension in CONTAINERS:
         path = folder / f"small{extension}"
-        demo.encode(path, demo.piece(len(made), seconds), 44_100, tags={"title": "T", "artist": "A"})
+        demo.encode(
+            path, demo.piece(len(made), seconds), 44_100, tags={"title": "T", "artist": "A"}
+        )
         made.append(path)
         if big:
             made.append(_big(folder / f"big{extension}"))
@@ -47,9 +61,17 @@ def _big(path: Path) -> Path:
     how = demo.CONTAINERS[path.suffix]
     lossy = path.suffix in (".mp3", ".ogg", ".opus", ".m4a", ".wma")
     minutes = 28 if lossy else 6
-    noise = np.tile(np.random.default_rng(0).normal(0, 0.25, (2, 60 * 44_100)).astype(np.float32), minutes)
+    noise = np.tile(
+        np.random.default_rng(0).normal(0, 0.25, (2, 60 * 44_100)).astype(np.float32), minutes
+    )
     options = (*how.options, ("b", "320k")) if lossy else how.options
-    demo.encode(path, noise, 44_100, demo.Container(how.encoder, how.rate, how.format, options, how.sample_format), tags={"title": "B"})
+    demo.encode(
+        path,
+        noise,
+        44_100,
+        demo.Container(how.encoder, how.rate, how.format, options, how.sample_format),
+        tags={"title": "B"},
+    )
     assert path.stat().st_size > 50_000_000, (path, path.stat().st_size)
     return path
 
@@ -61,11 +83,24 @@ def rows_for(files: list[Path]) -> list[Row]:
         identity, s = audio.identify(path), path.stat()
         rows.append(
             Row(
-                path=str(path), status="ok", genre="Jazz", confidence=0.9, scores={}, windows=1, agreement=1.0, old=[], new=["Jazz"],
-                action="write", reason="", file=str(path), size=s.st_size, mtime_ns=s.st_mtime_ns, sha256=identity.sha256,
+                path=str(path),
+                status="ok",
+                genre="Jazz",
+                confidence=0.9,
+                scores={},
+                windows=1,
+                agreement=1.0,
+                old=[],
+                new=["Jazz"],
+                action="write",
+                reason="",
+                file=str(path),
+                size=s.st_size,
+                mtime_ns=s.st_mtime_ns,
+                sha256=identity.sha256,
                 content_key=identity.content_key,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -106,10 +141,29 @@ class Killer:
                 changes = list(books.journal.changes(states=("replaced",)))
                 self.rng.shuffle(changes)  # type: ignore[arg-type]
                 with session.writing(books):
-                    undo_runs(books.store, books.journal, books.journal.begin("undo", "0", {}), changes, lambda _: None)
+                    undo_runs(
+                        books.store,
+                        books.journal,
+                        books.journal.begin("undo", "0", {}),
+                        changes,
+                        lambda _: None,
+                    )
             else:
-                todo = [(None, row) for row in self.rows if Path(row.path).stat().st_mtime_ns == row.mtime_ns]
-                commands.perform(books, None, todo, replace.Manner(), yes=True, dry_run=False, quiet=True, jobs=self.jobs)
+                todo = [
+                    (None, row)
+                    for row in self.rows
+                    if Path(row.path).stat().st_mtime_ns == row.mtime_ns
+                ]
+                commands.perform(
+                    books,
+                    None,
+                    todo,
+                    replace.Manner(),
+                    yes=True,
+                    dry_run=False,
+                    quiet=True,
+                    jobs=self.jobs,
+                )
 
     def _start(self, undo: bool) -> int:
         """Start a child and return its process id."""
@@ -130,13 +184,18 @@ class Killer:
         child = self._start(undo)
         while self.shared[0] == 0 and (done := os.waitpid(child, os.WNOHANG)) == (0, 0):
             time.sleep(0.0005)
-        assert self.shared[0] or os.waitstatus_to_exitcode(done[1]) != 3, "the child failed by itself"
+        assert self.shared[0] or os.waitstatus_to_exitcode(done[1]) != 3, (
+            "the child failed by itself"
+        )
         if self.shared[0] == 0:
             return True
         if self.rng.random() < 0.5:
             time.sleep(float(self.rng.exponential(self.span)))
         else:  # wait for one step, that short ones are hit too
-            wanted, deadline = int(self.rng.integers(1, len(STEPS) + 1)), time.monotonic() + self.span
+            wanted, deadline = (
+                int(self.rng.integers(1, len(STEPS) + 1)),
+                time.monotonic() + self.span,
+            )
             while self.shared[0] != wanted and time.monotonic() < deadline:
                 pass
             time.sleep(self.rng.uniform(0, 0.0005))
@@ -183,7 +242,9 @@ class Killer:
             began = time.monotonic()
             ended = self.once(undo)
             self.check(whole=ended)
-            if ended or self.rng.random() < 0.1:  # undo is killed too, and not only when all is written
+            if (
+                ended or self.rng.random() < 0.1
+            ):  # undo is killed too, and not only when all is written
                 undo = not undo
             if ended:
                 self.span = max(0.02, min(5.0, (time.monotonic() - began) / 2))
@@ -193,7 +254,9 @@ class Killer:
     def _end_whole(self) -> None:
         """Let an undo come to its end: every byte must be back."""
         os.waitpid(self._start(undo=True), 0)
-        self.found.lost += [f"{p.name} did not come back" for p in self.files if sha(p) != self.before[p]]
+        self.found.lost += [
+            f"{p.name} did not come back" for p in self.files if sha(p) != self.before[p]
+        ]
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:

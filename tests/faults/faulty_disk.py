@@ -42,7 +42,11 @@ class Disk(mfusepy.Operations):  # type: ignore[misc]
         return at
 
     def spelt(self, folder: str, name: str) -> str:
-        if not self.fold or os.path.lexists(os.path.join(folder, name)) or not os.path.isdir(folder):
+        if (
+            not self.fold
+            or os.path.lexists(os.path.join(folder, name))
+            or not os.path.isdir(folder)
+        ):
             return name
         return next((n for n in os.listdir(folder) if folded(n) == folded(name)), name)
 
@@ -56,7 +60,10 @@ class Disk(mfusepy.Operations):  # type: ignore[misc]
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
         self.fault("read")
         with os.scandir(self.real(path)) as entries:
-            return [(e.name, {"st_ino": e.inode(), "st_mode": e.stat(follow_symlinks=False).st_mode}, 0) for e in entries]
+            return [
+                (e.name, {"st_ino": e.inode(), "st_mode": e.stat(follow_symlinks=False).st_mode}, 0)
+                for e in entries
+            ]
 
     def open(self, path: str, flags: int) -> int:
         self.fault("open")
@@ -121,7 +128,10 @@ class Disk(mfusepy.Operations):  # type: ignore[misc]
 
     def statfs(self, path: str) -> dict[str, int]:
         s = os.statvfs(self.source)
-        return {n: getattr(s, n) for n in ("f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_frsize", "f_namemax")}
+        return {
+            n: getattr(s, n)
+            for n in ("f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_frsize", "f_namemax")
+        }
 
 
 def folded(name: str) -> str:
@@ -133,4 +143,12 @@ if __name__ == "__main__":
     sync_ms = float(sys.argv[sys.argv.index("--sync-ms") + 1]) if "--sync-ms" in sys.argv else 0.0
     disk = Disk(source, control, "--fold" in sys.argv, sync_ms)
     # No caching, so that a fault that is asked for strikes the next call.
-    mfusepy.FUSE(disk, mount, foreground=True, nothreads=not sync_ms, attr_timeout=0, entry_timeout=0, use_ino=True)
+    mfusepy.FUSE(
+        disk,
+        mount,
+        foreground=True,
+        nothreads=not sync_ms,
+        attr_timeout=0,
+        entry_timeout=0,
+        use_ino=True,
+    )

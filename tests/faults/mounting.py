@@ -55,7 +55,10 @@ def mounted(folder: Path, *flags: str) -> Iterator[Disk]:
     for made in (disk.root, disk.below, disk.control):
         made.mkdir()
     program = Path(__file__).with_name("faulty_disk.py")
-    server = subprocess.Popen([sys.executable, program, disk.below, disk.root, disk.control, *flags], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, program, disk.below, disk.root, disk.control, *flags],
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + _MOUNT_SECONDS
     while not os.path.ismount(disk.root) and server.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)

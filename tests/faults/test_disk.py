@@ -19,7 +19,15 @@ from genretag.writing import replace
 from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
 
-ERRORS = [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.ENOENT, errno.ESTALE, errno.EACCES]
+ERRORS = [
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ESTALE,
+    errno.EACCES,
+]
 STEPS = ("intended", "copied", "tagged", "verified", "synced", "ready")
 
 
@@ -42,9 +50,15 @@ def _no_hook() -> Iterator[None]:
 
 
 def apply(music: list[Path], folder: Path) -> tuple[dict[str, int], list[Result], Journal]:
-    store, journal, results = Store(folder / "g.db"), Journal(folder / "g.journal.db"), list[Result]()
+    store, journal, results = (
+        Store(folder / "g.db"),
+        Journal(folder / "g.journal.db"),
+        list[Result](),
+    )
     rows = [(None, row) for row in rows_for(music)]
-    counts = apply_rows(store, journal, journal.begin("apply", "0", {}), rows, Manner(), results.append)
+    counts = apply_rows(
+        store, journal, journal.begin("apply", "0", {}), rows, Manner(), results.append
+    )
     return dict(counts), results, journal
 
 
@@ -66,9 +80,20 @@ def test_an_error_of_the_system_at_any_step_leaves_the_file_and_the_run_goes_on(
 
     replace.hook = None
     rows = rows_for(music)
-    store, journal, results = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db"), list[Result]()
+    store, journal, results = (
+        Store(tmp_path / "g.db"),
+        Journal(tmp_path / "g.journal.db"),
+        list[Result](),
+    )
     replace.hook = fail
-    counts = apply_rows(store, journal, journal.begin("apply", "0", {}), [(None, r) for r in rows], Manner(), results.append)
+    counts = apply_rows(
+        store,
+        journal,
+        journal.begin("apply", "0", {}),
+        [(None, r) for r in rows],
+        Manner(),
+        results.append,
+    )
     assert (counts["written"], counts["failed"]) == (2, 1)
     (failed,) = [r for r in results if r.error]
     assert os.strerror(code) in (failed.error or "")
@@ -83,13 +108,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = tmp_path / "disk"
     mount.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)]
-    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+    if (
+        os.geteuid() != 0
+        or shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True, check=False).returncode
+    ):
         pytest.skip("no file system can be mounted here")
     yield mount
     subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
-def test_a_full_disk_leaves_every_file_as_it_was(small_disk: Path, once: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_every_file_as_it_was(
+    small_disk: Path, once: Path, tmp_path: Path
+) -> None:
     music = [Path(shutil.copy(once / f"small{e}", small_disk)) for e in (".wav", ".mp3", ".flac")]
     (small_disk / "fill").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * 4096 - 30_000))
     before = {p: sha(p) for p in music}
@@ -100,17 +131,23 @@ def test_a_full_disk_leaves_every_file_as_it_was(small_disk: Path, once: Path, t
     assert not [s for s in os.listdir(small_disk) if s.startswith(".")]
 
 
-def test_a_disk_that_became_read_only_leaves_every_file_as_it_was(small_disk: Path, once: Path, tmp_path: Path) -> None:
+def test_a_disk_that_became_read_only_leaves_every_file_as_it_was(
+    small_disk: Path, once: Path, tmp_path: Path
+) -> None:
     music = [Path(shutil.copy(once / "small.mp3", small_disk))]
     before = sha(music[0])
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     counts, results, _ = apply(music, tmp_path)
     assert counts["failed"] == 1
-    assert "Read-only file system" in (results[0].error or "") or "read-only" in (results[0].error or "")
+    assert "Read-only file system" in (results[0].error or "") or "read-only" in (
+        results[0].error or ""
+    )
     assert sha(music[0]) == before
 
 
-def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(music: list[Path], tmp_path: Path) -> None:
+def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(
+    music: list[Path], tmp_path: Path
+) -> None:
     """Its folder vanishes between the copy and the replacing; the stray copy goes when the folder is back."""
     one = [p for p in music if p.suffix == ".flac"]
     rows = rows_for(one)
@@ -121,8 +158,19 @@ def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(music: list[Path
             one[0].parent.rename(away)
 
     replace.hook = vanish
-    store, journal, results = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db"), list[Result]()
-    apply_rows(store, journal, journal.begin("apply", "0", {}), [(None, r) for r in rows], Manner(), results.append)
+    store, journal, results = (
+        Store(tmp_path / "g.db"),
+        Journal(tmp_path / "g.journal.db"),
+        list[Result](),
+    )
+    apply_rows(
+        store,
+        journal,
+        journal.begin("apply", "0", {}),
+        [(None, r) for r in rows],
+        Manner(),
+        results.append,
+    )
     assert "No such file" in (results[0].error or "")
     replace.hook = None
     away.rename(one[0].parent)
@@ -133,7 +181,9 @@ def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(music: list[Path
 
 
 @pytest.mark.parametrize("what", ["deleted", "replaced", "a folder now", "a pipe now"])
-def test_a_file_that_is_another_thing_now_is_refused(music: list[Path], tmp_path: Path, what: str) -> None:
+def test_a_file_that_is_another_thing_now_is_refused(
+    music: list[Path], tmp_path: Path, what: str
+) -> None:
     one = next(p for p in music if p.suffix == ".mp3")
     row = rows_for([one])[0]
     one.unlink()
@@ -143,13 +193,19 @@ def test_a_file_that_is_another_thing_now_is_refused(music: list[Path], tmp_path
         one.mkdir()
     elif what == "a pipe now":
         os.mkfifo(one)
-    store, journal, results = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db"), list[Result]()
+    store, journal, results = (
+        Store(tmp_path / "g.db"),
+        Journal(tmp_path / "g.journal.db"),
+        list[Result](),
+    )
     counts = apply_rows(store, journal, 1, [(None, row)], Manner(), results.append)
     assert counts["failed"] == 1
     assert results[0].error
 
 
-def test_a_journal_that_cannot_be_written_stops_the_run_before_any_file(music: list[Path], tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_written_stops_the_run_before_any_file(
+    music: list[Path], tmp_path: Path
+) -> None:
     before = {p: sha(p) for p in music}
     rows = rows_for(music)
     store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
@@ -162,11 +218,16 @@ def test_a_journal_that_cannot_be_written_stops_the_run_before_any_file(music: l
 @pytest.mark.skipif(shutil.which("setfacl") is None, reason="setfacl is not installed")
 def test_access_control_lists_are_kept(music: list[Path], tmp_path: Path) -> None:
     one = [p for p in music if p.suffix == ".mp3"]
-    if subprocess.run(["setfacl", "-m", "u:12345:r", str(one[0])], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["setfacl", "-m", "u:12345:r", str(one[0])], capture_output=True, check=False
+    ).returncode:
         pytest.skip("no access control lists here")
     acl = subprocess.run(["getfacl", "-c", str(one[0])], capture_output=True, check=True).stdout
     apply(one, tmp_path)
-    assert subprocess.run(["getfacl", "-c", str(one[0])], capture_output=True, check=True).stdout == acl
+    assert (
+        subprocess.run(["getfacl", "-c", str(one[0])], capture_output=True, check=True).stdout
+        == acl
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")

@@ -17,7 +17,9 @@ from genretag.errors import TrackError
 
 def wav_header(rate: int, channels: int, bits: int, size: int) -> bytes:
     block = channels * bits // 8
-    fmt = struct.pack("<HHIIHH", 1, channels, rate, min(0xFFFFFFFF, rate * block), block & 0xFFFF, bits)
+    fmt = struct.pack(
+        "<HHIIHH", 1, channels, rate, min(0xFFFFFFFF, rate * block), block & 0xFFFF, bits
+    )
     return (
         b"RIFF"
         + struct.pack("<I", min(0xFFFFFFFF, size + 36))
@@ -30,7 +32,9 @@ def wav_header(rate: int, channels: int, bits: int, size: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_mutated_files_of_every_container_cost_themselves_alone(genretag: Program, tmp_path: Path) -> None:
+def test_mutated_files_of_every_container_cost_themselves_alone(
+    genretag: Program, tmp_path: Path
+) -> None:
     seeds = make_library(tmp_path / "seeds", 3, big=False)
     folder = tmp_path / "music"
     folder.mkdir()
@@ -46,7 +50,9 @@ def test_mutated_files_of_every_container_cost_themselves_alone(genretag: Progra
     assert all(r["status"] in ("ok", "unsure", "nonmusic", "failed") for r in ran.rows)
     assert all(r["error"] for r in ran.rows if r["status"] == "failed")
     assert {p: (sha(p), p.stat().st_mtime_ns) for p in folder.iterdir()} == before
-    genretag("apply", "--yes")  # whatever can be written is written safely; the rest is left as it was
+    genretag(
+        "apply", "--yes"
+    )  # whatever can be written is written safely; the rest is left as it was
     written = {r["path"] for r in ran.rows if r["action"] == "write"}
     for path, (was, _) in before.items():
         assert sha(path) == was or str(path) in written
@@ -108,7 +114,9 @@ def test_one_bit_dsd_is_heard_written_and_taken_back(genretag: Program, tmp_path
     assert sha(path) == before
 
 
-def test_a_failure_is_remembered_and_tried_again_only_when_asked(genretag: Program, tmp_path: Path) -> None:
+def test_a_failure_is_remembered_and_tried_again_only_when_asked(
+    genretag: Program, tmp_path: Path
+) -> None:
     (tmp_path / "x.mp3").write_bytes(b"nothing of the kind" * 100)
     for _ in range(2):
         (row,) = genretag("scan", tmp_path / "x.mp3", "--dry-run", "--json").rows
@@ -122,7 +130,10 @@ def test_tags_that_are_no_text_are_neutral_everywhere(genretag: Program, tmp_pat
 
     path = tmp_path / "x.flac"
     demo.encode(path, demo.piece(1, 3), 44_100)
-    tags.write(path, ["=cmd|'/C calc'!A0", "\x1b[2J[red]x", "\u202egnp", "<script>alert(1)</script>", "a\nb"])
+    tags.write(
+        path,
+        ["=cmd|'/C calc'!A0", "\x1b[2J[red]x", "\u202egnp", "<script>alert(1)</script>", "a\nb"],
+    )
     ran = genretag("scan", path, "--dry-run", "-O", tmp_path / "r.csv")
     assert "\x1b" not in ran.out
     assert "\u202e" not in ran.out

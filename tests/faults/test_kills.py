@@ -26,7 +26,9 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path: Path, jobs: int) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_ends_the_file_in_hand_and_the_next_apply_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_asked_to_stop_it_ends_the_file_in_hand_and_the_next_apply_goes_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     files = make_library(tmp_path / "music", 12, big=False)
     before = {p: sha(p) for p in files}
     plan = tmp_path / "plan.jsonl"
@@ -48,5 +50,10 @@ def test_asked_to_stop_it_ends_the_file_in_hand_and_the_next_apply_goes_on(tmp_p
     assert [c.state for c in journal.changes()] == ["replaced"] * len(changed)
     journal.close()
     assert not [s for s in os.listdir(tmp_path / "music") if s.startswith(".")]
-    subprocess.run([sys.executable, "-m", "genretag", "undo", "--yes"], env=env, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "genretag", "undo", "--yes"],
+        env=env,
+        check=True,
+        capture_output=True,
+    )
     assert {p: sha(p) for p in files} == before

@@ -36,13 +36,38 @@ from genretag.store import Store
 from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
 
-EXAMPLES = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+EXAMPLES = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
-GENRES = st.lists(st.sampled_from(["Jazz", "Hip-Hop", "Drum & Bass", "Ωμέγα"]), min_size=1, max_size=2, unique=True)
+GENRES = st.lists(
+    st.sampled_from(["Jazz", "Hip-Hop", "Drum & Bass", "Ωμέγα"]),
+    min_size=1,
+    max_size=2,
+    unique=True,
+)
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
 FRAME = st.tuples(
     st.sampled_from(
-        ["TIT2", "TPE1", "TSOP", "COMM", "TXXX", "PRIV", "GEOB", "UFID", "POPM", "APIC", "USLT", "CHAP", "CTOC", "XABC", "WXXX"]
+        [
+            "TIT2",
+            "TPE1",
+            "TSOP",
+            "COMM",
+            "TXXX",
+            "PRIV",
+            "GEOB",
+            "UFID",
+            "POPM",
+            "APIC",
+            "USLT",
+            "CHAP",
+            "CTOC",
+            "XABC",
+            "WXXX",
+        ]
     ),
     st.binary(min_size=1, max_size=300),
 )
@@ -80,19 +105,37 @@ def unsynchronised(tag: bytes) -> bytes:
         if b == 0xFF and (i + 1 == len(body) or body[i + 1] >= 0xE0 or body[i + 1] == 0):
             out.append(0)
     n = len(out)
-    return tag[:5] + b"\x80" + bytes([n >> 21 & 127, n >> 14 & 127, n >> 7 & 127, n & 127]) + bytes(out)
+    return (
+        tag[:5]
+        + b"\x80"
+        + bytes([n >> 21 & 127, n >> 14 & 127, n >> 7 & 127, n & 127])
+        + bytes(out)
+    )
 
 
-@given(st.lists(FRAME, max_size=12), st.sampled_from([3, 4]), st.integers(0, 3000), GENRES, st.booleans(), st.booleans())
+@given(
+    st.lists(FRAME, max_size=12),
+    st.sampled_from([3, 4]),
+    st.integers(0, 3000),
+    GENRES,
+    st.booleans(),
+    st.booleans(),
+)
 @EXAMPLES
 def test_id3_frames_of_any_kind_stay(
-    seed_files: dict[str, Path], tmp_path: Path, frames: list[tuple[str, bytes]], version: int, padding: int, genres: list[str],
-    v1: bool, ape: bool,
-) -> None:  # fmt: skip
+    seed_files: dict[str, Path],
+    tmp_path: Path,
+    frames: list[tuple[str, bytes]],
+    version: int,
+    padding: int,
+    genres: list[str],
+    v1: bool,
+    ape: bool,
+) -> None:
     path = tmp_path / "x.mp3"
-    tail = (make_apev2([("REPLAYGAIN_TRACK_GAIN", b"-1 dB"), ("Genre", b"Other")]) if ape else b"") + (
-        make_id3v1("T", "A", 12) if v1 else b""
-    )
+    tail = (
+        make_apev2([("REPLAYGAIN_TRACK_GAIN", b"-1 dB"), ("Genre", b"Other")]) if ape else b""
+    ) + (make_id3v1("T", "A", 12) if v1 else b"")
     path.write_bytes(make_id3(version, frames, padding) + stripped(seed_files[".mp3"]) + tail)
 
     def look(p: Path) -> Any:
@@ -100,7 +143,9 @@ def test_id3_frames_of_any_kind_stay(
         tag = read_id3(data)
         assert tag is not None
         items = {k: v for k, v in ape_items(data).items() if k != "Genre"}
-        others = tag.others() if frames or not v1 else None  # an empty tag takes over what ID3v1 tells
+        others = (
+            tag.others() if frames or not v1 else None
+        )  # an empty tag takes over what ID3v1 tells
         return tag.version, others, data[-128:-1] if v1 else None, items
 
     written_and_undone(path, genres, look)
@@ -131,15 +176,34 @@ def test_unsynchronised_tags_keep_what_their_frames_say(
 def test_a_tag_with_a_footer_keeps_its_frames(seed_files: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "x.mp3"
     tag = make_id3(4, [("TIT2", b"\x03Title"), ("PRIV", b"x\x00\xff\xfe")], padding=0)
-    path.write_bytes(tag[:5] + b"\x10" + tag[6:] + b"3DI" + tag[3:5] + b"\x10" + tag[6:10] + stripped(seed_files[".mp3"]))
+    path.write_bytes(
+        tag[:5]
+        + b"\x10"
+        + tag[6:]
+        + b"3DI"
+        + tag[3:5]
+        + b"\x10"
+        + tag[6:10]
+        + stripped(seed_files[".mp3"])
+    )
     written_and_undone(path, ["Jazz"], lambda p: read_id3(p.read_bytes()).others())  # type: ignore[union-attr]
 
 
-KEYS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7D, exclude_characters="="), min_size=1, max_size=20)
+KEYS = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0x7D, exclude_characters="="),
+    min_size=1,
+    max_size=20,
+)
 COMMENTS = st.lists(st.tuples(KEYS.filter(lambda k: k.upper() != "GENRE"), TEXT), max_size=15)
 
 
-@given(COMMENTS, st.lists(st.sampled_from(["Other", "Unknown"]), max_size=3), GENRES, st.binary(max_size=400), st.integers(0, 5000))
+@given(
+    COMMENTS,
+    st.lists(st.sampled_from(["Other", "Unknown"]), max_size=3),
+    GENRES,
+    st.binary(max_size=400),
+    st.integers(0, 5000),
+)
 @EXAMPLES
 def test_vorbis_comments_pictures_and_other_blocks_of_flac_stay(
     seed_files: dict[str, Path],
@@ -157,7 +221,12 @@ def test_vorbis_comments_pictures_and_other_blocks_of_flac_stay(
     audio.save(padding=lambda _: padding)
     data, at = path.read_bytes(), 42
     extra = b"\x02" + struct.pack(">I", len(blob) + 4)[1:] + b"test" + blob  # an APPLICATION block
-    picture = struct.pack(">II", 3, 9) + b"image/png" + struct.pack(">IIIIII", 0, 1, 1, 24, 0, len(blob)) + blob
+    picture = (
+        struct.pack(">II", 3, 9)
+        + b"image/png"
+        + struct.pack(">IIIIII", 0, 1, 1, 24, 0, len(blob))
+        + blob
+    )
     extra += b"\x06" + struct.pack(">I", len(picture))[1:] + picture
     path.write_bytes(data[:at] + extra + data[at:])
 
@@ -169,7 +238,9 @@ def test_vorbis_comments_pictures_and_other_blocks_of_flac_stay(
 
 
 @pytest.mark.parametrize(("extension", "kind"), [(".ogg", OggVorbis), (".opus", OggOpus)])
-@given(comments=COMMENTS, old=st.lists(st.sampled_from(["Other", "Misc"]), max_size=2), genres=GENRES)
+@given(
+    comments=COMMENTS, old=st.lists(st.sampled_from(["Other", "Misc"]), max_size=2), genres=GENRES
+)
 @EXAMPLES
 def test_comments_of_ogg_stay(
     seed_files: dict[str, Path],
@@ -185,18 +256,27 @@ def test_comments_of_ogg_stay(
     audio = kind(path)
     audio.tags[:] = [*comments, *(("GENRE", g) for g in old)]
     audio.save()
-    written_and_undone(path, genres, lambda p: [(k, v) for k, v in ogg_comments(p) if k.upper() != "GENRE"])
+    written_and_undone(
+        path, genres, lambda p: [(k, v) for k, v in ogg_comments(p) if k.upper() != "GENRE"]
+    )
 
 
 @given(
-    st.dictionaries(st.text("abcXYZ ", min_size=1, max_size=12), st.binary(min_size=1, max_size=200), max_size=6),
+    st.dictionaries(
+        st.text("abcXYZ ", min_size=1, max_size=12), st.binary(min_size=1, max_size=200), max_size=6
+    ),
     TEXT,
     GENRES,
     st.booleans(),
 )
 @EXAMPLES
 def test_freeform_atoms_and_covers_of_mp4_stay(
-    seed_files: dict[str, Path], tmp_path: Path, freeform: dict[str, bytes], lyrics: str, genres: list[str], numeric: bool
+    seed_files: dict[str, Path],
+    tmp_path: Path,
+    freeform: dict[str, bytes],
+    lyrics: str,
+    genres: list[str],
+    numeric: bool,
 ) -> None:
     path = tmp_path / "x.m4a"
     path.write_bytes(seed_files[".m4a"].read_bytes())
@@ -207,17 +287,30 @@ def test_freeform_atoms_and_covers_of_mp4_stay(
     if numeric:
         audio["\xa9gen"] = ["Other"]
     audio.save()
-    written_and_undone(path, genres, lambda p: sorted(leaf for leaf in mp4_leaves(p) if leaf[0] not in ("\xa9gen", "gnre")))
+    written_and_undone(
+        path,
+        genres,
+        lambda p: sorted(leaf for leaf in mp4_leaves(p) if leaf[0] not in ("\xa9gen", "gnre")),
+    )
 
 
 @pytest.mark.parametrize("extension", [".wav", ".aiff"])
 @given(
-    chunks=st.lists(st.tuples(st.sampled_from([b"bext", b"cue ", b"smpl", b"iXML", b"junk"]), st.binary(max_size=301)), max_size=5),
+    chunks=st.lists(
+        st.tuples(
+            st.sampled_from([b"bext", b"cue ", b"smpl", b"iXML", b"junk"]), st.binary(max_size=301)
+        ),
+        max_size=5,
+    ),
     genres=GENRES,
 )
 @EXAMPLES
 def test_other_chunks_of_wav_and_aiff_stay(
-    seed_files: dict[str, Path], tmp_path: Path, extension: str, chunks: list[tuple[bytes, bytes]], genres: list[str]
+    seed_files: dict[str, Path],
+    tmp_path: Path,
+    extension: str,
+    chunks: list[tuple[bytes, bytes]],
+    genres: list[str],
 ) -> None:
     path = tmp_path / f"x{extension}"
     data = bytearray(seed_files[extension].read_bytes())
@@ -228,12 +321,23 @@ def test_other_chunks_of_wav_and_aiff_stay(
         data += name + len(body).to_bytes(4, order) + body + b"\0" * (len(body) & 1)
     data[4:8] = (len(data) - 8).to_bytes(4, order)
     path.write_bytes(bytes(data))
-    written_and_undone(path, genres, lambda p: [c for c in iff_chunks(p) if c[0].lower() != b"id3 "])
+    written_and_undone(
+        path, genres, lambda p: [c for c in iff_chunks(p) if c[0].lower() != b"id3 "]
+    )
 
 
-@given(st.dictionaries(st.text("abcXYZ_", min_size=2, max_size=12), st.text("xyzé", min_size=1, max_size=30), max_size=8), GENRES)
+@given(
+    st.dictionaries(
+        st.text("abcXYZ_", min_size=2, max_size=12),
+        st.text("xyzé", min_size=1, max_size=30),
+        max_size=8,
+    ),
+    GENRES,
+)
 @EXAMPLES
-def test_items_of_apev2_stay(seed_files: dict[str, Path], tmp_path: Path, items: dict[str, str], genres: list[str]) -> None:
+def test_items_of_apev2_stay(
+    seed_files: dict[str, Path], tmp_path: Path, items: dict[str, str], genres: list[str]
+) -> None:
     from mutagen.wavpack import WavPack
 
     path = tmp_path / "x.wv"
@@ -244,12 +348,19 @@ def test_items_of_apev2_stay(seed_files: dict[str, Path], tmp_path: Path, items:
     for key, value in {k.lower(): (k, v) for k, v in items.items()}.values():
         audio[key] = value
     audio.save()
-    written_and_undone(path, genres, lambda p: {k: v for k, v in ape_items(p.read_bytes()).items() if k != "Genre"})
+    written_and_undone(
+        path, genres, lambda p: {k: v for k, v in ape_items(p.read_bytes()).items() if k != "Genre"}
+    )
 
 
-@given(st.dictionaries(st.text("abcXYZ/", min_size=2, max_size=12), TEXT.filter(bool), max_size=6), GENRES)
+@given(
+    st.dictionaries(st.text("abcXYZ/", min_size=2, max_size=12), TEXT.filter(bool), max_size=6),
+    GENRES,
+)
 @EXAMPLES
-def test_attributes_of_asf_stay(seed_files: dict[str, Path], tmp_path: Path, items: dict[str, str], genres: list[str]) -> None:
+def test_attributes_of_asf_stay(
+    seed_files: dict[str, Path], tmp_path: Path, items: dict[str, str], genres: list[str]
+) -> None:
     from mutagen.asf import ASF
 
     path = tmp_path / "x.wma"
@@ -258,7 +369,9 @@ def test_attributes_of_asf_stay(seed_files: dict[str, Path], tmp_path: Path, ite
     for key, value in items.items():
         audio[key] = value
     audio.save()
-    written_and_undone(path, genres, lambda p: sorted(s for s in asf_strings(p) if s[0] != "WM/Genre"))
+    written_and_undone(
+        path, genres, lambda p: sorted(s for s in asf_strings(p) if s[0] != "WM/Genre")
+    )
 
 
 def test_the_raw_readers_read(seed_files: dict[str, Path]) -> None:

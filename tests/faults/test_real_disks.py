@@ -26,7 +26,9 @@ from genretag.writing.replace import Manner
 @pytest.fixture
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
     try:
-        with mounted(tmp_path, *(["--fold"] if getattr(request, "param", "") == "fold" else [])) as made:
+        with mounted(
+            tmp_path, *(["--fold"] if getattr(request, "param", "") == "fold" else [])
+        ) as made:
             yield made
     except NoFuse as reason:
         pytest.skip(str(reason))
@@ -45,10 +47,16 @@ def piece(path: Path, seed: int = 1) -> Path:
 
 
 @pytest.mark.parametrize("disk", ["fold"], indirect=True)
-def test_where_case_and_unicode_form_do_not_count_a_file_has_one_row(disk: Disk, genretag: Program) -> None:
+def test_where_case_and_unicode_form_do_not_count_a_file_has_one_row(
+    disk: Disk, genretag: Program
+) -> None:
     name = unicodedata.normalize("NFC", "Música")
     piece(disk.below / name / "Café" / "one.mp3")
-    spellings = [disk.root / unicodedata.normalize("NFD", name), disk.root / "MÚSICA", disk.root / name / "CAFÉ" / "ONE.MP3"]
+    spellings = [
+        disk.root / unicodedata.normalize("NFD", name),
+        disk.root / "MÚSICA",
+        disk.root / name / "CAFÉ" / "ONE.MP3",
+    ]
     (row,) = genretag("scan", *spellings, "--dry-run", "--json").rows
     assert row["file"] == str(disk.root / name / "Café" / "one.mp3")
     for spelling in spellings:
@@ -63,7 +71,9 @@ def test_where_case_and_unicode_form_do_not_count_a_file_has_one_row(disk: Disk,
 
 
 @pytest.mark.parametrize("call", ["create", "write", "fsync", "rename", "read", "unlink"])
-def test_a_disk_that_fails_leaves_the_file_and_the_next_run_finishes(disk: Disk, genretag: Program, tmp_path: Path, call: str) -> None:
+def test_a_disk_that_fails_leaves_the_file_and_the_next_run_finishes(
+    disk: Disk, genretag: Program, tmp_path: Path, call: str
+) -> None:
     sick, well = piece(disk.below / "sick.mp3"), piece(tmp_path / "well" / "well.flac", 2)
     before = sha(sick)
     assert genretag("scan", disk.root, well.parent, "--dry-run").status == 0
@@ -86,7 +96,9 @@ def test_a_disk_that_fails_leaves_the_file_and_the_next_run_finishes(disk: Disk,
     assert sha(sick) == before
 
 
-def test_a_disk_that_fails_while_it_is_read_costs_its_own_tracks(disk: Disk, genretag: Program, tmp_path: Path) -> None:
+def test_a_disk_that_fails_while_it_is_read_costs_its_own_tracks(
+    disk: Disk, genretag: Program, tmp_path: Path
+) -> None:
     piece(disk.below / "sick.mp3")
     well = piece(tmp_path / "well" / "well.flac", 2)
     listing = [disk.root / "sick.mp3", well.parent]
@@ -96,10 +108,16 @@ def test_a_disk_that_fails_while_it_is_read_costs_its_own_tracks(disk: Disk, gen
     assert "Input/output error" in done.rows[0]["error"]
     assert done.status == 1
     disk.mend()
-    assert [r["status"] for r in genretag("scan", *listing, "--dry-run", "--json", "--retry-failed").rows if r["status"] == "failed"] == []
+    assert [
+        r["status"]
+        for r in genretag("scan", *listing, "--dry-run", "--json", "--retry-failed").rows
+        if r["status"] == "failed"
+    ] == []
 
 
-def test_a_disk_that_is_unmounted_in_the_middle_costs_its_own_tracks(disk: Disk, tmp_path: Path) -> None:
+def test_a_disk_that_is_unmounted_in_the_middle_costs_its_own_tracks(
+    disk: Disk, tmp_path: Path
+) -> None:
     gone, well = piece(disk.below / "gone.flac"), piece(tmp_path / "well" / "well.flac", 2)
     before = sha(gone)
     rows = rows_for([disk.root / "gone.flac", well])
@@ -108,9 +126,20 @@ def test_a_disk_that_is_unmounted_in_the_middle_costs_its_own_tracks(disk: Disk,
         if step == "tagged" and os.path.ismount(disk.root):
             subprocess.run(["fusermount3", "-uz", disk.root], check=True)
 
-    store, journal, results = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db"), list[Result]()
+    store, journal, results = (
+        Store(tmp_path / "g.db"),
+        Journal(tmp_path / "g.journal.db"),
+        list[Result](),
+    )
     replace.hook = unmount
-    counts = apply_rows(store, journal, journal.begin("apply", "0", {}), [(None, r) for r in rows], Manner(), results.append)
+    counts = apply_rows(
+        store,
+        journal,
+        journal.begin("apply", "0", {}),
+        [(None, r) for r in rows],
+        Manner(),
+        results.append,
+    )
     assert (counts["written"], counts["failed"]) == (1, 1)
     assert results[0].error
     assert sha(gone) == before
@@ -123,7 +152,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
     mount = tmp_path / "small"
     mount.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)]
-    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+    if (
+        os.geteuid() != 0
+        or shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True, check=False).returncode
+    ):
         pytest.skip("no file system can be mounted here")
     yield mount
     subprocess.run(["umount", "-l", str(mount)], check=True)
@@ -140,7 +173,9 @@ def fill(folder: Path) -> Path:
     return path
 
 
-def test_no_room_for_the_database_is_a_clear_error(small: Path, genretag: Program, tmp_path: Path) -> None:
+def test_no_room_for_the_database_is_a_clear_error(
+    small: Path, genretag: Program, tmp_path: Path
+) -> None:
     music = piece(tmp_path / "music" / "a.mp3")
     before = sha(music)
     filler = fill(small)
@@ -153,7 +188,9 @@ def test_no_room_for_the_database_is_a_clear_error(small: Path, genretag: Progra
     assert genretag("scan", music.parent, "--dry-run", "--db", small / "g.db").status == 0
 
 
-def test_a_journal_without_room_writes_no_file(small: Path, genretag: Program, tmp_path: Path) -> None:
+def test_a_journal_without_room_writes_no_file(
+    small: Path, genretag: Program, tmp_path: Path
+) -> None:
     music = [piece(tmp_path / "music" / f"{n}.mp3", n) for n in range(3)]
     before = {p: sha(p) for p in music}
     assert genretag("scan", music[0].parent, "--dry-run", "--db", small / "g.db").status == 0
@@ -170,7 +207,9 @@ def test_a_journal_without_room_writes_no_file(small: Path, genretag: Program, t
 
 
 @pytest.mark.parametrize("step", ["intended", "synced", "ready", "replaced", "marked"])
-def test_a_journal_whose_disk_fills_up_in_the_middle_knows_the_truth(small: Path, tmp_path: Path, step: str) -> None:
+def test_a_journal_whose_disk_fills_up_in_the_middle_knows_the_truth(
+    small: Path, tmp_path: Path, step: str
+) -> None:
     """Whatever the step, each file is whole, and when there is room again the next run settles what was open."""
     music = [piece(tmp_path / "music" / f"{n}.mp3", n) for n in range(3)]
     before = {p: sha(p) for p in music}
@@ -211,7 +250,9 @@ def test_a_locked_database_is_waited_for(genretag: Program, tmp_path: Path) -> N
         "db.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(2); db.execute('COMMIT')"
     )
     database = tmp_path / "db" / "genretag.db"
-    with subprocess.Popen([sys.executable, "-c", holder, database], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, database], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         done = genretag("scan", music.parent, "--dry-run", "--json", "--rescan")
@@ -227,15 +268,22 @@ def btrfs(tmp_path: Path) -> Iterator[Path]:
     with image.open("wb") as out:
         out.truncate(400 << 20)
     tools = os.geteuid() == 0 and shutil.which("mkfs.btrfs") and shutil.which("mount")
-    if not tools or subprocess.run(["mkfs.btrfs", "-q", image], capture_output=True, check=False).returncode:
+    if (
+        not tools
+        or subprocess.run(["mkfs.btrfs", "-q", image], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no btrfs can be made here")
-    if subprocess.run(["mount", "-o", "loop", image, mount], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-o", "loop", image, mount], capture_output=True, check=False
+    ).returncode:
         pytest.skip("no btrfs can be mounted here")
     yield mount
     subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
-def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(btrfs: Path, tmp_path: Path) -> None:
+def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(
+    btrfs: Path, tmp_path: Path
+) -> None:
     music = btrfs / "long.wav"
     demo.encode(music, demo.piece(1, 120), 44_100)
     before = sha(music)
@@ -245,9 +293,23 @@ def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(btrfs: Path, t
         s = os.statvfs(btrfs)
         return (s.f_blocks - s.f_bfree) * s.f_frsize
 
-    was, held = used(), os.open(music, os.O_RDONLY)  # the old file's blocks stay in use while somebody has it open
-    store, journal, results = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db"), list[Result]()
-    counts = apply_rows(store, journal, journal.begin("apply", "0", {}), [(None, rows_for([music])[0])], Manner(), results.append)
+    was, held = (
+        used(),
+        os.open(music, os.O_RDONLY),
+    )  # the old file's blocks stay in use while somebody has it open
+    store, journal, results = (
+        Store(tmp_path / "g.db"),
+        Journal(tmp_path / "g.journal.db"),
+        list[Result](),
+    )
+    counts = apply_rows(
+        store,
+        journal,
+        journal.begin("apply", "0", {}),
+        [(None, rows_for([music])[0])],
+        Manner(),
+        results.append,
+    )
     assert counts["written"] == 1
     assert used() - was < music.stat().st_size / 4
     os.close(held)

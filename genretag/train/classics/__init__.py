@@ -47,32 +47,140 @@ _SUMMARY = SummaryFrontEnd()
 _RAW = WaveformFrontEnd(sample_rate=11_025, rms=0.1)
 
 _ROWS = (
-    System("ffnn", "ffnn", _MEL, 30.0, "the usual baseline beside a CNN on the same log-mel, as in Velardo 2020",
-           "averages over 8 frames first"),
-    System("mel-cnn", "mel_cnn", _MEL, 30.0, "two convolutions and two pools on the log-mel, after Dieleman and Schrauwen 2014",
-           "kernels of 3 x 3; half a minute is 646 frames and is not padded to 660"),
-    System("mfcc-cnn", "mfcc_cnn", _FINE, 3.0, "three convolution blocks on 13 MFCC of 3 s, Velardo 2020",
-           "the DCT is the network's first layer", rate=1e-4),
-    System("slices-cnn", "slices_cnn", _FINE, _SLICE, "mel-spectrograms of slices of 100,000 samples, a project of students, not published",
-           "widths, rate and dropout are chosen here", optimiser="rmsprop", rate=5e-4),
-    System("raw-cnn", "raw_cnn", _RAW, 0.5, "1-D convolutions on the samples, after Dieleman and Schrauwen 2014",
-           "kernels of 3; 11 kHz, pools of 8 and 64 with batch norm", steps=60),
-    System("mobilenet", "mobilenet", _MEL, 30.0, "MobileNetV2, Sandler et al. 2018, on the log-mel as an image of 224 x 224 x 3",
-           "from scratch unless --weights names ImageNet weights in torchvision's layout", batch=16, steps=40),
-    System("logreg", "logreg", _SUMMARY, 3.0, f"logistic regression, Cox 1958, on summarised features, after {_GTZAN}",
-           _LIBROSAS, shallow=True),
-    System("knn", "knn", _SUMMARY, 3.0, f"nearest neighbours, {_GTZAN}", f"fifteen of them; {_LIBROSAS}", shallow=True),
-    System("gaussian-nb", "gaussian_nb", _SUMMARY, 3.0, f"one Gaussian a genre, after {_GTZAN}", f"diagonal; {_LIBROSAS}", shallow=True),
-    System("svm", "svm", _SUMMARY, 3.0, "a support vector machine, Mandel and Ellis 2005", f"RBF kernel; {_LIBROSAS}", shallow=True),
-    System("cnn-bn", "cnn_bn", _MEL, 30.0, "convolution, batch norm, ReLU and pool, after Choi et al. 2016", "three blocks"),
-    System("lstm", "lstm", _MEL, 30.0, "Hochreiter and Schmidhuber 1997, on frames of the log-mel", "one layer of 64"),
-    System("gru", "gru", _MEL, 30.0, "Cho et al. 2014, on frames of the log-mel", "one layer of 64"),
-    System("lstm-attention", "lstm_attention", _MEL, 30.0, "attention over an LSTM, after Bahdanau et al. 2015",
-           "48 cells each way; no decoder"),
-    System("crnn", "crnn", _MEL, 30.0, "convolutions, then a GRU: Choi et al. 2017", "three blocks, a GRU of 64"),
-    System("cnn+rnn", "cnn_rnn", _MEL, 30.0, "two paths side by side, fused before the dense layer: Feng et al. 2017",
-           "smaller; one GRU one way"),
-)  # fmt: skip
+    System(
+        "ffnn",
+        "ffnn",
+        _MEL,
+        30.0,
+        "the usual baseline beside a CNN on the same log-mel, as in Velardo 2020",
+        "averages over 8 frames first",
+    ),
+    System(
+        "mel-cnn",
+        "mel_cnn",
+        _MEL,
+        30.0,
+        "two convolutions and two pools on the log-mel, after Dieleman and Schrauwen 2014",
+        "kernels of 3 x 3; half a minute is 646 frames and is not padded to 660",
+    ),
+    System(
+        "mfcc-cnn",
+        "mfcc_cnn",
+        _FINE,
+        3.0,
+        "three convolution blocks on 13 MFCC of 3 s, Velardo 2020",
+        "the DCT is the network's first layer",
+        rate=1e-4,
+    ),
+    System(
+        "slices-cnn",
+        "slices_cnn",
+        _FINE,
+        _SLICE,
+        "mel-spectrograms of slices of 100,000 samples, a project of students, not published",
+        "widths, rate and dropout are chosen here",
+        optimiser="rmsprop",
+        rate=5e-4,
+    ),
+    System(
+        "raw-cnn",
+        "raw_cnn",
+        _RAW,
+        0.5,
+        "1-D convolutions on the samples, after Dieleman and Schrauwen 2014",
+        "kernels of 3; 11 kHz, pools of 8 and 64 with batch norm",
+        steps=60,
+    ),
+    System(
+        "mobilenet",
+        "mobilenet",
+        _MEL,
+        30.0,
+        "MobileNetV2, Sandler et al. 2018, on the log-mel as an image of 224 x 224 x 3",
+        "from scratch unless --weights names ImageNet weights in torchvision's layout",
+        batch=16,
+        steps=40,
+    ),
+    System(
+        "logreg",
+        "logreg",
+        _SUMMARY,
+        3.0,
+        f"logistic regression, Cox 1958, on summarised features, after {_GTZAN}",
+        _LIBROSAS,
+        shallow=True,
+    ),
+    System(
+        "knn",
+        "knn",
+        _SUMMARY,
+        3.0,
+        f"nearest neighbours, {_GTZAN}",
+        f"fifteen of them; {_LIBROSAS}",
+        shallow=True,
+    ),
+    System(
+        "gaussian-nb",
+        "gaussian_nb",
+        _SUMMARY,
+        3.0,
+        f"one Gaussian a genre, after {_GTZAN}",
+        f"diagonal; {_LIBROSAS}",
+        shallow=True,
+    ),
+    System(
+        "svm",
+        "svm",
+        _SUMMARY,
+        3.0,
+        "a support vector machine, Mandel and Ellis 2005",
+        f"RBF kernel; {_LIBROSAS}",
+        shallow=True,
+    ),
+    System(
+        "cnn-bn",
+        "cnn_bn",
+        _MEL,
+        30.0,
+        "convolution, batch norm, ReLU and pool, after Choi et al. 2016",
+        "three blocks",
+    ),
+    System(
+        "lstm",
+        "lstm",
+        _MEL,
+        30.0,
+        "Hochreiter and Schmidhuber 1997, on frames of the log-mel",
+        "one layer of 64",
+    ),
+    System(
+        "gru", "gru", _MEL, 30.0, "Cho et al. 2014, on frames of the log-mel", "one layer of 64"
+    ),
+    System(
+        "lstm-attention",
+        "lstm_attention",
+        _MEL,
+        30.0,
+        "attention over an LSTM, after Bahdanau et al. 2015",
+        "48 cells each way; no decoder",
+    ),
+    System(
+        "crnn",
+        "crnn",
+        _MEL,
+        30.0,
+        "convolutions, then a GRU: Choi et al. 2017",
+        "three blocks, a GRU of 64",
+    ),
+    System(
+        "cnn+rnn",
+        "cnn_rnn",
+        _MEL,
+        30.0,
+        "two paths side by side, fused before the dense layer: Feng et al. 2017",
+        "smaller; one GRU one way",
+    ),
+)
 
 SYSTEMS: dict[str, System] = {s.name: s for s in _ROWS}
 
@@ -89,11 +197,19 @@ def names_of(text: str) -> list[str]:
     import difflib
 
     known = [*SYSTEMS, ENSEMBLE]
-    names = known if text.strip() == "all" else [n.strip().casefold() for n in text.split(",") if n.strip()]
+    names = (
+        known
+        if text.strip() == "all"
+        else [n.strip().casefold() for n in text.split(",") if n.strip()]
+    )
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            raise UsageError(f"{name}: no such system" + (f"; did you mean {near[0]}?" if near else "") + f" (known: {', '.join(known)})")
+            raise UsageError(
+                f"{name}: no such system"
+                + (f"; did you mean {near[0]}?" if near else "")
+                + f" (known: {', '.join(known)})"
+            )
     return list(dict.fromkeys(names))
 
 
@@ -107,7 +223,9 @@ def members_of(text: str) -> tuple[str, ...]:
     systems = [SYSTEMS[n] for n in names if n != ENSEMBLE]
     alike = {(s.front_end, s.seconds) for s in systems}
     if len(systems) < max(2, len(names)) or len(alike) > 1 or any(s.shallow for s in systems):
-        raise UsageError(f"--members {text}: an ensemble is one file, so its members must be two networks or more that hear the same")
+        raise UsageError(
+            f"--members {text}: an ensemble is one file, so its members must be two networks or more that hear the same"
+        )
     return tuple(names)
 
 

@@ -16,9 +16,25 @@ from genretag.features import features_of
 from genretag.model import Model
 from genretag.train import fit, teach
 from genretag.train.cache import FeatureCache, complete
-from genretag.train.classics import DEFAULT_MEMBERS, ENSEMBLE, SYSTEMS, System, cut_to, frames_of, shallow
+from genretag.train.classics import (
+    DEFAULT_MEMBERS,
+    ENSEMBLE,
+    SYSTEMS,
+    System,
+    cut_to,
+    frames_of,
+    shallow,
+)
 from genretag.train.classics.export import export_network, export_shallow
-from genretag.train.classics.loop import Learned, Tracks, accuracy, heard, inputs_of, tracks_of, train
+from genretag.train.classics.loop import (
+    Learned,
+    Tracks,
+    accuracy,
+    heard,
+    inputs_of,
+    tracks_of,
+    train,
+)
 from genretag.train.collection import Collection
 from genretag.train.split import Part
 from genretag.vote import calibrated, log_softmax
@@ -74,7 +90,12 @@ class Entry:
 
 
 COST_TIMES = 3  # that the cost of a window is measured
-GROWING = (0.25, 0.5, 0.75, 1.0)  # of the training part, for the learning curve of what has no epochs
+GROWING = (
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+)  # of the training part, for the learning curve of what has no epochs
 LEAST_INPUTS = 20  # that a point of it is fitted on
 
 HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "ms a window", "MB")
@@ -96,7 +117,9 @@ class Class:
             system = replace(system, seconds=self.asked.window)
         cut = cut_to(system, max(0.5, self.shortest - 0.02))
         if cut.seconds < system.seconds:
-            self.say(f"{name}: hears {cut.seconds:.1f} s at once, as long as the shortest track; else length would give labels away")
+            self.say(
+                f"{name}: hears {cut.seconds:.1f} s at once, as long as the shortest track; else length would give labels away"
+            )
         return cut
 
     def tracks(self, system: System) -> Tracks:
@@ -104,7 +127,9 @@ class Class:
         cache = FeatureCache(self.asked.cache, system.front_end)
         new, _ = cache.missing(self.collection.keys, self.collection.seconds)
         if new:
-            self.say(f"{system.name}: making the features of {new:,} tracks ({system.front_end.describe()})")
+            self.say(
+                f"{system.name}: making the features of {new:,} tracks ({system.front_end.describe()})"
+            )
         complete(cache, self.collection.keys, self.collection.paths, self.asked.jobs)
         return tracks_of(system, self.collection, self.part, cache)
 
@@ -118,7 +143,10 @@ class Class:
         if system.shallow:
             return self._shallow(system, tracks, path, began)
         learned = self._learned(name, system, tracks)
-        said = heard(learned.net, tracks, tracks.rows(Part.VALID)), heard(learned.net, tracks, tracks.rows(Part.TEST))
+        said = (
+            heard(learned.net, tracks, tracks.rows(Part.VALID)),
+            heard(learned.net, tracks, tracks.rows(Part.TEST)),
+        )
         epochs = [float(e + 1) for e in range(learned.epochs)]
         curve = teach.Curve("epoch", epochs, "accuracy", learned.train, learned.valid)
         lesson, card = self._judged(system, tracks, said, path, time.monotonic() - began, curve)
@@ -129,17 +157,28 @@ class Class:
     def _learned(self, name: str, system: System, tracks: Tracks) -> Learned:
         a = self.asked
         learned = train(
-            system, tracks, epochs=a.epochs, patience=a.patience, seed=a.seed, augmented=a.augmented,
-            weights=a.weights if name == "mobilenet" else None, say=self.say,
-        )  # fmt: skip
+            system,
+            tracks,
+            epochs=a.epochs,
+            patience=a.patience,
+            seed=a.seed,
+            augmented=a.augmented,
+            weights=a.weights if name == "mobilenet" else None,
+            say=self.say,
+        )
         self.learned[name] = learned
         return learned
 
     def _shallow(self, system: System, tracks: Tracks, path: Path, began: float) -> Entry:
         pipeline = self._fitted(system, tracks, tracks.rows(Part.TRAIN))
-        said = _said(pipeline, tracks, tracks.rows(Part.VALID)), _said(pipeline, tracks, tracks.rows(Part.TEST))
+        said = (
+            _said(pipeline, tracks, tracks.rows(Part.VALID)),
+            _said(pipeline, tracks, tracks.rows(Part.TEST)),
+        )
         seconds = time.monotonic() - began
-        lesson, card = self._judged(system, tracks, said, path, seconds, self._grown(system, tracks))
+        lesson, card = self._judged(
+            system, tracks, said, path, seconds, self._grown(system, tracks)
+        )
         unseen = tracks.rows(Part.VALID)
         some = inputs_of(tracks, (unseen if len(unseen) else tracks.rows(Part.TRAIN))[:16])[0]
         parity = export_shallow(pipeline, card, path, some, ties=system.name == "knn")
@@ -159,10 +198,16 @@ class Class:
             if set(y[rows]) < set(y[order]) or len(inputs_of(tracks, rows)[0]) < LEAST_INPUTS:
                 continue
             pipeline = self._fitted(system, tracks, rows)
-            learned, rest = (accuracy(tracks, _said(pipeline, tracks, part), part)[0] for part in (rows, valid))
+            learned, rest = (
+                accuracy(tracks, _said(pipeline, tracks, part), part)[0] for part in (rows, valid)
+            )
             points.append((float(len(rows)), learned, rest))
         x, learned_of, valid_of = ([p[i] for p in points] for i in range(3))
-        return teach.Curve("tracks to learn from", x, "accuracy", learned_of, valid_of) if points else None
+        return (
+            teach.Curve("tracks to learn from", x, "accuracy", learned_of, valid_of)
+            if points
+            else None
+        )
 
     def _ensemble(self, path: Path) -> Entry:
         from genretag.train.classics.networks import Ensemble
@@ -172,21 +217,48 @@ class Class:
         learned = [self.learned.get(s.name) or self._learned(s.name, s, tracks) for s in systems]
         began, nets = time.monotonic(), [one.net for one in learned]
         valid = tracks.rows(Part.VALID)
-        weights = fitted_weights([np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid])
+        weights = fitted_weights(
+            [np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid]
+        )
         told = ", ".join(f"{s.name} {w:.2f}" for s, w in zip(systems, weights, strict=True))
         self.say(f"ensemble of {told}")
         net = Ensemble(nets, weights, majority=self.asked.majority)
-        how = "majority vote" if self.asked.majority else "soft vote, weights fitted on the validation part"
-        system = System(ENSEMBLE, "", systems[0].front_end, systems[0].seconds, "soft votes, Kittler et al. 1998", f"{how}: {told}")
+        how = (
+            "majority vote"
+            if self.asked.majority
+            else "soft vote, weights fitted on the validation part"
+        )
+        system = System(
+            ENSEMBLE,
+            "",
+            systems[0].front_end,
+            systems[0].seconds,
+            "soft votes, Kittler et al. 1998",
+            f"{how}: {told}",
+        )
         said = heard(net, tracks, valid), heard(net, tracks, tracks.rows(Part.TEST))
         seconds = time.monotonic() - began + sum(one.seconds for one in learned)
         lesson, card = self._judged(system, tracks, said, path, seconds, None)
         parity = export_network(net, card, path, tracks.chunks(0))
-        return Entry(system, lesson, card, path, sum(p.numel() for n in nets for p in n.parameters()), cost(path), parity)
+        return Entry(
+            system,
+            lesson,
+            card,
+            path,
+            sum(p.numel() for n in nets for p in n.parameters()),
+            cost(path),
+            parity,
+        )
 
     def _judged(
-        self, system: System, tracks: Tracks, said: tuple[FloatArray, FloatArray], path: Path, seconds: float, curve: teach.Curve | None
-    ) -> tuple[teach.Lesson, Card]:  # fmt: skip
+        self,
+        system: System,
+        tracks: Tracks,
+        said: tuple[FloatArray, FloatArray],
+        path: Path,
+        seconds: float,
+        curve: teach.Curve | None,
+    ) -> tuple[teach.Lesson, Card]:
         """Return the figures of a system, and its card; confidence is fitted on the validation part."""
         valid = tracks.rows(Part.VALID)
         temperature = fit.calibrate(said[0], self.collection.y[valid]) if len(valid) else 1.0
@@ -199,22 +271,43 @@ class Class:
             "seed": self.asked.seed,
         }
         draft = teach.Lesson(
-            f"the classic {system.name}", self.collection, self.part, self.asked.split, None, p, self.collection.y[tracks.rows(Part.TEST)],
-            temperature, seconds, curve, settings,
-        )  # fmt: skip
+            f"the classic {system.name}",
+            self.collection,
+            self.part,
+            self.asked.split,
+            None,
+            p,
+            self.collection.y[tracks.rows(Part.TEST)],
+            temperature,
+            seconds,
+            curve,
+            settings,
+        )
         lesson = teach.judged_lesson(draft, p, temperature, seconds)
         labels, chunks = tuple(self.collection.labels), (frames_of(system),)
         bare = Card(
-            id="", name=path.stem, version="1", labels=labels, front_end=system.front_end, chunks=chunks,
-            music_threshold=0.0, confidence_threshold=teach.CONFIDENCE, calibration=Calibration(temperature),
+            id="",
+            name=path.stem,
+            version="1",
+            labels=labels,
+            front_end=system.front_end,
+            chunks=chunks,
+            music_threshold=0.0,
+            confidence_threshold=teach.CONFIDENCE,
+            calibration=Calibration(temperature),
             about={"licence": "yours"},
-        )  # fmt: skip
+        )
         return lesson, teach.card_of(lesson, bare, path.stem)
 
 
 def _said(pipeline: Any, tracks: Tracks, rows: npt.NDArray[np.int64]) -> FloatArray:
     """Return mean log-probabilities [tracks, labels] over each track's inputs, as ``heard`` does for networks."""
-    said = [np.log(np.clip(pipeline.predict_proba(inputs_of(tracks, rows[i : i + 1])[0]), 1e-9, 1)).mean(0) for i in range(len(rows))]
+    said = [
+        np.log(
+            np.clip(pipeline.predict_proba(inputs_of(tracks, rows[i : i + 1])[0]), 1e-9, 1)
+        ).mean(0)
+        for i in range(len(rows))
+    ]
     return np.array(said).reshape(len(rows), len(tracks.collection.labels))
 
 

@@ -47,7 +47,9 @@ class Tracks:
         """Return a track as inputs [n, bands, frames], cut as a scan cuts it, at most ``MOST_CHUNKS`` of them."""
         windows = self.cache.windows(self.collection.keys[track])
         cut = [c for w in windows for c in cut_chunks(np.asarray(w, np.float32).T, (self.frames,))]
-        return np.stack([cut[round(i)] for i in np.linspace(0, len(cut) - 1, min(MOST_CHUNKS, len(cut)))])
+        return np.stack(
+            [cut[round(i)] for i in np.linspace(0, len(cut) - 1, min(MOST_CHUNKS, len(cut)))]
+        )
 
     def random_chunk(self, track: int, rng: np.random.Generator) -> FloatArray:
         """Return one input out of a track, from anywhere."""
@@ -72,7 +74,9 @@ def varied(x: FloatArray, front_end: Any, rng: np.random.Generator) -> FloatArra
         power = 10 ** (x.T / 10)
         power = power * augment.tilt(rng, power.shape[1]) if rng.random() < 0.6 else power
         power = power * augment.low_pass(rng, power.shape[1]) if rng.random() < 0.15 else power
-        out = (10 * np.log10(np.maximum(power * 10 ** (rng.normal(0, 2) / 10), 1e-10))).astype(np.float32)
+        out = (10 * np.log10(np.maximum(power * 10 ** (rng.normal(0, 2) / 10), 1e-10))).astype(
+            np.float32
+        )
         if rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
         return out.T
@@ -101,7 +105,14 @@ def fresh(system: System, tracks: Tracks, seed: int, weights: Path | None) -> Cl
     torch.manual_seed(seed)
     low, high = tracks.range()
     bands = tracks.cache.front_end.bands
-    net = Classic(body_of(system.build)(bands, tracks.frames), low, high, bands, tracks.frames, len(tracks.collection.labels))
+    net = Classic(
+        body_of(system.build)(bands, tracks.frames),
+        low,
+        high,
+        bands,
+        tracks.frames,
+        len(tracks.collection.labels),
+    )
     if weights is not None and isinstance(net.body, MobileNet):
         _load_imagenet(net.body, weights)
     return net
@@ -111,15 +122,26 @@ def _load_imagenet(body: MobileNet, path: Path) -> None:
     """Load ImageNet weights in torchvision's layout."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        body.features.load_state_dict({k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")})
+        body.features.load_state_dict(
+            {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
+        )
     except Exception as error:
-        raise RunError(f"{path}: these are no weights of MobileNetV2 as torchvision keeps them: {error}") from error
+        raise RunError(
+            f"{path}: these are no weights of MobileNetV2 as torchvision keeps them: {error}"
+        ) from error
 
 
 def train(
-    system: System, tracks: Tracks, *, epochs: int, patience: int, seed: int, augmented: bool, weights: Path | None = None,
+    system: System,
+    tracks: Tracks,
+    *,
+    epochs: int,
+    patience: int,
+    seed: int,
+    augmented: bool,
+    weights: Path | None = None,
     say: Callable[[str], None] | None = None,
-) -> Learned:  # fmt: skip
+) -> Learned:
     """Train until the validation part has not been told better for ``patience`` epochs; the best epoch is kept."""
     net = fresh(system, tracks, seed, weights)
     learned, optimiser, rng = Learned(net), _optimiser(system, net), np.random.default_rng(seed)
@@ -127,7 +149,10 @@ def train(
     best, best_epoch, best_state = -1.0, -1, {k: v.clone() for k, v in net.state_dict().items()}
     rows, y = tracks.rows(Part.TRAIN), tracks.collection.y
     of_label = [rows[y[rows] == c] for c in range(len(tracks.collection.labels))]
-    steps = min(system.steps, max(10, math.ceil(sum(len(tracks.chunks(int(i))) for i in rows) / system.batch)))
+    steps = min(
+        system.steps,
+        max(10, math.ceil(sum(len(tracks.chunks(int(i))) for i in rows) / system.batch)),
+    )
     for epoch in range(epochs):
         began, total = time.monotonic(), 0.0
         net.train()
@@ -135,22 +160,34 @@ def train(
             labels = rng.integers(0, len(of_label), system.batch)  # every label as often
             x = [tracks.random_chunk(int(rng.choice(of_label[c])), rng) for c in labels]
             x = [varied(one, tracks.cache.front_end, rng) for one in x] if augmented else x
-            loss = nn.functional.cross_entropy(net(torch.from_numpy(np.stack(x)))[0], torch.from_numpy(labels))
+            loss = nn.functional.cross_entropy(
+                net(torch.from_numpy(np.stack(x)))[0], torch.from_numpy(labels)
+            )
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             total += loss.item()
-        seen = accuracy(tracks, heard(net, tracks, rows[:: max(1, len(rows) // 100)]), rows[:: max(1, len(rows) // 100)])[0]
+        seen = accuracy(
+            tracks,
+            heard(net, tracks, rows[:: max(1, len(rows) // 100)]),
+            rows[:: max(1, len(rows) // 100)],
+        )[0]
         valid_rows = tracks.rows(Part.VALID)
         valid, recall = accuracy(tracks, heard(net, tracks, valid_rows), valid_rows)
         learned.epochs = epoch + 1
         learned.train.append(seen)
         learned.valid.append(valid)
         if recall > best:
-            best, best_epoch, best_state = recall, epoch, {k: v.clone() for k, v in net.state_dict().items()}
+            best, best_epoch, best_state = (
+                recall,
+                epoch,
+                {k: v.clone() for k, v in net.state_dict().items()},
+            )
         if say is not None:
-            say(f"{system.name} {epoch + 1}/{epochs}: loss {total / steps:.3f}, validation {valid:.1%}, {time.monotonic() - began:.0f} s")
+            say(
+                f"{system.name} {epoch + 1}/{epochs}: loss {total / steps:.3f}, validation {valid:.1%}, {time.monotonic() - began:.0f} s"
+            )
         if epoch - best_epoch >= patience:
             break
     net.load_state_dict(best_state)
@@ -170,20 +207,30 @@ def heard(net: nn.Module, tracks: Tracks, rows: npt.NDArray[np.int64]) -> npt.ND
     return np.array(out).reshape(len(rows), len(tracks.collection.labels))
 
 
-def accuracy(tracks: Tracks, log_p: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]) -> tuple[float, float]:
+def accuracy(
+    tracks: Tracks, log_p: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
+) -> tuple[float, float]:
     """Return (accuracy, macro recall)."""
     if not len(rows):
         return 0.0, 0.0
     y, said = tracks.collection.y[rows], log_p.argmax(1)
-    return float((said == y).mean()), float(np.mean([(said[y == c] == c).mean() for c in np.unique(y)]))
+    return float((said == y).mean()), float(
+        np.mean([(said[y == c] == c).mean() for c in np.unique(y)])
+    )
 
 
-def inputs_of(tracks: Tracks, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def inputs_of(
+    tracks: Tracks, rows: npt.NDArray[np.int64]
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Return every input of some tracks as rows of numbers [n, numbers], and the track of each: what a shallow system learns from."""
     parts = [tracks.chunks(int(i)) for i in rows]
-    return np.concatenate([p.reshape(len(p), -1) for p in parts]), np.repeat(rows, [len(p) for p in parts])
+    return np.concatenate([p.reshape(len(p), -1) for p in parts]), np.repeat(
+        rows, [len(p) for p in parts]
+    )
 
 
-def tracks_of(system: System, collection: Collection, part: npt.NDArray[np.int8], cache: FeatureCache[Any]) -> Tracks:
+def tracks_of(
+    system: System, collection: Collection, part: npt.NDArray[np.int8], cache: FeatureCache[Any]
+) -> Tracks:
     """Return a collection as a system hears it."""
     return Tracks(collection, part, cache, frames_of(system))

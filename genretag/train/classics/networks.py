@@ -12,7 +12,9 @@ from torch import Tensor, nn
 class Classic(nn.Module):
     """Scaling to 0..1 by what the training part holds, a body, and a linear layer on its embedding."""
 
-    def __init__(self, body: nn.Module, low: float, high: float, bands: int, frames: int, labels: int) -> None:
+    def __init__(
+        self, body: nn.Module, low: float, high: float, bands: int, frames: int, labels: int
+    ) -> None:
         super().__init__()
         self.body, self.low, self.span = body, low, max(high - low, 1e-6)
         with torch.no_grad():
@@ -61,15 +63,28 @@ def _least(n: int, times: int, by: int) -> int:
 
 def ffnn(bands: int, frames: int) -> nn.Module:
     """Return the feed-forward baseline."""
-    return nn.Sequential(_level(bands), nn.AvgPool1d(min(8, frames), ceil_mode=True), nn.Flatten(), *_dense(256, 64, dropout=0.3))
+    return nn.Sequential(
+        _level(bands),
+        nn.AvgPool1d(min(8, frames), ceil_mode=True),
+        nn.Flatten(),
+        *_dense(256, 64, dropout=0.3),
+    )
 
 
 def mel_cnn(bands: int, frames: int) -> nn.Module:
     """Return conv 16 of 3 x 3, pool 2 x 4, conv 32 of 3 x 3, pool 2 x 4, dense 64."""
     return nn.Sequential(
-        _level(bands), Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, frames),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), _pool(2, 4, bands, _least(frames, 1, 4)), nn.Flatten(), *_dense(64, dropout=0.5),
-    )  # fmt: skip
+        _level(bands),
+        Picture(),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        _pool(2, 4, bands, frames),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        _pool(2, 4, bands, _least(frames, 1, 4)),
+        nn.Flatten(),
+        *_dense(64, dropout=0.5),
+    )
 
 
 class Mfcc(nn.Module):
@@ -102,16 +117,27 @@ def mfcc_cnn(bands: int, frames: int) -> nn.Module:
             nn.BatchNorm2d(32),
         ]
         channels = 32
-    return nn.Sequential(Mfcc(bands), _level(13), Picture(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3))
+    return nn.Sequential(
+        Mfcc(bands), _level(13), Picture(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3)
+    )
 
 
 def slices_cnn(bands: int, frames: int) -> nn.Module:
     """Return three convolutions and two max pools."""
     return nn.Sequential(
-        _level(bands), Picture(), nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), _pool(4, 4, bands, frames),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), _pool(4, 4, _least(bands, 1, 4), _least(frames, 1, 4)),
-        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), *_dense(64, dropout=0.3),
-    )  # fmt: skip
+        _level(bands),
+        Picture(),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        _pool(4, 4, bands, frames),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        _pool(4, 4, _least(bands, 1, 4), _least(frames, 1, 4)),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        *_dense(64, dropout=0.3),
+    )
 
 
 def raw_cnn(bands: int, frames: int) -> nn.Module:
@@ -121,38 +147,68 @@ def raw_cnn(bands: int, frames: int) -> nn.Module:
     the ReLUs, which is the same and faster. The second pool is long, so that the dense layer learns what, and not when.
     """
     return nn.Sequential(
-        _level(bands), nn.Conv1d(1, 128, 3, padding=1), nn.MaxPool1d(8), nn.BatchNorm1d(128), nn.ReLU(),
-        nn.Conv1d(128, 64, 3, padding=1), nn.MaxPool1d(min(64, frames // 8)), nn.BatchNorm1d(64), nn.ReLU(), nn.Flatten(),
+        _level(bands),
+        nn.Conv1d(1, 128, 3, padding=1),
+        nn.MaxPool1d(8),
+        nn.BatchNorm1d(128),
+        nn.ReLU(),
+        nn.Conv1d(128, 64, 3, padding=1),
+        nn.MaxPool1d(min(64, frames // 8)),
+        nn.BatchNorm1d(64),
+        nn.ReLU(),
+        nn.Flatten(),
         *_dense(100, 20, dropout=0.5),
-    )  # fmt: skip
+    )
 
 
 def _block(channels: int, width: int, pool: tuple[int, int]) -> list[nn.Module]:
-    return [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(pool, ceil_mode=True)]
+    return [
+        nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(pool, ceil_mode=True),
+    ]
 
 
 def _stack(frames: int) -> nn.Sequential:
     """Return three blocks of convolution, batch norm, ReLU and pool: [n, 1, bands, frames] -> [n, 64, bands / 32, frames / 16 or so]."""
     steps = [2 if _least(frames, i, 2) > 4 else 1 for i in range(1, 4)]
-    return nn.Sequential(*_block(1, 24, (2, steps[0])), *_block(24, 48, (4, steps[1])), *_block(48, 64, (4, steps[2])))
+    return nn.Sequential(
+        *_block(1, 24, (2, steps[0])),
+        *_block(24, 48, (4, steps[1])),
+        *_block(48, 64, (4, steps[2])),
+    )
 
 
 def cnn_bn(bands: int, frames: int) -> nn.Module:
     """Return the stack, its mean over time and over quarters of the bands, and a dense layer."""
-    return nn.Sequential(Picture(), _stack(frames), nn.AdaptiveAvgPool2d((4, 1)) if bands >= 128 else nn.AdaptiveAvgPool2d(1),
-                         nn.Flatten(), *_dense(64, dropout=0.3))  # fmt: skip
+    return nn.Sequential(
+        Picture(),
+        _stack(frames),
+        nn.AdaptiveAvgPool2d((4, 1)) if bands >= 128 else nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        *_dense(64, dropout=0.3),
+    )
 
 
 class Recurrent(nn.Module):
     """Frames in order through an LSTM or a GRU; the last state, or attention over all of them."""
 
     def __init__(
-        self, kind: type[nn.LSTM] | type[nn.GRU], bands: int, width: int, *, both_ways: bool = False, attention: bool = False
+        self,
+        kind: type[nn.LSTM] | type[nn.GRU],
+        bands: int,
+        width: int,
+        *,
+        both_ways: bool = False,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.cells = kind(bands, width, batch_first=True, bidirectional=both_ways)
         dims = width * (2 if both_ways else 1)
-        self.scores = nn.Sequential(nn.Linear(dims, 32), nn.Tanh(), nn.Linear(32, 1)) if attention else None
+        self.scores = (
+            nn.Sequential(nn.Linear(dims, 32), nn.Tanh(), nn.Linear(32, 1)) if attention else None
+        )
         self.dropout = nn.Dropout(0.3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,7 +232,9 @@ def gru(bands: int, frames: int) -> nn.Module:
 
 def lstm_attention(bands: int, frames: int) -> nn.Module:
     """Return an LSTM in both directions with attention over its states."""
-    return nn.Sequential(_level(bands), Recurrent(nn.LSTM, bands, 48, both_ways=True, attention=True))
+    return nn.Sequential(
+        _level(bands), Recurrent(nn.LSTM, bands, 48, both_ways=True, attention=True)
+    )
 
 
 class Rows(nn.Module):
@@ -189,7 +247,9 @@ class Rows(nn.Module):
 
 def crnn(bands: int, frames: int) -> nn.Module:
     """Return the stack, and a GRU over what is left of time."""
-    return nn.Sequential(Picture(), _stack(frames), Rows(), Recurrent(nn.GRU, 64 * (-(-bands // 32)), 64))
+    return nn.Sequential(
+        Picture(), _stack(frames), Rows(), Recurrent(nn.GRU, 64 * (-(-bands // 32)), 64)
+    )
 
 
 class TwoPaths(nn.Module):
@@ -213,10 +273,16 @@ def cnn_rnn(bands: int, frames: int) -> nn.Module:
 
 
 class _ConvNorm(nn.Sequential):
-    def __init__(self, channels: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, channels: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__(
-            nn.Conv2d(channels, width, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False), nn.BatchNorm2d(width), nn.ReLU6(),
-        )  # fmt: skip
+            nn.Conv2d(
+                channels, width, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
+            ),
+            nn.BatchNorm2d(width),
+            nn.ReLU6(),
+        )
 
 
 class _Inverted(nn.Module):
@@ -226,7 +292,11 @@ class _Inverted(nn.Module):
         super().__init__()
         hidden, self.same = channels * expand, stride == 1 and channels == width
         layers: list[nn.Module] = [_ConvNorm(channels, hidden, 1)] if expand != 1 else []
-        layers += [_ConvNorm(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, width, 1, bias=False), nn.BatchNorm2d(width)]
+        layers += [
+            _ConvNorm(hidden, hidden, 3, stride, hidden),
+            nn.Conv2d(hidden, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+        ]
         self.conv = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -238,7 +308,15 @@ class MobileNet(nn.Module):
     """MobileNetV2 (Sandler et al. 2018) on a log-mel that is made an image; names as torchvision's state dict has them."""
 
     #: Expansion, width, blocks, stride of the first.
-    PLAN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    PLAN = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,7 +333,9 @@ class MobileNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, bands, frames] to [n, 1280]."""
-        image = nn.functional.interpolate(x.unsqueeze(1), size=(224, 224), mode="bilinear", align_corners=False)
+        image = nn.functional.interpolate(
+            x.unsqueeze(1), size=(224, 224), mode="bilinear", align_corners=False
+        )
         return self.dropout(self.features(image.repeat(1, 3, 1, 1)).mean(dim=(2, 3)))
 
 
@@ -273,7 +353,9 @@ def body_of(build: str) -> Callable[[int, int], nn.Module]:
 class Ensemble(nn.Module):
     """Several trained systems that hear the same: their probabilities, weighted, or one vote each."""
 
-    def __init__(self, members: list[Classic], weights: list[float], *, majority: bool = False) -> None:
+    def __init__(
+        self, members: list[Classic], weights: list[float], *, majority: bool = False
+    ) -> None:
         super().__init__()
         self.members, self.majority = nn.ModuleList(members), majority
         self.register_buffer("weights", torch.tensor(weights))
