@@ -20,12 +20,12 @@ from genretag.audio import KEY_DIGITS, file_sha256, identify
 from genretag.card import Card, read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
+from genretag.library.walk import below
 from genretag.plan import Action, Past, Row, judge
 from genretag.policy import HardLinks, Policy
 from genretag.store import FileRow, Scan, Store
 from genretag.tags import Tags
 from genretag.tags import read as read_tags
-from genretag.walk import below
 from genretag.writing.journal import Change, Journal
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
 from genretag.writing.turns import Turn, in_turns

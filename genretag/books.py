@@ -112,7 +112,7 @@ def writing(given: Books) -> Iterator[None]:
 
 def settle(given: Books) -> None:
     """Finish or take back what a killed run left, and say so."""
-    from genretag.display import shown
+    from genretag.text import shown
     from genretag.writing.replace import recover
 
     for change, state in recover(given.journal):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from genretag.card import Card
 from genretag.errors import RunError
-from genretag.places import absolute, spelled
+from genretag.library.urls import absolute, spelled
 from genretag.policy import Existing, HardLinks, Policy
 from genretag.store import FileRow
 from genretag.tags import V22, Tags, meaningful

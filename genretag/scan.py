@@ -18,9 +18,10 @@ from genretag import albums, audio, enough, tags, thumbnail
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import Card, card_text
 from genretag.features import FEATURE_VERSION, features_of
+from genretag.library.urls import absolute as absolute
+from genretag.library.walk import Found, Missed, is_music, walk
 from genretag.memory import keep_memory
 from genretag.model import Model
-from genretag.places import absolute as absolute
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.policy import Windows as Windows
@@ -29,7 +30,6 @@ from genretag.standing import Asked, Tally, what_stands
 from genretag.standing import facts as facts
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
-from genretag.walk import Found, Missed, is_music, walk
 from genretag.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...

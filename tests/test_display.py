@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genretag.display import cell, shown
 from genretag.plan import Row, failed_row
 from genretag.report.files import write_csv
+from genretag.text import cell, shown
 
 HOSTILE = [
     "\x1b[31mred",

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from genretag.cluster.source import _found, _nanoseconds, fetched, listing
-from genretag.display import home_relative
 from genretag.errors import TrackError
-from genretag.places import absolute, is_url, spelled
+from genretag.library.urls import absolute, is_url, spelled
+from genretag.library.walk import Found, Missed
 from genretag.plan import failed_row
-from genretag.walk import Found, Missed
+from genretag.text import home_relative
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_listing_is_in_order_and_leaves_out_what_the_walk_leaves_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fsspec = pytest.importorskip("fsspec")
-    monkeypatch.setattr("genretag.places.SCHEMES", {"memory"})
+    monkeypatch.setattr("genretag.library.urls.SCHEMES", {"memory"})
     shelf = fsspec.filesystem("memory")
     shelf.store.clear()
     for name in (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.walk import Found, Missed, is_music, signed, spelt, walk
+from genretag.library.walk import Found, Missed, is_music, signed, spelt, walk
 
 
 def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
@@ -155,7 +155,7 @@ def test_a_path_that_is_spelt_as_on_the_disk_stays_as_it_was_given(
 MEASURE = """
 import sys, tracemalloc
 from pathlib import Path
-from genretag.walk import walk
+from genretag.library.walk import walk
 tracemalloc.start()
 print(sum(1 for _ in walk([Path(sys.argv[1])])), tracemalloc.get_traced_memory()[1])
 """

@@ -15,14 +15,14 @@ from rawtags import make_id3, make_id3v1
 
 import genretag.api as api
 from genretag import audio, demo, mpeg, tags
-from genretag.display import two_digits
 from genretag.errors import TrackError
+from genretag.library.walk import Found, lies_in, walk
 from genretag.plan import Row, decide
 from genretag.policy import Existing, Policy, Protect
 from genretag.report.summary import Summary
 from genretag.tags import Form, Tags
+from genretag.text import two_digits
 from genretag.vote import Status, Verdict
-from genretag.walk import Found, lies_in, walk
 
 
 @pytest.fixture

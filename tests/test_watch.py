@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from genretag import demo, tags
-from genretag.watch import Arrivals
+from genretag.library.watch import Arrivals
 
 
 class Clock:

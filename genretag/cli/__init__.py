@@ -205,6 +205,6 @@ def _defaults(command: Any) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    from genretag.display import shown
+    from genretag.text import shown
 
     print(f"genretag: {shown(text)}", file=sys.stderr)

@@ -13,8 +13,8 @@ import typer
 from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import last_scan, plan_rows, report
 from genretag.errors import UsageError
+from genretag.library.walk import below, spelt
 from genretag.policy import Policy
-from genretag.walk import below, spelt
 
 if TYPE_CHECKING:
     from genretag.apply import Result
@@ -328,7 +328,7 @@ def perform(
 
 def _tell(quiet: bool, count: int) -> Any:
     """Return a function that says what failed, and on a terminal how far things are."""
-    from genretag.display import home_relative
+    from genretag.text import home_relative
 
     shows = not quiet and sys.stderr.isatty()
     done = 0
@@ -374,7 +374,7 @@ def verify(
     import json as json_lib
 
     from genretag.apply import verify_change
-    from genretag.display import home_relative, shown
+    from genretag.text import home_relative, shown
 
     fine = changed = 0
     with session.books(db) as books:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genretag.cli import rules, session
 from genretag.errors import UsageError
-from genretag.places import is_url, spelled
+from genretag.library.urls import is_url, spelled
 
 if TYPE_CHECKING:
     from genretag.cluster.engine import Asked, ClusterScanner

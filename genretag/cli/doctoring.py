@@ -22,8 +22,8 @@ def doctor(
     """Try out what works here: each container by a tiny clip, the model, threads, databases, disk. Status 1: something is broken."""
     from rich.text import Text
 
-    from genretag.display import shown
     from genretag.doctor import Health, examine
+    from genretag.text import shown
 
     out, broken = session.results(), 0
     style = {Health.FINE: "green", Health.NOTE: "yellow", Health.BROKEN: "bold red"}

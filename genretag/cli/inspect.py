@@ -86,9 +86,9 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
     """Return what is known of a file; one that is not known is heard now (without making a plan)."""
     from genretag.config import default_model
     from genretag.features import FEATURE_VERSION
+    from genretag.library.walk import spelt
     from genretag.model import Model
     from genretag.scan import Options, Scanner, absolute
-    from genretag.walk import spelt
 
     loaded = Model(model or default_model())
     with session.books(db) as books:
@@ -142,7 +142,7 @@ def _info_dict(
 def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> None:
     from rich.text import Text
 
-    from genretag.display import home_relative, shown, words
+    from genretag.text import home_relative, shown, words
     from genretag.vote import Status, window_scores
 
     out = session.results()
@@ -234,7 +234,7 @@ def errors(json: Json = False, db: session.Database = None) -> None:
     """List the files that could not be heard, and why."""
     from rich.text import Text
 
-    from genretag.display import home_relative, shown
+    from genretag.text import home_relative, shown
 
     with session.books(db) as books:
         failures = list(books.store.failures())

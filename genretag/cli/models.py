@@ -88,7 +88,7 @@ def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None
 
 def _facts(model: Model) -> Iterator[str]:
     """Yield what is worth knowing of a model, a line each."""
-    from genretag.display import shown
+    from genretag.text import shown
 
     c = model.card
     shown_labels = [shown(label) for label in c.labels]
@@ -119,9 +119,9 @@ def _tried(model: Model) -> str:
     import numpy as np
 
     from genretag import demo
-    from genretag.display import shown
     from genretag.features import features_of
     from genretag.model import cut_chunks
+    from genretag.text import shown
     from genretag.vote import window_scores
 
     samples = np.ascontiguousarray(

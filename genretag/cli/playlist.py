@@ -94,8 +94,8 @@ UNSURE = "unsure"
 def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[Row]]:
     """Return the last scan's tracks by genre: what is planned, what is there, else what was heard."""
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
+    from genretag.library.walk import below, spelt
     from genretag.vote import Status
-    from genretag.walk import below, spelt
 
     last = last_scan(books, NOTHING_HEARD)
     tops = [spelt(p).absolute() for p in paths] if paths else None

@@ -48,10 +48,10 @@ def report(
     tops: list[Path] | None = None,
 ) -> int:
     """Print the report of a run's plan, or of what lies below ``tops``, and write it to a file; return how many files failed."""
+    from genretag.library.walk import below
     from genretag.report.files import write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
-    from genretag.walk import below
 
     if quiet and not (json or output or tops):
         return books.store.failed_in_plan(run)

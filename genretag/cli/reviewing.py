@@ -38,10 +38,10 @@ def review(
     The answers go into the plan, that genretag apply writes, and are labels for genretag train --from-review.
     """
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
+    from genretag.library.walk import below, spelt
     from genretag.policy import Policy
     from genretag.report.files import write_report
     from genretag.review import Review, questions_of
-    from genretag.walk import below, spelt
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
@@ -79,8 +79,8 @@ def app(asked: Review) -> App[None]:
     from textual.content import Content
     from textual.widgets import Footer, Input, ProgressBar, Static
 
-    from genretag.display import home_relative, shown, words
     from genretag.review import MOST_CHOICES, play
+    from genretag.text import home_relative, shown, words
 
     class Screen(App[None]):
         TITLE = "genretag review"

@@ -14,7 +14,7 @@ import typer
 from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import report
 from genretag.errors import UsageError
-from genretag.places import spelled
+from genretag.library.urls import spelled
 from genretag.policy import Windows
 
 if TYPE_CHECKING:

@@ -189,7 +189,7 @@ def config(
     """Show which settings hold, and from where: a variable, the file, or the default."""
     from rich.text import Text
 
-    from genretag.display import shown
+    from genretag.text import shown
 
     root = context.find_root().command
     rows = settings_now(root)

@@ -355,7 +355,7 @@ def hear(
 
 def print_lesson(lesson: Lesson) -> None:
     """Print what was learned."""
-    from genretag.display import home_relative, shown
+    from genretag.text import home_relative, shown
     from genretag.train.write_up import summary_lines
 
     out = session.results()
@@ -456,8 +456,8 @@ def _evaluate_labels(
     context: typer.Context,
     json: bool,
 ) -> int:
-    from genretag.display import shown
     from genretag.evaluate import against_labels
+    from genretag.text import shown
 
     hear(books, model, [e.path for e in labelled.examples], jobs, context)
     artists = {e.path: name for e in labelled.examples if (name := e.artist or e.folder)}
@@ -519,7 +519,7 @@ def _evaluate_tags(
     output: Path | None,
 ) -> int:
     from genretag.evaluate import against_tags
-    from genretag.walk import Found, walk
+    from genretag.library.walk import Found, walk
 
     paths = [found.path for found in walk([source]) if isinstance(found, Found)]
     hear(books, model, [source], jobs, context)
@@ -538,7 +538,7 @@ def _evaluate_tags(
 def _print_comparison(found: Comparison, output: Path | None) -> None:
     from rich.text import Text
 
-    from genretag.display import home_relative, shown
+    from genretag.text import home_relative, shown
 
     out = session.results()
     if found.disagreements:

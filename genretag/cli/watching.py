@@ -53,7 +53,7 @@ def watch(
     """
     from genretag.cli.apply import manner
     from genretag.cli.scan import _load
-    from genretag.watch import arrivals
+    from genretag.library.watch import arrivals
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder")
@@ -104,9 +104,9 @@ def _round(
     import genretag
     from genretag.cli.apply import perform
     from genretag.cli.reporting import plan_rows
-    from genretag.display import home_relative, words
+    from genretag.library.walk import Found, walk
     from genretag.scan import Options, Scanner, absolute, facts
-    from genretag.walk import Found, walk
+    from genretag.text import home_relative, words
 
     with session.books(db) as books:
         new = [

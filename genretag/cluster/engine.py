@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from genretag import audio, standing, walk
+from genretag import audio, standing
 from genretag.card import card_text
 from genretag.cluster import results, source
 from genretag.cluster.machines import cluster, first_line
@@ -29,13 +29,14 @@ from genretag.cluster.results import Told
 from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
+from genretag.library import walk
+from genretag.library.urls import absolute, spelled
+from genretag.library.walk import Found, Missed
 from genretag.model import Model
-from genretag.places import absolute, spelled
 from genretag.plan import Past, failed_row
 from genretag.scan import Options, Progress, Scanner
 from genretag.store import FileRow, Store
 from genretag.vote import Heard
-from genretag.walk import Found, Missed
 from genretag.worker import serve
 
 log = logging.getLogger("genretag")

@@ -13,8 +13,8 @@ from genretag.card import Card, card_text, read_card
 from genretag.cluster import results
 from genretag.cluster.results import Head, Told
 from genretag.errors import RunError
+from genretag.library.urls import spelled
 from genretag.model import Model
-from genretag.places import spelled
 from genretag.plan import Past
 from genretag.policy import Policy
 from genretag.scan import Options, Progress, Scanner

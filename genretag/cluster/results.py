@@ -23,9 +23,9 @@ from genretag import audio, tags
 from genretag.card import Card, card_of_metadata, card_text
 from genretag.errors import GenretagError, RunError
 from genretag.features import FEATURE_VERSION
-from genretag.places import is_url, spelled
+from genretag.library.urls import is_url, spelled
+from genretag.library.walk import Found
 from genretag.vote import Heard
-from genretag.walk import Found
 
 METADATA_KEY = b"genretag"
 SUFFIX = ".parquet"

@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from genretag.errors import TrackError, UsageError
-from genretag.places import is_url, spelled
-from genretag.walk import Found, Missed, is_music, lies_in
+from genretag.library.urls import is_url, spelled
+from genretag.library.walk import Found, Missed, is_music, lies_in
 
 _BLOCK = 4 << 20  # bytes that are copied at once
 

@@ -25,8 +25,8 @@ from genretag.cluster import results
 from genretag.cluster.source import fetched
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
 from genretag.features import features_of
+from genretag.library.urls import NOT_WRITTEN, is_url, spelled
 from genretag.model import Model
-from genretag.places import NOT_WRITTEN, is_url, spelled
 from genretag.pool import Pool
 from genretag.scan import time_limit, whole
 from genretag.tags import Tags

@@ -30,7 +30,13 @@ from genretag.ear.styles import styles_of
 from genretag.ear.tutor import taught
 from genretag.features import FrontEnd
 from genretag.train.export import Ear, export
-from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_music_head, fit_temperature
+from genretag.train.head import (
+    Linear,
+    balanced_weights,
+    fit_genre_head,
+    fit_music_head,
+    fit_temperature,
+)
 from genretag.train.network import Backbone, from_onnx
 from genretag.vote import log_softmax
 

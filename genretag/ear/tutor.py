@@ -19,7 +19,17 @@ import numpy.typing as npt
 import torch
 
 from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips, read_lessons
-from genretag.ear.musicnn import ANSWER, PATCH, PENULTIMATE, POOL, SECONDS_A_FRAME, TAGS, LogMelOfMusicnn, Musicnn, weights
+from genretag.ear.musicnn import (
+    ANSWER,
+    PATCH,
+    PENULTIMATE,
+    POOL,
+    SECONDS_A_FRAME,
+    TAGS,
+    LogMelOfMusicnn,
+    Musicnn,
+    weights,
+)
 from genretag.features import FrontEnd
 
 PATCHES = 3

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from genretag.display import cell, shown, words
 from genretag.errors import RunError, UsageError
-from genretag.places import is_url, spelled
+from genretag.library.urls import is_url, spelled
 from genretag.plan import Row
+from genretag.text import cell, shown, words
 
 CSV_COLUMNS = (
     "path",

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from genretag.card import Card
-from genretag.display import shown
 from genretag.features import FEATURE_VERSION
 from genretag.plan import Past, Row, judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import Store
+from genretag.text import shown
 from genretag.vote import Status, window_scores
 
 #: Keys of a row that a person does not edit: they are exported as they came.

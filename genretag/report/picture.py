@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from genretag import audio
 from genretag.card import Card
-from genretag.display import shown
 from genretag.errors import RunError, TrackError, UsageError
 from genretag.features import LIBROSA, AnyFrontEnd, features_of
+from genretag.text import shown
 from genretag.vote import Heard, Verdict, window_scores
 
 if TYPE_CHECKING:

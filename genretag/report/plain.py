@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genretag.display import home_relative, shown, two_digits
 from genretag.plan import Action, Row
 from genretag.report.summary import Summary
+from genretag.text import home_relative, shown, two_digits
 from genretag.vote import Status
 
 

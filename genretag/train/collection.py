@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
+from genretag.library.walk import Speller
 from genretag.model import Model
 from genretag.scan import Options, Progress, Scanner, absolute
 from genretag.store import Store
 from genretag.tags import Album
 from genretag.train.layouts import Example
 from genretag.train.split import groups_of, groups_per_label, near_duplicates
-from genretag.walk import Speller
 
 IntArray = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genretag.errors import RunError, UsageError
-from genretag.walk import Found, is_music, walk
+from genretag.library.walk import Found, is_music, walk
 
 _PATH_COLUMNS = ("path", "file", "filename", "filepath", "file_path", "track")
 _LABEL_COLUMNS = ("label", "genre", "class", "category")

@@ -15,6 +15,7 @@ from genretag.card import Calibration, Card, card_text
 from genretag.errors import RunError
 from genretag.evaluate import label_of
 from genretag.features import FEATURE_VERSION
+from genretag.library.walk import Speller
 from genretag.metrics import calibration_error
 from genretag.scan import absolute
 from genretag.store import Store
@@ -22,7 +23,6 @@ from genretag.train.fit import calibrate
 from genretag.train.graft import recard
 from genretag.train.split import grouped_fold_numbers, groups_of
 from genretag.vote import calibrated, log_softmax
-from genretag.walk import Speller
 
 LEAST_TRACKS = 40  # fewer make a temperature that is noise
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genretag.card import Card
-from genretag.display import shown
 from genretag.metrics import Judged
+from genretag.text import shown
 from genretag.train import pictures
 from genretag.train.split import Part
 from genretag.train.teach import Lesson, Split

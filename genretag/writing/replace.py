@@ -21,8 +21,8 @@ from pathlib import Path
 
 from genretag import audio, tags
 from genretag.errors import TrackError
+from genretag.library.walk import signed
 from genretag.policy import HardLinks, Protect
-from genretag.walk import signed
 from genretag.writing import delta
 from genretag.writing.journal import OPEN_STATES, Change, Journal
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genretag.walk import Found, is_music, walk
+from genretag.library.walk import Found, is_music, walk
 
 _TICK_MS = 500
 

@@ -10,7 +10,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from genretag.places import spelled
+from genretag.library.urls import spelled
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BREAKS = {"\u2028", "\u2029"}
