@@ -113,14 +113,15 @@ def listening(path: Path | None) -> Iterator[Finding]:
 
 def containers() -> Iterator[Finding]:
     """Yield whether a tiny piece in each container is decoded, holds a genre, and is the same audio afterwards."""
-    from genretag import audio, demo, tags
+    from genretag import audio, tags
+    from genretag.audio import synthesis
 
-    piece = demo.piece(1, 2.0)
+    piece = synthesis.piece(1, 2.0)
     with tempfile.TemporaryDirectory() as folder:
-        for extension in demo.CONTAINERS:
+        for extension in synthesis.CONTAINERS:
             path = Path(folder) / f"piece{extension}"
             try:
-                demo.encode(path, piece, 44_100, tags={"title": "a title"})
+                synthesis.encode(path, piece, 44_100, tags={"title": "a title"})
                 heard = audio.Listening()
                 samples = sum(len(block) for block in audio.decode(path, 16_000, heard))
                 if not 1.5 < samples / 16_000 < 2.5:

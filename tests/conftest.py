@@ -16,7 +16,7 @@ import pytest
 # Tests run two at once, and each program has its own workers: libraries that take all cores would stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from genretag import demo
+from genretag.audio import synthesis
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 HAS_DATA = (SHARED / "clips.csv").exists()
@@ -82,11 +82,11 @@ def _text(argument: object) -> str | Path:
 def seed_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One piece of twelve seconds in every container that PyAV encodes, with title and artist, without a genre."""
     folder = tmp_path_factory.mktemp("seeds")
-    samples = demo.piece(7, 12)
+    samples = synthesis.piece(7, 12)
     made = {}
-    for extension in demo.CONTAINERS:
+    for extension in synthesis.CONTAINERS:
         made[extension] = folder / f"seed{extension}"
-        demo.encode(
+        synthesis.encode(
             made[extension],
             samples,
             44_100,

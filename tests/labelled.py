@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genretag import demo
+from genretag.audio import synthesis
 
 RATE = 44_100
 KINDS = ("Beats", "Chords", "Hiss & Hum")
@@ -15,7 +15,7 @@ KINDS = ("Beats", "Chords", "Hiss & Hum")
 def sound(kind: str, seed: int, seconds: float = 4.0) -> np.ndarray:
     """Return a made-up piece of a kind: chords with drums, chords alone, or swelling noise over a hum."""
     if kind != KINDS[2]:
-        return demo.piece(seed, seconds, RATE, beat=kind == KINDS[0])
+        return synthesis.piece(seed, seconds, RATE, beat=kind == KINDS[0])
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE)) / RATE
     swell = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.3, 2) * t)
@@ -37,7 +37,7 @@ def make(
             for n in range(each):
                 path = folder / kind / f"{a:02d}-{n}{extension}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                demo.encode(
+                synthesis.encode(
                     path,
                     sound(kind, 1000 * k + 10 * a + n),
                     RATE,

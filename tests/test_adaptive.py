@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import audio, demo, enough
+from genretag import audio, enough
+from genretag.audio import synthesis
 from genretag.features import FEATURE_VERSION
 from genretag.model import Model
 from genretag.scan import Options, Scanner, Windows
@@ -24,10 +25,13 @@ EXACT = [".mp3", ".flac", ".ogg", ".oga", ".opus", ".alac", ".wav", ".aiff", ".w
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A piece in every container that can be encoded here."""
-    folder, piece = tmp_path_factory.mktemp("long"), np.tile(demo.piece(5, SECONDS // 3).mean(0), 3)
-    for extension in demo.CONTAINERS:
-        demo.encode(folder / f"long{extension}", piece, 44_100)
-    return {e: folder / f"long{e}" for e in demo.CONTAINERS}
+    folder, piece = (
+        tmp_path_factory.mktemp("long"),
+        np.tile(synthesis.piece(5, SECONDS // 3).mean(0), 3),
+    )
+    for extension in synthesis.CONTAINERS:
+        synthesis.encode(folder / f"long{extension}", piece, 44_100)
+    return {e: folder / f"long{e}" for e in synthesis.CONTAINERS}
 
 
 def some(

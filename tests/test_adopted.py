@@ -12,7 +12,8 @@ import pytest
 from conftest import Program
 from onnx import TensorProto, helper, numpy_helper
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 from genretag.errors import ModelError
 from genretag.features import EFFICIENT_AT, LIBROSA, MUSICNN, features_of
 from genretag.model import Model
@@ -141,7 +142,7 @@ def test_every_layout_gives_the_answer_of_the_network(
     assert model.card.labels == tuple(LABELS)
     assert model.card.activation == op.lower()
     assert model.card.chunks == (187,)
-    x = features_of(MUSICNN)(demo.piece(3, 4, 16_000).mean(0).astype(np.float32))[:, :187]
+    x = features_of(MUSICNN)(synthesis.piece(3, 4, 16_000).mean(0).astype(np.float32))[:, :187]
     chunks = np.stack([x, x * 0.5, x * 0.1] * 5)
     z = chunks.mean(2) @ weight
     got = model.run(chunks)
@@ -262,7 +263,7 @@ def test_such_a_model_scans_writes_and_is_calibrated(genretag: Program, tmp_path
     music = tmp_path / "music"
     for n in range(42):
         (music / LABELS[n % 2]).mkdir(parents=True, exist_ok=True)
-        demo.encode(music / LABELS[n % 2] / f"{n}.flac", demo.piece(n, 3), 16_000)
+        synthesis.encode(music / LABELS[n % 2] / f"{n}.flac", synthesis.piece(n, 3), 16_000)
     rows = genretag(
         "scan", music, "--dry-run", "--json", "--model", model, "--min-confidence", 0
     ).rows

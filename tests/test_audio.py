@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from genretag import audio, demo, mpeg
+from genretag import audio
+from genretag.audio import mpeg, synthesis
 from genretag.errors import TrackError
 
 RATE = 16_000
@@ -31,7 +32,7 @@ def heard(path: Path) -> tuple[np.ndarray, audio.Listening]:
 
 def expected() -> np.ndarray:
     """The contract in one line: the mean of the channels, resampled by soxr HQ."""
-    return soxr.resample(demo.piece(7, 12).mean(0), 44_100, RATE, quality="HQ")
+    return soxr.resample(synthesis.piece(7, 12).mean(0), 44_100, RATE, quality="HQ")
 
 
 @pytest.mark.parametrize("extension", LOSSLESS)
@@ -60,14 +61,14 @@ def test_lossy_containers_give_the_same_music(seed_files: dict[str, Path], exten
 
 
 def test_mono_and_stereo_of_the_same_sound_are_equal(tmp_path: Path) -> None:
-    mono = demo.piece(3, 4).mean(0)
-    demo.encode(tmp_path / "mono.flac", mono, 44_100)
-    demo.encode(tmp_path / "both.flac", np.stack([mono, mono]), 44_100)
+    mono = synthesis.piece(3, 4).mean(0)
+    synthesis.encode(tmp_path / "mono.flac", mono, 44_100)
+    synthesis.encode(tmp_path / "both.flac", np.stack([mono, mono]), 44_100)
     a, b = heard(tmp_path / "mono.flac")[0], heard(tmp_path / "both.flac")[0]
     assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("extension", sorted(demo.CONTAINERS))
+@pytest.mark.parametrize("extension", sorted(synthesis.CONTAINERS))
 def test_content_key_is_the_same_demuxed_or_decoded(
     seed_files: dict[str, Path], extension: str
 ) -> None:
@@ -86,16 +87,16 @@ def test_a_content_key_is_for_ever(tmp_path: Path) -> None:
 def test_content_keys_of_different_music_differ(tmp_path: Path) -> None:
     keys = set()
     for seed in (1, 2):
-        demo.encode(tmp_path / f"{seed}.mp3", demo.piece(seed, 3), 44_100)
+        synthesis.encode(tmp_path / f"{seed}.mp3", synthesis.piece(seed, 3), 44_100)
         keys.add(audio.identify(tmp_path / f"{seed}.mp3").content_key)
     assert len(keys) == 2
 
 
 def test_flac_compressed_anew_is_known_by_its_second_key(tmp_path: Path) -> None:
-    samples = demo.piece(1, 5)
+    samples = synthesis.piece(1, 5)
     for level in ("0", "8"):
-        how = demo.Container("flac", options=(("compression_level", level),))
-        demo.encode(tmp_path / f"{level}.flac", samples, 44_100, how)
+        how = synthesis.Container("flac", options=(("compression_level", level),))
+        synthesis.encode(tmp_path / f"{level}.flac", samples, 44_100, how)
     a, b = audio.identify(tmp_path / "0.flac"), audio.identify(tmp_path / "8.flac")
     assert a.content_key != b.content_key
     assert a.second_key == b.second_key is not None
@@ -163,7 +164,7 @@ def test_an_empty_file_is_told_as_such(tmp_path: Path) -> None:
 
 
 def test_tags_that_are_not_utf8_do_not_keep_a_file_from_being_heard(tmp_path: Path) -> None:
-    demo.encode(tmp_path / "x.flac", demo.piece(1, 2), 44_100, tags={"title": "caffe"})
+    synthesis.encode(tmp_path / "x.flac", synthesis.piece(1, 2), 44_100, tags={"title": "caffe"})
     data = (tmp_path / "x.flac").read_bytes()
     assert b"caffe" in data
     (tmp_path / "x.flac").write_bytes(data.replace(b"caffe", b"caf\xe9\xff"))
@@ -216,7 +217,7 @@ def test_bytes_before_the_first_mp3_frame_do_no_harm(
 def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(tmp_path: Path) -> None:
     data = np.zeros(44_100 * 3, np.float32)
     data[::100], data[50::100] = np.nan, 1e30
-    demo.encode(tmp_path / "wild.wav", data, 44_100, demo.Container("pcm_f32le"))
+    synthesis.encode(tmp_path / "wild.wav", data, 44_100, synthesis.Container("pcm_f32le"))
     samples, _ = heard(tmp_path / "wild.wav")
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() < 1000
@@ -238,10 +239,10 @@ def test_every_sample_format_is_the_mean_of_its_channels(
 
 
 def test_channels_and_rate_may_change_within_a_stream(tmp_path: Path) -> None:
-    sound = demo.piece(3, 4)
-    demo.encode(tmp_path / "both.mp3", sound, 44_100)
-    demo.encode(tmp_path / "mono.mp3", sound.mean(0), 44_100)
-    demo.encode(tmp_path / "slow.mp3", demo.piece(3, 4).mean(0), 22_050)
+    sound = synthesis.piece(3, 4)
+    synthesis.encode(tmp_path / "both.mp3", sound, 44_100)
+    synthesis.encode(tmp_path / "mono.mp3", sound.mean(0), 44_100)
+    synthesis.encode(tmp_path / "slow.mp3", synthesis.piece(3, 4).mean(0), 22_050)
     parts = [(tmp_path / f"{name}.mp3").read_bytes() for name in ("both", "mono", "both", "slow")]
     (tmp_path / "all.mp3").write_bytes(
         b"".join(part[mpeg.id3v2_size(part[:10]) :] for part in parts)

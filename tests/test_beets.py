@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("beets") is None, reason="beets is not installed"
@@ -52,7 +53,7 @@ def music(tmp_path: Path) -> Path:
             "album": "B",
             **({"genre": genre} if genre else {}),
         }
-        demo.encode(folder / f"{n}.flac", demo.piece(n, 3), 44_100, tags=given)
+        synthesis.encode(folder / f"{n}.flac", synthesis.piece(n, 3), 44_100, tags=given)
     return folder
 
 

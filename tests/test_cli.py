@@ -19,12 +19,13 @@ import pytest
 import typer
 from conftest import Program
 
-from genretag import cli, demo, tags
+from genretag import cli, tags
+from genretag.audio import synthesis
 
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(demo.make_library(tmp_path_factory.mktemp("demo") / "Music")[0]).parents[2]
+    folder = Path(synthesis.make_library(tmp_path_factory.mktemp("demo") / "Music")[0]).parents[2]
     (folder / "Recordings" / "not really music.mp3").write_text(
         "<html>a page that was saved under a wrong name</html>"
     )
@@ -265,7 +266,7 @@ def test_interrupted_the_scan_keeps_what_it_heard(
     genretag: Program, library: Path, tmp_path: Path
 ) -> None:
     for n in range(150):  # enough to be met in the middle
-        demo.encode(library / f"{n:03d}.wav", demo.piece(n, 3), 44_100)
+        synthesis.encode(library / f"{n:03d}.wav", synthesis.piece(n, 3), 44_100)
     env = {**os.environ, "GENRETAG_DB": str(tmp_path / "db" / "genretag.db")}
     command = [sys.executable, "-m", "genretag", "scan", str(library), "--dry-run", "-j", "1"]
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -10,7 +10,7 @@ import pytest
 import typer
 from conftest import Program
 
-from genretag import demo
+from genretag.audio import synthesis
 from genretag.cli import app
 from genretag.cli.helping import TOPICS, page
 
@@ -101,9 +101,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     for n, place in enumerate(("Music", "Music/Jazz", "Music/New")):
         (folder / place).mkdir(parents=True)
-        demo.encode(
+        synthesis.encode(
             folder / place / "track.flac",
-            demo.piece(n, 4),
+            synthesis.piece(n, 4),
             22_050,
             tags={"artist": f"A{n}", "album": "One"},
         )

@@ -12,7 +12,7 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo
+from genretag.audio import synthesis
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
 from genretag.train.head import (
     Linear,
@@ -167,7 +167,7 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     torch.manual_seed(0)
     rng, front_end = np.random.default_rng(0), FrontEnd()
     log_mel = LogMel.of(front_end)
-    mels = [log_mel(demo.piece(seed, 4).mean(0)[: 16_000 * 4]) for seed in range(8)]
+    mels = [log_mel(synthesis.piece(seed, 4).mean(0)[: 16_000 * 4]) for seed in range(8)]
     chunks = np.stack([c for mel in mels for c in cut_chunks(mel, (124,))])
     backbone = Backbone(Shape(dropout=0.0))
     backbone.train()
@@ -558,10 +558,10 @@ def test_changes_for_the_robustness_table_are_what_they_are_called(tmp_path: Pat
     from genretag import audio
     from genretag.ear.robust import CHANGES, RATE
 
-    y = demo.piece(1, 6, RATE).mean(0).astype(np.float32)
+    y = synthesis.piece(1, 6, RATE).mean(0).astype(np.float32)
     for n, change in enumerate(CHANGES):
         path = tmp_path / f"{n}{change.extension}"
-        demo.encode(path, change.sound(y), change.heard_at, change.container)
+        synthesis.encode(path, change.sound(y), change.heard_at, change.container)
         listening = audio.Listening()
         heard = np.concatenate(list(audio.decode(path, 16_000, listening)))
         want = {

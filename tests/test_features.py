@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo
+from genretag.audio import synthesis
 from genretag.errors import ModelError
 from genretag.features import (
     EFFICIENT_AT,
@@ -39,7 +39,7 @@ from genretag.features.filters import Bank, Filters
     ids=["ours", "the classic 128 bands"],
 )
 def test_mel_power_equals_librosas(front_end: FrontEnd) -> None:
-    samples = demo.piece(5, 6, front_end.sample_rate).mean(0)
+    samples = synthesis.piece(5, 6, front_end.sample_rate).mean(0)
     ours = LogMel.of(front_end).mel_power(samples)
     theirs = librosa.feature.melspectrogram(
         y=samples,
@@ -151,7 +151,7 @@ def test_a_kept_filter_bank_is_the_one_that_librosa_makes_and_a_broken_one_is_ma
 
 
 def music(rate: int, seconds: float = 3.0) -> np.ndarray:
-    return np.ascontiguousarray(demo.piece(5, seconds, rate).mean(0), np.float32)
+    return np.ascontiguousarray(synthesis.piece(5, seconds, rate).mean(0), np.float32)
 
 
 @pytest.mark.parametrize(

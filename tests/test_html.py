@@ -12,7 +12,8 @@ import pytest
 from browser import Browser
 from conftest import Program
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 from genretag.plan import Row
 from genretag.report.html import Page, compact, render
 
@@ -40,7 +41,7 @@ def music(tmp_path: Path) -> Path:
         path = folder / f"sub{n % 2}" / f"{name.replace('/', '∕')}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         given = {"artist": "<b>Band</b>", "genre": "\x1b[31m<i>Old</i>" if n == 3 else ""}
-        demo.encode(path, demo.piece(n, 3), 44_100, tags=given)
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=given)
     return folder
 
 

@@ -11,7 +11,8 @@ from conftest import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo, thumbnail
+from genretag import thumbnail
+from genretag.audio import synthesis
 from genretag.features import MUSICNN
 from genretag.report import picture
 
@@ -49,7 +50,7 @@ def test_a_waveform_has_none() -> None:
 @pytest.fixture
 def track(tmp_path: Path) -> Path:
     path = tmp_path / "a [red]track <b>$x$.flac"
-    demo.encode(path, demo.piece(2, 40, 22_050), 22_050, tags={"artist": "A"})
+    synthesis.encode(path, synthesis.piece(2, 40, 22_050), 22_050, tags={"artist": "A"})
     return path
 
 

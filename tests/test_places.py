@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import Program
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def music(tmp_path: Path) -> Path:
     for n, name in enumerate(["one.flac", "sub/two, or #2.mp3", "sub/#three.mp3"]):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        demo.encode(path, demo.piece(n, 3), 44_100, tags={"artist": "A"})
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags={"artist": "A"})
     return folder
 
 
@@ -61,7 +62,7 @@ def test_the_doctor_tries_every_container_and_finds_a_broken_journal(
     done = genretag("doctor", "--json")
     found = {f["what"]: f for f in map(json.loads, done.out.splitlines())}
     assert done.status == 0, done.out
-    assert set(demo.CONTAINERS) <= set(found)
+    assert set(synthesis.CONTAINERS) <= set(found)
     assert all(f["health"] in ("fine", "note") for f in found.values())
     assert "ms a 30 s window" in found["model"]["told"]
     journal = tmp_path / "db" / "genretag.journal.db"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from crashers import misbehave, serve_misbehaving
 
-from genretag import demo
+from genretag.audio import synthesis
 from genretag.pool import Pool
 from genretag.worker import Failed, Task
 
@@ -75,7 +75,7 @@ def test_a_worker_does_not_import_the_program_that_started_it(workers: int, tmp_
 def test_a_first_scan_begins_its_workers_early_and_a_later_one_waits_for_something_to_hear(
     tmp_path: Path,
 ) -> None:
-    demo.encode(tmp_path / "music.wav", demo.piece(0, 2), 44_100)
+    synthesis.encode(tmp_path / "music.wav", synthesis.piece(0, 2), 44_100)
     code = (
         "import sys\nfrom genretag import processes\nbegin = processes.begin\n"
         "processes.begin = lambda count: print('begun', count, 'numpy' in sys.modules, begin(count))\n"

@@ -26,7 +26,7 @@ if (
 ):  # not importorskip: Ray is imported once its settings are made
     pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
 
-from genretag import demo
+from genretag.audio import synthesis
 from genretag.books import Books, books
 from genretag.cluster import engine, machines, results, source
 from genretag.cluster.engine import Asked, ClusterScanner, Crew
@@ -91,18 +91,18 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("music")
     for n, extension in enumerate((".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wma", ".mka")):
         seconds = 41 if n % 2 else 12
-        demo.encode(
+        synthesis.encode(
             folder / f"{n}{extension}",
-            demo.piece(n, seconds),
+            synthesis.piece(n, seconds),
             44_100,
             tags={"artist": f"Artist {n}", "album": "Album"},
         )
     (folder / os.fsdecode(b"caf\xe9.mp3")).write_bytes((folder / "0.mp3").read_bytes())
-    long = np.tile(demo.piece(9, 30, 8_000), LONG_SECONDS // 30)
-    demo.encode(
-        folder / "long.flac", long, 8_000, demo.Container("flac", 8_000, sample_format="s16")
+    long = np.tile(synthesis.piece(9, 30, 8_000), LONG_SECONDS // 30)
+    synthesis.encode(
+        folder / "long.flac", long, 8_000, synthesis.Container("flac", 8_000, sample_format="s16")
     )
-    demo.encode(
+    synthesis.encode(
         folder / "noise.flac",
         np.random.default_rng(0).normal(0, 0.1, 12 * 44_100).astype(np.float32),
         44_100,
@@ -202,7 +202,7 @@ def short(tmp_path: Path) -> Path:
     folder = tmp_path / "short"
     folder.mkdir()
     for n in range(6):
-        demo.encode(folder / f"{n}.flac", demo.piece(n, 5), 44_100)
+        synthesis.encode(folder / f"{n}.flac", synthesis.piece(n, 5), 44_100)
     return folder
 
 

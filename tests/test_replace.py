@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from genretag import audio, demo, tags
+from genretag import audio, tags
+from genretag.audio import synthesis
 from genretag.errors import TrackError
 from genretag.policy import HardLinks
 from genretag.writing import replace
 from genretag.writing.journal import Journal
 from genretag.writing.replace import Expected, Manner, recover, undo_change, write_genres
 
-WRITABLE = [e for e in demo.CONTAINERS if e != ".mka"]
+WRITABLE = [e for e in synthesis.CONTAINERS if e != ".mka"]
 STEPS = ("intended", "copied", "tagged", "verified", "synced", "ready", "replaced", "marked")
 
 

@@ -17,7 +17,8 @@ import pytest
 from conftest import Program
 from mutagen.flac import FLAC
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 from genretag.books import books, journal_path
 from genretag.cli.reporting import plan_rows
 from genretag.policy import Policy
@@ -29,9 +30,9 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
     for n in range(4):
-        demo.encode(
+        synthesis.encode(
             folder / f"{n} [red]x[bold].flac",
-            demo.piece(n, 3),
+            synthesis.piece(n, 3),
             44_100,
             tags={"artist": f"\x1b[31mBand {n}"},
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Program
 
-from genretag import demo
+from genretag.audio import synthesis
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
     for n in range(2):
-        demo.encode(
-            folder / f"{n}.flac", demo.piece(n, 3), 44_100, tags={"genre": "Old"} if n else {}
+        synthesis.encode(
+            folder / f"{n}.flac", synthesis.piece(n, 3), 44_100, tags={"genre": "Old"} if n else {}
         )
     return folder
 

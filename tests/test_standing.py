@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from genretag import demo, tags
+from genretag import tags
 from genretag.apply import apply_rows
+from genretag.audio import synthesis
 from genretag.model import Model
 from genretag.plan import Row
 from genretag.policy import Policy
@@ -27,7 +28,7 @@ class Library:
         self.music = folder / "music"
         self.music.mkdir()
         for n in range(3):
-            demo.encode(self.music / f"{n}.mp3", demo.piece(n, 3), 44_100)
+            synthesis.encode(self.music / f"{n}.mp3", synthesis.piece(n, 3), 44_100)
         (self.music / "broken.mp3").write_bytes(b"no music")
         self.store, self.journal, self.model = (
             Store(folder / "g.db"),
@@ -73,7 +74,7 @@ def retagged(library: Library) -> None:
 
 
 def added(library: Library) -> None:
-    demo.encode(library.music / "9.mp3", demo.piece(9, 2), 44_100)
+    synthesis.encode(library.music / "9.mp3", synthesis.piece(9, 2), 44_100)
 
 
 def removed(library: Library) -> None:
@@ -89,7 +90,7 @@ def linked(library: Library) -> None:
 
 
 def mended(library: Library) -> None:
-    demo.encode(library.music / "broken.mp3", demo.piece(4, 2), 44_100)
+    synthesis.encode(library.music / "broken.mp3", synthesis.piece(4, 2), 44_100)
 
 
 def applied(library: Library) -> None:

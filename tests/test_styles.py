@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 from genretag.card import card_of_metadata, card_text
 from genretag.errors import ModelError
 from genretag.model import Model
@@ -93,7 +94,7 @@ def test_a_scan_tells_styles_and_writes_none(genretag: Program, tmp_path: Path) 
     model = tmp_path / "styled.onnx"
     recard(Model().path, replace(Model().card, styles=always_and_never()), model)
     track = tmp_path / "a.flac"
-    demo.encode(track, demo.piece(0, 4), 44_100)
+    synthesis.encode(track, synthesis.piece(0, 4), 44_100)
     row = genretag(
         "scan", track, "--model", model, "--dry-run", "--json", "--min-confidence", 0
     ).rows[0]

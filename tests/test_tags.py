@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from rawtags import ffmpeg_genre, make_apev2, make_id3, make_id3v1, read_id3, vorbis_comments
 
-from genretag import audio, demo, mpeg, tags
+from genretag import audio, tags
+from genretag.audio import mpeg, synthesis
 from genretag.errors import TrackError
 from genretag.tags.id3v1 import resolve
 from genretag.tags.words import is_generic
 
-WRITABLE = [e for e in demo.CONTAINERS if e != ".mka"]
+WRITABLE = [e for e in synthesis.CONTAINERS if e != ".mka"]
 
 
 def copy(seed_files: dict[str, Path], extension: str, folder: Path) -> Path:
@@ -286,8 +287,8 @@ def test_words_that_say_nothing_are_generic(word: str) -> None:
 
 def test_riff_info_genre_is_renewed_with_the_id3_tag(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
-    demo.encode(
-        path, demo.piece(1, 2), 44_100, tags={"title": "T", "genre": "Other", "artist": "A"}
+    synthesis.encode(
+        path, synthesis.piece(1, 2), 44_100, tags={"title": "T", "genre": "Other", "artist": "A"}
     )
     data = path.read_bytes()
     assert b"IGNR" in data
@@ -302,7 +303,7 @@ def test_riff_info_genre_is_renewed_with_the_id3_tag(tmp_path: Path) -> None:
 
 def test_several_vorbis_lines_become_the_new_ones_where_the_first_stood(tmp_path: Path) -> None:
     path = tmp_path / "x.flac"
-    demo.encode(path, demo.piece(1, 2), 44_100)
+    synthesis.encode(path, synthesis.piece(1, 2), 44_100)
     from mutagen.flac import FLAC
 
     audio_file = FLAC(path)

@@ -16,7 +16,8 @@ from conftest import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo, metrics, tags
+from genretag import metrics, tags
+from genretag.audio import synthesis
 from genretag.errors import RunError, UsageError
 from genretag.model import Model, bundled_model
 from genretag.store import Store
@@ -67,7 +68,7 @@ def test_it_learns_folders_and_the_model_tags_new_music(
     new = tmp_path / "new"
     new.mkdir()
     for n, kind in enumerate(labelled.KINDS):
-        demo.encode(new / f"{n}.mp3", labelled.sound(kind, 9000 + n, 8), labelled.RATE)
+        synthesis.encode(new / f"{n}.mp3", labelled.sound(kind, 9000 + n, 8), labelled.RATE)
     rows = genretag(
         "scan", new, "--model", tmp_path / "my.onnx", "--yes", "--min-confidence", 0, "--json"
     ).rows
@@ -218,7 +219,7 @@ def test_one_recording_under_two_labels_is_found_and_left_out(
     genretag: Program, library: Path, tmp_path: Path
 ) -> None:
     shutil.copy(library / "Beats" / "00-0.flac", library / "Chords" / "stolen.flac")
-    demo.encode(
+    synthesis.encode(
         library / "Chords" / "re-encoded.mp3",
         labelled.sound("Chords", 1000),
         labelled.RATE,
@@ -486,7 +487,7 @@ def test_evaluate_tags_shows_what_looks_wrong_and_exports_it(
         )
         audio["album"] = f"Album of {path.parent.name}"
         audio.save()
-    demo.encode(
+    synthesis.encode(
         library / "odd.mp3",
         labelled.sound("Beats", 5),
         labelled.RATE,

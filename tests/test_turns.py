@@ -12,8 +12,9 @@ from breaking import rows_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import demo, tags
+from genretag import tags
 from genretag.apply import Result, apply_rows
+from genretag.audio import synthesis
 from genretag.store import Store
 from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
@@ -65,7 +66,7 @@ def test_the_journal_keeps_the_order_of_the_plan(tmp_path: Path) -> None:
     files = []
     for n in range(12):
         path = tmp_path / f"{n:02d}{('.mp3', '.flac', '.m4a', '.wav')[n % 4]}"
-        demo.encode(path, demo.piece(n, 1 + n % 3 * 4), 44_100)
+        synthesis.encode(path, synthesis.piece(n, 1 + n % 3 * 4), 44_100)
         files.append(path)
     rows = rows_for(files)
     rows[5] = replace(rows[5], sha256="0" * 64)  # this one changed since

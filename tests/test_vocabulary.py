@@ -11,7 +11,8 @@ from conftest import Program
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 from genretag.errors import UsageError
 from genretag.plan import Action, decide
 from genretag.policy import Existing, Policy, Protect
@@ -228,9 +229,9 @@ def music(tmp_path: Path) -> Path:
     for n, (artist, album) in enumerate([("A", "One"), ("A", "One"), ("B", "Two")]):
         path = folder / album / f"{n}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        demo.encode(
+        synthesis.encode(
             path,
-            demo.piece(n, 4),
+            synthesis.piece(n, 4),
             44_100,
             tags={"artist": artist, "album": album, "album_artist": artist},
         )

@@ -14,7 +14,8 @@ from mutagen.id3 import ID3
 from rawtags import make_id3, make_id3v1
 
 import genretag.api as api
-from genretag import audio, demo, mpeg, tags
+from genretag import audio, tags
+from genretag.audio import mpeg, synthesis
 from genretag.errors import TrackError
 from genretag.library.walk import Found, lies_in, walk
 from genretag.plan import Row, decide
@@ -30,9 +31,9 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     for n, name in enumerate(["Tie/1.flac", "Tie/2.flac", "Other/3.flac"]):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        demo.encode(
+        synthesis.encode(
             folder / name,
-            demo.piece(n, 3),
+            synthesis.piece(n, 3),
             22_050,
             tags={"artist": "Willie Somebody" if n == 1 else "A"},
         )
@@ -216,7 +217,7 @@ def test_an_empty_id3v2_tag_does_not_hide_title_and_artist_of_id3v1(
 @pytest.mark.parametrize(("share", "told"), [(0.8, True), (0.4, False)])
 def test_an_mp3_that_was_cut_off_shows(tmp_path: Path, share: float, told: bool) -> None:
     whole = tmp_path / "x.mp3"
-    demo.encode(whole, demo.piece(1, 12), 44_100)
+    synthesis.encode(whole, synthesis.piece(1, 12), 44_100)
     data = whole.read_bytes()
     assert mpeg.declared_seconds(whole) == pytest.approx(12, abs=0.2)
     listening = audio.Listening()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from genretag import demo, tags
+from genretag import tags
+from genretag.audio import synthesis
 from genretag.library.watch import Arrivals
 
 
@@ -113,7 +114,7 @@ def test_what_arrives_is_tagged_once_and_a_restart_misses_nothing(
     music.mkdir()
     for n in range(4):
         made.append(tmp_path / f"{n}.flac")
-        demo.encode(made[-1], demo.piece(n, 3), 44_100)
+        synthesis.encode(made[-1], synthesis.piece(n, 3), 44_100)
     shutil.copy(made[0], music / "there before.flac")
     process = start()
     assert until(lambda: bool(genre(music / "there before.flac")))

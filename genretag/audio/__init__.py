@@ -19,7 +19,7 @@ from genretag.audio.opening import (
     identify,
     streaminfo_md5,
 )
-from genretag.audio.stretches import Choose, Unsteady, read_some
+from genretag.audio.partial import Choose, Unsteady, read_some
 
 __all__ = [
     "KEY_DIGITS",

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import xxhash
 
-from genretag import mpeg
+from genretag.audio import mpeg
 from genretag.errors import TrackError
 
 WINDOW_SECONDS = 30

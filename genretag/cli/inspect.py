@@ -253,7 +253,7 @@ def demo(
     ],
 ) -> None:
     """Make a small folder of music (synthesised, in several containers) to try genretag on."""
-    from genretag import demo as maker
+    from genretag.audio import synthesis as maker
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: it exists and is not empty")

@@ -118,14 +118,14 @@ def _tried(model: Model) -> str:
 
     import numpy as np
 
-    from genretag import demo
+    from genretag.audio import synthesis
     from genretag.features import features_of
     from genretag.model import cut_chunks
     from genretag.text import shown
     from genretag.vote import window_scores
 
     samples = np.ascontiguousarray(
-        demo.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32
+        synthesis.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32
     )
     heard = np.stack(cut_chunks(features_of(model.card.front_end)(samples), model.card.chunks))
     model.run(heard)

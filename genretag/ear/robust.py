@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from genretag import audio, demo
+from genretag import audio
+from genretag.audio import synthesis
 from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import scanned
 
@@ -46,9 +47,9 @@ class Change:
         return RATE if self.extension == ".opus" else self.rate
 
     @property
-    def container(self) -> demo.Container:
+    def container(self) -> synthesis.Container:
         """How it is encoded."""
-        usual = demo.CONTAINERS[self.extension]
+        usual = synthesis.CONTAINERS[self.extension]
         options = (*usual.options, ("b", str(self.bit_rate))) if self.bit_rate else usual.options
         return replace(usual, rate=self.rate, options=options, encoder=self.encoder or usual.encoder)
 
@@ -114,7 +115,7 @@ def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Ans
             y = np.concatenate(list(audio.decode(path_of(data, clip), RATE, audio.Listening())))
             for n, c in enumerate(CHANGES):
                 path = Path(folder) / f"{clip.id}__{n}{c.extension}"
-                demo.encode(path, c.sound(y), c.heard_at, c.container)
+                synthesis.encode(path, c.sound(y), c.heard_at, c.container)
         rows = scanned(sorted(Path(folder).iterdir()), model)
     genre = {stem: next(iter(row["scores"]), None) for stem, row in rows.items()}
 

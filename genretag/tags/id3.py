@@ -17,7 +17,7 @@ from mutagen.id3 import ID3, TCON, Encoding, ParseID3v1
 from mutagen.id3 import ID3NoHeaderError as NoHeader
 from mutagen.wave import WAVE
 
-from genretag import mpeg
+from genretag.audio import mpeg
 from genretag.errors import TrackError
 from genretag.tags import ape, id3v1, riff, words
 from genretag.tags.form import Form

@@ -9,7 +9,7 @@ from typing import Any
 from mutagen._vorbis import VComment
 from mutagen.flac import FLAC
 
-from genretag import mpeg
+from genretag.audio import mpeg
 from genretag.errors import TrackError
 
 KEY = "GENRE"

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from speed import GENRETAG, Meter
 
-from genretag import demo
+from genretag.audio import synthesis
 from genretag.ear.corpus import Clip, Sound, grouped_folds, read_clips
 
 WINDOWS = 8
@@ -36,7 +36,7 @@ def songs_of(
         if clips[i].artist.strip() and len(sound.clip(i)) >= 29.5 * RATE:
             by_artist.setdefault((clips[i].group, clips[i].genre), []).append(i)
     artists = [v for v in by_artist.values() if len(v) >= 4]
-    how = demo.Container("libmp3lame", options=(("b", "192k"),))
+    how = synthesis.Container("libmp3lame", options=(("b", "192k"),))
     for n in range(count if artists else 0):
         mine = artists[n % len(artists)]
         chosen = rng.permutation(
@@ -45,7 +45,9 @@ def songs_of(
             ]
         )
         pieces = [np.resize(sound.clip(int(i)), 30 * RATE) for i in chosen]
-        demo.encode(folder / f"{n:03d}.mp3", np.concatenate(pieces).astype(np.float32), RATE, how)
+        synthesis.encode(
+            folder / f"{n:03d}.mp3", np.concatenate(pieces).astype(np.float32), RATE, how
+        )
     return count if artists else 0
 
 

@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 from speed import proportional_memory
 
-from genretag import demo
-from genretag.audio import Identity
+from genretag.audio import Identity, synthesis
 from genretag.cluster.imported import import_results
 from genretag.cluster.results import Told, part_name, read, row_of, table_of, told_of, write
 from genretag.policy import Policy
@@ -226,11 +225,11 @@ def compare(a: argparse.Namespace, work: Path) -> None:
     """Make the music, run both engines in turns, and print the tables."""
     music = work / "music"
     music.mkdir()
-    how = demo.Container("libmp3lame", options=(("b", "320k"),))
+    how = synthesis.Container("libmp3lame", options=(("b", "320k"),))
     for n in range(a.tracks):  # after some, copies: a first scan hears each
         path = music / f"{n:03d}.mp3"
         if n < _PIECES:
-            demo.encode(path, demo.piece(n, a.seconds), 44_100, how)
+            synthesis.encode(path, synthesis.piece(n, a.seconds), 44_100, how)
         else:
             shutil.copyfile(music / f"{n % _PIECES:03d}.mp3", path)
     runs: dict[str, list[Run]] = {

@@ -39,7 +39,8 @@ sys.path[:0] = [
 from breaking import CONTAINERS, STEPS, Killer, make_library, mutated, sha
 from speed import proportional_memory
 
-from genretag import audio, demo, tags, worker
+from genretag import audio, tags, worker
+from genretag.audio import synthesis
 from genretag.features import FEATURE_VERSION, LogMel
 from genretag.plan import judge
 from genretag.policy import Policy
@@ -161,9 +162,9 @@ def encode_one(job: tuple[Path, int]) -> None:
     """Encode one distinct piece of 3 to 15 s."""
     path, seed = job
     path.parent.mkdir(exist_ok=True, parents=True)
-    demo.encode(
+    synthesis.encode(
         path,
-        demo.piece(seed, 3 + seed % 13),
+        synthesis.piece(seed, 3 + seed % 13),
         44_100,
         tags={"title": str(seed), "artist": f"A{seed % 97}"},
     )

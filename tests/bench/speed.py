@@ -33,7 +33,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from genretag import demo
+from genretag.audio import synthesis
 
 GENRETAG = [sys.executable, "-m", "genretag"]
 
@@ -235,8 +235,12 @@ def music(folder: Path, tracks: int, seconds: int, extension: str = ".mp3") -> l
 
 def encode(path: Path, seed: int, seconds: int) -> None:
     """Encode a made-up piece."""
-    how = demo.Container("libmp3lame", options=(("b", "320k"),)) if path.suffix == ".mp3" else None
-    demo.encode(path, demo.piece(seed, seconds), 44_100, how)
+    how = (
+        synthesis.Container("libmp3lame", options=(("b", "320k"),))
+        if path.suffix == ".mp3"
+        else None
+    )
+    synthesis.encode(path, synthesis.piece(seed, seconds), 44_100, how)
 
 
 def scan_of(place: Path, folder: Path, jobs: int, *more: str) -> list[str]:
@@ -262,7 +266,7 @@ def whole(a: argparse.Namespace, folder: Path) -> None:
     files = music(folder / "music", a.tracks, a.seconds)
     single = folder / "single"
     single.mkdir()
-    demo.encode(single / "a.wav", demo.piece(0, 1.5), 44_100)
+    synthesis.encode(single / "a.wav", synthesis.piece(0, 1.5), 44_100)
     decode, full, some, start = [], [], [], []
     for _ in range(a.repeat):
         decode.append(by(DECODE, files, a.jobs))
@@ -284,10 +288,10 @@ def containers(a: argparse.Namespace, folder: Path) -> None:
     """The ratio to decoding alone, container by container."""
     single = folder / "single"
     single.mkdir()
-    demo.encode(single / "a.wav", demo.piece(0, 1.5), 44_100)
+    synthesis.encode(single / "a.wav", synthesis.piece(0, 1.5), 44_100)
     print(f"4 files of {a.seconds} s of each, {a.jobs} workers; start-up taken off\n")
     table("container", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
-    for extension in demo.CONTAINERS:
+    for extension in synthesis.CONTAINERS:
         place = folder / extension[1:]
         files = music(place, 4, a.seconds, extension)
         decode, full, start = [], [], []

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genretag import audio, demo, tags
+from genretag import audio, tags
+from genretag.audio import synthesis
 from genretag.cli import apply as commands
 from genretag.cli import session
 from genretag.plan import Row
@@ -33,7 +34,7 @@ STEPS = (
     "rebuilt",
     "put back",
 )
-CONTAINERS = [e for e in demo.CONTAINERS if e != ".mka"]
+CONTAINERS = [e for e in synthesis.CONTAINERS if e != ".mka"]
 
 
 def sha(path: Path) -> str:
@@ -47,8 +48,8 @@ def make_library(folder: Path, seconds: float, big: bool) -> list[Path]:
     made = []
     for extension in CONTAINERS:
         path = folder / f"small{extension}"
-        demo.encode(
-            path, demo.piece(len(made), seconds), 44_100, tags={"title": "T", "artist": "A"}
+        synthesis.encode(
+            path, synthesis.piece(len(made), seconds), 44_100, tags={"title": "T", "artist": "A"}
         )
         made.append(path)
         if big:
@@ -58,18 +59,18 @@ def make_library(folder: Path, seconds: float, big: bool) -> list[Path]:
 
 def _big(path: Path) -> Path:
     """Encode noise at a high rate until the file has more than 50 MB."""
-    how = demo.CONTAINERS[path.suffix]
+    how = synthesis.CONTAINERS[path.suffix]
     lossy = path.suffix in (".mp3", ".ogg", ".opus", ".m4a", ".wma")
     minutes = 28 if lossy else 6
     noise = np.tile(
         np.random.default_rng(0).normal(0, 0.25, (2, 60 * 44_100)).astype(np.float32), minutes
     )
     options = (*how.options, ("b", "320k")) if lossy else how.options
-    demo.encode(
+    synthesis.encode(
         path,
         noise,
         44_100,
-        demo.Container(how.encoder, how.rate, how.format, options, how.sample_format),
+        synthesis.Container(how.encoder, how.rate, how.format, options, how.sample_format),
         tags={"title": "B"},
     )
     assert path.stat().st_size > 50_000_000, (path, path.stat().st_size)

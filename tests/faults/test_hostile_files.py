@@ -126,10 +126,10 @@ def test_a_failure_is_remembered_and_tried_again_only_when_asked(
 
 
 def test_tags_that_are_no_text_are_neutral_everywhere(genretag: Program, tmp_path: Path) -> None:
-    from genretag import demo
+    from genretag.audio import synthesis
 
     path = tmp_path / "x.flac"
-    demo.encode(path, demo.piece(1, 3), 44_100)
+    synthesis.encode(path, synthesis.piece(1, 3), 44_100)
     tags.write(
         path,
         ["=cmd|'/C calc'!A0", "\x1b[2J[red]x", "\u202egnp", "<script>alert(1)</script>", "a\nb"],
@@ -143,10 +143,10 @@ def test_tags_that_are_no_text_are_neutral_everywhere(genretag: Program, tmp_pat
 
 
 def test_comments_that_are_not_utf8_are_not_touched(tmp_path: Path) -> None:
-    from genretag import demo
+    from genretag.audio import synthesis
 
     path = tmp_path / "x.flac"
-    demo.encode(path, demo.piece(1, 2), 44_100, tags={"title": "caffe"})
+    synthesis.encode(path, synthesis.piece(1, 2), 44_100, tags={"title": "caffe"})
     path.write_bytes(path.read_bytes().replace(b"caffe", b"caf\xe9!"))
     before = sha(path)
     with pytest.raises(TrackError, match="not UTF-8"):

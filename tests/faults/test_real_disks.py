@@ -15,8 +15,9 @@ from breaking import rows_for, sha
 from conftest import Program
 from mounting import Disk, NoFuse, mounted
 
-from genretag import demo, tags
+from genretag import tags
 from genretag.apply import Result, apply_rows
+from genretag.audio import synthesis
 from genretag.store import Store
 from genretag.writing import replace
 from genretag.writing.journal import Journal
@@ -42,7 +43,7 @@ def _no_hook() -> Iterator[None]:
 
 def piece(path: Path, seed: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    demo.encode(path, demo.piece(seed, 3), 44_100, tags={"title": "T"})
+    synthesis.encode(path, synthesis.piece(seed, 3), 44_100, tags={"title": "T"})
     return path
 
 
@@ -285,7 +286,7 @@ def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(
     btrfs: Path, tmp_path: Path
 ) -> None:
     music = btrfs / "long.wav"
-    demo.encode(music, demo.piece(1, 120), 44_100)
+    synthesis.encode(music, synthesis.piece(1, 120), 44_100)
     before = sha(music)
 
     def used() -> int:
