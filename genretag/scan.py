@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag import albums, audio, enough, tags, thumbnail
+from genretag import albums, audio, enough, tags
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import Card, card_text
-from genretag.features import FEATURE_VERSION, features_of
+from genretag.features import FEATURE_VERSION, features_of, thumbnail
 from genretag.library.urls import absolute as absolute
 from genretag.library.walk import Found, Missed, is_music, walk
 from genretag.memory import keep_memory

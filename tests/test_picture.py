@@ -11,9 +11,8 @@ from conftest import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import thumbnail
 from genretag.audio import synthesis
-from genretag.features import MUSICNN
+from genretag.features import MUSICNN, thumbnail
 from genretag.report import picture
 
 

@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 
 import genretag
-from genretag import audio, thumbnail
+from genretag import audio
 from genretag.adopted import sidecar
 from genretag.batcher import Batcher, WindowScores
 from genretag.card import Card
 from genretag.cluster import results
 from genretag.cluster.source import fetched
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
-from genretag.features import features_of
+from genretag.features import features_of, thumbnail
 from genretag.library.urls import NOT_WRITTEN, is_url, spelled
 from genretag.model import Model
 from genretag.pool import Pool
