@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genretag.card import Card
 from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import Card
 from genretag.plan import AlbumVerdict, Past, judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import Store

@@ -27,7 +27,7 @@ from genretag.books import writing
 from genretag.config import default_model
 from genretag.cores import automatic_jobs
 from genretag.errors import GenretagError, RunError, TrackError
-from genretag.model import Model, threads_beside
+from genretag.inference.model import Model, threads_beside
 from genretag.plan import Action, Row
 from genretag.players import Id3Version
 from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Rule

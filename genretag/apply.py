@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from genretag import albums
 from genretag.audio import KEY_DIGITS, file_sha256, identify
-from genretag.card import Card, read_card
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import Card, read_card
 from genretag.library.walk import below
 from genretag.plan import Action, Past, Row, judge
 from genretag.policy import HardLinks, Policy

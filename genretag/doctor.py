@@ -91,7 +91,7 @@ def listening(path: Path | None) -> Iterator[Finding]:
     import onnxruntime
 
     from genretag.config import default_model
-    from genretag.model import Model
+    from genretag.inference.model import Model
 
     model = Model(path or default_model(), "auto", threads=1)
     fe = model.card.front_end

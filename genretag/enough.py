@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:  # decode workers ask for windows alone
-    from genretag.card import Card
+    from genretag.inference.metadata import Card
     from genretag.vote import FloatArray
 
 MOST_ERROR = 0.02  # of a track's genre being another one than all windows would say

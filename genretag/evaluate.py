@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from genretag import metrics
-from genretag.card import Card
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import Card
 from genretag.library.walk import Speller
 from genretag.plan import Row, judge
 from genretag.policy import Existing, HardLinks, Policy

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from genretag.card import Card
 from genretag.errors import RunError
+from genretag.inference.metadata import Card
 from genretag.library.urls import absolute, spelled
 from genretag.policy import Existing, HardLinks, Policy
 from genretag.store import FileRow

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import albums, audio, enough, tags
-from genretag.batcher import Batcher, WindowScores
-from genretag.card import Card, card_text
 from genretag.features import FEATURE_VERSION, features_of, thumbnail
+from genretag.inference.batching import Batcher, WindowScores
+from genretag.inference.metadata import Card, card_text
+from genretag.inference.model import Model
 from genretag.library.urls import absolute as absolute
 from genretag.library.walk import Found, Missed, is_music, walk
 from genretag.memory import keep_memory
-from genretag.model import Model
 from genretag.plan import Past, Row, failed_row, judge, linked_row
 from genretag.policy import Policy
 from genretag.policy import Windows as Windows

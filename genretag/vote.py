@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.audio import WINDOW_SECONDS
-from genretag.card import Calibration, Card
+from genretag.inference.metadata import Calibration, Card
 from genretag.policy import Rule
 
 Float16Array = npt.NDArray[np.float16]

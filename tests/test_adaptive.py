@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from genretag import audio, enough
 from genretag.audio import synthesis
 from genretag.features import FEATURE_VERSION
-from genretag.model import Model
+from genretag.inference.model import Model
 from genretag.scan import Options, Scanner, Windows
 from genretag.store import Store
 

@@ -16,7 +16,7 @@ from genretag import tags
 from genretag.audio import synthesis
 from genretag.errors import ModelError
 from genretag.features import EFFICIENT_AT, LIBROSA, MUSICNN, features_of
-from genretag.model import Model
+from genretag.inference.model import Model
 
 LABELS = ["Rock---Punk", "Electronic---House, Deep", "Jazz"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from genretag.albums import settle
 from genretag.features import FEATURE_VERSION
-from genretag.model import Model
+from genretag.inference.model import Model
 from genretag.plan import judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import FileRow, Store

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from genretag.errors import RunError
 from genretag.features import FrontEnd
-from genretag.model import Model
+from genretag.inference.model import Model
 from genretag.train.cache import MOST_WINDOWS, FeatureCache, _Spread, fill
 from genretag.train.prefetch import Prefetch
 

@@ -95,9 +95,9 @@ def test_the_temperature_of_overconfident_scores_is_found() -> None:
 def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    from genretag.card import Calibration, Card
     from genretag.features import FrontEnd
-    from genretag.model import Model
+    from genretag.inference.metadata import Calibration, Card
+    from genretag.inference.model import Model
     from genretag.train.export import Ear, export
     from genretag.train.network import Shape, Student
 
@@ -157,10 +157,10 @@ def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(bands: in
 def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    from genretag.card import Calibration, Card
     from genretag.ear.quantise import quantise
     from genretag.features import FrontEnd, LogMel
-    from genretag.model import Model, cut_chunks
+    from genretag.inference.metadata import Calibration, Card
+    from genretag.inference.model import Model, cut_chunks
     from genretag.train.export import Ear, export
     from genretag.train.network import Backbone, Shape, from_onnx
 
@@ -453,7 +453,7 @@ def make_corpus(data: Path, cache: Path) -> None:
 def test_the_calibration_of_tracks_of_many_lengths_is_found(
     temperature: float, slope: float
 ) -> None:
-    from genretag.card import Calibration
+    from genretag.inference.metadata import Calibration
     from genretag.train.head import fit_calibration
 
     rng = np.random.default_rng(0)
@@ -471,9 +471,9 @@ def test_the_calibration_of_tracks_of_many_lengths_is_found(
 
 
 def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
-    from genretag.card import Calibration, Card
     from genretag.ear.folds import calibration_of, recalibrated
     from genretag.features import FrontEnd
+    from genretag.inference.metadata import Calibration, Card
     from genretag.vote import Heard, vote
 
     rng = np.random.default_rng(0)
@@ -519,9 +519,9 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
 
 
 def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> None:
-    from genretag.card import Calibration, Card
     from genretag.ear.songs import songs_of
     from genretag.features import FrontEnd
+    from genretag.inference.metadata import Calibration, Card
     from genretag.vote import Heard, log_softmax, vote
 
     rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])

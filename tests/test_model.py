@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from genretag.batcher import Batcher
-from genretag.card import METADATA_KEY, card_text, read_card
 from genretag.errors import ModelError
-from genretag.model import (
+from genretag.inference.batching import Batcher
+from genretag.inference.metadata import METADATA_KEY, card_text, read_card
+from genretag.inference.model import (
     BATCH_ROWS,
     Model,
     best_rows,

@@ -34,7 +34,7 @@ from genretag.cluster.imported import import_results
 from genretag.cluster.stages import Keep, Setup, Shipped
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
-from genretag.model import Model
+from genretag.inference.model import Model
 from genretag.policy import Policy
 from genretag.scan import Options, Scanner
 

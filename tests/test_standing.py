@@ -12,7 +12,7 @@ import pytest
 from genretag import tags
 from genretag.apply import apply_rows
 from genretag.audio import synthesis
-from genretag.model import Model
+from genretag.inference.model import Model
 from genretag.plan import Row
 from genretag.policy import Policy
 from genretag.scan import Options, Scanner, Windows

@@ -15,10 +15,10 @@ from hypothesis.extra import numpy as hnp
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.card import card_of_metadata, card_text
 from genretag.errors import ModelError
-from genretag.model import Model
-from genretag.styles import Styles
+from genretag.inference.metadata import card_of_metadata, card_text
+from genretag.inference.model import Model
+from genretag.inference.styles import Styles
 from genretag.train.graft import recard
 
 DIMS = 384

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from genretag import metrics, tags
 from genretag.audio import synthesis
 from genretag.errors import RunError, UsageError
-from genretag.model import Model, bundled_model
+from genretag.inference.model import Model, bundled_model
 from genretag.store import Store
 from genretag.train import layouts
 from genretag.train.collection import hear

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from genretag.card import Calibration, Card
 from genretag.features import FrontEnd
+from genretag.inference.metadata import Calibration, Card
 from genretag.policy import Rule
 from genretag.vote import Heard, Status, vote, window_scores
 

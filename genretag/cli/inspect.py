@@ -14,7 +14,7 @@ from genretag.cli import session
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from genretag.card import Card
+    from genretag.inference.metadata import Card
     from genretag.store import FileRow
     from genretag.vote import Heard, Verdict
 
@@ -86,8 +86,8 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
     """Return what is known of a file; one that is not known is heard now (without making a plan)."""
     from genretag.config import default_model
     from genretag.features import FEATURE_VERSION
+    from genretag.inference.model import Model
     from genretag.library.walk import spelt
-    from genretag.model import Model
     from genretag.scan import Options, Scanner, absolute
 
     loaded = Model(model or default_model())

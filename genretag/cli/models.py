@@ -14,7 +14,7 @@ from genretag.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genretag.model import Model
+    from genretag.inference.model import Model
 
 _MOST_LABELS = 24  # that are listed
 
@@ -34,7 +34,7 @@ def show(
     if context.invoked_subcommand is not None:
         return
     from genretag.config import default_model
-    from genretag.model import bundled_model
+    from genretag.inference.model import bundled_model
 
     describe(default_model() or bundled_model(), card, json)
 
@@ -43,7 +43,7 @@ def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None
     """Print what a model's metadata say, or the card beside it; ``tried``: and how it does on a clip."""
     from rich.text import Text
 
-    from genretag.model import Model, bundled_model
+    from genretag.inference.model import Model, bundled_model
 
     text = path.with_suffix(".md")
     if card:
@@ -120,7 +120,7 @@ def _tried(model: Model) -> str:
 
     from genretag.audio import synthesis
     from genretag.features import features_of
-    from genretag.model import cut_chunks
+    from genretag.inference.model import cut_chunks
     from genretag.text import shown
     from genretag.vote import window_scores
 
@@ -147,7 +147,7 @@ def use(
 ) -> None:
     """Make a model the default of scan, info and evaluate."""
     from genretag import config
-    from genretag.model import Model
+    from genretag.inference.model import Model
 
     if bundled == (file is not None):
         raise UsageError("say which model to use: a file, or --bundled")
@@ -200,7 +200,7 @@ def calibrate(
 ) -> None:
     """Fit a model's confidence anew on labelled music, so that 0.7 means seven of ten there; its verdicts stay as they are."""
     from genretag.cli.train import hear, labelled_of
-    from genretag.model import Model
+    from genretag.inference.model import Model
     from genretag.train.recalibrate import recalibrated, write_recalibrated
 
     target = output or file.with_name(f"{file.stem}.calibrated.onnx")

@@ -19,7 +19,7 @@ from genretag.policy import Windows
 
 if TYPE_CHECKING:
     from genretag.cluster.engine import Asked
-    from genretag.model import Model
+    from genretag.inference.model import Model
     from genretag.scan import Options, Progress
 
 
@@ -206,7 +206,7 @@ def scan(
 def _load(path: Path | None, device: str, jobs: int) -> Model:
     """Load the model."""
     from genretag.config import default_model
-    from genretag.model import Model, threads_beside
+    from genretag.inference.model import Model, threads_beside
 
     chosen = path or default_model()
     return Model(chosen, device, threads_beside(jobs, chosen))

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from genretag.card import Card
     from genretag.evaluate import Comparison
+    from genretag.inference.metadata import Card
+    from genretag.inference.model import Model
     from genretag.metrics import Judged
-    from genretag.model import Model
     from genretag.train.collection import Collection
     from genretag.train.layouts import Labelled
     from genretag.train.teach import Lesson, Split
@@ -186,7 +186,7 @@ def train(
     your labels, is judged on artists that it never met, and becomes one file:
     genretag scan ~/Music --model my.onnx.
     """
-    from genretag.model import Model, threads_beside
+    from genretag.inference.model import Model, threads_beside
     from genretag.train import collection, teach, write_up
 
     if output.suffix.lower() != ".onnx":

@@ -14,7 +14,7 @@ from genretag.cli import rules, session
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
-    from genretag.model import Model
+    from genretag.inference.model import Model
     from genretag.policy import Policy
     from genretag.writing.replace import Manner
 

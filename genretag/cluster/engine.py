@@ -22,17 +22,17 @@ from typing import Any
 import pyarrow as pa
 
 from genretag import audio, standing
-from genretag.card import card_text
 from genretag.cluster import results, source
 from genretag.cluster.machines import cluster, first_line
 from genretag.cluster.results import Told
 from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import card_text
+from genretag.inference.model import Model
 from genretag.library import walk
 from genretag.library.urls import absolute, spelled
 from genretag.library.walk import Found, Missed
-from genretag.model import Model
 from genretag.plan import Past, failed_row
 from genretag.scan import Options, Progress, Scanner
 from genretag.store import FileRow, Store

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from genretag.card import Card, card_text, read_card
 from genretag.cluster import results
 from genretag.cluster.results import Head, Told
 from genretag.errors import RunError
+from genretag.inference.metadata import Card, card_text, read_card
+from genretag.inference.model import Model
 from genretag.library.urls import spelled
-from genretag.model import Model
 from genretag.plan import Past
 from genretag.policy import Policy
 from genretag.scan import Options, Progress, Scanner

@@ -18,15 +18,15 @@ import pyarrow as pa
 
 import genretag
 from genretag import audio
-from genretag.adopted import sidecar
-from genretag.batcher import Batcher, WindowScores
-from genretag.card import Card
 from genretag.cluster import results
 from genretag.cluster.source import fetched
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
 from genretag.features import features_of, thumbnail
+from genretag.inference.batching import Batcher, WindowScores
+from genretag.inference.metadata import Card
+from genretag.inference.model import Model
+from genretag.inference.safety import sidecar
 from genretag.library.urls import NOT_WRITTEN, is_url, spelled
-from genretag.model import Model
 from genretag.pool import Pool
 from genretag.scan import time_limit, whole
 from genretag.tags import Tags

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import Calibration, Card
 from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
 from genretag.ear.distill import load
 from genretag.ear.listener import CHUNKS, Listener
@@ -29,6 +28,7 @@ from genretag.ear.quantise import chunks_of, quantise
 from genretag.ear.styles import styles_of
 from genretag.ear.tutor import taught
 from genretag.features import FrontEnd
+from genretag.inference.metadata import Calibration, Card
 from genretag.train.export import Ear, export
 from genretag.train.head import (
     Linear,

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from genretag.audio import WINDOW_SECONDS
-from genretag.card import Calibration
 from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
 from genretag.ear.pieces import of_seed
 from genretag.ear.songs import Rows, log_scores, songs_of
+from genretag.inference.metadata import Calibration
 from genretag.vote import calibrated
 
 

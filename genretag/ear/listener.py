@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genretag.card import Calibration, Card
 from genretag.ear.corpus import Sound
 from genretag.features import FrontEnd, LogMel
-from genretag.model import Model, cut_chunks
+from genretag.inference.metadata import Calibration, Card
+from genretag.inference.model import Model, cut_chunks
 from genretag.train import augment
 from genretag.train.export import Ear, export
 from genretag.train.head import Linear

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import METADATA_KEY
 from genretag.ear.corpus import Sound, grouped_folds, read_clips
 from genretag.features import FrontEnd, LogMel
-from genretag.model import Model, cut_chunks
+from genretag.inference.metadata import METADATA_KEY
+from genretag.inference.model import Model, cut_chunks
 
 CALIBRATION_CLIPS = 120  # ranges hardly move with more
 _AT_ONCE = 12  # chunks

@@ -22,7 +22,7 @@ from genretag.ear.distill import load
 from genretag.ear.listener import Listener
 from genretag.ear.musicnn import TAG_NAMES, TAGS
 from genretag.features import FrontEnd
-from genretag.styles import Styles
+from genretag.inference.styles import Styles
 
 #: Style -> (AudioSet's class, which the first teacher knows; the second teacher's tag). Genres that are labels are none.
 CANDIDATES: dict[str, tuple[str | None, str | None]] = {

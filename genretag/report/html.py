@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genretag.card import Card
 from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import Card
 from genretag.plan import Past, Row, judge
 from genretag.policy import AlbumRule, Policy
 from genretag.store import Store

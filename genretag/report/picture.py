@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import audio
-from genretag.card import Card
 from genretag.errors import RunError, TrackError, UsageError
 from genretag.features import LIBROSA, AnyFrontEnd, features_of
+from genretag.inference.metadata import Card
 from genretag.text import shown
 from genretag.vote import Heard, Verdict, window_scores
 

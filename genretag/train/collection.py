@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
+from genretag.inference.model import Model
 from genretag.library.walk import Speller
-from genretag.model import Model
 from genretag.scan import Options, Progress, Scanner, absolute
 from genretag.store import Store
 from genretag.tags import Album

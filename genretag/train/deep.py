@@ -20,11 +20,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from genretag.card import Calibration, Card
 from genretag.errors import RunError
 from genretag.features import FrontEnd, LogMel
 from genretag.features.filters import Filters
-from genretag.model import Model, cut_chunks
+from genretag.inference.metadata import Calibration, Card
+from genretag.inference.model import Model, cut_chunks
 from genretag.train import augment, fit, teach
 from genretag.train.cache import FeatureCache
 from genretag.train.collection import Collection

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genretag.card import Card, put_card
+from genretag.inference.metadata import Card, put_card
 from genretag.train.head import Linear
 from genretag.train.network import Backbone, fold, layer_of
 

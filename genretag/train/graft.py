@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from genretag.card import Card, put_card
 from genretag.errors import ModelError
+from genretag.inference.metadata import Card, put_card
 from genretag.train.head import Linear
 
 TOLERANCE = 1e-4  # between scikit-learn's head and the file's
@@ -93,7 +93,7 @@ def _without(graph: Any, output: str) -> None:
 
 def _parity(path: Path, head: Linear) -> float:
     """Return how far the file's logits are from the head's on the file's own embeddings."""
-    from genretag.model import Model
+    from genretag.inference.model import Model
 
     model = Model(path)
     bands = model.card.front_end.bands

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import Calibration
+from genretag.inference.metadata import Calibration
 
 FloatArray = npt.NDArray[np.float64]
 

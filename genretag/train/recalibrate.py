@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag import adopted
-from genretag.card import Calibration, Card, card_text
 from genretag.errors import RunError
 from genretag.evaluate import label_of
 from genretag.features import FEATURE_VERSION
+from genretag.inference import safety
+from genretag.inference.metadata import Calibration, Card, card_text
 from genretag.library.walk import Speller
 from genretag.metrics import calibration_error
 from genretag.scan import absolute
@@ -96,12 +96,12 @@ def write_recalibrated(model: Path, card: Card, found: Recalibration, output: Pa
     told = f"on {found.tracks:,} tracks of the user's own; error {found.error_after:.3f}"
     about = {**{k: v for k, v in card.about.items() if k != "calibration"}, "calibrated": told}
     new = replace(card, calibration=found.after, about=about, activation="softmax")
-    wiring = adopted.wiring_of(model)
+    wiring = safety.wiring_of(model)
     if wiring is None:
         recard(model, new, output)
         return
     if output.resolve() != model.resolve():
         shutil.copyfile(model, output)
-    adopted.sidecar(output).write_text(
+    safety.sidecar(output).write_text(
         json.dumps({**json.loads(card_text(new)), "wiring": wiring}, indent=1), encoding="utf-8"
     )

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import metrics
-from genretag.card import Calibration, Card
 from genretag.errors import RunError
-from genretag.model import Model
+from genretag.inference.metadata import Calibration, Card
+from genretag.inference.model import Model
 from genretag.train import fit
 from genretag.train.collection import Collection
 from genretag.train.graft import graft

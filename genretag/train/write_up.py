@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from genretag.card import Card
+from genretag.inference.metadata import Card
 from genretag.metrics import Judged
 from genretag.text import shown
 from genretag.train import pictures

@@ -108,7 +108,7 @@ def mutations(a: argparse.Namespace, folder: Path) -> int:
 
 def rows(a: argparse.Namespace, folder: Path) -> int:
     """Store, judge and plan made-up tracks, and watch memory and the database's size."""
-    from genretag.model import Model
+    from genretag.inference.model import Model
 
     store, card = Store(folder / "g.db"), Model().card
     rng = np.random.default_rng(0)
@@ -221,7 +221,7 @@ class LongRun:
         self.memory: list[tuple[int, float]] = []  # (files, MB)
 
     def _child(self) -> None:
-        from genretag.model import Model
+        from genretag.inference.model import Model
 
         os.setpgid(0, 0)
         store = Store(self.database)

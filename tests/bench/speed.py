@@ -54,7 +54,7 @@ for folder, _, files in os.walk(sys.argv[1]):
 
 TUTORIAL = """
 import sys, librosa, numpy as np, onnxruntime
-from genretag.model import bundled_model
+from genretag.inference.model import bundled_model
 session = onnxruntime.InferenceSession(str(bundled_model()), providers=["CPUExecutionProvider"])
 for path in sys.argv[1:]:
     y, sr = librosa.load(path, sr=16000)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.card import Calibration, Card
 from genretag.features import features_of
-from genretag.model import Model
+from genretag.inference.metadata import Calibration, Card
+from genretag.inference.model import Model
 from genretag.train import fit, teach
 from genretag.train.cache import FeatureCache, complete
 from genretag.train.classics import (
@@ -328,7 +328,7 @@ def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[flo
 
 def cost(path: Path) -> float:
     """Return the milliseconds that a model takes for a window of 30 s on one thread, its features made already."""
-    from genretag.model import cut_chunks
+    from genretag.inference.model import cut_chunks
 
     model = Model(path, threads=1)
     fe = model.card.front_end

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from genretag.card import Card, put_card
 from genretag.errors import RunError
+from genretag.inference.metadata import Card, put_card
 from genretag.train.export import OPSET
 from genretag.train.graft import save_model
 

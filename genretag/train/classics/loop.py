@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genretag.errors import RunError
 from genretag.features import MelFrontEnd
-from genretag.model import cut_chunks
+from genretag.inference.model import cut_chunks
 from genretag.train import augment
 from genretag.train.cache import FeatureCache
 from genretag.train.classics import System, frames_of

@@ -13,7 +13,7 @@ from typing import Any
 
 from genretag.errors import ModelError
 from genretag.features import AnyFrontEnd, front_end_of
-from genretag.styles import Styles
+from genretag.inference.styles import Styles
 
 METADATA_KEY = "genretag"
 SCHEMA = 1

@@ -12,10 +12,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genretag.card import ACTIVATIONS, METADATA_KEY, Calibration, Card, card_of_metadata
 from genretag.errors import ModelError
 from genretag.features import EFFICIENT_AT, LIBROSA, MUSICNN, AnyFrontEnd
-from genretag.foreign import Port, check, ports
+from genretag.inference.external import Port, check, ports
+from genretag.inference.metadata import (
+    ACTIVATIONS,
+    METADATA_KEY,
+    Calibration,
+    Card,
+    card_of_metadata,
+)
 
 UNCALIBRATED = (
     "not calibrated: genretag models calibrate FILE FOLDER fits its confidence on labelled music"

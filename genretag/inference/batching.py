@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.model import Model, Scores, cut_chunks
+from genretag.inference.model import Model, Scores, cut_chunks
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from genretag import adopted, foreign
-from genretag.adopted import Wiring
-from genretag.card import METADATA_KEY, Card, read_card
 from genretag.errors import ModelError
+from genretag.inference import external, safety
+from genretag.inference.metadata import METADATA_KEY, Card, read_card
+from genretag.inference.safety import Wiring
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -123,7 +123,7 @@ class Model:
     def __init__(self, path: Path | None = None, device: str = "cpu", threads: int = 1) -> None:
         self.path = path or bundled_model()
         if path is not None:
-            foreign.check(path)
+            external.check(path)
         data = _bytes(self.path)
         self._session = _session(self.path, data, device, threads)
         self._first: onnxruntime.InferenceSession | None = None
@@ -154,9 +154,9 @@ class Model:
                     f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}"
                 )
             return read_card(self.path, own.hexdigest()[:16], metadata), _OURS, _OURS
-        beside = adopted.sidecar(self.path)
+        beside = safety.sidecar(self.path)
         own.update(beside.read_bytes() if beside.is_file() else b"")
-        found = adopted.read(self.path, own.hexdigest()[:16], *foreign.ports(self.path))
+        found = safety.read(self.path, own.hexdigest()[:16], *external.ports(self.path))
         if found.embedder is None:
             return found.card, found.wiring, _OURS
         first, wiring = found.embedder
