@@ -13,7 +13,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.plan import AlbumVerdict, Past, judge
 from genretag.policy import AlbumRule, Policy
-from genretag.store import Store
+from genretag.storage.cache import Store
 from genretag.vote import Status
 
 LEAST_VOTES = 2  # sure tracks; fewer are no album

@@ -23,10 +23,10 @@ from genretag.inference.metadata import Card, read_card
 from genretag.library.walk import below
 from genretag.plan import Action, Past, Row, judge
 from genretag.policy import HardLinks, Policy
-from genretag.store import FileRow, Scan, Store
+from genretag.storage.cache import FileRow, Scan, Store
+from genretag.storage.journal import Change, Journal
 from genretag.tags import Tags
 from genretag.tags import read as read_tags
-from genretag.writing.journal import Change, Journal
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
 from genretag.writing.turns import Turn, in_turns
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from genretag.errors import RunError
 
 if TYPE_CHECKING:
-    from genretag.store import Store
-    from genretag.writing.journal import Journal
+    from genretag.storage.cache import Store
+    from genretag.storage.journal import Journal
 
 log = logging.getLogger("genretag")
 
 
 def database_path(given: Path | None) -> Path:
     """Return where the cache is kept: as given, else as GENRETAG_DB or config.toml says, else in the platform's place."""
-    from genretag import config
+    from genretag.storage import config
 
     if given is None and (told := os.environ.get("GENRETAG_DB") or config.read().get("db")):
         given = Path(str(told)).expanduser()
@@ -53,9 +53,9 @@ def books(database: Path | None) -> Iterator[Books]:
     A broken cache is set aside and begun anew: it can be made again. Of a broken journal, what can
     still be read is saved into a new one.
     """
-    from genretag.database import BrokenDatabaseError, set_aside
-    from genretag.store import Store
-    from genretag.writing.journal import Journal, save_what_is_readable
+    from genretag.storage.cache import Store
+    from genretag.storage.journal import Journal, save_what_is_readable
+    from genretag.storage.sqlite import BrokenDatabaseError, set_aside
 
     path = database_path(database)
     try:

@@ -77,7 +77,7 @@ def _version(name: str) -> str:
 
 def settings() -> Iterator[Finding]:
     """Yield whether config.toml can be read."""
-    from genretag import config
+    from genretag.storage import config
 
     path = config.config_path()
     config.read()
@@ -90,8 +90,8 @@ def listening(path: Path | None) -> Iterator[Finding]:
     """Yield whether the model loads and runs, on what, and how fast."""
     import onnxruntime
 
-    from genretag.config import default_model
     from genretag.inference.model import Model
+    from genretag.storage.config import default_model
 
     model = Model(path or default_model(), "auto", threads=1)
     fe = model.card.front_end

@@ -20,7 +20,7 @@ from genretag.library.walk import Speller
 from genretag.plan import Row, judge
 from genretag.policy import Existing, HardLinks, Policy
 from genretag.scan import absolute
-from genretag.store import FileRow, Store
+from genretag.storage.cache import FileRow, Store
 from genretag.tags import meaningful
 from genretag.vote import Status, Verdict, vote
 

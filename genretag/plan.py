@@ -13,7 +13,7 @@ from genretag.errors import RunError
 from genretag.inference.metadata import Card
 from genretag.library.urls import absolute, spelled
 from genretag.policy import Existing, HardLinks, Policy
-from genretag.store import FileRow
+from genretag.storage.cache import FileRow
 from genretag.tags import V22, Tags, meaningful
 from genretag.vocabulary import built_in_tree, plain
 from genretag.vote import Heard, Status, Verdict, vote

@@ -28,7 +28,7 @@ from genretag.policy import Windows as Windows
 from genretag.pool import Pool
 from genretag.standing import Asked, Tally, what_stands
 from genretag.standing import facts as facts
-from genretag.store import FileRow, Store
+from genretag.storage.cache import FileRow, Store
 from genretag.vote import Heard
 from genretag.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
 

@@ -386,7 +386,7 @@ def _aliases(value: Any, path: Path, *, beets: bool) -> tuple[tuple[str, str], .
 
 def default_vocabulary() -> Vocabulary:
     """Return the vocabulary beside ``config.toml``; the one that changes nothing where there is none."""
-    from genretag.config import config_path
+    from genretag.storage.config import config_path
 
     path = config_path().with_name("vocabulary.toml")
     return read_vocabulary(path) if path.exists() else Vocabulary()

@@ -15,7 +15,7 @@ from genretag.audio import synthesis
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.scan import Options, Scanner, Windows
-from genretag.store import Store
+from genretag.storage.cache import Store
 
 RATE = 16_000
 SECONDS = 141  # four windows, and a fifth of 21 seconds

@@ -12,7 +12,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.plan import judge
 from genretag.policy import AlbumRule, Policy
-from genretag.store import FileRow, Store
+from genretag.storage.cache import FileRow, Store
 from genretag.tags import Album, Tags
 from genretag.vote import Heard
 

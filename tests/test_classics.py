@@ -27,7 +27,7 @@ import torch
 from genretag import tags
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, cut_chunks
-from genretag.store import Store
+from genretag.storage.cache import Store
 from genretag.train import teach
 from genretag.train.classics import ENSEMBLE, SYSTEMS, compare, cut_to, export, frames_of, names_of
 from genretag.train.classics.networks import Classic, Mfcc, MobileNet, body_of

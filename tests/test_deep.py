@@ -142,7 +142,7 @@ def test_deep_training_makes_a_model_that_a_scan_uses(
 
 def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.store import Store
+    from genretag.storage.cache import Store
     from genretag.train import collection, deep, layouts, teach
 
     model, store = Model(threads=2), Store(tmp_path / "g.db")

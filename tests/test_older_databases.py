@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genretag.store import Store
-from genretag.writing.journal import Journal
+from genretag.storage.cache import Store
+from genretag.storage.journal import Journal
 
 _FROZEN = Path(__file__).parent / "frozen"
 

@@ -16,8 +16,8 @@ from genretag import audio, tags
 from genretag.audio import synthesis
 from genretag.errors import TrackError
 from genretag.policy import HardLinks
+from genretag.storage.journal import Journal
 from genretag.writing import replace
-from genretag.writing.journal import Journal
 from genretag.writing.replace import Expected, Manner, recover, undo_change, write_genres
 
 WRITABLE = [e for e in synthesis.CONTAINERS if e != ".mka"]
@@ -267,7 +267,7 @@ import os, signal, sys
 from pathlib import Path
 from genretag import audio
 from genretag.writing import replace
-from genretag.writing.journal import Journal
+from genretag.storage.journal import Journal
 music, journal, step, what = Path(sys.argv[1]), Journal(Path(sys.argv[2])), sys.argv[3], sys.argv[4]
 def kill(name):
     if name == step:

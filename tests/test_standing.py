@@ -16,8 +16,8 @@ from genretag.inference.model import Model
 from genretag.plan import Row
 from genretag.policy import Policy
 from genretag.scan import Options, Scanner, Windows
-from genretag.store import Store
-from genretag.writing.journal import Journal
+from genretag.storage.cache import Store
+from genretag.storage.journal import Journal
 from genretag.writing.replace import Manner
 
 

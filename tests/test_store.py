@@ -13,7 +13,7 @@ from test_vote import heard
 
 from genretag.errors import RunError
 from genretag.plan import failed_row
-from genretag.store import PLANS_KEPT, FileRow, Store
+from genretag.storage.cache import PLANS_KEPT, FileRow, Store
 from genretag.tags import Album, Tags
 
 

@@ -20,7 +20,7 @@ from genretag import metrics, tags
 from genretag.audio import synthesis
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, bundled_model
-from genretag.store import Store
+from genretag.storage.cache import Store
 from genretag.train import layouts
 from genretag.train.collection import hear
 from genretag.train.head import Linear, folded

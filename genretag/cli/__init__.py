@@ -29,8 +29,8 @@ from genretag.cli import (
     watching,
 )
 from genretag.cli.models import models
-from genretag.config import config_path
 from genretag.errors import GenretagError, UsageError
+from genretag.storage.config import config_path
 
 SOME_FAILED, WRONG_USAGE = 1, 2
 _OF_ALL_COMMANDS = ("config",)  # it tells of the settings of all

@@ -19,7 +19,7 @@ from genretag.policy import Policy
 if TYPE_CHECKING:
     from genretag.apply import Result
     from genretag.plan import Row
-    from genretag.store import Scan
+    from genretag.storage.cache import Scan
     from genretag.writing.replace import Manner
 
 Numbered = tuple[int | None, "Row"]

@@ -53,7 +53,7 @@ def asked(
 ) -> Asked:
     """Return what a cluster is asked for; ``jobs`` None: as many decoders as it has CPUs."""
     from genretag.cluster.engine import Asked
-    from genretag.config import default_model
+    from genretag.storage.config import default_model
 
     return Asked(urls, address, results, device, model or default_model(), jobs)
 

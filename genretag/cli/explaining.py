@@ -12,7 +12,7 @@ from genretag.errors import RunError
 
 if TYPE_CHECKING:
     from genretag.policy import Policy
-    from genretag.store import Scan
+    from genretag.storage.cache import Scan
 
 
 @dataclass(frozen=True)

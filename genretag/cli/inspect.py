@@ -15,7 +15,7 @@ from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from genretag.inference.metadata import Card
-    from genretag.store import FileRow
+    from genretag.storage.cache import FileRow
     from genretag.vote import Heard, Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
@@ -84,11 +84,11 @@ def _draw(file: Path, heard: Heard, verdict: Verdict, card: Card, output: Path |
 
 def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Heard]:
     """Return what is known of a file; one that is not known is heard now (without making a plan)."""
-    from genretag.config import default_model
     from genretag.features import FEATURE_VERSION
     from genretag.inference.model import Model
     from genretag.library.walk import spelt
     from genretag.scan import Options, Scanner, absolute
+    from genretag.storage.config import default_model
 
     loaded = Model(model or default_model())
     with session.books(db) as books:

@@ -33,8 +33,8 @@ def show(
     """Show the model in use: what it hears, how it was made, and how well it does."""
     if context.invoked_subcommand is not None:
         return
-    from genretag.config import default_model
     from genretag.inference.model import bundled_model
+    from genretag.storage.config import default_model
 
     describe(default_model() or bundled_model(), card, json)
 
@@ -146,8 +146,8 @@ def use(
     ] = False,
 ) -> None:
     """Make a model the default of scan, info and evaluate."""
-    from genretag import config
     from genretag.inference.model import Model
+    from genretag.storage import config
 
     if bundled == (file is not None):
         raise UsageError("say which model to use: a file, or --bundled")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from genretag.plan import Row
-    from genretag.store import Scan
+    from genretag.storage.cache import Scan
 
 
 def report(

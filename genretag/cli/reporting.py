@@ -12,7 +12,7 @@ from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from genretag.plan import Row
-    from genretag.store import Scan
+    from genretag.storage.cache import Scan
 
 
 NO_PLAN = "there is no plan yet: genretag scan FOLDER --dry-run makes one"

@@ -140,7 +140,7 @@ def in_force(policy: Policy) -> str:
 
 def protection() -> Protect:
     """Return what ``[protect]`` in config.toml says."""
-    from genretag import config
+    from genretag.storage import config
 
     table = config.read().get("protect", {})
     known = {"paths", "artists", "genres"}

@@ -205,8 +205,8 @@ def scan(
 
 def _load(path: Path | None, device: str, jobs: int) -> Model:
     """Load the model."""
-    from genretag.config import default_model
     from genretag.inference.model import Model, threads_beside
+    from genretag.storage.config import default_model
 
     chosen = path or default_model()
     return Model(chosen, device, threads_beside(jobs, chosen))

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import typer
 
-from genretag import config as file
 from genretag.cli import session
 from genretag.errors import UsageError
+from genretag.storage import config as file
 
 #: Options of one call: not to be set for all commands at once.
 OF_ONE_CALL = frozenset(

@@ -35,7 +35,7 @@ from genretag.library.urls import absolute, spelled
 from genretag.library.walk import Found, Missed
 from genretag.plan import Past, failed_row
 from genretag.scan import Options, Progress, Scanner
-from genretag.store import FileRow, Store
+from genretag.storage.cache import FileRow, Store
 from genretag.vote import Heard
 from genretag.worker import serve
 

@@ -18,7 +18,7 @@ from genretag.library.urls import spelled
 from genretag.plan import Past
 from genretag.policy import Policy
 from genretag.scan import Options, Progress, Scanner
-from genretag.store import Store
+from genretag.storage.cache import Store
 
 
 @dataclass(frozen=True)

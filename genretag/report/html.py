@@ -17,7 +17,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.plan import Past, Row, judge
 from genretag.policy import AlbumRule, Policy
-from genretag.store import Store
+from genretag.storage.cache import Store
 from genretag.text import shown
 from genretag.vote import Status, window_scores
 

@@ -16,7 +16,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.library.walk import Speller
 from genretag.scan import Options, Progress, Scanner, absolute
-from genretag.store import Store
+from genretag.storage.cache import Store
 from genretag.tags import Album
 from genretag.train.layouts import Example
 from genretag.train.split import groups_of, groups_per_label, near_duplicates

@@ -18,7 +18,7 @@ from genretag.inference.metadata import Calibration, Card, card_text
 from genretag.library.walk import Speller
 from genretag.metrics import calibration_error
 from genretag.scan import absolute
-from genretag.store import Store
+from genretag.storage.cache import Store
 from genretag.train.fit import calibrate
 from genretag.train.graft import recard
 from genretag.train.split import grouped_fold_numbers, groups_of

@@ -23,8 +23,8 @@ from genretag import audio, tags
 from genretag.errors import TrackError
 from genretag.library.walk import signed
 from genretag.policy import HardLinks, Protect
+from genretag.storage.journal import OPEN_STATES, Change, Journal
 from genretag.writing import delta
-from genretag.writing.journal import OPEN_STATES, Change, Journal
 
 #: Temporary files are hidden, bear this mark, and keep the extension: readers of tags go by it.
 TEMP_MARK = "genretag-tmp"

@@ -45,7 +45,7 @@ from genretag.features import FEATURE_VERSION, LogMel
 from genretag.plan import judge
 from genretag.policy import Policy
 from genretag.scan import Options, Progress, Scanner
-from genretag.store import FileRow, Store
+from genretag.storage.cache import FileRow, Store
 from genretag.vote import Heard
 from genretag.worker import serve
 

@@ -14,9 +14,9 @@ import pytest
 from breaking import make_library, rows_for, sha
 
 from genretag.apply import Result, apply_rows
-from genretag.store import Store
+from genretag.storage.cache import Store
+from genretag.storage.journal import Journal
 from genretag.writing import replace
-from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
 
 ERRORS = [

@@ -13,7 +13,7 @@ import pytest
 from breaking import CONTAINERS, Killer, make_library, rows_for, sha
 
 from genretag.report.files import json_line
-from genretag.writing.journal import Journal
+from genretag.storage.journal import Journal
 
 
 @pytest.mark.slow

@@ -32,8 +32,8 @@ from rawtags import (
 )
 
 from genretag.apply import apply_rows, undo_runs
-from genretag.store import Store
-from genretag.writing.journal import Journal
+from genretag.storage.cache import Store
+from genretag.storage.journal import Journal
 from genretag.writing.replace import Manner
 
 EXAMPLES = settings(

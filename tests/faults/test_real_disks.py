@@ -18,9 +18,9 @@ from mounting import Disk, NoFuse, mounted
 from genretag import tags
 from genretag.apply import Result, apply_rows
 from genretag.audio import synthesis
-from genretag.store import Store
+from genretag.storage.cache import Store
+from genretag.storage.journal import Journal
 from genretag.writing import replace
-from genretag.writing.journal import Journal
 from genretag.writing.replace import Manner
 
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genretag.database import connect, transaction
 from genretag.errors import RunError
+from genretag.storage.sqlite import connect, transaction
 
 _MIGRATIONS = (
     """

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from genretag.database import connect, transaction
+from genretag.storage.sqlite import connect, transaction
 from genretag.tags import Album, Tags
 from genretag.vote import Heard
 
