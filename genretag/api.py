@@ -25,15 +25,15 @@ from genretag.apply import Result, apply_rows, replan, undo_runs
 from genretag.books import books as open_books
 from genretag.books import writing
 from genretag.cores import automatic_jobs
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.players import Id3Version
+from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule
+from genretag.decisions.vocabulary import Vocabulary, read_vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.inference.model import Model, threads_beside
-from genretag.plan import Action, Row
-from genretag.players import Id3Version
-from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Rule
 from genretag.scan import Options, Scanner
 from genretag.storage.config import default_model
 from genretag.tags import Form
-from genretag.vocabulary import Vocabulary, read_vocabulary
 from genretag.writing.replace import Manner
 
 __all__ = [

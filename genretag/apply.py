@@ -15,14 +15,14 @@ from threading import Lock
 from types import FrameType
 from typing import Any, TypeVar
 
-from genretag import albums
 from genretag.audio import KEY_DIGITS, file_sha256, identify
+from genretag.decisions import albums
+from genretag.decisions.plan import Action, Past, Row, judge
+from genretag.decisions.policy import HardLinks, Policy
 from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card, read_card
 from genretag.library.walk import below
-from genretag.plan import Action, Past, Row, judge
-from genretag.policy import HardLinks, Policy
 from genretag.storage.cache import FileRow, Scan, Store
 from genretag.storage.journal import Change, Journal
 from genretag.tags import Tags

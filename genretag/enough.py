@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:  # decode workers ask for windows alone
+    from genretag.decisions.vote import FloatArray
     from genretag.inference.metadata import Card
-    from genretag.vote import FloatArray
 
 MOST_ERROR = 0.02  # of a track's genre being another one than all windows would say
 _USUAL = 2.0  # deviation of d between windows: 2.03 over different clips of one artist, measured with five models that never heard them
@@ -56,7 +56,7 @@ def settled(
     logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], windows: int, card: Card
 ) -> bool:
     """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
-    from genretag.vote import log_softmax
+    from genretag.decisions.vote import log_softmax
 
     heard = len(logits)
     if heard >= windows:

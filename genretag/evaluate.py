@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from genretag import metrics
+from genretag.decisions.plan import Row, judge
+from genretag.decisions.policy import Existing, HardLinks, Policy
+from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.library.walk import Speller
-from genretag.plan import Row, judge
-from genretag.policy import Existing, HardLinks, Policy
 from genretag.scan import absolute
 from genretag.storage.cache import FileRow, Store
 from genretag.tags import meaningful
-from genretag.vote import Status, Verdict, vote
 
 _SURE = 0.9  # an ear as sure as this ...
 _RULED_OUT = 0.03  # ... that gives the tag's genre no more than this, doubts the tag

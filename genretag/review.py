@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genretag.books import Books
-from genretag.plan import Action, Row
-from genretag.policy import Policy
-from genretag.vote import Status
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.policy import Policy
+from genretag.decisions.vote import Status
 
 MOST_CHOICES = 9  # keys 1 to 9
 

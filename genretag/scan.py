@@ -14,7 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag import albums, audio, enough, tags
+from genretag import audio, enough, tags
+from genretag.decisions import albums
+from genretag.decisions.plan import Past, Row, failed_row, judge, linked_row
+from genretag.decisions.policy import Policy
+from genretag.decisions.policy import Windows as Windows
+from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION, features_of, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
 from genretag.inference.metadata import Card, card_text
@@ -22,14 +27,10 @@ from genretag.inference.model import Model
 from genretag.library.urls import absolute as absolute
 from genretag.library.walk import Found, Missed, is_music, walk
 from genretag.memory import keep_memory
-from genretag.plan import Past, Row, failed_row, judge, linked_row
-from genretag.policy import Policy
-from genretag.policy import Windows as Windows
 from genretag.pool import Pool
 from genretag.standing import Asked, Tally, what_stands
 from genretag.standing import facts as facts
 from genretag.storage.cache import FileRow, Store
-from genretag.vote import Heard
 from genretag.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...

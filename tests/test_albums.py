@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genretag.albums import settle
+from genretag.decisions.albums import settle
+from genretag.decisions.plan import judge
+from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.plan import judge
-from genretag.policy import AlbumRule, Policy
 from genretag.storage.cache import FileRow, Store
 from genretag.tags import Album, Tags
-from genretag.vote import Heard
 
 CARD = Model().card
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genretag.plan import Row, failed_row
+from genretag.decisions.plan import Row, failed_row
 from genretag.report.files import write_csv
 from genretag.text import cell, shown
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genretag.audio import synthesis
+from genretag.decisions.vote import log_softmax
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
 from genretag.train.head import (
     Linear,
@@ -21,7 +22,6 @@ from genretag.train.head import (
     fit_music_head,
     fit_temperature,
 )
-from genretag.vote import log_softmax
 
 
 def clips_of(artists: list[int]) -> list[Clip]:
@@ -471,10 +471,10 @@ def test_the_calibration_of_tracks_of_many_lengths_is_found(
 
 
 def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
+    from genretag.decisions.vote import Heard, vote
     from genretag.ear.folds import calibration_of, recalibrated
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
-    from genretag.vote import Heard, vote
 
     rng = np.random.default_rng(0)
     labels = sorted(LABELS.values())
@@ -519,10 +519,10 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
 
 
 def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> None:
+    from genretag.decisions.vote import Heard, log_softmax, vote
     from genretag.ear.songs import songs_of
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
-    from genretag.vote import Heard, log_softmax, vote
 
     rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])
     z = {c.id: rng.normal(0, 2, 3) for c in clips}

@@ -14,10 +14,10 @@ import typer
 
 from genretag import api
 from genretag.cli import app, settings
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.policy import Policy
+from genretag.decisions.vote import Status
 from genretag.errors import GenretagError
-from genretag.plan import Action, Row
-from genretag.policy import Policy
-from genretag.vote import Status
 
 _FROZEN = Path(__file__).parent / "frozen" / "surface.json"
 

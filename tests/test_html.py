@@ -14,7 +14,7 @@ from conftest import Program
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.plan import Row
+from genretag.decisions.plan import Row
 from genretag.report.html import Page, compact, render
 
 pytestmark = pytest.mark.skipif(browsers.PROGRAM is None, reason="Chromium is not installed")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from genretag.decisions.plan import Action, Row, decide, failed_row
+from genretag.decisions.policy import Existing, Policy
+from genretag.decisions.vote import Status, Verdict
 from genretag.errors import RunError
-from genretag.plan import Action, Row, decide, failed_row
-from genretag.policy import Existing, Policy
 from genretag.tags import Tags
-from genretag.vote import Status, Verdict
 
 
 def verdict(status: Status = Status.OK) -> Verdict:

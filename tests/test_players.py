@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 
 from genretag import tags
 from genretag.cli import app
+from genretag.decisions.plan import decide
+from genretag.decisions.players import READINGS, Id3Version, Player
+from genretag.decisions.policy import Existing, Policy
+from genretag.decisions.vote import Status, Verdict
 from genretag.errors import TrackError
-from genretag.plan import decide
-from genretag.players import READINGS, Id3Version, Player
-from genretag.policy import Existing, Policy
 from genretag.tags import Form, Tags
-from genretag.vote import Status, Verdict
 
 SURE = Verdict(Status.OK, "Jazz", 0.9, {"Jazz": 0.6, "Blues": 0.4}, 3, 1.0, 1.0)
 

@@ -32,10 +32,10 @@ from genretag.cluster import engine, machines, results, source
 from genretag.cluster.engine import Asked, ClusterScanner, Crew
 from genretag.cluster.imported import import_results
 from genretag.cluster.stages import Keep, Setup, Shipped
+from genretag.decisions.policy import Policy
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.policy import Policy
 from genretag.scan import Options, Scanner
 
 pytestmark = pytest.mark.cluster

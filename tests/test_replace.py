@@ -14,8 +14,8 @@ import pytest
 
 from genretag import audio, tags
 from genretag.audio import synthesis
+from genretag.decisions.policy import HardLinks
 from genretag.errors import TrackError
-from genretag.policy import HardLinks
 from genretag.storage.journal import Journal
 from genretag.writing import replace
 from genretag.writing.replace import Expected, Manner, recover, undo_change, write_genres

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from genretag.plan import Row, failed_row
+from genretag.decisions.plan import Row, failed_row
 from genretag.report.summary import summarise
 from genretag.report.terminal import print_report
 

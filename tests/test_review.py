@@ -21,7 +21,7 @@ from genretag import tags
 from genretag.audio import synthesis
 from genretag.books import books, journal_path
 from genretag.cli.reporting import plan_rows
-from genretag.policy import Policy
+from genretag.decisions.policy import Policy
 from genretag.review import Review, questions_of
 
 

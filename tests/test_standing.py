@@ -12,9 +12,9 @@ import pytest
 from genretag import tags
 from genretag.apply import apply_rows
 from genretag.audio import synthesis
+from genretag.decisions.plan import Row
+from genretag.decisions.policy import Policy
 from genretag.inference.model import Model
-from genretag.plan import Row
-from genretag.policy import Policy
 from genretag.scan import Options, Scanner, Windows
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal

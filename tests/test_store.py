@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from test_vote import heard
 
+from genretag.decisions.plan import failed_row
 from genretag.errors import RunError
-from genretag.plan import failed_row
 from genretag.storage.cache import PLANS_KEPT, FileRow, Store
 from genretag.tags import Album, Tags
 

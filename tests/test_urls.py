@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from genretag.cluster.source import _found, _nanoseconds, fetched, listing
+from genretag.decisions.plan import failed_row
 from genretag.errors import TrackError
 from genretag.library.urls import absolute, is_url, spelled
 from genretag.library.walk import Found, Missed
-from genretag.plan import failed_row
 from genretag.text import home_relative
 
 

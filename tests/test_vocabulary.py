@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.errors import UsageError
-from genretag.plan import Action, decide
-from genretag.policy import Existing, Policy, Protect
-from genretag.tags import Album, Tags
-from genretag.vocabulary import (
+from genretag.decisions.plan import Action, decide
+from genretag.decisions.policy import Existing, Policy, Protect
+from genretag.decisions.vocabulary import (
     Vocabulary,
     built_in_tree,
     id3v1_words,
@@ -25,7 +23,9 @@ from genretag.vocabulary import (
     read_vocabulary,
     tree_of,
 )
-from genretag.vote import Status, Verdict
+from genretag.decisions.vote import Status, Verdict
+from genretag.errors import UsageError
+from genretag.tags import Album, Tags
 
 words = st.text(string.printable, min_size=1, max_size=20)
 

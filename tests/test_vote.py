@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from genretag.decisions.policy import Rule
+from genretag.decisions.vote import Heard, Status, vote, window_scores
 from genretag.features import FrontEnd
 from genretag.inference.metadata import Calibration, Card
-from genretag.policy import Rule
-from genretag.vote import Heard, Status, vote, window_scores
 
 LABELS = ("Blues", "Jazz", "Rock")
 

@@ -16,14 +16,14 @@ from rawtags import make_id3, make_id3v1
 import genretag.api as api
 from genretag import audio, tags
 from genretag.audio import mpeg, synthesis
+from genretag.decisions.plan import Row, decide
+from genretag.decisions.policy import Existing, Policy, Protect
+from genretag.decisions.vote import Status, Verdict
 from genretag.errors import TrackError
 from genretag.library.walk import Found, lies_in, walk
-from genretag.plan import Row, decide
-from genretag.policy import Existing, Policy, Protect
 from genretag.report.summary import Summary
 from genretag.tags import Form, Tags
 from genretag.text import two_digits
-from genretag.vote import Status, Verdict
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import typer
 
 from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import last_scan, plan_rows, report
+from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
 from genretag.library.walk import below, spelt
-from genretag.policy import Policy
 
 if TYPE_CHECKING:
     from genretag.apply import Result
-    from genretag.plan import Row
+    from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
     from genretag.writing.replace import Manner
 
@@ -274,7 +274,7 @@ def plan(
 
 def _given(path: Path) -> list[Numbered]:
     """Return the rows of a plan that was given as a file."""
-    from genretag.plan import Action
+    from genretag.decisions.plan import Action
     from genretag.report.files import read_plan
 
     return [(None, row) for row in read_plan(path) if row.action == Action.WRITE and row.new]

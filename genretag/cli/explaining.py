@@ -11,7 +11,7 @@ from genretag.cli import session
 from genretag.errors import RunError
 
 if TYPE_CHECKING:
-    from genretag.policy import Policy
+    from genretag.decisions.policy import Policy
     from genretag.storage.cache import Scan
 
 
@@ -41,13 +41,13 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     import numpy as np
 
     from genretag.apply import card_of
+    from genretag.decisions.plan import heard_labels, judge
+    from genretag.decisions.vocabulary import Step
+    from genretag.decisions.vote import vote, window_scores
     from genretag.features import FEATURE_VERSION
     from genretag.library.walk import spelt
-    from genretag.plan import heard_labels, judge
     from genretag.scan import absolute
     from genretag.text import shown, words
-    from genretag.vocabulary import Step
-    from genretag.vote import vote, window_scores
 
     known = books.store.known(absolute(spelt(file)), last.model or "", FEATURE_VERSION)
     if known is None and (failure := books.store.failure(absolute(spelt(file)))) is not None:

@@ -14,9 +14,9 @@ from genretag.cli import session
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from genretag.decisions.vote import Heard, Verdict
     from genretag.inference.metadata import Card
     from genretag.storage.cache import FileRow
-    from genretag.vote import Heard, Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -49,7 +49,7 @@ def info(
     db: session.Database = None,
 ) -> None:
     """Show one track: its tags, what each window along it sounded like, and the vote."""
-    from genretag.vote import vote
+    from genretag.decisions.vote import vote
 
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
@@ -106,7 +106,7 @@ def _info_dict(
     file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card
 ) -> dict[str, object]:
     """Return what ``info --json`` prints."""
-    from genretag.vote import window_scores
+    from genretag.decisions.vote import window_scores
 
     windows = [
         {
@@ -142,8 +142,8 @@ def _info_dict(
 def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> None:
     from rich.text import Text
 
+    from genretag.decisions.vote import Status, window_scores
     from genretag.text import home_relative, shown, words
-    from genretag.vote import Status, window_scores
 
     out = session.results()
     out.print(Text(home_relative(file), style="bold"))

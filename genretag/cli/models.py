@@ -119,10 +119,10 @@ def _tried(model: Model) -> str:
     import numpy as np
 
     from genretag.audio import synthesis
+    from genretag.decisions.vote import window_scores
     from genretag.features import features_of
     from genretag.inference.model import cut_chunks
     from genretag.text import shown
-    from genretag.vote import window_scores
 
     samples = np.ascontiguousarray(
         synthesis.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from genretag.cli import session
-from genretag.players import READINGS, Id3Version, Reading
+from genretag.decisions.players import READINGS, Id3Version, Reading
 
 
 def players(

@@ -15,7 +15,7 @@ from genretag.cli import session
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
-    from genretag.plan import Row
+    from genretag.decisions.plan import Row
 
 
 def _complete(incomplete: str) -> Iterator[str]:
@@ -94,8 +94,8 @@ UNSURE = "unsure"
 def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[Row]]:
     """Return the last scan's tracks by genre: what is planned, what is there, else what was heard."""
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
+    from genretag.decisions.vote import Status
     from genretag.library.walk import below, spelt
-    from genretag.vote import Status
 
     last = last_scan(books, NOTHING_HEARD)
     tops = [spelt(p).absolute() for p in paths] if paths else None
@@ -116,7 +116,7 @@ def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[
 
 def _key(lists: dict[str, list[Row]], word: str) -> str:
     """Return the genre that a word means, whatever its case."""
-    from genretag.vocabulary import plain
+    from genretag.decisions.vocabulary import plain
 
     return next((name for name in lists if plain(name) == plain(word)), word)
 

@@ -13,7 +13,7 @@ from genretag.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genretag.plan import Row
+    from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
 
 
@@ -77,7 +77,7 @@ def report(
 def _page(books: session.Books, last: Scan, rows: Iterable[Row]) -> str:
     """Return the page of a plan."""
     from genretag.apply import card_of
-    from genretag.policy import Policy
+    from genretag.decisions.policy import Policy
     from genretag.report.html import page_of
 
     card, policy = card_of(books.store, last), Policy.from_dict(last.policy)

@@ -11,7 +11,7 @@ from genretag.cli import session
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
-    from genretag.plan import Row
+    from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
 
 
@@ -31,7 +31,7 @@ def plan_rows(
     books: session.Books, run: int, *, open_writes: bool = False
 ) -> Iterator[tuple[int | None, Row]]:
     """Yield (ordinal, row) of a run's plan, all of it or what is still to be written."""
-    from genretag.plan import Row
+    from genretag.decisions.plan import Row
 
     for ordinal, _, data in books.store.plan(run, open_writes=open_writes):
         yield ordinal, Row.from_dict(data)

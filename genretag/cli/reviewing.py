@@ -38,8 +38,8 @@ def review(
     The answers go into the plan, that genretag apply writes, and are labels for genretag train --from-review.
     """
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
+    from genretag.decisions.policy import Policy
     from genretag.library.walk import below, spelt
-    from genretag.policy import Policy
     from genretag.report.files import write_report
     from genretag.review import Review, questions_of
 

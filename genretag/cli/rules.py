@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from genretag.decisions.players import Id3Version, Player
+from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Protect, Rule
+from genretag.decisions.vocabulary import Vocabulary, default_vocabulary, read_vocabulary
 from genretag.errors import UsageError
-from genretag.players import Id3Version, Player
-from genretag.policy import AlbumRule, Existing, HardLinks, Policy, Protect, Rule
-from genretag.vocabulary import Vocabulary, default_vocabulary, read_vocabulary
 
 Top = Annotated[
     int | None,

@@ -13,9 +13,9 @@ import typer
 
 from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import report
+from genretag.decisions.policy import Windows
 from genretag.errors import UsageError
 from genretag.library.urls import spelled
-from genretag.policy import Windows
 
 if TYPE_CHECKING:
     from genretag.cluster.engine import Asked

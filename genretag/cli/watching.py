@@ -14,8 +14,8 @@ from genretag.cli import rules, session
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
+    from genretag.decisions.policy import Policy
     from genretag.inference.model import Model
-    from genretag.policy import Policy
     from genretag.writing.replace import Manner
 
 

@@ -26,6 +26,8 @@ from genretag.cluster import results, source
 from genretag.cluster.machines import cluster, first_line
 from genretag.cluster.results import Told
 from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
+from genretag.decisions.plan import Past, failed_row
+from genretag.decisions.vote import Heard
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import card_text
@@ -33,10 +35,8 @@ from genretag.inference.model import Model
 from genretag.library import walk
 from genretag.library.urls import absolute, spelled
 from genretag.library.walk import Found, Missed
-from genretag.plan import Past, failed_row
 from genretag.scan import Options, Progress, Scanner
 from genretag.storage.cache import FileRow, Store
-from genretag.vote import Heard
 from genretag.worker import serve
 
 log = logging.getLogger("genretag")

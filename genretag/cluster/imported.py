@@ -11,12 +11,12 @@ from typing import cast
 
 from genretag.cluster import results
 from genretag.cluster.results import Head, Told
+from genretag.decisions.plan import Past
+from genretag.decisions.policy import Policy
 from genretag.errors import RunError
 from genretag.inference.metadata import Card, card_text, read_card
 from genretag.inference.model import Model
 from genretag.library.urls import spelled
-from genretag.plan import Past
-from genretag.policy import Policy
 from genretag.scan import Options, Progress, Scanner
 from genretag.storage.cache import Store
 

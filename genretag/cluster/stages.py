@@ -20,6 +20,7 @@ import genretag
 from genretag import audio
 from genretag.cluster import results
 from genretag.cluster.source import fetched
+from genretag.decisions.vote import Heard
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
 from genretag.features import features_of, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
@@ -30,7 +31,6 @@ from genretag.library.urls import NOT_WRITTEN, is_url, spelled
 from genretag.pool import Pool
 from genretag.scan import time_limit, whole
 from genretag.tags import Tags
-from genretag.vote import Heard
 from genretag.worker import Done, Failed, Looked, Ready, Task, serve
 
 #: Windows of a track that travel to the model together; a track with more (over ten minutes) is scored where it is decoded,

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.vote import log_softmax
 from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
 from genretag.ear.distill import load
 from genretag.ear.listener import CHUNKS, Listener
@@ -38,7 +39,6 @@ from genretag.train.head import (
     fit_temperature,
 )
 from genretag.train.network import Backbone, from_onnx
-from genretag.vote import log_softmax
 
 GENRE_C, MUSIC_C = 0.001, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from genretag.audio import WINDOW_SECONDS
+from genretag.decisions.vote import calibrated
 from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.examine import figures, scanned
 from genretag.ear.pieces import of_seed
 from genretag.ear.songs import Rows, log_scores, songs_of
 from genretag.inference.metadata import Calibration
-from genretag.vote import calibrated
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.vote import log_softmax
 from genretag.ear.corpus import Clip
-from genretag.vote import log_softmax
 
 Rows = dict[str, dict[str, Any]]  # of a scan, by the clip's id
 

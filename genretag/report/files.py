@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from genretag.decisions.plan import Row
 from genretag.errors import RunError, UsageError
 from genretag.library.urls import is_url, spelled
-from genretag.plan import Row
 from genretag.text import cell, shown, words
 
 CSV_COLUMNS = (

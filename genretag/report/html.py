@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genretag.decisions.plan import Past, Row, judge
+from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.vote import Status, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
-from genretag.plan import Past, Row, judge
-from genretag.policy import AlbumRule, Policy
 from genretag.storage.cache import Store
 from genretag.text import shown
-from genretag.vote import Status, window_scores
 
 #: Keys of a row that a person does not edit: they are exported as they came.
 _CONSTANT = (

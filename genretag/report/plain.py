@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genretag.plan import Action, Row
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.vote import Status
 from genretag.report.summary import Summary
 from genretag.text import home_relative, shown, two_digits
-from genretag.vote import Status
 
 
 def sentence(row: Row) -> str:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from genretag.plan import Action, Row
-from genretag.vote import Status
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.vote import Status
 
 _EXTREMES = 5  # how many of the most and the least certain are shown
 

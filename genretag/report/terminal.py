@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genretag.plan import Action, Row
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.vote import Status
 from genretag.report.summary import Summary
 from genretag.text import home_relative, shown, two_digits, words
-from genretag.vote import Status
 
 #: A longer list than this is summed up; the whole of it goes to --json or -O.
 LONGEST_LIST = 200

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from genretag.decisions.vote import Heard
 from genretag.storage.sqlite import connect, transaction
 from genretag.tags import Album, Tags
-from genretag.vote import Heard
 
 _MIGRATIONS = (
     """

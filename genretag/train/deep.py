@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from genretag.decisions.vote import calibrated, log_softmax
 from genretag.errors import RunError
 from genretag.features import FrontEnd, LogMel
 from genretag.features.filters import Filters
@@ -34,7 +35,6 @@ from genretag.train.head import Linear
 from genretag.train.network import Backbone, Shape, from_onnx, layer_of
 from genretag.train.prefetch import Prefetch
 from genretag.train.split import Part
-from genretag.vote import calibrated, log_softmax
 
 CHUNK_FRAMES = 312  # 5 s
 BATCH = 28

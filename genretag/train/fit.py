@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.vote import log_softmax
 from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_temperature, folded
 from genretag.train.split import Part, grouped_fold_numbers
-from genretag.vote import log_softmax
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

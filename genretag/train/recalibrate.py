@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.vote import calibrated, log_softmax
 from genretag.errors import RunError
 from genretag.evaluate import label_of
 from genretag.features import FEATURE_VERSION
@@ -22,7 +23,6 @@ from genretag.storage.cache import Store
 from genretag.train.fit import calibrate
 from genretag.train.graft import recard
 from genretag.train.split import grouped_fold_numbers, groups_of
-from genretag.vote import calibrated, log_softmax
 
 LEAST_TRACKS = 40  # fewer make a temperature that is noise
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genretag import audio, tags
+from genretag.decisions.policy import HardLinks, Protect
 from genretag.errors import TrackError
 from genretag.library.walk import signed
-from genretag.policy import HardLinks, Protect
 from genretag.storage.journal import OPEN_STATES, Change, Journal
 from genretag.writing import delta
 

@@ -41,12 +41,12 @@ from speed import proportional_memory
 
 from genretag import audio, tags, worker
 from genretag.audio import synthesis
+from genretag.decisions.plan import judge
+from genretag.decisions.policy import Policy
+from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION, LogMel
-from genretag.plan import judge
-from genretag.policy import Policy
 from genretag.scan import Options, Progress, Scanner
 from genretag.storage.cache import FileRow, Store
-from genretag.vote import Heard
 from genretag.worker import serve
 
 

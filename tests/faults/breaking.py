@@ -17,7 +17,7 @@ from genretag import audio, tags
 from genretag.audio import synthesis
 from genretag.cli import apply as commands
 from genretag.cli import session
-from genretag.plan import Row
+from genretag.decisions.plan import Row
 from genretag.writing import replace
 from genretag.writing.replace import TEMP_MARK
 

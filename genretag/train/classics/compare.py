@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.vote import calibrated, log_softmax
 from genretag.features import features_of
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model
@@ -37,7 +38,6 @@ from genretag.train.classics.loop import (
 )
 from genretag.train.collection import Collection
 from genretag.train.split import Part
-from genretag.vote import calibrated, log_softmax
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.audio import WINDOW_SECONDS
+from genretag.decisions.policy import Rule
 from genretag.inference.metadata import Calibration, Card
-from genretag.policy import Rule
 
 Float16Array = npt.NDArray[np.float16]
 FloatArray = npt.NDArray[np.float64]

@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from genretag.decisions.policy import Existing, HardLinks, Policy
+from genretag.decisions.vocabulary import built_in_tree, plain
+from genretag.decisions.vote import Heard, Status, Verdict, vote
 from genretag.errors import RunError
 from genretag.inference.metadata import Card
 from genretag.library.urls import absolute, spelled
-from genretag.policy import Existing, HardLinks, Policy
 from genretag.storage.cache import FileRow
 from genretag.tags import V22, Tags, meaningful
-from genretag.vocabulary import built_in_tree, plain
-from genretag.vote import Heard, Status, Verdict, vote
 
 
 class Past(Protocol):

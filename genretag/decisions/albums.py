@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genretag.decisions.plan import AlbumVerdict, Past, judge
+from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.vote import Status
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
-from genretag.plan import AlbumVerdict, Past, judge
-from genretag.policy import AlbumRule, Policy
 from genretag.storage.cache import Store
-from genretag.vote import Status
 
 LEAST_VOTES = 2  # sure tracks; fewer are no album
 _MOST_ARTISTS = 2  # more of them without an album artist: a compilation

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from genretag.decisions.players import READINGS, Id3Version, Player, separator_of
+from genretag.decisions.vocabulary import Vocabulary, plain
 from genretag.library.walk import lies_in
-from genretag.players import READINGS, Id3Version, Player, separator_of
-from genretag.vocabulary import Vocabulary, plain
 
 
 class Rule(StrEnum):
