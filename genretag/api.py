@@ -21,9 +21,6 @@ from pathlib import Path
 from types import TracebackType
 
 import genretag
-from genretag.apply import Result, apply_rows, replan, undo_runs
-from genretag.books import books as open_books
-from genretag.books import writing
 from genretag.cores import automatic_jobs
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.players import Id3Version
@@ -34,7 +31,10 @@ from genretag.inference.model import Model, threads_beside
 from genretag.scan import Options, Scanner
 from genretag.storage.config import default_model
 from genretag.tags import Form
+from genretag.writing.apply import Result, apply_rows, replan, undo_runs
 from genretag.writing.replace import Manner
+from genretag.writing.session import books as open_books
+from genretag.writing.session import writing
 
 __all__ = [
     "AlbumRule",

@@ -164,7 +164,7 @@ def databases(path: Path) -> Iterator[Finding]:
     import contextlib
     import sqlite3
 
-    from genretag.books import journal_path
+    from genretag.writing.session import journal_path
 
     for what, file in (("database", path), ("journal", journal_path(path))):
         if not file.exists():

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genretag.books import Books
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.policy import Policy
 from genretag.decisions.vote import Status
+from genretag.writing.session import Books
 
 MOST_CHOICES = 9  # keys 1 to 9
 

@@ -27,7 +27,6 @@ if (
     pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
 
 from genretag.audio import synthesis
-from genretag.books import Books, books
 from genretag.cluster import engine, machines, results, source
 from genretag.cluster.engine import Asked, ClusterScanner, Crew
 from genretag.cluster.imported import import_results
@@ -37,6 +36,7 @@ from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.scan import Options, Scanner
+from genretag.writing.session import Books, books
 
 pytestmark = pytest.mark.cluster
 

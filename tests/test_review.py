@@ -19,10 +19,10 @@ from mutagen.flac import FLAC
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.books import books, journal_path
 from genretag.cli.reporting import plan_rows
 from genretag.decisions.policy import Policy
 from genretag.review import Review, questions_of
+from genretag.writing.session import books, journal_path
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from genretag import tags
-from genretag.apply import apply_rows
 from genretag.audio import synthesis
 from genretag.decisions.plan import Row
 from genretag.decisions.policy import Policy
@@ -18,6 +17,7 @@ from genretag.inference.model import Model
 from genretag.scan import Options, Scanner, Windows
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
+from genretag.writing.apply import apply_rows
 from genretag.writing.replace import Manner
 
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genretag import tags
-from genretag.apply import Result, apply_rows
 from genretag.audio import synthesis
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
+from genretag.writing.apply import Result, apply_rows
 from genretag.writing.replace import Manner
 from genretag.writing.turns import Turn, in_turns
 

@@ -17,9 +17,9 @@ from genretag.errors import UsageError
 from genretag.library.walk import below, spelt
 
 if TYPE_CHECKING:
-    from genretag.apply import Result
     from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
+    from genretag.writing.apply import Result
     from genretag.writing.replace import Manner
 
 Numbered = tuple[int | None, "Row"]
@@ -184,7 +184,7 @@ def decide_again(
 ) -> int:
     """Make a new plan from the stored scores, and return its run."""
     import genretag
-    from genretag.apply import replan
+    from genretag.writing.apply import replan
 
     run = books.journal.begin("plan", genretag.__version__, policy.to_dict())
     books.journal.end(run, {"files": replan(books.store, last, policy, run, books.journal, tops)})
@@ -298,7 +298,7 @@ def perform(
 ) -> int:
     """Ask, write, and say what became of it; return how many files failed. ``rows`` None: all of the run's plan."""
     import genretag
-    from genretag.apply import apply_rows
+    from genretag.writing.apply import apply_rows
 
     count = len(rows) if rows is not None else books.store.open_writes(run or 0)
     if count == 0:
@@ -373,8 +373,8 @@ def verify(
     """Check that the files are still as they were written, and say what others changed since."""
     import json as json_lib
 
-    from genretag.apply import verify_change
     from genretag.text import home_relative, shown
+    from genretag.writing.apply import verify_change
 
     fine = changed = 0
     with session.books(db) as books:
@@ -421,7 +421,7 @@ def undo(
 ) -> None:
     """Take back what was written: every byte, and the file's time. The plan holds again afterwards."""
     import genretag
-    from genretag.apply import undo_runs
+    from genretag.writing.apply import undo_runs
 
     quiet = session.is_quiet(context)
     with session.books(db) as books:

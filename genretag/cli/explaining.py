@@ -40,7 +40,6 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     """Return the steps; raise ``RunError`` for a file that was not heard."""
     import numpy as np
 
-    from genretag.apply import card_of
     from genretag.decisions.plan import heard_labels, judge
     from genretag.decisions.vocabulary import Step
     from genretag.decisions.vote import vote, window_scores
@@ -48,6 +47,7 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     from genretag.library.walk import spelt
     from genretag.scan import absolute
     from genretag.text import shown, words
+    from genretag.writing.apply import card_of
 
     known = books.store.known(absolute(spelt(file)), last.model or "", FEATURE_VERSION)
     if known is None and (failure := books.store.failure(absolute(spelt(file)))) is not None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genretag.books import Books as Books
-from genretag.books import books as books
-from genretag.books import database_path as database_path
-from genretag.books import writing as writing
 from genretag.errors import UsageError
+from genretag.writing.session import Books as Books
+from genretag.writing.session import books as books
+from genretag.writing.session import database_path as database_path
+from genretag.writing.session import writing as writing
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -137,7 +137,7 @@ class Killer:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         with session.books(self.database) as books:
             if undo:
-                from genretag.apply import undo_runs
+                from genretag.writing.apply import undo_runs
 
                 changes = list(books.journal.changes(states=("replaced",)))
                 self.rng.shuffle(changes)  # type: ignore[arg-type]

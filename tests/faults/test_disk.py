@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from breaking import make_library, rows_for, sha
 
-from genretag.apply import Result, apply_rows
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing import replace
+from genretag.writing.apply import Result, apply_rows
 from genretag.writing.replace import Manner
 
 ERRORS = [

@@ -31,9 +31,9 @@ from rawtags import (
     vorbis_comments,
 )
 
-from genretag.apply import apply_rows, undo_runs
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
+from genretag.writing.apply import apply_rows, undo_runs
 from genretag.writing.replace import Manner
 
 EXAMPLES = settings(

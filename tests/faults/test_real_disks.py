@@ -16,11 +16,11 @@ from conftest import Program
 from mounting import Disk, NoFuse, mounted
 
 from genretag import tags
-from genretag.apply import Result, apply_rows
 from genretag.audio import synthesis
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing import replace
+from genretag.writing.apply import Result, apply_rows
 from genretag.writing.replace import Manner
 
 
