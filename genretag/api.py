@@ -28,7 +28,7 @@ from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Ru
 from genretag.decisions.vocabulary import Vocabulary, read_vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.inference.model import Model, threads_beside
-from genretag.scan import Options, Scanner
+from genretag.scan.scanner import Options, Scanner
 from genretag.storage.config import default_model
 from genretag.tags import Form
 from genretag.writing.apply import Result, apply_rows, replan, undo_runs

@@ -20,7 +20,7 @@ from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.library.walk import Speller
-from genretag.scan import absolute
+from genretag.scan.scanner import absolute
 from genretag.storage.cache import FileRow, Store
 from genretag.tags import meaningful
 

@@ -14,7 +14,7 @@ from genretag import audio, enough
 from genretag.audio import synthesis
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.scan import Options, Scanner, Windows
+from genretag.scan.scanner import Options, Scanner, Windows
 from genretag.storage.cache import Store
 
 RATE = 16_000

@@ -35,7 +35,7 @@ from genretag.decisions.policy import Policy
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.scan import Options, Scanner
+from genretag.scan.scanner import Options, Scanner
 from genretag.writing.session import Books, books
 
 pytestmark = pytest.mark.cluster

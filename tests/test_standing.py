@@ -14,7 +14,7 @@ from genretag.audio import synthesis
 from genretag.decisions.plan import Row
 from genretag.decisions.policy import Policy
 from genretag.inference.model import Model
-from genretag.scan import Options, Scanner, Windows
+from genretag.scan.scanner import Options, Scanner, Windows
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows

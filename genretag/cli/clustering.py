@@ -12,7 +12,7 @@ from genretag.library.urls import is_url, spelled
 if TYPE_CHECKING:
     from genretag.cluster.engine import Asked, ClusterScanner
     from genretag.inference.model import Model
-    from genretag.scan import Options
+    from genretag.scan.scanner import Options
 
 INSTALL = "pip install 'genretag[ray]'"
 

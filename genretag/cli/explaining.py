@@ -45,7 +45,7 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     from genretag.decisions.vote import vote, window_scores
     from genretag.features import FEATURE_VERSION
     from genretag.library.walk import spelt
-    from genretag.scan import absolute
+    from genretag.scan.scanner import absolute
     from genretag.text import shown, words
     from genretag.writing.apply import card_of
 

@@ -87,7 +87,7 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
     from genretag.features import FEATURE_VERSION
     from genretag.inference.model import Model
     from genretag.library.walk import spelt
-    from genretag.scan import Options, Scanner, absolute
+    from genretag.scan.scanner import Options, Scanner, absolute
     from genretag.storage.config import default_model
 
     loaded = Model(model or default_model())

@@ -20,7 +20,7 @@ from genretag.library.urls import spelled
 if TYPE_CHECKING:
     from genretag.cluster.engine import Asked
     from genretag.inference.model import Model
-    from genretag.scan import Options, Progress
+    from genretag.scan.scanner import Options, Progress
 
 
 class Device(StrEnum):
@@ -134,7 +134,7 @@ def scan(
             session.jobs_of(jobs)
         )  # nothing is known, so there will be something to hear
     from genretag.report.files import check_name
-    from genretag.scan import Options
+    from genretag.scan.scanner import Options
 
     urls = clustering.places(paths, engine, address, results)
     paths = [p for p in paths if spelled(p) not in urls]
@@ -221,7 +221,7 @@ def _hear(
 ) -> int:
     """Scan with a progress bar on a terminal, and say how it went."""
     import genretag
-    from genretag.scan import Scanner
+    from genretag.scan.scanner import Scanner
 
     talk = session.talk(session.is_quiet(context))
     run = books.journal.begin(

@@ -105,7 +105,7 @@ def _round(
     from genretag.cli.apply import perform
     from genretag.cli.reporting import plan_rows
     from genretag.library.walk import Found, walk
-    from genretag.scan import Options, Scanner, absolute, facts
+    from genretag.scan.scanner import Options, Scanner, absolute, facts
     from genretag.text import home_relative, words
 
     with session.books(db) as books:

@@ -35,7 +35,7 @@ from genretag.inference.model import Model
 from genretag.library import walk
 from genretag.library.urls import absolute, spelled
 from genretag.library.walk import Found, Missed
-from genretag.scan import Options, Progress, Scanner
+from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.storage.cache import FileRow, Store
 from genretag.worker import serve
 

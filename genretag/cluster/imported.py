@@ -17,7 +17,7 @@ from genretag.errors import RunError
 from genretag.inference.metadata import Card, card_text, read_card
 from genretag.inference.model import Model
 from genretag.library.urls import spelled
-from genretag.scan import Options, Progress, Scanner
+from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.storage.cache import Store
 
 

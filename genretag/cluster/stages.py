@@ -29,7 +29,7 @@ from genretag.inference.model import Model
 from genretag.inference.safety import sidecar
 from genretag.library.urls import NOT_WRITTEN, is_url, spelled
 from genretag.pool import Pool
-from genretag.scan import time_limit, whole
+from genretag.scan.scanner import time_limit, whole
 from genretag.tags import Tags
 from genretag.worker import Done, Failed, Looked, Ready, Task, serve
 

@@ -15,7 +15,7 @@ from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.library.walk import Speller
-from genretag.scan import Options, Progress, Scanner, absolute
+from genretag.scan.scanner import Options, Progress, Scanner, absolute
 from genretag.storage.cache import Store
 from genretag.tags import Album
 from genretag.train.layouts import Example

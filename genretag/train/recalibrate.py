@@ -18,7 +18,7 @@ from genretag.inference import safety
 from genretag.inference.metadata import Calibration, Card, card_text
 from genretag.library.walk import Speller
 from genretag.metrics import calibration_error
-from genretag.scan import absolute
+from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
 from genretag.train.fit import calibrate
 from genretag.train.graft import recard

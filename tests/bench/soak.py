@@ -45,7 +45,7 @@ from genretag.decisions.plan import judge
 from genretag.decisions.policy import Policy
 from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION, LogMel
-from genretag.scan import Options, Progress, Scanner
+from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.storage.cache import FileRow, Store
 from genretag.worker import serve
 
