@@ -21,13 +21,13 @@ from pathlib import Path
 from types import TracebackType
 
 import genretag
-from genretag.cores import automatic_jobs
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.players import Id3Version
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule
 from genretag.decisions.vocabulary import Vocabulary, read_vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.inference.model import Model, threads_beside
+from genretag.scan.cores import automatic_jobs
 from genretag.scan.scanner import Options, Scanner
 from genretag.storage.config import default_model
 from genretag.tags import Form

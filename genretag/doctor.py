@@ -148,7 +148,7 @@ def containers() -> Iterator[Finding]:
 
 def threads() -> Iterator[Finding]:
     """Yield how many decode workers there would be."""
-    from genretag.cores import automatic_jobs
+    from genretag.scan.cores import automatic_jobs
 
     jobs, cores = automatic_jobs(), os.cpu_count() or 1
     told = f"{jobs} decode workers (--jobs auto)"

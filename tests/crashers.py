@@ -44,9 +44,9 @@ def serve_misbehaving(connection: Connection) -> None:
 
     import numpy as np
 
-    from genretag import worker
     from genretag.features import FrontEnd, LogMel
     from genretag.features.filters import Filters
+    from genretag.scan import worker
 
     worker.MEMORY_LIMIT = 2 << 30
 
@@ -77,7 +77,7 @@ def serve_slowly(connection: Connection, features: Any) -> None:
     """
     from pathlib import Path
 
-    from genretag import worker
+    from genretag.scan import worker
 
     hear = worker.hear
 

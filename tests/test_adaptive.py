@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import audio, enough
+from genretag import audio
 from genretag.audio import synthesis
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
+from genretag.scan import adaptive
 from genretag.scan.scanner import Options, Scanner, Windows
 from genretag.storage.cache import Store
 
@@ -99,12 +100,12 @@ def test_a_track_that_is_shorter_than_it_says_is_not_trusted(
 @given(st.integers(1, 2000))
 @settings(deadline=None)
 def test_parts_never_overlap_and_end_with_all_windows(windows: int) -> None:
-    part, heard = enough.first(windows), list[int]()
+    part, heard = adaptive.first(windows), list[int]()
     while part:
         assert not set(part) & set(heard)
         assert all(0 <= w < windows for w in part)
         heard += part
-        part = enough.further(windows, len(heard)) if len(heard) < windows else ()
+        part = adaptive.further(windows, len(heard)) if len(heard) < windows else ()
     assert len(heard) == windows or len(heard) >= 8  # else the rest is heard in one go
 
 
@@ -118,18 +119,18 @@ def test_a_lead_that_grows_settles_sooner(windows: int, seed: int) -> None:
         np.full(4, 9, np.float32),
     )
     told = [
-        enough.settled(
+        adaptive.settled(
             noise + np.eye(len(card.labels), dtype=np.float32)[0] * lead, music, windows, card
         )
         for lead in (0, 4, 8, 30)
     ]
     assert told == sorted(told)
     assert told[-1]
-    assert not enough.settled(noise * 0, music, windows, card)
-    assert not enough.settled(
+    assert not adaptive.settled(noise * 0, music, windows, card)
+    assert not adaptive.settled(
         noise + np.eye(len(card.labels), dtype=np.float32)[0] * 30, music * 0, windows, card
     )
-    assert enough.settled(noise, music, 4, card)
+    assert adaptive.settled(noise, music, 4, card)
 
 
 def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
@@ -141,7 +142,7 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
             scale=2.0 / np.sqrt(2), size=(n, len(card.labels))
         )
         for k in (1, 2, 4):
-            if enough.settled(song[:k].astype(np.float32), np.full(k, 9, np.float32), n, card):
+            if adaptive.settled(song[:k].astype(np.float32), np.full(k, 9, np.float32), n, card):
                 log_p = song - np.log(np.exp(song).sum(axis=1, keepdims=True))
                 stopped, wrong = (
                     stopped + 1,
@@ -149,7 +150,7 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
                 )
                 break
     assert stopped > 100
-    assert wrong / stopped < enough.MOST_ERROR
+    assert wrong / stopped < adaptive.MOST_ERROR
 
 
 def scanned(

@@ -14,8 +14,8 @@ import pytest
 from crashers import misbehave, serve_misbehaving
 
 from genretag.audio import synthesis
-from genretag.pool import Pool
-from genretag.worker import Failed, Task
+from genretag.scan.pool import Pool
+from genretag.scan.worker import Failed, Task
 
 
 def run(words: list[str], workers: int = 2, limit: float = 60.0) -> dict[int, list[Any]]:
@@ -120,7 +120,7 @@ def test_workers_that_were_begun_early_are_those_that_work_and_the_dead_have_suc
     code = """
 import test_pool
 from crashers import misbehave
-from genretag.pool import Pool
+from genretag.scan.pool import Pool
 processes.begin(2)
 early = [process for process, _ in processes.waiting()]
 os.kill(early[1].pid, signal.SIGKILL)
@@ -227,7 +227,7 @@ def test_workers_that_were_never_told_what_to_do_end_with_their_parent(end: str)
 )
 def test_memory_that_is_kept_is_not_paid_for_again() -> None:
     code = (
-        "import resource, numpy as np\nfrom genretag.memory import keep_memory\nkeep_memory()\n"
+        "import resource, numpy as np\nfrom genretag.scan.memory import keep_memory\nkeep_memory()\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "def work(n):\n    for _ in range(n): np.ones(1 << 18, np.float32), np.ones(1 << 19, np.float32)\n"
         "work(5); before = faults(); work(100); print(faults() - before)"

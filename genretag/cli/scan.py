@@ -128,7 +128,7 @@ def scan(
     With --dry-run it ends there. Else it asks once before anything is written.
     """
     if engine is Engine.local and not session.database_path(db).exists():
-        from genretag import processes
+        from genretag.scan import processes
 
         processes.begin(
             session.jobs_of(jobs)

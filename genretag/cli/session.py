@@ -51,7 +51,7 @@ Jobs = Annotated[
 
 def jobs_of(text: str) -> int:
     """Return how many tracks are worked on at once."""
-    from genretag.cores import automatic_jobs
+    from genretag.scan.cores import automatic_jobs
 
     if text == "auto":
         return automatic_jobs()

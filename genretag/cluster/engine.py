@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from genretag import audio, standing
+from genretag import audio
 from genretag.cluster import results, source
 from genretag.cluster.machines import cluster, first_line
 from genretag.cluster.results import Told
@@ -35,9 +35,10 @@ from genretag.inference.model import Model
 from genretag.library import walk
 from genretag.library.urls import absolute, spelled
 from genretag.library.walk import Found, Missed
+from genretag.scan import unchanged
 from genretag.scan.scanner import Options, Progress, Scanner
+from genretag.scan.worker import serve
 from genretag.storage.cache import FileRow, Store
-from genretag.worker import serve
 
 log = logging.getLogger("genretag")
 
@@ -304,7 +305,7 @@ class ClusterScanner(Scanner):
         finally:
             self._commit()
 
-    def _question(self) -> standing.Asked | None:
+    def _question(self) -> unchanged.Asked | None:
         """Return what decides of unchanged files; None where results are wanted of each, or some lie behind URLs."""
         return (
             None if self._asked.places or self._asked.results is not None else super()._question()

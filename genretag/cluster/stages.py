@@ -28,10 +28,10 @@ from genretag.inference.metadata import Card
 from genretag.inference.model import Model
 from genretag.inference.safety import sidecar
 from genretag.library.urls import NOT_WRITTEN, is_url, spelled
-from genretag.pool import Pool
+from genretag.scan.pool import Pool
 from genretag.scan.scanner import time_limit, whole
+from genretag.scan.worker import Done, Failed, Looked, Ready, Task, serve
 from genretag.tags import Tags
-from genretag.worker import Done, Failed, Looked, Ready, Task, serve
 
 #: Windows of a track that travel to the model together; a track with more (over ten minutes) is scored where it is decoded,
 #: so that memory is flat whatever its length.

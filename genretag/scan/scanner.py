@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag import audio, enough, tags
+from genretag import audio, tags
 from genretag.decisions import albums
 from genretag.decisions.plan import Past, Row, failed_row, judge, linked_row
 from genretag.decisions.policy import Policy
@@ -26,12 +26,13 @@ from genretag.inference.metadata import Card, card_text
 from genretag.inference.model import Model
 from genretag.library.urls import absolute as absolute
 from genretag.library.walk import Found, Missed, is_music, walk
-from genretag.memory import keep_memory
-from genretag.pool import Pool
-from genretag.standing import Asked, Tally, what_stands
-from genretag.standing import facts as facts
+from genretag.scan import adaptive
+from genretag.scan.memory import keep_memory
+from genretag.scan.pool import Pool
+from genretag.scan.unchanged import Asked, Tally, what_stands
+from genretag.scan.unchanged import facts as facts
+from genretag.scan.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
 from genretag.storage.cache import FileRow, Store
-from genretag.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...
 _SECONDS_A_MEGABYTE = 2.0  # ... and what its size adds
@@ -93,7 +94,7 @@ class _Track:
     def settled(self, windows: int, card: Card) -> bool:
         """Return whether what is scored settles the vote of all windows."""
         logits = np.stack([s.logits for s in self.scores.values()])
-        return enough.settled(
+        return adaptive.settled(
             logits, np.array([s.music for s in self.scores.values()], np.float32), windows, card
         )
 
@@ -101,7 +102,7 @@ class _Track:
 class Scanner:
     """One scan of one store with one model. Run 0 hears without making a plan.
 
-    ``decoder`` is what runs in a worker process: ``genretag.worker.serve``, or what speaks as it does. ``past`` tells
+    ``decoder`` is what runs in a worker process: ``genretag.scan.worker.serve``, or what speaks as it does. ``past`` tells
     what was written and answered before.
     """
 
@@ -362,7 +363,7 @@ class Scanner:
             track.told.windows, self.model.card
         ):
             self._unsettled.append(
-                (token, enough.further(track.told.windows, len(track.starts)) or None)
+                (token, adaptive.further(track.told.windows, len(track.starts)) or None)
             )
             return
         del self._tracks[token]

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION, AnyFrontEnd, features_of
-from genretag.pool import Pool
-from genretag.worker import Done, Failed, Ready, Task, serve
+from genretag.scan.pool import Pool
+from genretag.scan.worker import Done, Failed, Ready, Task, serve
 
 Half = npt.NDArray[np.float16]
 Front = TypeVar("Front", bound=AnyFrontEnd)

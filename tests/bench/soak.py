@@ -39,15 +39,16 @@ sys.path[:0] = [
 from breaking import CONTAINERS, STEPS, Killer, make_library, mutated, sha
 from speed import proportional_memory
 
-from genretag import audio, tags, worker
+from genretag import audio, tags
 from genretag.audio import synthesis
 from genretag.decisions.plan import judge
 from genretag.decisions.policy import Policy
 from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION, LogMel
+from genretag.scan import worker
 from genretag.scan.scanner import Options, Progress, Scanner
+from genretag.scan.worker import serve
 from genretag.storage.cache import FileRow, Store
-from genretag.worker import serve
 
 
 def kills(a: argparse.Namespace, folder: Path) -> int:

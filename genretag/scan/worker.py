@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag import audio, enough, tags
+from genretag import audio, tags
 from genretag.errors import TrackError
 from genretag.features import Features
-from genretag.memory import keep_memory
-from genretag.nursery import die_with_parent
+from genretag.scan import adaptive
+from genretag.scan.memory import keep_memory
+from genretag.scan.nursery import die_with_parent
 
 MEMORY_LIMIT = (
     4 << 30
@@ -138,7 +139,7 @@ def _first(path: Path, features: Features) -> Iterator[Message]:
         audio.Unsteady: nothing was yielded; it has to be heard as a whole.
     """
     listening = audio.Listening()
-    ready = _some(path, features, enough.first, listening, keyed=True)
+    ready = _some(path, features, adaptive.first, listening, keyed=True)
     done = _done(path, listening, audio.count_windows(listening.seconds))
     if done.share < audio.LEAST_SHARE or not ready:
         raise audio.Unsteady

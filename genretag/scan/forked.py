@@ -14,8 +14,7 @@ import av  # noqa: E402, F401
 import ducc0  # noqa: E402, F401
 import soxr  # noqa: E402, F401
 
-import genretag.tags.containers  # noqa: E402
-import genretag.worker  # noqa: E402, F401
+import genretag.scan.worker  # noqa: E402, F401
 
 gc.freeze()
 gc.enable()

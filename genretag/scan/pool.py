@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from genretag import processes
-from genretag.worker import Failed
+from genretag.scan import processes
+from genretag.scan.worker import Failed
 
 
 @dataclass

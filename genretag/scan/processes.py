@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from genretag.nursery import Adopted, Nursery
+from genretag.scan.nursery import Adopted, Nursery
 
 _BLAS_THREADS = (
     "OPENBLAS_NUM_THREADS",
@@ -25,7 +25,7 @@ _BLAS_THREADS = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-_PRELOAD = ["genretag.forked"]
+_PRELOAD = ["genretag.scan.forked"]
 
 Process = BaseProcess | Adopted
 Target = Callable[..., None]
@@ -39,7 +39,7 @@ def begin(count: int) -> None:
     if sys.platform != "linux":
         return
     with _one_thread_each():
-        import genretag.worker  # noqa: F401  # what both will need
+        import genretag.scan.worker  # noqa: F401  # what both will need
 
         if _nurseries or not _of_one_thread():
             return
@@ -48,7 +48,7 @@ def begin(count: int) -> None:
 
 
 def _import_the_rest() -> None:
-    import genretag.forked  # noqa: F401
+    import genretag.scan.forked  # noqa: F401
 
 
 def waiting() -> list[tuple[Process, Connection]]:
