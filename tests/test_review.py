@@ -21,7 +21,7 @@ from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.reporting import plan_rows
 from genretag.decisions.policy import Policy
-from genretag.review import Review, questions_of
+from genretag.review.questions import Review, questions_of
 from genretag.writing.session import books, journal_path
 
 

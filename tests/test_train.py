@@ -16,9 +16,10 @@ from conftest import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag import metrics, tags
+from genretag import tags
 from genretag.audio import synthesis
 from genretag.errors import RunError, UsageError
+from genretag.evaluation import metrics
 from genretag.inference.model import Model, bundled_model
 from genretag.storage.cache import Store
 from genretag.train import layouts

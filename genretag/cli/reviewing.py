@@ -14,7 +14,7 @@ from genretag.errors import UsageError
 if TYPE_CHECKING:
     from textual.app import App
 
-    from genretag.review import Review
+    from genretag.review.questions import Review
 
 
 def review(
@@ -41,7 +41,7 @@ def review(
     from genretag.decisions.policy import Policy
     from genretag.library.walk import below, spelt
     from genretag.report.files import write_report
-    from genretag.review import Review, questions_of
+    from genretag.review.questions import Review, questions_of
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
@@ -79,7 +79,7 @@ def app(asked: Review) -> App[None]:
     from textual.content import Content
     from textual.widgets import Footer, Input, ProgressBar, Static
 
-    from genretag.review import MOST_CHOICES, play
+    from genretag.review.questions import MOST_CHOICES, play
     from genretag.text import home_relative, shown, words
 
     class Screen(App[None]):

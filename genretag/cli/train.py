@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from genretag.evaluate import Comparison
+    from genretag.evaluation.evaluate import Comparison
+    from genretag.evaluation.metrics import Judged
     from genretag.inference.metadata import Card
     from genretag.inference.model import Model
-    from genretag.metrics import Judged
     from genretag.train.collection import Collection
     from genretag.train.layouts import Labelled
     from genretag.train.teach import Lesson, Split
@@ -456,7 +456,7 @@ def _evaluate_labels(
     context: typer.Context,
     json: bool,
 ) -> int:
-    from genretag.evaluate import against_labels
+    from genretag.evaluation.evaluate import against_labels
     from genretag.text import shown
 
     hear(books, model, [e.path for e in labelled.examples], jobs, context)
@@ -518,7 +518,7 @@ def _evaluate_tags(
     json: bool,
     output: Path | None,
 ) -> int:
-    from genretag.evaluate import against_tags
+    from genretag.evaluation.evaluate import against_tags
     from genretag.library.walk import Found, walk
 
     paths = [found.path for found in walk([source]) if isinstance(found, Found)]

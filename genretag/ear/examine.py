@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
 from genretag.ear.songs import LEAST_SCORE
-from genretag.metrics import BINS, calibration_error, exact_calibration_error
+from genretag.evaluation.metrics import BINS, calibration_error, exact_calibration_error
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 FloatArray = npt.NDArray[np.float64]

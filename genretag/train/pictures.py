@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.metrics import BINS
+from genretag.evaluation.metrics import BINS
 from genretag.train.teach import Lesson
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from genretag.decisions.vote import calibrated, log_softmax
 from genretag.errors import RunError
-from genretag.evaluate import label_of
+from genretag.evaluation.evaluate import label_of
+from genretag.evaluation.metrics import calibration_error
 from genretag.features import FEATURE_VERSION
 from genretag.inference import safety
 from genretag.inference.metadata import Calibration, Card, card_text
 from genretag.library.walk import Speller
-from genretag.metrics import calibration_error
 from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
 from genretag.train.fit import calibrate

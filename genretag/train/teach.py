@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag import metrics
 from genretag.errors import RunError
+from genretag.evaluation import metrics
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model
 from genretag.train import fit

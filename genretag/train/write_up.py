@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from genretag.evaluation.metrics import Judged
 from genretag.inference.metadata import Card
-from genretag.metrics import Judged
 from genretag.text import shown
 from genretag.train import pictures
 from genretag.train.split import Part

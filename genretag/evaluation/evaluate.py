@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from genretag import metrics
 from genretag.decisions.plan import Row, judge
 from genretag.decisions.policy import Existing, HardLinks, Policy
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
+from genretag.evaluation import metrics
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.library.walk import Speller
