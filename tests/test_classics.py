@@ -25,12 +25,12 @@ pytest.importorskip("skl2onnx", reason="training needs skl2onnx")
 import torch
 
 from genretag import tags
+from genretag.baselines import ENSEMBLE, SYSTEMS, compare, cut_to, export, frames_of, names_of
+from genretag.baselines.networks import Classic, Mfcc, MobileNet, body_of
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, cut_chunks
 from genretag.storage.cache import Store
 from genretag.train import teach
-from genretag.train.classics import ENSEMBLE, SYSTEMS, compare, cut_to, export, frames_of, names_of
-from genretag.train.classics.networks import Classic, Mfcc, MobileNet, body_of
 from genretag.train.collection import Collection, gather, hear
 from genretag.train.layouts import checked, read_labelled
 
@@ -300,7 +300,7 @@ def test_mobilenet_is_torchvisions_by_name_and_size(tmp_path: Path) -> None:
         sum(p.numel() for p in body.parameters()) == 3_504_872 - 1_281_000
     )  # MobileNetV2 without its 1,000 ImageNet classes
     torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "w.pt")
-    from genretag.train.classics.loop import _load_imagenet
+    from genretag.baselines.loop import _load_imagenet
 
     with pytest.raises(RunError, match="no weights of MobileNetV2"):
         _load_imagenet(body, tmp_path / "w.pt")

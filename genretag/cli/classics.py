@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from genretag.train.classics.compare import Asked, Class, Entry
+    from genretag.baselines.compare import Asked, Class, Entry
     from genretag.train.collection import Collection
     from genretag.train.teach import Split
 
@@ -28,16 +28,16 @@ def names_asked(
         return []
     if deep or (system is not None and compare is not None):
         raise UsageError("--deep, --system and --compare are three ways to train; take one")
-    from genretag.train import classics
+    from genretag import baselines
 
-    names = classics.names_of(compare or system or "")
+    names = baselines.names_of(compare or system or "")
     if system is not None and len(names) != 1:
         raise UsageError("--system takes one name; --compare takes several")
-    if classics.ENSEMBLE in names:
-        classics.members_of(members)
+    if baselines.ENSEMBLE in names:
+        baselines.members_of(members)
     if weights is not None and not weights.is_file():
         raise UsageError(f"{weights}: there is no such file")
-    _check_installed(any(n in classics.SYSTEMS and classics.SYSTEMS[n].shallow for n in names))
+    _check_installed(any(n in baselines.SYSTEMS and baselines.SYSTEMS[n].shallow for n in names))
     return names
 
 
@@ -69,9 +69,9 @@ def asked_for(
     jobs: int,
 ) -> Asked:
     """Return what was asked for."""
+    from genretag.baselines import names_of
+    from genretag.baselines.compare import Asked
     from genretag.train.cache import usual_folder
-    from genretag.train.classics import names_of
-    from genretag.train.classics.compare import Asked
 
     return Asked(
         tuple(names),
@@ -92,7 +92,7 @@ def asked_for(
 
 def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None:
     """Train each system, write its file, card and page, and print the table."""
-    from genretag.train.classics import compare
+    from genretag.baselines import compare
 
     lessons = compare.Class(gathered, asked, lambda text: talk.print(f"  {text}", soft_wrap=True))
     many, entries = len(asked.names) > 1, list[compare.Entry]()

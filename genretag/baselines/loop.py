@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from genretag.baselines import System, frames_of
+from genretag.baselines.networks import Classic, MobileNet, body_of
 from genretag.errors import RunError
 from genretag.features import MelFrontEnd
 from genretag.inference.model import cut_chunks
 from genretag.train import augment
 from genretag.train.cache import FeatureCache
-from genretag.train.classics import System, frames_of
-from genretag.train.classics.networks import Classic, MobileNet, body_of
 from genretag.train.collection import Collection
 from genretag.train.split import Part
 

@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.decisions.vote import calibrated, log_softmax
-from genretag.features import features_of
-from genretag.inference.metadata import Calibration, Card
-from genretag.inference.model import Model
-from genretag.train import fit, teach
-from genretag.train.cache import FeatureCache, complete
-from genretag.train.classics import (
+from genretag.baselines import (
     DEFAULT_MEMBERS,
     ENSEMBLE,
     SYSTEMS,
@@ -26,8 +20,8 @@ from genretag.train.classics import (
     frames_of,
     shallow,
 )
-from genretag.train.classics.export import export_network, export_shallow
-from genretag.train.classics.loop import (
+from genretag.baselines.export import export_network, export_shallow
+from genretag.baselines.loop import (
     Learned,
     Tracks,
     accuracy,
@@ -36,6 +30,12 @@ from genretag.train.classics.loop import (
     tracks_of,
     train,
 )
+from genretag.decisions.vote import calibrated, log_softmax
+from genretag.features import features_of
+from genretag.inference.metadata import Calibration, Card
+from genretag.inference.model import Model
+from genretag.train import fit, teach
+from genretag.train.cache import FeatureCache, complete
 from genretag.train.collection import Collection
 from genretag.train.split import Part
 
@@ -210,7 +210,7 @@ class Class:
         )
 
     def _ensemble(self, path: Path) -> Entry:
-        from genretag.train.classics.networks import Ensemble
+        from genretag.baselines.networks import Ensemble
 
         systems = [self.system(name) for name in self.asked.members]
         tracks = self.tracks(systems[0])
