@@ -30,9 +30,9 @@ from genretag.baselines.networks import Classic, Mfcc, MobileNet, body_of
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, cut_chunks
 from genretag.storage.cache import Store
-from genretag.train import teach
-from genretag.train.collection import Collection, gather, hear
-from genretag.train.layouts import checked, read_labelled
+from genretag.training import teach
+from genretag.training.collection import Collection, gather, hear
+from genretag.training.layouts import checked, read_labelled
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from genretag.errors import RunError
 from genretag.features import FrontEnd
 from genretag.inference.model import Model
-from genretag.train.cache import MOST_WINDOWS, FeatureCache, _Spread, fill
-from genretag.train.prefetch import Prefetch
+from genretag.training.cache import MOST_WINDOWS, FeatureCache, _Spread, fill
+from genretag.training.prefetch import Prefetch
 
 
 def windows(rng: np.random.Generator, count: int) -> list[tuple[float, np.ndarray]]:
@@ -143,7 +143,7 @@ def test_deep_training_makes_a_model_that_a_scan_uses(
 def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from genretag.storage.cache import Store
-    from genretag.train import collection, deep, layouts, teach
+    from genretag.training import collection, deep, layouts, teach
 
     model, store = Model(threads=2), Store(tmp_path / "g.db")
     examples = layouts.read_labelled(music).examples

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from genretag.audio import synthesis
 from genretag.decisions.vote import log_softmax
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
-from genretag.train.head import (
+from genretag.training.head import (
     Linear,
     balanced_weights,
     fit_genre_head,
@@ -98,8 +98,8 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
     from genretag.inference.model import Model
-    from genretag.train.export import Ear, export
-    from genretag.train.network import Shape, Student
+    from genretag.training.export import Ear, export
+    from genretag.training.network import Shape, Student
 
     torch.manual_seed(0)
     student = Student(
@@ -131,7 +131,7 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bands", [40, 80, 96])
 def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(bands: int) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.train.network import Backbone, Shape, fold
+    from genretag.training.network import Backbone, Shape, fold
 
     torch.manual_seed(0)
     backbone = Backbone(Shape(n_mels=bands, stem=8, widths=(8, 12, 16), pooled=24, embedding=16))
@@ -161,8 +161,8 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     from genretag.features import FrontEnd, LogMel
     from genretag.inference.metadata import Calibration, Card
     from genretag.inference.model import Model, cut_chunks
-    from genretag.train.export import Ear, export
-    from genretag.train.network import Backbone, Shape, from_onnx
+    from genretag.training.export import Ear, export
+    from genretag.training.network import Backbone, Shape, from_onnx
 
     torch.manual_seed(0)
     rng, front_end = np.random.default_rng(0), FrontEnd()
@@ -454,7 +454,7 @@ def test_the_calibration_of_tracks_of_many_lengths_is_found(
     temperature: float, slope: float
 ) -> None:
     from genretag.inference.metadata import Calibration
-    from genretag.train.head import fit_calibration
+    from genretag.training.head import fit_calibration
 
     rng = np.random.default_rng(0)
     z, length = (

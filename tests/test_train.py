@@ -22,10 +22,10 @@ from genretag.errors import RunError, UsageError
 from genretag.evaluation import metrics
 from genretag.inference.model import Model, bundled_model
 from genretag.storage.cache import Store
-from genretag.train import layouts
-from genretag.train.collection import hear
-from genretag.train.head import Linear, folded
-from genretag.train.split import (
+from genretag.training import layouts
+from genretag.training.collection import hear
+from genretag.training.head import Linear, folded
+from genretag.training.split import (
     Pair,
     Part,
     grouped_fold_numbers,
@@ -405,7 +405,7 @@ def test_wrong_usage_is_told_before_anything_is_heard(
 
 
 def test_the_grafted_file_keeps_the_backbone_and_says_what_was_fitted(tmp_path: Path) -> None:
-    from genretag.train.graft import graft
+    from genretag.training.graft import graft
 
     base, rng = Model(), np.random.default_rng(0)
     head = Linear(rng.normal(size=(384, 5)) * 0.1, rng.normal(size=5))
@@ -533,7 +533,7 @@ def test_a_model_is_calibrated_on_other_labelled_music(
     """A head that is far too sure of one thing is brought back, and its verdicts stay."""
     from dataclasses import replace
 
-    from genretag.train.graft import graft
+    from genretag.training.graft import graft
 
     base, rng = Model(), np.random.default_rng(0)
     card = replace(base.card, labels=labelled.KINDS, name="loud")

@@ -34,10 +34,10 @@ from genretag.decisions.vote import calibrated, log_softmax
 from genretag.features import features_of
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model
-from genretag.train import fit, teach
-from genretag.train.cache import FeatureCache, complete
-from genretag.train.collection import Collection
-from genretag.train.split import Part
+from genretag.training import fit, teach
+from genretag.training.cache import FeatureCache, complete
+from genretag.training.collection import Collection
+from genretag.training.split import Part
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -19,10 +19,10 @@ from genretag.baselines.networks import Classic, MobileNet, body_of
 from genretag.errors import RunError
 from genretag.features import MelFrontEnd
 from genretag.inference.model import cut_chunks
-from genretag.train import augment
-from genretag.train.cache import FeatureCache
-from genretag.train.collection import Collection
-from genretag.train.split import Part
+from genretag.training import augment
+from genretag.training.cache import FeatureCache
+from genretag.training.collection import Collection
+from genretag.training.split import Part
 
 MOST_CHUNKS = 8  # of a track, when it is judged: spread over it
 _SAMPLE = 200  # tracks whose numbers tell the range of the input

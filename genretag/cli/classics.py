@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genretag.baselines.compare import Asked, Class, Entry
-    from genretag.train.collection import Collection
-    from genretag.train.teach import Split
+    from genretag.training.collection import Collection
+    from genretag.training.teach import Split
 
 
 def names_asked(
@@ -71,7 +71,7 @@ def asked_for(
     """Return what was asked for."""
     from genretag.baselines import names_of
     from genretag.baselines.compare import Asked
-    from genretag.train.cache import usual_folder
+    from genretag.training.cache import usual_folder
 
     return Asked(
         tuple(names),
@@ -131,7 +131,7 @@ def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None
 
 def _entries(lessons: Class, many: bool) -> Iterator[Entry]:
     """Train each system that was asked for; its file, card, page and pictures are written before the next begins."""
-    from genretag.train import write_up
+    from genretag.training import write_up
 
     output = lessons.asked.output
     for name in lessons.asked.names:

@@ -201,7 +201,7 @@ def calibrate(
     """Fit a model's confidence anew on labelled music, so that 0.7 means seven of ten there; its verdicts stay as they are."""
     from genretag.cli.train import hear, labelled_of
     from genretag.inference.model import Model
-    from genretag.train.recalibrate import recalibrated, write_recalibrated
+    from genretag.training.recalibrate import recalibrated, write_recalibrated
 
     target = output or file.with_name(f"{file.stem}.calibrated.onnx")
     if not file.is_file() or target.suffix.lower() != ".onnx":

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from genretag.evaluation.metrics import Judged
     from genretag.inference.metadata import Card
     from genretag.inference.model import Model
-    from genretag.train.collection import Collection
-    from genretag.train.layouts import Labelled
-    from genretag.train.teach import Lesson, Split
+    from genretag.training.collection import Collection
+    from genretag.training.layouts import Labelled
+    from genretag.training.teach import Lesson, Split
 
 
 class SplitName(StrEnum):
@@ -187,7 +187,7 @@ def train(
     genretag scan ~/Music --model my.onnx.
     """
     from genretag.inference.model import Model, threads_beside
-    from genretag.train import collection, teach, write_up
+    from genretag.training import collection, teach, write_up
 
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
@@ -249,7 +249,7 @@ def train(
 def _check_deep(device: str, tensorboard: Path | None) -> None:
     """Raise for what --deep lacks here, before hours are spent on hearing."""
     try:
-        from genretag.train import deep
+        from genretag.training import deep
     except ImportError as error:
         raise RunError(
             "--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
@@ -281,8 +281,8 @@ def _deep(
 ) -> tuple[Lesson, Card]:
     """Cache the log-mels and train the network."""
     from genretag.features import FrontEnd
-    from genretag.train import deep
-    from genretag.train.cache import FeatureCache, complete, usual_folder
+    from genretag.training import deep
+    from genretag.training.cache import FeatureCache, complete, usual_folder
 
     folder = asked.cache or usual_folder()
     if not isinstance(model.card.front_end, FrontEnd):
@@ -316,7 +316,7 @@ def labelled_of(
     audio: Path | None,
 ) -> Labelled:
     """Read all labels that were given, and check that something can be learned from them."""
-    from genretag.train import layouts
+    from genretag.training import layouts
 
     if source is None and review is None:
         raise UsageError(
@@ -342,7 +342,7 @@ def hear(
 ) -> None:
     """Hear what is not known yet, with a progress line on a terminal."""
     from genretag.cli.scan import _progress
-    from genretag.train.collection import hear as hear_all
+    from genretag.training.collection import hear as hear_all
 
     try:
         with _progress(session.is_quiet(context)) as show:
@@ -356,7 +356,7 @@ def hear(
 def print_lesson(lesson: Lesson) -> None:
     """Print what was learned."""
     from genretag.text import home_relative, shown
-    from genretag.train.write_up import summary_lines
+    from genretag.training.write_up import summary_lines
 
     out = session.results()
     c = lesson.collection
@@ -496,7 +496,7 @@ def _evaluate_labels(
 
 def _label_table(j: Judged) -> Table:
     """Return the labels' figures as a table."""
-    from genretag.train.write_up import class_rows
+    from genretag.training.write_up import class_rows
 
     table = session.plain_table("label")
     learned = any(c.train for c in j.classes)

@@ -30,15 +30,15 @@ from genretag.ear.styles import styles_of
 from genretag.ear.tutor import taught
 from genretag.features import FrontEnd
 from genretag.inference.metadata import Calibration, Card
-from genretag.train.export import Ear, export
-from genretag.train.head import (
+from genretag.training.export import Ear, export
+from genretag.training.head import (
     Linear,
     balanced_weights,
     fit_genre_head,
     fit_music_head,
     fit_temperature,
 )
-from genretag.train.network import Backbone, from_onnx
+from genretag.training.network import Backbone, from_onnx
 
 GENRE_C, MUSIC_C = 0.001, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5

@@ -1,7 +1,7 @@
 """Distil the teachers into the bundled CNN: regress their joint embedding and their class logits.
 
 The backbone never sees a genre label: hard labels of few artists spoil it. The genre head is
-fitted afterwards (``genretag.train.head``). Consistent teaching with long schedules: Beyer et
+fitted afterwards (``genretag.training.head``). Consistent teaching with long schedules: Beyer et
 al. 2022; the teachers: EfficientAT mn04, Schmid, Koutini and Widmer 2023, and MusiCNN, Pons and Serra 2019.
 
     python -m genretag.ear.distill DATA CACHE OUT --steps 24000 --hold-out 0
@@ -23,9 +23,9 @@ from torch import Tensor
 from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound
 from genretag.ear.tutor import taught
 from genretag.features import FrontEnd, LogMel
-from genretag.train import augment
-from genretag.train.network import Shape, Student
-from genretag.train.prefetch import Prefetch
+from genretag.training import augment
+from genretag.training.network import Shape, Student
+from genretag.training.prefetch import Prefetch
 
 #: Lengths the student hears (s), how often, and how many of them make a batch of equal cost.
 DIET = ((2.0, 0.15, 70), (3.0, 0.25, 48), (5.0, 0.35, 28), (10.0, 0.25, 14))

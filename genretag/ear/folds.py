@@ -86,7 +86,7 @@ def recalibrated(clip: Clip, row: dict[str, Any], calibration: Calibration) -> d
 
 def calibration_of(clips: list[Clip], rows: Rows) -> Calibration:
     """Return the calibration that fits what was said of some clips, every genre counting the same."""
-    from genretag.train.head import balanced_weights, fit_calibration
+    from genretag.training.head import balanced_weights, fit_calibration
 
     mine = [c for c in clips if c.role == "labelled" and rows[c.id]["scores"]]
     labels = sorted(LABELS.values())

@@ -13,10 +13,10 @@ from genretag.ear.corpus import Sound
 from genretag.features import FrontEnd, LogMel
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model, cut_chunks
-from genretag.train import augment
-from genretag.train.export import Ear, export
-from genretag.train.head import Linear
-from genretag.train.network import Backbone
+from genretag.training import augment
+from genretag.training.export import Ear, export
+from genretag.training.head import Linear
+from genretag.training.network import Backbone
 
 CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 

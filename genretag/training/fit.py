@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.decisions.vote import log_softmax
-from genretag.train.head import Linear, balanced_weights, fit_genre_head, fit_temperature, folded
-from genretag.train.split import Part, grouped_fold_numbers
+from genretag.training.head import Linear, balanced_weights, fit_genre_head, fit_temperature, folded
+from genretag.training.split import Part, grouped_fold_numbers
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

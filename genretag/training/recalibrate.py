@@ -20,9 +20,9 @@ from genretag.inference.metadata import Calibration, Card, card_text
 from genretag.library.walk import Speller
 from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
-from genretag.train.fit import calibrate
-from genretag.train.graft import recard
-from genretag.train.split import grouped_fold_numbers, groups_of
+from genretag.training.fit import calibrate
+from genretag.training.graft import recard
+from genretag.training.split import grouped_fold_numbers, groups_of
 
 LEAST_TRACKS = 40  # fewer make a temperature that is noise
 

@@ -17,10 +17,10 @@ from genretag.errors import RunError
 from genretag.evaluation import metrics
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model
-from genretag.train import fit
-from genretag.train.collection import Collection
-from genretag.train.graft import graft
-from genretag.train.split import Part, grouped_parts, official_parts, random_parts
+from genretag.training import fit
+from genretag.training.collection import Collection
+from genretag.training.graft import graft
+from genretag.training.split import Part, grouped_parts, official_parts, random_parts
 
 CONFIDENCE = 0.7  # below it a track is "unsure", as with the bundled model
 

@@ -18,8 +18,8 @@ from genretag.library.walk import Speller
 from genretag.scan.scanner import Options, Progress, Scanner, absolute
 from genretag.storage.cache import Store
 from genretag.tags import Album
-from genretag.train.layouts import Example
-from genretag.train.split import groups_of, groups_per_label, near_duplicates
+from genretag.training.layouts import Example
+from genretag.training.split import groups_of, groups_per_label, near_duplicates
 
 IntArray = npt.NDArray[np.int64]
 

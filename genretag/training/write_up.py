@@ -8,9 +8,9 @@ from pathlib import Path
 from genretag.evaluation.metrics import Judged
 from genretag.inference.metadata import Card
 from genretag.text import shown
-from genretag.train import pictures
-from genretag.train.split import Part
-from genretag.train.teach import Lesson, Split
+from genretag.training import pictures
+from genretag.training.split import Part
+from genretag.training.teach import Lesson, Split
 
 MOST_LISTED = 200  # duplicates and unreadable files on the page
 
@@ -144,7 +144,8 @@ def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("genretag.train", "pages"), autoescape=select_autoescape(default=True)
+        loader=PackageLoader("genretag.training", "pages"),
+        autoescape=select_autoescape(default=True),
     )
     c = lesson.collection
     return environment.get_template("lesson.html").render(

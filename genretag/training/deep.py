@@ -26,15 +26,15 @@ from genretag.features import FrontEnd, LogMel
 from genretag.features.filters import Filters
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model, cut_chunks
-from genretag.train import augment, fit, teach
-from genretag.train.cache import FeatureCache
-from genretag.train.collection import Collection
-from genretag.train.export import Ear, export
-from genretag.train.graft import recard
-from genretag.train.head import Linear
-from genretag.train.network import Backbone, Shape, from_onnx, layer_of
-from genretag.train.prefetch import Prefetch
-from genretag.train.split import Part
+from genretag.training import augment, fit, teach
+from genretag.training.cache import FeatureCache
+from genretag.training.collection import Collection
+from genretag.training.export import Ear, export
+from genretag.training.graft import recard
+from genretag.training.head import Linear
+from genretag.training.network import Backbone, Shape, from_onnx, layer_of
+from genretag.training.prefetch import Prefetch
+from genretag.training.split import Part
 
 CHUNK_FRAMES = 312  # 5 s
 BATCH = 28

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from genretag.inference.metadata import Card, put_card
-from genretag.train.head import Linear
-from genretag.train.network import Backbone, fold, layer_of
+from genretag.training.head import Linear
+from genretag.training.network import Backbone, fold, layer_of
 
 OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
 TOLERANCE = 1e-4  # between torch and onnxruntime

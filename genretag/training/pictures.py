@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.evaluation.metrics import BINS
-from genretag.train.teach import Lesson
+from genretag.training.teach import Lesson
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -150,7 +150,7 @@ def embedding_map(lesson: Lesson) -> Any:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    from genretag.train.split import standardised
+    from genretag.training.split import standardised
 
     rng = np.random.default_rng(0)
     rows = rng.permutation(len(lesson.collection.y))[:_MOST_POINTS]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genretag.errors import ModelError
-from genretag.train.head import Linear
+from genretag.training.head import Linear
 
 
 @dataclass(frozen=True)

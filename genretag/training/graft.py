@@ -9,7 +9,7 @@ import numpy as np
 
 from genretag.errors import ModelError
 from genretag.inference.metadata import Card, put_card
-from genretag.train.head import Linear
+from genretag.training.head import Linear
 
 TOLERANCE = 1e-4  # between scikit-learn's head and the file's
 
