@@ -29,7 +29,7 @@ if (
 from genretag.audio import synthesis
 from genretag.cluster import engine, machines, results, source
 from genretag.cluster.engine import Asked, ClusterScanner, Crew
-from genretag.cluster.imported import import_results
+from genretag.cluster.importing import import_results
 from genretag.cluster.stages import Keep, Setup, Shipped
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError, UsageError

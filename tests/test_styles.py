@@ -19,7 +19,7 @@ from genretag.errors import ModelError
 from genretag.inference.metadata import card_of_metadata, card_text
 from genretag.inference.model import Model
 from genretag.inference.styles import Styles
-from genretag.training.graft import recard
+from genretag.training.attach_head import recard
 
 DIMS = 384
 

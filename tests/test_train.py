@@ -405,7 +405,7 @@ def test_wrong_usage_is_told_before_anything_is_heard(
 
 
 def test_the_grafted_file_keeps_the_backbone_and_says_what_was_fitted(tmp_path: Path) -> None:
-    from genretag.training.graft import graft
+    from genretag.training.attach_head import graft
 
     base, rng = Model(), np.random.default_rng(0)
     head = Linear(rng.normal(size=(384, 5)) * 0.1, rng.normal(size=5))
@@ -533,7 +533,7 @@ def test_a_model_is_calibrated_on_other_labelled_music(
     """A head that is far too sure of one thing is brought back, and its verdicts stay."""
     from dataclasses import replace
 
-    from genretag.training.graft import graft
+    from genretag.training.attach_head import graft
 
     base, rng = Model(), np.random.default_rng(0)
     card = replace(base.card, labels=labelled.KINDS, name="loud")

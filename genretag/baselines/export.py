@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from genretag.errors import RunError
 from genretag.inference.metadata import Card, put_card
+from genretag.training.attach_head import save_model
 from genretag.training.export import OPSET
-from genretag.training.graft import save_model
 
 TOLERANCE = 1e-4
 SURELY_MUSIC = 10.0  # logit: no classic learns what is no music, and takes everything for music

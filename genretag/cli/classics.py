@@ -131,13 +131,13 @@ def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None
 
 def _entries(lessons: Class, many: bool) -> Iterator[Entry]:
     """Train each system that was asked for; its file, card, page and pictures are written before the next begins."""
-    from genretag.training import write_up
+    from genretag.training import model_report
 
     output = lessons.asked.output
     for name in lessons.asked.names:
         path = output.with_name(f"{output.stem}-{name.replace('+', '-')}.onnx") if many else output
         entry = lessons.entry(name, path)
-        write_up.write_up(entry.lesson, entry.card, path)
+        model_report.write_up(entry.lesson, entry.card, path)
         yield entry
 
 

@@ -80,7 +80,7 @@ def take_results(books: session.Books, paths: list[Path], quiet: bool) -> list[P
         raise UsageError("the results of one place at a time")
     need(spelled(found[0]), "pyarrow", "fsspec")
     import genretag
-    from genretag.cluster.imported import import_results
+    from genretag.cluster.importing import import_results
 
     run = books.journal.begin("import", genretag.__version__, {"results": spelled(found[0])})
     counts = import_results(books.store, found[0], rules.first_policy(None), run, books.journal)

@@ -187,7 +187,7 @@ def train(
     genretag scan ~/Music --model my.onnx.
     """
     from genretag.inference.model import Model, threads_beside
-    from genretag.training import collection, teach, write_up
+    from genretag.training import collection, model_report, teach
 
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
@@ -232,7 +232,7 @@ def train(
     else:
         lesson, fitted = teach.teach_head(gathered, how, seed, say)
         card = teach.write_grafted(lesson, fitted, model, output)
-    written = write_up.write_up(lesson, card, output)
+    written = model_report.write_up(lesson, card, output)
     if json:
         print(json_lib.dumps({**lesson.figures, "model": str(output), "page": str(written.page)}))
     else:
@@ -356,7 +356,7 @@ def hear(
 def print_lesson(lesson: Lesson) -> None:
     """Print what was learned."""
     from genretag.text import home_relative, shown
-    from genretag.training.write_up import summary_lines
+    from genretag.training.model_report import summary_lines
 
     out = session.results()
     c = lesson.collection
@@ -496,7 +496,7 @@ def _evaluate_labels(
 
 def _label_table(j: Judged) -> Table:
     """Return the labels' figures as a table."""
-    from genretag.training.write_up import class_rows
+    from genretag.training.model_report import class_rows
 
     table = session.plain_table("label")
     learned = any(c.train for c in j.classes)

@@ -27,10 +27,10 @@ from genretag.features.filters import Filters
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model, cut_chunks
 from genretag.training import augment, fit, teach
+from genretag.training.attach_head import recard
 from genretag.training.cache import FeatureCache
 from genretag.training.collection import Collection
 from genretag.training.export import Ear, export
-from genretag.training.graft import recard
 from genretag.training.head import Linear
 from genretag.training.network import Backbone, Shape, from_onnx, layer_of
 from genretag.training.prefetch import Prefetch

@@ -20,8 +20,8 @@ from genretag.inference.metadata import Calibration, Card, card_text
 from genretag.library.walk import Speller
 from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
+from genretag.training.attach_head import recard
 from genretag.training.fit import calibrate
-from genretag.training.graft import recard
 from genretag.training.split import grouped_fold_numbers, groups_of
 
 LEAST_TRACKS = 40  # fewer make a temperature that is noise

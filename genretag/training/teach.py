@@ -18,8 +18,8 @@ from genretag.evaluation import metrics
 from genretag.inference.metadata import Calibration, Card
 from genretag.inference.model import Model
 from genretag.training import fit
+from genretag.training.attach_head import graft
 from genretag.training.collection import Collection
-from genretag.training.graft import graft
 from genretag.training.split import Part, grouped_parts, official_parts, random_parts
 
 CONFIDENCE = 0.7  # below it a track is "unsure", as with the bundled model

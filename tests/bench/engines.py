@@ -22,7 +22,7 @@ import numpy as np
 from speed import proportional_memory
 
 from genretag.audio import Identity, synthesis
-from genretag.cluster.imported import import_results
+from genretag.cluster.importing import import_results
 from genretag.cluster.results import Told, part_name, read, row_of, table_of, told_of, write
 from genretag.decisions.policy import Policy
 from genretag.storage.cache import Store

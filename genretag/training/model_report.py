@@ -8,7 +8,7 @@ from pathlib import Path
 from genretag.evaluation.metrics import Judged
 from genretag.inference.metadata import Card
 from genretag.text import shown
-from genretag.training import pictures
+from genretag.training import figures
 from genretag.training.split import Part
 from genretag.training.teach import Lesson, Split
 
@@ -31,7 +31,7 @@ def write_up(lesson: Lesson, card: Card, model: Path) -> Written:
         model.with_suffix(".html"),
         model.with_name(model.stem + ".pictures"),
     )
-    drawn = pictures.save(lesson, out.pictures)
+    drawn = figures.save(lesson, out.pictures)
     out.card.write_text(card_markdown(lesson, card, model.name), encoding="utf-8")
     out.page.write_text(page(lesson, card, drawn), encoding="utf-8")
     return out
