@@ -10,11 +10,10 @@ import pytest
 from genretag.decisions.albums import settle
 from genretag.decisions.plan import judge
 from genretag.decisions.policy import AlbumRule, Policy
-from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.storage.cache import FileRow, Store
-from genretag.tags import Album, Tags
+from genretag.records import Album, FileRow, Heard, Tags
+from genretag.storage.cache import Store
 
 CARD = Model().card
 

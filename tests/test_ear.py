@@ -471,10 +471,11 @@ def test_the_calibration_of_tracks_of_many_lengths_is_found(
 
 
 def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
-    from genretag.decisions.vote import Heard, vote
+    from genretag.decisions.vote import vote
     from genretag.ear.folds import calibration_of, recalibrated
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
+    from genretag.records import Heard
 
     rng = np.random.default_rng(0)
     labels = sorted(LABELS.values())
@@ -519,10 +520,11 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
 
 
 def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> None:
-    from genretag.decisions.vote import Heard, log_softmax, vote
+    from genretag.decisions.vote import log_softmax, vote
     from genretag.ear.songs import songs_of
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
+    from genretag.records import Heard
 
     rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])
     z = {c.id: rng.normal(0, 2, 3) for c in clips}

@@ -8,7 +8,7 @@ from genretag.decisions.plan import Action, Row, decide, failed_row
 from genretag.decisions.policy import Existing, Policy
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import RunError
-from genretag.tags import Tags
+from genretag.records import Tags
 
 
 def verdict(status: Status = Status.OK) -> Verdict:

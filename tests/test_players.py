@@ -23,7 +23,8 @@ from genretag.decisions.players import READINGS, Id3Version, Player
 from genretag.decisions.policy import Existing, Policy
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import TrackError
-from genretag.tags import Form, Tags
+from genretag.records import Tags
+from genretag.tags import Form
 
 SURE = Verdict(Status.OK, "Jazz", 0.9, {"Jazz": 0.6, "Blues": 0.4}, 3, 1.0, 1.0)
 

@@ -13,8 +13,8 @@ from test_vote import heard
 
 from genretag.decisions.plan import failed_row
 from genretag.errors import RunError
-from genretag.storage.cache import PLANS_KEPT, FileRow, Store
-from genretag.tags import Album, Tags
+from genretag.records import Album, FileRow, Tags
+from genretag.storage.cache import PLANS_KEPT, Store
 
 
 @pytest.fixture

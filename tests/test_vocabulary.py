@@ -25,7 +25,7 @@ from genretag.decisions.vocabulary import (
 )
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import UsageError
-from genretag.tags import Album, Tags
+from genretag.records import Album, Tags
 
 words = st.text(string.printable, min_size=1, max_size=20)
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from genretag.decisions.policy import Rule
-from genretag.decisions.vote import Heard, Status, vote, window_scores
+from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FrontEnd
 from genretag.inference.metadata import Calibration, Card
+from genretag.records import Heard
 
 LABELS = ("Blues", "Jazz", "Rock")
 

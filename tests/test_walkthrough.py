@@ -21,8 +21,9 @@ from genretag.decisions.policy import Existing, Policy, Protect
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import TrackError
 from genretag.library.walk import Found, lies_in, walk
+from genretag.records import Tags
 from genretag.report.summary import Summary
-from genretag.tags import Form, Tags
+from genretag.tags import Form
 from genretag.text import two_digits
 
 

@@ -12,7 +12,6 @@ from genretag.audio.decoding import (
 )
 from genretag.audio.opening import (
     KEY_DIGITS,
-    WINDOW_SECONDS,
     Identity,
     Listening,
     file_sha256,
@@ -20,6 +19,7 @@ from genretag.audio.opening import (
     streaminfo_md5,
 )
 from genretag.audio.partial import Choose, Unsteady, read_some
+from genretag.records import WINDOW_SECONDS
 
 __all__ = [
     "KEY_DIGITS",

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from genretag.audio.opening import (
     SHORTEST_TRACK_SECONDS,
-    WINDOW_SECONDS,
     Listening,
     begin_key,
     declared_seconds,
@@ -26,6 +25,7 @@ from genretag.audio.opening import (
     packets,
 )
 from genretag.errors import TrackError
+from genretag.records import WINDOW_SECONDS
 
 FloatArray = npt.NDArray[np.float32]
 Blocks = tuple[tuple[FloatArray, int], ...]  # mono samples and their rate

@@ -17,7 +17,6 @@ import xxhash
 from genretag.audio import mpeg
 from genretag.errors import TrackError
 
-WINDOW_SECONDS = 30
 SHORTEST_TRACK_SECONDS = 1
 KEY_DIGITS = 32  # of a content key; older ones had 40
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
 from genretag.audio.opening import (
-    WINDOW_SECONDS,
     Listening,
     begin_key,
     declared_seconds,
     opened,
     packets,
 )
+from genretag.records import WINDOW_SECONDS
 
 _BEFORE_SECONDS = 0.5  # decoded before a wanted window, for what a codec remembers
 _LEAD = 10  # a tenth of a second of it goes through the resampler too, for what that remembers

@@ -14,9 +14,9 @@ from genretag.cli import session
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from genretag.decisions.vote import Heard, Verdict
+    from genretag.decisions.vote import Verdict
     from genretag.inference.metadata import Card
-    from genretag.storage.cache import FileRow
+    from genretag.records import FileRow, Heard
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 

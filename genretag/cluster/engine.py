@@ -27,7 +27,6 @@ from genretag.cluster.machines import cluster, first_line
 from genretag.cluster.results import Told
 from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
 from genretag.decisions.plan import Past, failed_row
-from genretag.decisions.vote import Heard
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import card_text
@@ -35,10 +34,11 @@ from genretag.inference.model import Model
 from genretag.library import walk
 from genretag.library.urls import absolute, spelled
 from genretag.library.walk import Found, Missed
+from genretag.records import FileRow, Heard
 from genretag.scan import unchanged
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.scan.worker import serve
-from genretag.storage.cache import FileRow, Store
+from genretag.storage.cache import Store
 
 log = logging.getLogger("genretag")
 

@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 
 import genretag
 from genretag import audio, tags
-from genretag.decisions.vote import Heard
 from genretag.errors import GenretagError, RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card, card_of_metadata, card_text
 from genretag.library.urls import is_url, spelled
 from genretag.library.walk import Found
+from genretag.records import Heard
 
 METADATA_KEY = b"genretag"
 SUFFIX = ".parquet"

@@ -20,7 +20,6 @@ import genretag
 from genretag import audio
 from genretag.cluster import results
 from genretag.cluster.source import fetched
-from genretag.decisions.vote import Heard
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
 from genretag.features import features_of, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
@@ -28,10 +27,10 @@ from genretag.inference.metadata import Card
 from genretag.inference.model import Model
 from genretag.inference.safety import sidecar
 from genretag.library.urls import NOT_WRITTEN, is_url, spelled
+from genretag.records import Heard, Tags
 from genretag.scan.pool import Pool
 from genretag.scan.scanner import time_limit, whole
 from genretag.scan.worker import Done, Failed, Looked, Ready, Task, serve
-from genretag.tags import Tags
 
 #: Windows of a track that travel to the model together; a track with more (over ten minutes) is scored where it is decoded,
 #: so that memory is flat whatever its length.

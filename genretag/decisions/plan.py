@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from genretag.decisions.policy import Existing, HardLinks, Policy
 from genretag.decisions.vocabulary import built_in_tree, plain
-from genretag.decisions.vote import Heard, Status, Verdict, vote
+from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
 from genretag.inference.metadata import Card
 from genretag.library.urls import absolute, spelled
-from genretag.storage.cache import FileRow
-from genretag.tags import V22, Tags, meaningful
+from genretag.records import FileRow, Heard, Tags
+from genretag.tags import V22, meaningful
 
 
 class Past(Protocol):

@@ -19,11 +19,10 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from genretag.audio import WINDOW_SECONDS
 from genretag.decisions.policy import Rule
 from genretag.inference.metadata import Calibration, Card
+from genretag.records import Heard
 
-Float16Array = npt.NDArray[np.float16]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -34,37 +33,6 @@ class Status(StrEnum):
     UNSURE = "unsure"
     NONMUSIC = "nonmusic"
     FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the model heard in a track, in the precision that the store keeps."""
-
-    content_key: str
-    second_key: str | None
-    seconds: float
-    share: float  # of the track that decoded, 0 to 1
-    starts: npt.NDArray[np.float32]  # [windows], s
-    logits: Float16Array  # [windows, labels]
-    music: Float16Array  # [windows], logits
-    embedding: Float16Array  # [dims], mean over windows
-    picture: bytes = b""  # as ``thumbnail`` packs it; empty where there is none
-    of: int = 0  # windows that the track has, where not all were heard
-
-    @property
-    def length(self) -> float:
-        """How much was heard, in windows of 30 s."""
-        return min(self.seconds / WINDOW_SECONDS, len(self.starts))
-
-    @property
-    def length_of_window(self) -> float:
-        """How long a window is, on average, in windows of 30 s."""
-        return self.length / max(1, len(self.starts))
-
-    @property
-    def whole(self) -> bool:
-        """Whether every window was heard."""
-        return self.of <= len(self.starts)
 
 
 @dataclass(frozen=True)

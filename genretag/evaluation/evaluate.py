@@ -20,8 +20,9 @@ from genretag.evaluation import metrics
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.library.walk import Speller
+from genretag.records import FileRow
 from genretag.scan.scanner import absolute
-from genretag.storage.cache import FileRow, Store
+from genretag.storage.cache import Store
 from genretag.tags import meaningful
 
 _SURE = 0.9  # an ear as sure as this ...

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import audio
-from genretag.decisions.vote import Heard, Verdict, window_scores
+from genretag.decisions.vote import Verdict, window_scores
 from genretag.errors import RunError, TrackError, UsageError
 from genretag.features import LIBROSA, AnyFrontEnd, features_of
 from genretag.inference.metadata import Card
+from genretag.records import Heard
 from genretag.text import shown
 
 if TYPE_CHECKING:

@@ -19,20 +19,20 @@ from genretag.decisions import albums
 from genretag.decisions.plan import Past, Row, failed_row, judge, linked_row
 from genretag.decisions.policy import Policy
 from genretag.decisions.policy import Windows as Windows
-from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION, features_of, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
 from genretag.inference.metadata import Card, card_text
 from genretag.inference.model import Model
 from genretag.library.urls import absolute as absolute
 from genretag.library.walk import Found, Missed, is_music, walk
+from genretag.records import FileRow, Heard
 from genretag.scan import adaptive
 from genretag.scan.memory import keep_memory
 from genretag.scan.pool import Pool
 from genretag.scan.unchanged import Asked, Tally, what_stands
 from genretag.scan.unchanged import facts as facts
 from genretag.scan.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
-from genretag.storage.cache import FileRow, Store
+from genretag.storage.cache import Store
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...
 _SECONDS_A_MEGABYTE = 2.0  # ... and what its size adds

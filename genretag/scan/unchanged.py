@@ -18,7 +18,8 @@ import xxhash
 import genretag
 from genretag.features import FEATURE_VERSION
 from genretag.library.walk import Found, Missed
-from genretag.storage.cache import FileRow, Standing, Store
+from genretag.records import FileRow
+from genretag.storage.cache import Standing, Store
 
 _AT_ONCE = 256  # files; a call of the hash costs as much as the text of one
 

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from genretag.decisions.vote import Heard
+from genretag.records import Album, FileRow, Heard, Tags
 from genretag.storage.sqlite import connect, transaction
-from genretag.tags import Album, Tags
 
 _MIGRATIONS = (
     """
@@ -123,21 +122,6 @@ ALTER TABLE scan ADD COLUMN counts TEXT
 )
 
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
-
-
-@dataclass(frozen=True)
-class FileRow:
-    """What is known of a file on disk."""
-
-    path: Path
-    size: int  # bytes
-    mtime_ns: int
-    inode: int
-    device: int
-    links: int  # hard links to it
-    sha256: str
-    content_key: str
-    tags: Tags
 
 
 @dataclass(frozen=True)

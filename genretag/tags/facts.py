@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from genretag.records import Album, Tags
 
 #: The field of a tag that is written only where that was asked for: ID3v2.2's.
 V22 = "TCO"
 
 
-@dataclass(frozen=True)
-class Album:
-    """What tells which album a track is of; empty where the tags do not say."""
-
-    artist: str = ""
-    album: str = ""
-    album_artist: str = ""
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What a file's tags say. ``field`` is None where genretag cannot write this container, and ``problem`` why."""
-
-    genres: list[str]
-    field: str | None
-    album: Album = Album()
-    problem: str | None = None
+__all__ = ["V22", "Album", "Tags"]

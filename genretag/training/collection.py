@@ -15,9 +15,9 @@ from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.library.walk import Speller
+from genretag.records import Album
 from genretag.scan.scanner import Options, Progress, Scanner, absolute
 from genretag.storage.cache import Store
-from genretag.tags import Album
 from genretag.training.layouts import Example
 from genretag.training.split import groups_of, groups_per_label, near_duplicates
 

@@ -148,7 +148,7 @@ def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
         autoescape=select_autoescape(default=True),
     )
     c = lesson.collection
-    return environment.get_template("lesson.html").render(
+    return environment.get_template("training.html").render(
         name=shown(card.name),
         how=lesson.how,
         lines=summary_lines(lesson),

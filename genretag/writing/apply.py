@@ -23,9 +23,9 @@ from genretag.errors import RunError, TrackError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card, read_card
 from genretag.library.walk import below
-from genretag.storage.cache import FileRow, Scan, Store
+from genretag.records import FileRow, Tags
+from genretag.storage.cache import Scan, Store
 from genretag.storage.journal import Change, Journal
-from genretag.tags import Tags
 from genretag.tags import read as read_tags
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
 from genretag.writing.turns import Turn, in_turns

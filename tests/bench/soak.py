@@ -43,12 +43,12 @@ from genretag import audio, tags
 from genretag.audio import synthesis
 from genretag.decisions.plan import judge
 from genretag.decisions.policy import Policy
-from genretag.decisions.vote import Heard
 from genretag.features import FEATURE_VERSION, LogMel
+from genretag.records import FileRow, Heard
 from genretag.scan import worker
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.scan.worker import serve
-from genretag.storage.cache import FileRow, Store
+from genretag.storage.cache import Store
 
 
 def kills(a: argparse.Namespace, folder: Path) -> int:
