@@ -24,14 +24,16 @@ import genretag
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.players import Id3Version
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule
-from genretag.decisions.vocabulary import Vocabulary, read_vocabulary
+from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.inference.model import Model, threads_beside
 from genretag.scan.cores import automatic_jobs
+from genretag.scan.replan import replan
 from genretag.scan.scanner import Options, Scanner
 from genretag.storage.config import default_model
+from genretag.storage.vocabularies import read_vocabulary
 from genretag.tags import Form
-from genretag.writing.apply import Result, apply_rows, replan, undo_runs
+from genretag.writing.apply import Result, apply_rows, undo_runs
 from genretag.writing.replace import Manner
 from genretag.writing.session import books as open_books
 from genretag.writing.session import writing

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genretag.decisions.albums import settle
 from genretag.decisions.plan import judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.records import Album, FileRow, Heard, Tags
+from genretag.scan.replan import settle_albums
 from genretag.storage.cache import Store
 
 CARD = Model().card
@@ -65,7 +65,7 @@ def planned(
         row = judge(path, f, heard, CARD, policy)
         rows.append((n, path, row.action, row.to_dict()))
     store.save_plan(1, rows)
-    settle(store, 1, CARD, policy)
+    settle_albums(store, 1, CARD, policy)
     return [(row["genre"], row["reason"], row["new"]) for _, _, row in store.plan(1)]
 
 

@@ -18,14 +18,14 @@ from genretag.decisions.policy import Existing, Policy, Protect
 from genretag.decisions.vocabulary import (
     Vocabulary,
     built_in_tree,
-    id3v1_words,
     plain,
-    read_vocabulary,
     tree_of,
 )
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import UsageError
 from genretag.records import Album, Tags
+from genretag.storage.vocabularies import read_vocabulary
+from genretag.tags.id3v1 import listed as id3v1_words
 
 words = st.text(string.printable, min_size=1, max_size=20)
 

@@ -184,7 +184,7 @@ def decide_again(
 ) -> int:
     """Make a new plan from the stored scores, and return its run."""
     import genretag
-    from genretag.writing.apply import replan
+    from genretag.scan.replan import replan
 
     run = books.journal.begin("plan", genretag.__version__, policy.to_dict())
     books.journal.end(run, {"files": replan(books.store, last, policy, run, books.journal, tops)})

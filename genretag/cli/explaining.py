@@ -45,9 +45,9 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     from genretag.decisions.vote import vote, window_scores
     from genretag.features import FEATURE_VERSION
     from genretag.library.walk import spelt
+    from genretag.scan.replan import card_of
     from genretag.scan.scanner import absolute
     from genretag.text import shown, words
-    from genretag.writing.apply import card_of
 
     known = books.store.known(absolute(spelt(file)), last.model or "", FEATURE_VERSION)
     if known is None and (failure := books.store.failure(absolute(spelt(file)))) is not None:

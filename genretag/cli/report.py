@@ -78,7 +78,7 @@ def _page(books: session.Books, last: Scan, rows: Iterable[Row]) -> str:
     """Return the page of a plan."""
     from genretag.decisions.policy import Policy
     from genretag.report.html import page_of
-    from genretag.writing.apply import card_of
+    from genretag.scan.replan import card_of
 
     card, policy = card_of(books.store, last), Policy.from_dict(last.policy)
     return page_of(books.store, rows, card, policy, books.journal, "genretag: the plan")

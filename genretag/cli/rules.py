@@ -9,8 +9,9 @@ import typer
 
 from genretag.decisions.players import Id3Version, Player
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Protect, Rule
-from genretag.decisions.vocabulary import Vocabulary, default_vocabulary, read_vocabulary
+from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import UsageError
+from genretag.storage.vocabularies import default_vocabulary, read_vocabulary
 
 Top = Annotated[
     int | None,

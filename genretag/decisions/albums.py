@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import AlbumVerdict, Past, judge
-from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.plan import AlbumVerdict
+from genretag.decisions.policy import AlbumRule
 from genretag.decisions.vote import Status
-from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import Card
-from genretag.storage.cache import Store
 
 LEAST_VOTES = 2  # sure tracks; fewer are no album
 _MOST_ARTISTS = 2  # more of them without an album artist: a compilation
@@ -25,7 +20,7 @@ Key = tuple[str, str]
 
 
 @dataclass
-class _Album:
+class AlbumTally:
     """What is known of an album while its rows go by."""
 
     tracks: int = 0
@@ -66,47 +61,3 @@ def key_of(row: dict[str, Any]) -> Key:
             "album"
         ].strip().casefold()
     return "", str(Path(row.get("file") or row["path"]).parent)
-
-
-def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
-    return ((n, path, row) for n, path, row in store.plan(run) if row.get("scores"))
-
-
-def settle(store: Store, run: int, card: Card, policy: Policy, past: Past | None = None) -> int:
-    """Decide a run's plan again where albums decide; return how many rows became other than they were."""
-    if policy.album is AlbumRule.OFF:
-        return 0
-    albums: dict[Key, _Album] = {}
-    tagged: set[Key] = set()
-    for _, _, row in _rows(store, run):
-        key = key_of(row)
-        albums.setdefault(key, _Album()).add(row)
-        if row.get("album"):
-            tagged.add(key)
-    verdicts = {
-        key: v
-        for key, album in albums.items()
-        if (v := album.verdict(policy.album, key in tagged)) is not None
-    }
-    changed = 0
-    lot: list[tuple[int, Path, str, dict[str, Any]]] = []
-    for ordinal, path, row in _rows(store, run):
-        verdict = verdicts.get(key_of(row))
-        known = store.known(path, card.id, FEATURE_VERSION) if verdict is not None else None
-        if known is None or row.get("reviewed"):
-            continue
-        again = judge(Path(row["path"]), *known, card, policy, past=past, album=verdict).to_dict()
-        if json.dumps(again) != json.dumps(row):
-            lot.append((ordinal, path, again["action"], again))
-        if len(lot) >= 500:
-            changed += _save(store, run, lot)
-    return changed + _save(store, run, lot)
-
-
-def _save(store: Store, run: int, lot: list[tuple[int, Path, str, dict[str, Any]]]) -> int:
-    """Write rows and forget them; return how many."""
-    with store.transaction():
-        store.save_plan(run, lot)
-    count = len(lot)
-    lot.clear()
-    return count

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import audio, tags
-from genretag.decisions import albums
 from genretag.decisions.plan import Past, Row, failed_row, judge, linked_row
 from genretag.decisions.policy import Policy
 from genretag.decisions.policy import Windows as Windows
@@ -29,6 +28,7 @@ from genretag.records import FileRow, Heard
 from genretag.scan import adaptive
 from genretag.scan.memory import keep_memory
 from genretag.scan.pool import Pool
+from genretag.scan.replan import settle_albums
 from genretag.scan.unchanged import Asked, Tally, what_stands
 from genretag.scan.unchanged import facts as facts
 from genretag.scan.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
@@ -158,7 +158,7 @@ class Scanner:
             self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside
         )
         self.hear(on_progress)
-        albums.settle(self.store, self.run, self.model.card, self.options.policy, self._past)
+        settle_albums(self.store, self.run, self.model.card, self.options.policy, self._past)
         walked = (
             None if self._failed_anew else self._tally.text
         )  # the next scan says of what failed anew that it is known

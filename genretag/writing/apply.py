@@ -13,18 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from genretag.audio import KEY_DIGITS, file_sha256, identify
-from genretag.decisions import albums
-from genretag.decisions.plan import Action, Past, Row, judge
-from genretag.decisions.policy import HardLinks, Policy
-from genretag.errors import RunError, TrackError
-from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import Card, read_card
-from genretag.library.walk import below
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.policy import HardLinks
+from genretag.errors import TrackError
 from genretag.records import FileRow, Tags
-from genretag.storage.cache import Scan, Store
+from genretag.storage.cache import Store
 from genretag.storage.journal import Change, Journal
 from genretag.tags import read as read_tags
 from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
@@ -72,76 +68,6 @@ def _stoppable() -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def card_of(store: Store, scan: Scan) -> Card:
-    """Return the card of the model that a scan heard with."""
-    text = store.model_card(scan.model or "")
-    if text is None:
-        raise RunError("the last scan's model is not known any more; scan again")
-    return read_card(Path("the store"), scan.model or "", text)
-
-
-def replan(
-    store: Store,
-    scan: Scan,
-    policy: Policy,
-    run: int,
-    past: Past | None = None,
-    tops: list[Path] | None = None,
-) -> int:
-    """Decide again about every file of a scan, from the stored scores; return how many rows there are.
-
-    With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
-    """
-    card, before = card_of(store, scan), Policy.from_dict(scan.policy)
-    store.begin_scan(run, card.id, (policy if tops is None else before).to_dict(), aside=scan.aside)
-    count = 0
-
-    def policy_for(path: Path) -> Policy:
-        return policy if below(path, tops) else before
-
-    for rows in _in_lots(store.plan(scan.run), 500):
-        with store.transaction():
-            store.save_plan(
-                run,
-                [
-                    _again(store, n, path, data, card, policy_for(path), past)
-                    for n, path, data in rows
-                ],
-            )
-        count += len(rows)
-    albums.settle(store, run, card, policy, past)
-    store.finish_scan(run)
-    return count
-
-
-def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    lot: list[Any] = []
-    for row in rows:
-        lot.append(row)
-        if len(lot) == size:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
-
-
-def _again(
-    store: Store,
-    ordinal: int,
-    path: Path,
-    data: dict[str, Any],
-    card: Any,
-    policy: Policy,
-    past: Past | None,
-) -> tuple[int, Path, str, dict[str, Any]]:
-    """Return a plan's row, decided again where the file was heard."""
-    known = store.known(path, card.id, FEATURE_VERSION)
-    if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
-        return ordinal, path, data["action"], data
-    row = judge(Path(data["path"]), *known, card, policy, past=past)
-    return ordinal, path, row.action, row.to_dict()
 
 
 def apply_rows(

@@ -1,0 +1,133 @@
+"""Decide a plan again from stored scores, and let albums decide: nothing is decoded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from genretag.decisions.albums import AlbumTally, Key, key_of
+from genretag.decisions.plan import Past, judge
+from genretag.decisions.policy import AlbumRule, Policy
+from genretag.errors import RunError
+from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import Card, read_card
+from genretag.library.walk import below
+from genretag.storage.cache import Scan, Store
+
+
+def card_of(store: Store, scan: Scan) -> Card:
+    """Return the card of the model that a scan heard with."""
+    text = store.model_card(scan.model or "")
+    if text is None:
+        raise RunError("the last scan's model is not known any more; scan again")
+    return read_card(Path("the store"), scan.model or "", text)
+
+
+def replan(
+    store: Store,
+    scan: Scan,
+    policy: Policy,
+    run: int,
+    past: Past | None = None,
+    tops: list[Path] | None = None,
+) -> int:
+    """Decide again about every file of a scan, from the stored scores; return how many rows there are.
+
+    With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
+    """
+    card, before = card_of(store, scan), Policy.from_dict(scan.policy)
+    store.begin_scan(run, card.id, (policy if tops is None else before).to_dict(), aside=scan.aside)
+    count = 0
+
+    def policy_for(path: Path) -> Policy:
+        return policy if below(path, tops) else before
+
+    for rows in _in_lots(store.plan(scan.run), 500):
+        with store.transaction():
+            store.save_plan(
+                run,
+                [
+                    _again(store, n, path, data, card, policy_for(path), past)
+                    for n, path, data in rows
+                ],
+            )
+        count += len(rows)
+    settle_albums(store, run, card, policy, past)
+    store.finish_scan(run)
+    return count
+
+
+def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    lot: list[Any] = []
+    for row in rows:
+        lot.append(row)
+        if len(lot) == size:
+            yield lot
+            lot = []
+    if lot:
+        yield lot
+
+
+def _again(
+    store: Store,
+    ordinal: int,
+    path: Path,
+    data: dict[str, Any],
+    card: Any,
+    policy: Policy,
+    past: Past | None,
+) -> tuple[int, Path, str, dict[str, Any]]:
+    """Return a plan's row, decided again where the file was heard."""
+    known = store.known(path, card.id, FEATURE_VERSION)
+    if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
+        return ordinal, path, data["action"], data
+    row = judge(Path(data["path"]), *known, card, policy, past=past)
+    return ordinal, path, row.action, row.to_dict()
+
+
+def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+    return ((n, path, row) for n, path, row in store.plan(run) if row.get("scores"))
+
+
+def settle_albums(
+    store: Store, run: int, card: Card, policy: Policy, past: Past | None = None
+) -> int:
+    """Decide a run's plan again where albums decide; return how many rows became other than they were."""
+    if policy.album is AlbumRule.OFF:
+        return 0
+    albums: dict[Key, AlbumTally] = {}
+    tagged: set[Key] = set()
+    for _, _, row in _rows(store, run):
+        key = key_of(row)
+        albums.setdefault(key, AlbumTally()).add(row)
+        if row.get("album"):
+            tagged.add(key)
+    verdicts = {
+        key: v
+        for key, album in albums.items()
+        if (v := album.verdict(policy.album, key in tagged)) is not None
+    }
+    changed = 0
+    lot: list[tuple[int, Path, str, dict[str, Any]]] = []
+    for ordinal, path, row in _rows(store, run):
+        verdict = verdicts.get(key_of(row))
+        known = store.known(path, card.id, FEATURE_VERSION) if verdict is not None else None
+        if known is None or row.get("reviewed"):
+            continue
+        again = judge(Path(row["path"]), *known, card, policy, past=past, album=verdict).to_dict()
+        if json.dumps(again) != json.dumps(row):
+            lot.append((ordinal, path, again["action"], again))
+        if len(lot) >= 500:
+            changed += _save(store, run, lot)
+    return changed + _save(store, run, lot)
+
+
+def _save(store: Store, run: int, lot: list[tuple[int, Path, str, dict[str, Any]]]) -> int:
+    """Write rows and forget them; return how many."""
+    with store.transaction():
+        store.save_plan(run, lot)
+    count = len(lot)
+    lot.clear()
+    return count
