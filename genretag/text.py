@@ -10,8 +10,6 @@ import os
 import unicodedata
 from pathlib import Path
 
-from genretag.library.urls import spelled
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BREAKS = {"\u2028", "\u2029"}
 _DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -46,16 +44,6 @@ def cell(text: str) -> str:
 def words(genres: list[str]) -> str:
     """Return genres as one line; a dash where there are none."""
     return ", ".join(map(shown, genres)) if genres else "—"
-
-
-def home_relative(path: Path) -> str:
-    """Return a path with the home folder as ``~``, safe to show."""
-    home = Path.home()
-    return shown(
-        Path("~") / path.relative_to(home)
-        if path.is_relative_to(home) and path != home
-        else spelled(path)
-    )
 
 
 def two_digits(share: float) -> str:

@@ -13,7 +13,7 @@ from genretag.decisions.plan import failed_row
 from genretag.errors import TrackError
 from genretag.library.urls import absolute, is_url, spelled
 from genretag.library.walk import Found, Missed
-from genretag.text import home_relative
+from genretag.library.urls import home_relative
 
 
 @pytest.mark.parametrize(

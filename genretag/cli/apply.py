@@ -328,7 +328,7 @@ def perform(
 
 def _tell(quiet: bool, count: int) -> Any:
     """Return a function that says what failed, and on a terminal how far things are."""
-    from genretag.text import home_relative
+    from genretag.library.urls import home_relative
 
     shows = not quiet and sys.stderr.isatty()
     done = 0
@@ -373,7 +373,8 @@ def verify(
     """Check that the files are still as they were written, and say what others changed since."""
     import json as json_lib
 
-    from genretag.text import home_relative, shown
+    from genretag.library.urls import home_relative
+    from genretag.text import shown
     from genretag.writing.apply import verify_change
 
     fine = changed = 0

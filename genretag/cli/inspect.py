@@ -143,7 +143,8 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     from rich.text import Text
 
     from genretag.decisions.vote import Status, window_scores
-    from genretag.text import home_relative, shown, words
+    from genretag.library.urls import home_relative
+    from genretag.text import shown, words
 
     out = session.results()
     out.print(Text(home_relative(file), style="bold"))
@@ -234,7 +235,8 @@ def errors(json: Json = False, db: session.Database = None) -> None:
     """List the files that could not be heard, and why."""
     from rich.text import Text
 
-    from genretag.text import home_relative, shown
+    from genretag.library.urls import home_relative
+    from genretag.text import shown
 
     with session.books(db) as books:
         failures = list(books.store.failures())

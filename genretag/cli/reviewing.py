@@ -79,8 +79,9 @@ def app(asked: Review) -> App[None]:
     from textual.content import Content
     from textual.widgets import Footer, Input, ProgressBar, Static
 
+    from genretag.library.urls import home_relative
     from genretag.review.questions import MOST_CHOICES, play
-    from genretag.text import home_relative, shown, words
+    from genretag.text import shown, words
 
     class Screen(App[None]):
         TITLE = "genretag review"

@@ -355,7 +355,8 @@ def hear(
 
 def print_lesson(lesson: Lesson) -> None:
     """Print what was learned."""
-    from genretag.text import home_relative, shown
+    from genretag.library.urls import home_relative
+    from genretag.text import shown
     from genretag.training.model_report import summary_lines
 
     out = session.results()
@@ -538,7 +539,8 @@ def _evaluate_tags(
 def _print_comparison(found: Comparison, output: Path | None) -> None:
     from rich.text import Text
 
-    from genretag.text import home_relative, shown
+    from genretag.library.urls import home_relative
+    from genretag.text import shown
 
     out = session.results()
     if found.disagreements:

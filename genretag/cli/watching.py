@@ -104,9 +104,10 @@ def _round(
     import genretag
     from genretag.cli.apply import perform
     from genretag.cli.reporting import plan_rows
+    from genretag.library.urls import home_relative
     from genretag.library.walk import Found, walk
     from genretag.scan.scanner import Options, Scanner, absolute, facts
-    from genretag.text import home_relative, words
+    from genretag.text import words
 
     with session.books(db) as books:
         new = [

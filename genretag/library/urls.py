@@ -10,6 +10,8 @@ import os
 import re
 from pathlib import Path
 
+from genretag.text import shown
+
 #: What fsspec calls the places whose URLs are understood; a folder may well be named ``live:``.
 SCHEMES = frozenset(
     "s3 s3a gs gcs az abfs abfss adl oss hdfs webhdfs http https ftp sftp ssh smb".split()
@@ -36,3 +38,13 @@ def spelled(path: str | Path) -> str:
 def absolute(path: Path) -> Path:
     """Return a path from the root on, links not resolved: what the store knows it by. A URL is so already."""
     return path if is_url(path) else Path(os.path.abspath(path))
+
+
+def home_relative(path: Path) -> str:
+    """Return a path with the home folder as ``~``, safe to show."""
+    home = Path.home()
+    return shown(
+        Path("~") / path.relative_to(home)
+        if path.is_relative_to(home) and path != home
+        else spelled(path)
+    )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
+from genretag.library.urls import home_relative
 from genretag.report.summary import Summary
-from genretag.text import home_relative, shown, two_digits
+from genretag.text import shown, two_digits
 
 
 def sentence(row: Row) -> str:

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
+from genretag.library.urls import home_relative
 from genretag.report.summary import Summary
-from genretag.text import home_relative, shown, two_digits, words
+from genretag.text import shown, two_digits, words
 
 #: A longer list than this is summed up; the whole of it goes to --json or -O.
 LONGEST_LIST = 200
