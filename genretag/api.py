@@ -32,10 +32,10 @@ from genretag.scan.replan import replan
 from genretag.scan.scanner import Options, Scanner
 from genretag.storage.config import default_model
 from genretag.storage.vocabularies import read_vocabulary
-from genretag.tags import Form
+from genretag.tags import TagOptions
 from genretag.writing.apply import Result, apply_rows, undo_runs
-from genretag.writing.replace import Manner
-from genretag.writing.session import books as open_books
+from genretag.writing.replace import WriteOptions
+from genretag.writing.session import open_databases as open_books
 from genretag.writing.session import writing
 
 __all__ = [
@@ -96,13 +96,17 @@ class Library:
 
     def hear(self, paths: Sequence[Path], policy: Policy | None = None) -> list[Row]:
         """Hear files and folders and make the plan; return its rows. What is known is not decoded again."""
-        books, options = (
+        open_databases, options = (
             self._books,
             Options(tuple(paths), policy or Policy(), self._jobs, aside=True),
         )
-        run = books.journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
-        scanner = Scanner(books.store, self._model, options, run, past=books.journal)
-        books.journal.end(run, dict(scanner.scan()))
+        run = open_databases.journal.begin(
+            "scan", genretag.__version__, {"paths": [str(p) for p in paths]}
+        )
+        scanner = Scanner(
+            open_databases.store, self._model, options, run, past=open_databases.journal
+        )
+        open_databases.journal.end(run, dict(scanner.scan()))
         self._run = run
         return self.plan()
 
@@ -141,7 +145,9 @@ class Library:
         results: list[Result] = []
         with writing(self._books):
             run = self._books.journal.begin("apply", genretag.__version__, {})
-            manner = Manner(preserve_mtimes, Form(id3_version=id3_version.number), hardlinks)
+            manner = WriteOptions(
+                preserve_mtimes, TagOptions(id3_version=id3_version.number), hardlinks
+            )
             counts = apply_rows(
                 self._books.store,
                 self._books.journal,

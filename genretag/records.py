@@ -48,7 +48,7 @@ class FileRow:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Analysis:
     """What the model heard in a track, in the precision that the store keeps."""
 
     content_key: str

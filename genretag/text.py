@@ -29,21 +29,21 @@ def _visible(char: str) -> str:
     return char
 
 
-def shown(text: str | Path) -> str:
+def escape_control(text: str | Path) -> str:
     """Return text with everything that would act on a terminal made visible."""
     plain = os.fspath(text)
     return plain if plain.isascii() and plain.isprintable() else "".join(map(_visible, plain))
 
 
 def cell(text: str) -> str:
-    """Return text for a CSV cell: as ``shown``, and never a formula."""
-    safe = shown(text)
+    """Return text for a CSV cell: as ``escape_control``, and never a formula."""
+    safe = escape_control(text)
     return "'" + safe if safe.startswith(_FORMULA) else safe
 
 
 def words(genres: list[str]) -> str:
     """Return genres as one line; a dash where there are none."""
-    return ", ".join(map(shown, genres)) if genres else "—"
+    return ", ".join(map(escape_control, genres)) if genres else "—"
 
 
 def two_digits(share: float) -> str:

@@ -36,9 +36,9 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def some(
-    path: Path, wanted: set[int], listening: audio.Listening | None = None
+    path: Path, wanted: set[int], listening: audio.DecodeLog | None = None
 ) -> dict[float, np.ndarray]:
-    found = audio.read_some(path, RATE, lambda _: wanted, listening or audio.Listening())
+    found = audio.read_some(path, RATE, lambda _: wanted, listening or audio.DecodeLog())
     return {w.start: w.samples for w in found}
 
 
@@ -46,11 +46,11 @@ def some(
 def test_some_windows_are_those_of_the_whole_decoding(
     long: dict[str, Path], extension: str
 ) -> None:
-    whole = audio.Listening()
+    whole = audio.DecodeLog()
     every = {w.start: w.samples for w in audio.read_windows(long[extension], RATE, whole)}
     assert len(every) == 5
     for wanted in ({0}, {1, 2, 4}):
-        part = audio.Listening()
+        part = audio.DecodeLog()
         found = some(long[extension], wanted, part)
         assert set(found) == {w * 30.0 for w in wanted}
         for start, samples in found.items():
@@ -61,7 +61,7 @@ def test_some_windows_are_those_of_the_whole_decoding(
 
 
 def test_in_aac_they_differ_by_the_decoder_s_own_noise_alone(long: dict[str, Path]) -> None:
-    every = {w.start: w.samples for w in audio.read_windows(long[".m4a"], RATE, audio.Listening())}
+    every = {w.start: w.samples for w in audio.read_windows(long[".m4a"], RATE, audio.DecodeLog())}
     for start, samples in some(long[".m4a"], {1, 3}).items():
         assert np.corrcoef(samples, every[start])[0, 1] > 0.98
         shifted = [
@@ -75,7 +75,7 @@ def test_in_aac_they_differ_by_the_decoder_s_own_noise_alone(long: dict[str, Pat
 def test_clocks_too_coarse_to_tell_a_sample_are_not_trusted(
     long: dict[str, Path], extension: str
 ) -> None:
-    with pytest.raises(audio.Unsteady):
+    with pytest.raises(audio.InexactTimestamps):
         some(long[extension], {1})
 
 
@@ -84,7 +84,7 @@ def test_a_hurt_stretch_is_not_trusted(long: dict[str, Path], tmp_path: Path) ->
     middle = int(len(data) * 75 / SECONDS)
     data[middle : middle + 4000] = np.random.default_rng(0).bytes(4000)
     (tmp_path / "hurt.mp3").write_bytes(bytes(data))
-    with pytest.raises(audio.Unsteady):
+    with pytest.raises(audio.InexactTimestamps):
         some(tmp_path / "hurt.mp3", {2})
 
 
@@ -93,7 +93,7 @@ def test_a_track_that_is_shorter_than_it_says_is_not_trusted(
 ) -> None:
     data = long[".mp3"].read_bytes()
     (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
-    with pytest.raises(audio.Unsteady):
+    with pytest.raises(audio.InexactTimestamps):
         some(tmp_path / "cut.mp3", {4})
 
 
@@ -150,7 +150,7 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
                 )
                 break
     assert stopped > 100
-    assert wrong / stopped < adaptive.MOST_ERROR
+    assert wrong / stopped < adaptive.MAX_ERROR
 
 
 def scanned(

@@ -11,7 +11,7 @@ from genretag.decisions.plan import judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.records import Album, FileRow, Heard, Tags
+from genretag.records import Album, Analysis, FileRow, Tags
 from genretag.scan.replan import settle_albums
 from genretag.storage.cache import Store
 
@@ -38,7 +38,7 @@ def planned(
     for n, (label, logit) in enumerate(tracks):
         logits = np.zeros((1, len(CARD.labels)), np.float16)
         logits[0, CARD.labels.index(label)] = logit
-        heard = Heard(
+        heard = Analysis(
             str(n),
             None,
             30.0,
@@ -60,7 +60,7 @@ def planned(
             str(n),
             Tags([], "TCON", Album(artists[n % len(artists)], album, album_artist)),
         )
-        store.save_heard(heard, CARD.id, FEATURE_VERSION)
+        store.save_analysis(heard, CARD.id, FEATURE_VERSION)
         store.save_file(f)
         row = judge(path, f, heard, CARD, policy)
         rows.append((n, path, row.action, row.to_dict()))

@@ -24,8 +24,8 @@ LOSSLESS = [".flac", ".oga", ".alac", ".wav", ".aiff", ".wv", ".tta", ".mka"]
 LOSSY = [".mp3", ".ogg", ".opus", ".m4a", ".wma"]
 
 
-def heard(path: Path) -> tuple[np.ndarray, audio.Listening]:
-    listening = audio.Listening()
+def heard(path: Path) -> tuple[np.ndarray, audio.DecodeLog]:
+    listening = audio.DecodeLog()
     blocks = list(audio.decode(path, RATE, listening))
     return np.concatenate(blocks), listening
 

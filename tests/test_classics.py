@@ -64,7 +64,9 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 
 def class_of(collection: Collection, folder: Path, **asked: object) -> compare.Class:
-    wanted = compare.Asked((), folder / "x.onnx", epochs=1, cache=folder / "cache", **asked)  # type: ignore[arg-type]
+    wanted = compare.ComparisonOptions(
+        (), folder / "x.onnx", epochs=1, cache=folder / "cache", **asked
+    )  # type: ignore[arg-type]
     return compare.Class(collection, wanted, lambda _: None)
 
 

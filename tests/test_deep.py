@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from genretag.errors import RunError
 from genretag.features import FrontEnd
 from genretag.inference.model import Model
-from genretag.training.cache import MOST_WINDOWS, FeatureCache, _Spread, fill
+from genretag.training.cache import MAX_WINDOWS, FeatureCache, _Spread, fill
 from genretag.training.prefetch import Prefetch
 
 
@@ -75,8 +75,8 @@ def test_a_long_track_leaves_a_few_windows_spread_over_it(count: int) -> None:
     for n in range(count):
         spread.add(float(n), np.zeros((1, 1), np.float32))
     starts = [s for s, _ in spread.kept]
-    assert 1 <= len(starts) <= MOST_WINDOWS
-    assert len(starts) >= min(count, MOST_WINDOWS // 2)
+    assert 1 <= len(starts) <= MAX_WINDOWS
+    assert len(starts) >= min(count, MAX_WINDOWS // 2)
     assert len({b - a for a, b in itertools.pairwise(starts)}) <= 1
 
 

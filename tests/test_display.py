@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genretag.decisions.plan import Row, failed_row
 from genretag.report.files import write_csv
-from genretag.text import cell, shown
+from genretag.text import cell, escape_control
 
 HOSTILE = [
     "\x1b[31mred",
@@ -29,21 +29,21 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_acts_on_a_terminal(text: str) -> None:
-    safe = shown(text)
+    safe = escape_control(text)
     safe.encode("utf-8")
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028" for c in safe)
 
 
 @given(st.text())
 def test_any_text_is_shown_on_one_line(text: str) -> None:
-    assert len(shown(text).splitlines()) <= 1
+    assert len(escape_control(text).splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
     "text", ["Motörhead", "Sigur Rós – Ágætis byrjun", "宇多田ヒカル", "AC/DC", "[red]"]
 )
 def test_names_that_harm_nobody_stay_as_they_are(text: str) -> None:
-    assert shown(text) == text
+    assert escape_control(text) == text
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])

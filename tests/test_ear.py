@@ -475,7 +475,7 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
     from genretag.ear.folds import calibration_of, recalibrated
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
-    from genretag.records import Heard
+    from genretag.records import Analysis
 
     rng = np.random.default_rng(0)
     labels = sorted(LABELS.values())
@@ -498,7 +498,7 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
     other, none = Calibration(0.8, -0.2), np.zeros(1, np.float16)
     card = Card("", "", "", tuple(labels), FrontEnd(), (124,), 0.5, 0.7, other)
     for i, clip in enumerate(clips):
-        heard = Heard(
+        heard = Analysis(
             "",
             None,
             clip.seconds,
@@ -524,7 +524,7 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
     from genretag.ear.songs import songs_of
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, Card
-    from genretag.records import Heard
+    from genretag.records import Analysis
 
     rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])
     z = {c.id: rng.normal(0, 2, 3) for c in clips}
@@ -543,7 +543,7 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
     card = Card("", "", "", ("A", "B", "C"), FrontEnd(), (124,), 0.5, 0.7, Calibration(1.0))
     for song, ids in zip(songs, parts, strict=True):
         none = np.zeros(1, np.float16)
-        heard = Heard(
+        heard = Analysis(
             "",
             None,
             60.0,
@@ -564,7 +564,7 @@ def test_changes_for_the_robustness_table_are_what_they_are_called(tmp_path: Pat
     for n, change in enumerate(CHANGES):
         path = tmp_path / f"{n}{change.extension}"
         synthesis.encode(path, change.sound(y), change.heard_at, change.container)
-        listening = audio.Listening()
+        listening = audio.DecodeLog()
         heard = np.concatenate(list(audio.decode(path, 16_000, listening)))
         want = {
             "3 % faster": 6 / 1.03,

@@ -24,7 +24,7 @@ from genretag.decisions.policy import Existing, Policy
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import TrackError
 from genretag.records import Tags
-from genretag.tags import Form
+from genretag.tags import TagOptions
 
 SURE = Verdict(Status.OK, "Jazz", 0.9, {"Jazz": 0.6, "Blues": 0.4}, 3, 1.0, 1.0)
 
@@ -85,7 +85,7 @@ def test_the_file_says_what_was_planned(
     path = Path(shutil.copy(seed_files[extension], tmp_path / f"x{extension}"))
     policy = Policy(player=player, top=2)
     new = new_genres(player, tags.read(path).field or "")
-    tags.write(path, new, Form(id3_version=policy.id3.number))
+    tags.write(path, new, TagOptions(id3_version=policy.id3.number))
     assert tags.read(path).genres == new
     if player is Player.WINDOWS and extension == ".mp3":
         assert path.read_bytes()[3] == 3
@@ -190,10 +190,10 @@ def test_a_change_of_version_keeps_what_every_frame_says(
     wanted: int,
 ) -> None:
     path = mp3_with(seed_files, tmp_path, make_id3(found, frames))
-    before, full = tags.others(path, Form(id3_version=wanted)), ID3(path)
-    tags.write(path, ["Jazz", "Blues"], Form(id3_version=wanted))
+    before, full = tags.others(path, TagOptions(id3_version=wanted)), ID3(path)
+    tags.write(path, ["Jazz", "Blues"], TagOptions(id3_version=wanted))
     assert path.read_bytes()[3] == wanted
-    assert tags.lost(before, tags.others(path, Form(id3_version=wanted))) == []
+    assert tags.lost(before, tags.others(path, TagOptions(id3_version=wanted))) == []
     assert tags.read(path).genres == ["Jazz", "Blues"]
     after = ID3(path)  # both as v2.4: mutagen's own translation is the second opinion
     for key, frame in full.items():
@@ -209,7 +209,7 @@ def test_frames_that_both_versions_have_stay_byte_for_byte(
     seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     path = mp3_with(seed_files, tmp_path, make_id3(3, COMMON))
-    tags.write(path, ["Jazz"], Form(id3_version=4))
+    tags.write(path, ["Jazz"], TagOptions(id3_version=4))
     tag = read_id3(path.read_bytes())
     assert tag is not None
     assert [(name, raw[10:]) for name, raw in tag.others()] == [f for f in COMMON if f[0] != "TCON"]
@@ -219,12 +219,12 @@ def test_dates_go_where_each_version_keeps_them(
     seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     path = mp3_with(seed_files, tmp_path, make_id3(3, OLD))
-    tags.write(path, ["Jazz"], Form(id3_version=4))
+    tags.write(path, ["Jazz"], TagOptions(id3_version=4))
     tag = read_id3(path.read_bytes())
     assert tag is not None
     assert ("TDRC", b"\x002001-05-04T10:20") in [(n, raw[10:]) for n, raw in tag.frames]
     assert not {"TYER", "TDAT", "TIME", "TORY"} & {n for n, _ in tag.frames}
-    tags.write(path, ["Jazz"], Form(id3_version=3))
+    tags.write(path, ["Jazz"], TagOptions(id3_version=3))
     back = read_id3(path.read_bytes())
     assert back is not None
     assert {(n, raw[10:]) for n, raw in back.others()} == {f for f in OLD if f[0] != "TCON"}
@@ -241,9 +241,9 @@ def test_a_date_that_v23_cannot_say_stays_beside_its_year(
         tmp_path,
         make_id3(4, [("TDRC", b"\x03" + date.encode()), ("TCON", b"\x00Other")]),
     )
-    before = tags.others(path, Form(id3_version=3))
-    tags.write(path, ["Jazz"], Form(id3_version=3))
-    assert tags.lost(before, tags.others(path, Form(id3_version=3))) == []
+    before = tags.others(path, TagOptions(id3_version=3))
+    tags.write(path, ["Jazz"], TagOptions(id3_version=3))
+    assert tags.lost(before, tags.others(path, TagOptions(id3_version=3))) == []
     names = [n for n, _ in read_id3(path.read_bytes()).frames]  # type: ignore[union-attr]
     assert ("TYER" in names) == date.startswith("2001")
     assert ("TDRC" in names) == (date not in ("2001", "2001-05-04"))
@@ -266,9 +266,9 @@ def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(
     path = mp3_with(seed_files, tmp_path, head)
     if flags != 0x08:
         with pytest.raises(TrackError, match="TIT2"):
-            tags.write(path, ["Jazz"], Form(id3_version=3))
+            tags.write(path, ["Jazz"], TagOptions(id3_version=3))
         return
-    tags.write(path, ["Jazz"], Form(id3_version=3))
+    tags.write(path, ["Jazz"], TagOptions(id3_version=3))
     assert ID3(path)["TIT2"].text == ["A Title"]
 
 
@@ -280,7 +280,7 @@ def test_a_tag_that_is_unsynchronised_as_a_whole_says_the_same_after(
     stuffed = picture.replace(b"\xff\x00", b"\xff\x00\x00").replace(b"\xff\xe0", b"\xff\x00\xe0")
     head = bytearray(make_id3(4, [("APIC", stuffed), ("TCON", b"\x00Other")]))
     head[5] = 0x80
-    for form in (Form(), Form(id3_version=3), Form(id3_version=4)):
+    for form in (TagOptions(), TagOptions(id3_version=3), TagOptions(id3_version=4)):
         path = mp3_with(seed_files, tmp_path, bytes(head))
         want = ID3(path)["APIC:"].data
         assert b"\xff\xe0\xff\x00x" in want
@@ -297,7 +297,7 @@ def test_id3_in_other_containers_takes_the_version_too(
     path = tmp_path / f"x{extension}"
     path.write_bytes(seed_files[extension].read_bytes() if extension != ".dsf" else dsf(1.2))
     for number in (3, 4, 3):
-        form = Form(id3_version=number)
+        form = TagOptions(id3_version=number)
         before = tags.others(path, form)
         tags.write(path, [f"Jazz {number}"], form)
         assert tags.lost(before, tags.others(path, form)) == []
@@ -342,7 +342,7 @@ def test_any_text_survives_a_change_of_version(
         for n, t in pairs
     ]
     path = mp3_with(seed_files, tmp_path, make_id3(found, [*frames, ("TCON", b"\x00Other")]))
-    form = Form(id3_version=7 - found)
+    form = TagOptions(id3_version=7 - found)
     before = tags.others(path, form)
     tags.write(path, ["Jazz"], form)
     assert path.read_bytes()[3] == 7 - found

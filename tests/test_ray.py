@@ -28,7 +28,7 @@ if (
 
 from genretag.audio import synthesis
 from genretag.cluster import engine, machines, results, source
-from genretag.cluster.engine import Asked, ClusterScanner, Crew
+from genretag.cluster.engine import ClusterOptions, ClusterScanner, Crew
 from genretag.cluster.importing import import_results
 from genretag.cluster.stages import Keep, Setup, Shipped
 from genretag.decisions.policy import Policy
@@ -36,7 +36,7 @@ from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.scan.scanner import Options, Scanner
-from genretag.writing.session import Books, books
+from genretag.writing.session import Databases, open_databases
 
 pytestmark = pytest.mark.cluster
 
@@ -120,15 +120,15 @@ class Scanned:
     rows: dict[str, dict[str, Any]]
 
 
-def rows_of(given: Books, run: int) -> dict[str, dict[str, Any]]:
+def rows_of(given: Databases, run: int) -> dict[str, dict[str, Any]]:
     return {row["path"]: row for _, _, row in given.store.plan(run)}
 
 
 def scanned(
-    database: Path, folder: Path | None, asked: Asked | None = None, **options: Any
+    database: Path, folder: Path | None, asked: ClusterOptions | None = None, **options: Any
 ) -> Scanned:
     """Scan in process, by the local engine or on the cluster."""
-    with books(database) as given:
+    with open_databases(database) as given:
         run = given.journal.begin("scan", "test", {})
         what = Options(() if folder is None else (folder,), jobs=2, **options)
         scanner = Scanner(given.store, Model(), what, run)
@@ -148,12 +148,12 @@ def local(music: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
 def told(music: Path, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A scan of the music on the cluster: its database, and its results."""
     folder = tmp_path_factory.mktemp("told")
-    scanned(folder / "g.db", music, Asked(results=str(folder / "results")))
+    scanned(folder / "g.db", music, ClusterOptions(results=str(folder / "results")))
     return folder / "g.db", folder / "results"
 
 
 def last_rows(database: Path) -> dict[str, dict[str, Any]]:
-    with books(database) as given:
+    with open_databases(database) as given:
         last = given.store.last_scan()
         assert last is not None
         return rows_of(given, last.run)
@@ -178,7 +178,7 @@ def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(
 ) -> None:
     (tmp_path / "g.db").write_bytes(told[0].read_bytes())
     (tmp_path / "elsewhere").mkdir()
-    again = scanned(tmp_path / "g.db", music, Asked(address="127.0.0.1:1"))
+    again = scanned(tmp_path / "g.db", music, ClusterOptions(address="127.0.0.1:1"))
     assert again.scanner.heard_tracks == 0
     assert {p: r["genre"] for p, r in again.rows.items()} == {
         p: r["genre"] for p, r in last_rows(told[0]).items()
@@ -186,7 +186,7 @@ def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(
     for n in (1, 3):
         original = next(music.glob(f"{n}.*"))
         (tmp_path / "elsewhere" / original.name).write_bytes(original.read_bytes())
-    moved = scanned(tmp_path / "g.db", tmp_path / "elsewhere", Asked())
+    moved = scanned(tmp_path / "g.db", tmp_path / "elsewhere", ClusterOptions())
     assert moved.scanner.heard_tracks == 0
     assert [r["confidence"] for r in moved.rows.values()] == [
         again.rows[str(next(music.glob(f"{n}.*")))]["confidence"] for n in (1, 3)
@@ -226,7 +226,7 @@ def test_a_decoder_that_is_killed_loses_nothing(cluster: str, short: Path, tmp_p
     killed: list[int] = []
     killer = threading.Thread(target=kill_a_decoder, args=(short, killed))
     killer.start()
-    there = scanned(tmp_path / "g.db", short, Asked(decoder=serve_slowly))
+    there = scanned(tmp_path / "g.db", short, ClusterOptions(decoder=serve_slowly))
     killer.join()
     assert len(killed) == 1
     assert there.rows == right
@@ -238,7 +238,7 @@ def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(
     right = expected(short, tmp_path)
     (short / "fatal.flac").write_bytes((short / "0.flac").read_bytes() + b"\0")
     (short / "segfault.flac").write_bytes((short / "1.flac").read_bytes() + b"\0")
-    there = scanned(tmp_path / "g.db", short, Asked(decoder=serve_slowly, retries=0)).rows
+    there = scanned(tmp_path / "g.db", short, ClusterOptions(decoder=serve_slowly, retries=0)).rows
     assert "was lost" in there.pop(str(short / "fatal.flac"))["error"]
     lost = {path for path, row in there.items() if "was lost" in (row["error"] or "")}
     assert len(lost) <= 2  # they were in its task, and Ray did not give back what the worker held
@@ -247,7 +247,7 @@ def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(
     assert {p: row for p, row in there.items() if p not in lost} == {
         p: row for p, row in right.items() if p not in lost
     }
-    with books(tmp_path / "g.db") as given:
+    with open_databases(tmp_path / "g.db") as given:
         assert given.store.failure(short / "fatal.flac") is None  # the next scan tries it
         assert all(given.store.failure(Path(p)) is None for p in lost)
 
@@ -260,9 +260,11 @@ def test_known_tracks_are_in_the_results_too(
 ) -> None:
     (tmp_path / "g.db").write_bytes(told[0].read_bytes())
     scanned(
-        tmp_path / "g.db", music, Asked(address="127.0.0.1:1", results=str(tmp_path / "results"))
+        tmp_path / "g.db",
+        music,
+        ClusterOptions(address="127.0.0.1:1", results=str(tmp_path / "results")),
     )
-    with books(tmp_path / "fresh.db") as given:
+    with open_databases(tmp_path / "fresh.db") as given:
         import_results(given.store, tmp_path / "results", Policy(), 1)
         told_again = rows_of(given, 1)
     assert {p: r["genre"] for p, r in told_again.items()} == {
@@ -300,7 +302,7 @@ def test_results_of_several_scans_are_one_plan_and_the_later_holds(
         head, table = next(results.read(file))
         later = results.Head(head.card, "later")
         results.write(str(both), "zlater-000000000000.parquet", table.slice(0, 3), later)
-    with books(tmp_path / "g.db") as given:
+    with open_databases(tmp_path / "g.db") as given:
         import_results(given.store, both, Policy(), 1)
         assert rows_of(given, 1).keys() == last_rows(told[0]).keys()
 
@@ -319,7 +321,7 @@ def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, wh
     elif what == "of another time":
         head, table = next(results.read(whole))
         results.write(str(tmp_path), place.name, table, results.Head(head.card, features=99))
-    with books(tmp_path / "g.db") as given, pytest.raises(RunError, match=r"x\.parquet"):
+    with open_databases(tmp_path / "g.db") as given, pytest.raises(RunError, match=r"x\.parquet"):
         import_results(given.store, place, Policy(), 1)
     assert last_scan(tmp_path / "g.db") is None
 
@@ -344,13 +346,16 @@ def test_results_that_no_scan_wrote_are_refused(
         pa.array([wrong[what]] * table.num_rows, table.schema.field(at).type),
     )
     results.write(str(tmp_path), "x.parquet", table, head)
-    with books(tmp_path / "g.db") as given, pytest.raises(RunError, match="cannot be taken"):
+    with (
+        open_databases(tmp_path / "g.db") as given,
+        pytest.raises(RunError, match="cannot be taken"),
+    ):
         import_results(given.store, tmp_path, Policy(), 1)
     assert last_scan(tmp_path / "g.db") is None
 
 
 def last_scan(database: Path) -> object:
-    with books(database) as given:
+    with open_databases(database) as given:
         return given.store.last_scan()
 
 
@@ -582,7 +587,7 @@ def test_crews_fit_their_clusters() -> None:
 
 
 def test_rows_come_back_from_parquet_bit_by_bit(told: tuple[Path, Path]) -> None:
-    with books(told[0]) as given:
+    with open_databases(told[0]) as given:
         for _, table in results.read(told[1]):
             for track, file in results.told_of(table):
                 f = given.store.file(file)

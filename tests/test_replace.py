@@ -18,7 +18,7 @@ from genretag.decisions.policy import HardLinks
 from genretag.errors import TrackError
 from genretag.storage.journal import Journal
 from genretag.writing import replace
-from genretag.writing.replace import Expected, Manner, recover, undo_change, write_genres
+from genretag.writing.replace import Expected, WriteOptions, recover, undo_change, write_genres
 
 WRITABLE = [e for e in synthesis.CONTAINERS if e != ".mka"]
 STEPS = ("intended", "copied", "tagged", "verified", "synced", "ready", "replaced", "marked")
@@ -45,9 +45,11 @@ def music(seed_files: dict[str, Path], folder: Path, extension: str = ".mp3") ->
     return path
 
 
-def write(journal: Journal, path: Path, genres: list[str], manner: Manner | None = None) -> int:
+def write(
+    journal: Journal, path: Path, genres: list[str], manner: WriteOptions | None = None
+) -> int:
     run = journal.begin("apply", "0", {})
-    write_genres(journal, run, path, [], genres, expected(path), manner or Manner())
+    write_genres(journal, run, path, [], genres, expected(path), manner or WriteOptions())
     return run
 
 
@@ -84,7 +86,7 @@ def test_mode_and_times_are_kept_as_asked(
     path = music(seed_files, tmp_path)
     path.chmod(0o640)
     mtime = path.stat().st_mtime_ns
-    write(journal, path, ["Jazz"], Manner(preserve_mtimes=True))
+    write(journal, path, ["Jazz"], WriteOptions(preserve_mtimes=True))
     assert path.stat().st_mode & 0o777 == 0o640
     assert path.stat().st_mtime_ns == mtime
 
@@ -117,7 +119,7 @@ def refused(
     path: Path,
     why: str,
     facts: Expected | None = None,
-    manner: Manner | None = None,
+    manner: WriteOptions | None = None,
 ) -> None:
     before, listing = sha(path), sorted(os.listdir(path.parent))
     with pytest.raises(TrackError, match=why):
@@ -128,7 +130,7 @@ def refused(
             [],
             ["Jazz"],
             facts or expected(path),
-            manner or Manner(),
+            manner or WriteOptions(),
         )
     assert sha(path) == before
     assert sorted(os.listdir(path.parent)) == listing
@@ -150,7 +152,7 @@ def test_a_file_that_was_only_touched_is_written(
     path = music(seed_files, tmp_path)
     facts = expected(path)
     os.utime(path)
-    write_genres(journal, 1, path, [], ["Jazz"], facts, Manner())
+    write_genres(journal, 1, path, [], ["Jazz"], facts, WriteOptions())
     assert tags.read(path).genres == ["Jazz"]
 
 
@@ -162,7 +164,7 @@ def test_a_hard_link_is_skipped_or_broken_as_asked(
     os.link(path, other)
     refused(journal, path, "hard link")
     before = sha(other)
-    write(journal, path, ["Jazz"], Manner(hardlinks=HardLinks.BREAK))
+    write(journal, path, ["Jazz"], WriteOptions(hardlinks=HardLinks.BREAK))
     assert sha(other) == before
     assert tags.read(path).genres == ["Jazz"]
 
@@ -174,7 +176,7 @@ def test_in_place_all_names_see_the_change_and_the_way_back(
     other = tmp_path / "other.mp3"
     os.link(path, other)
     before, inode, mtime = sha(path), path.stat().st_ino, path.stat().st_mtime_ns
-    write(journal, path, ["Jazz"], Manner(hardlinks=HardLinks.IN_PLACE))
+    write(journal, path, ["Jazz"], WriteOptions(hardlinks=HardLinks.IN_PLACE))
     assert tags.read(other).genres == ["Jazz"]
     (change,) = journal.changes()
     undo_change(journal, 2, change)

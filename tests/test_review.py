@@ -22,7 +22,7 @@ from genretag.audio import synthesis
 from genretag.cli.reporting import plan_rows
 from genretag.decisions.policy import Policy
 from genretag.review.questions import Review, questions_of
-from genretag.writing.session import books, journal_path
+from genretag.writing.session import journal_path, open_databases
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_killed_in_the_middle_the_answers_are_kept(
 def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
     scanned: list[dict], genretag: Program, music: Path, tmp_path: Path
 ) -> None:
-    with books(tmp_path / "db" / "genretag.db") as opened:
+    with open_databases(tmp_path / "db" / "genretag.db") as opened:
         last = opened.store.last_scan()
         assert last is not None
         asked = Review(
@@ -209,7 +209,7 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
     scanned: list[dict], genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     db = tmp_path / "db" / "genretag.db"
-    with books(db) as opened:
+    with open_databases(db) as opened:
         last = opened.store.last_scan()
         assert last is not None
         asked = Review(
@@ -235,7 +235,7 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
     }
     assert rows[str(answered)]["new"] == ["Ska"]
     assert (rows[str(written)]["action"], rows[str(written)]["reviewed"]) == ("keep", True)
-    with books(db) as opened:
+    with open_databases(db) as opened:
         for path in (written, answered):
             f = opened.store.file(path)
             assert f is not None

@@ -18,7 +18,7 @@ from genretag.scan.scanner import Options, Scanner, Windows
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows
-from genretag.writing.replace import Manner
+from genretag.writing.replace import WriteOptions
 
 
 class Library:
@@ -104,7 +104,7 @@ def applied(library: Library) -> None:
         library.journal,
         library.journal.begin("apply", "0", {}),
         rows,
-        Manner(),
+        WriteOptions(),
         lambda _: None,
     )["written"]
 

@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_what_was_heard_comes_back_exactly(store: Store) -> None:
     h = replace(heard(np.random.default_rng(0).normal(size=(5, 3))), second_key="flac:1")
-    store.save_heard(h, "m", 1)
+    store.save_analysis(h, "m", 1)
     for back in (store.heard("k", "m", 1), store.heard("other", "m", 1, second_key="flac:1")):
         assert back is not None
         assert np.array_equal(back.logits, h.logits)
@@ -34,7 +34,7 @@ def test_what_was_heard_comes_back_exactly(store: Store) -> None:
 
 
 def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: Store) -> None:
-    store.save_heard(heard([[1, 2, 3]]), "m", 1)
+    store.save_analysis(heard([[1, 2, 3]]), "m", 1)
     assert store.heard("k", "n", 1) is None
     assert store.heard("k", "m", 2) is None
 
@@ -57,7 +57,7 @@ def test_any_path_and_any_tag_can_be_kept(store: Store) -> None:
 
 
 def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: Store) -> None:
-    store.save_heard(heard([[1, 2, 3]]), "m", 1)
+    store.save_analysis(heard([[1, 2, 3]]), "m", 1)
     store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
     store.save_failure(Path("/y"), 1, 2, "decode", "no")
     store.begin_scan(1, "m", {})

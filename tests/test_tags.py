@@ -249,7 +249,7 @@ def test_id3v22_is_left_alone_unless_asked_for(seed_files: dict[str, Path], tmp_
     assert tags.read(path).genres == ["Other"]
     with pytest.raises(TrackError, match="convert-v22"):
         tags.write(path, ["Jazz"])
-    tags.write(path, ["Jazz"], tags.Form(convert_v22=True))
+    tags.write(path, ["Jazz"], tags.TagOptions(convert_v22=True))
     after = read_id3(path.read_bytes())
     assert after is not None
     assert after.version == 3

@@ -17,7 +17,7 @@ from genretag.audio import synthesis
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing.apply import Result, apply_rows
-from genretag.writing.replace import Manner
+from genretag.writing.replace import WriteOptions
 from genretag.writing.turns import Turn, in_turns
 
 
@@ -74,7 +74,7 @@ def test_the_journal_keeps_the_order_of_the_plan(tmp_path: Path) -> None:
     store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
     run, results = journal.begin("apply", "0", {}), list[Result]()
     counts = apply_rows(
-        store, journal, run, [(None, r) for r in rows], Manner(), results.append, jobs=4
+        store, journal, run, [(None, r) for r in rows], WriteOptions(), results.append, jobs=4
     )
     assert counts == {"written": 11, "failed": 2}
     assert [r.path for r in results] == [Path(r.path) for r in rows]

@@ -11,9 +11,8 @@ import pytest
 from genretag.cluster.source import _found, _nanoseconds, fetched, listing
 from genretag.decisions.plan import failed_row
 from genretag.errors import TrackError
-from genretag.library.urls import absolute, is_url, spelled
+from genretag.library.urls import absolute, home_relative, is_url, to_url
 from genretag.library.walk import Found, Missed
-from genretag.library.urls import home_relative
 
 
 @pytest.mark.parametrize(
@@ -21,12 +20,12 @@ from genretag.library.urls import home_relative
 )
 def test_a_url_comes_through_a_path_as_it_was(url: str) -> None:
     assert is_url(url)
-    assert spelled(Path(url)) == url
+    assert to_url(Path(url)) == url
     assert absolute(Path(url)) == Path(url)
     assert home_relative(Path(url)) == url
     row = failed_row(Path(url), "why")
     assert row.path == url
-    assert spelled(row.absolute) == url
+    assert to_url(row.absolute) == url
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_a_url_comes_through_a_path_as_it_was(url: str) -> None:
 )
 def test_what_is_a_path_stays_one(path: str) -> None:
     assert not is_url(path)
-    assert spelled(Path(path)) == str(Path(path))
+    assert to_url(Path(path)) == str(Path(path))
     assert absolute(Path(path)) == Path(os.path.abspath(path))
 
 
@@ -66,7 +65,7 @@ def test_a_listing_is_in_order_and_leaves_out_what_the_walk_leaves_out(
     ):
         shelf.pipe(f"/shelf/{name}", b"12345")
     met = list(listing("memory://shelf", ("Live",)))
-    assert [spelled(f.path).removeprefix("memory://shelf/") for f in met] == [
+    assert [to_url(f.path).removeprefix("memory://shelf/") for f in met] == [
         "a.flac",
         "b.mp3",
         "Album/1.ogg",
@@ -74,7 +73,7 @@ def test_a_listing_is_in_order_and_leaves_out_what_the_walk_leaves_out(
         "e\u0301/y.mp3",
     ]
     assert all(isinstance(f, Found) and f.size == 5 and f.links == 1 for f in met)
-    assert [spelled(f.path) for f in listing("memory://shelf/a.flac")] == ["memory://shelf/a.flac"]
+    assert [to_url(f.path) for f in listing("memory://shelf/a.flac")] == ["memory://shelf/a.flac"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from genretag.decisions.policy import Existing, Policy, Protect
 from genretag.decisions.vocabulary import (
     Vocabulary,
     built_in_tree,
-    plain,
+    normalise_genre,
     tree_of,
 )
 from genretag.decisions.vote import Status, Verdict
@@ -316,6 +316,6 @@ def test_the_short_forms_say_the_same_and_contradictions_are_refused(
 
 
 def test_plain_words() -> None:
-    assert plain("Hip-Hop") == plain("hip hop") == plain("HIPHOP")
-    assert plain("R&B") == plain("r and b")
-    assert plain("???") == "???"
+    assert normalise_genre("Hip-Hop") == normalise_genre("hip hop") == normalise_genre("HIPHOP")
+    assert normalise_genre("R&B") == normalise_genre("r and b")
+    assert normalise_genre("???") == "???"

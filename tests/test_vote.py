@@ -14,7 +14,7 @@ from genretag.decisions.policy import Rule
 from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FrontEnd
 from genretag.inference.metadata import Calibration, Card
-from genretag.records import Heard
+from genretag.records import Analysis
 
 LABELS = ("Blues", "Jazz", "Rock")
 
@@ -34,10 +34,10 @@ def card(**changes: object) -> Card:
     return Card(**{**facts, **changes})  # type: ignore[arg-type]
 
 
-def heard(logits: list[list[float]] | np.ndarray, music: float = 5.0) -> Heard:
+def heard(logits: list[list[float]] | np.ndarray, music: float = 5.0) -> Analysis:
     rows = np.asarray(logits, np.float16)
     starts = np.arange(len(rows), dtype=np.float32) * 30
-    return Heard(
+    return Analysis(
         "k",
         None,
         30.0 * len(rows),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.library.walk import Found, Missed, is_music, signed, spelt, walk
+from genretag.library.walk import Found, Missed, is_music, on_disk_case, signed, walk
 
 
 def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
@@ -149,7 +149,7 @@ def test_a_path_that_is_spelt_as_on_the_disk_stays_as_it_was_given(
     touch(tmp_path, "Music/a.mp3")
     monkeypatch.chdir(tmp_path)
     assert [f.path for f in walk([Path("Music")])] == [Path("Music/a.mp3")]
-    assert spelt(tmp_path / "nothing" / "here") == tmp_path / "nothing" / "here"
+    assert on_disk_case(tmp_path / "nothing" / "here") == tmp_path / "nothing" / "here"
 
 
 MEASURE = """

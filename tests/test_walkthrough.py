@@ -23,7 +23,7 @@ from genretag.errors import TrackError
 from genretag.library.walk import Found, lies_in, walk
 from genretag.records import Tags
 from genretag.report.summary import Summary
-from genretag.tags import Form
+from genretag.tags import TagOptions
 from genretag.text import two_digits
 
 
@@ -221,11 +221,11 @@ def test_an_mp3_that_was_cut_off_shows(tmp_path: Path, share: float, told: bool)
     synthesis.encode(whole, synthesis.piece(1, 12), 44_100)
     data = whole.read_bytes()
     assert mpeg.declared_seconds(whole) == pytest.approx(12, abs=0.2)
-    listening = audio.Listening()
+    listening = audio.DecodeLog()
     list(audio.decode(whole, 16_000, listening))
     assert listening.share > 0.995
     whole.write_bytes(data[: int(len(data) * share)])
-    listening = audio.Listening()
+    listening = audio.DecodeLog()
     if told:
         list(audio.decode(whole, 16_000, listening))
         assert listening.share == pytest.approx(share, abs=0.05)
@@ -260,7 +260,7 @@ def test_a_tag_of_v22_is_left_alone_in_the_plan_already(
         "ID3v2.2 tag (--convert-v22 writes it as v2.3)",
     )
     assert decide(sure, read, Policy(convert_v22=True))[0] == "write"
-    tags.write(path, ["Jazz"], Form(convert_v22=True))
+    tags.write(path, ["Jazz"], TagOptions(convert_v22=True))
     assert tags.read(path).field == "TCON"
 
 

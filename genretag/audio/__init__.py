@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genretag.audio.decoding import (
-    LEAST_SHARE,
+    MIN_DECODED_SHARE,
     Window,
     count_windows,
     decode,
@@ -12,23 +12,23 @@ from genretag.audio.decoding import (
 )
 from genretag.audio.opening import (
     KEY_DIGITS,
+    DecodeLog,
     Identity,
-    Listening,
     file_sha256,
     identify,
     streaminfo_md5,
 )
-from genretag.audio.partial import Choose, Unsteady, read_some
+from genretag.audio.partial import Choose, InexactTimestamps, read_some
 from genretag.records import WINDOW_SECONDS
 
 __all__ = [
     "KEY_DIGITS",
-    "LEAST_SHARE",
+    "MIN_DECODED_SHARE",
     "WINDOW_SECONDS",
     "Choose",
     "Identity",
-    "Listening",
-    "Unsteady",
+    "DecodeLog",
+    "InexactTimestamps",
     "Window",
     "count_windows",
     "decode",

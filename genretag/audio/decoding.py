@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from genretag.audio.opening import (
     SHORTEST_TRACK_SECONDS,
-    Listening,
+    DecodeLog,
     begin_key,
     declared_seconds,
     opened,
@@ -31,11 +31,11 @@ FloatArray = npt.NDArray[np.float32]
 Blocks = tuple[tuple[FloatArray, int], ...]  # mono samples and their rate
 
 SHORTEST_LAST_WINDOW_SECONDS = 10  # a shorter rest of a longer track is left out
-LEAST_SHARE = 0.5  # of a damaged track that must decode for it to be heard
+MIN_DECODED_SHARE = 0.5  # of a damaged track that must decode for it to be heard
 
 _BLOCK_SAMPLES = 1 << 16  # frames are gathered to this many samples before numpy sees them
 _LOUDEST = 64.0  # float files may hold anything; +36 dBFS is where we stop believing
-_MOST_CHANNELS = 64
+_MAX_CHANNELS = 64
 
 #: FFmpeg's sample formats: how numpy reads them, and their full scale.
 _DTYPES = {
@@ -93,7 +93,7 @@ def _mono(frame: Any) -> FloatArray:
 class Gatherer:
     """Gathers small decoded frames into big ones, so that numpy's overhead is paid seldom."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: DecodeLog) -> None:
         from av import AudioFifo
 
         self._new_fifo = AudioFifo
@@ -129,7 +129,7 @@ class Gatherer:
         if block is None:
             return ()
         channels, rate = block.layout.nb_channels, block.sample_rate
-        if channels > _MOST_CHANNELS or rate <= 0:
+        if channels > _MAX_CHANNELS or rate <= 0:
             raise TrackError("decode", f"{channels} channels at {rate} Hz")
         self._samples[rate] += block.samples
         self._listening.seconds = sum(
@@ -138,7 +138,7 @@ class Gatherer:
         return ((_mono(block), rate),)
 
 
-def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tuple[FloatArray, int]]:
+def _decoded(container: Any, stream: Any, listening: DecodeLog) -> Iterator[tuple[FloatArray, int]]:
     """Yield (mono block, sample rate) of a whole stream, stepping over packets that do not decode."""
     from av.error import FFmpegError
 
@@ -157,7 +157,7 @@ def _decoded(container: Any, stream: Any, listening: Listening) -> Iterator[tupl
     yield from gatherer.rest()
 
 
-def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
+def decode(path: Path, rate: int, listening: DecodeLog) -> Iterator[FloatArray]:
     """Yield mono float32 blocks of a track at ``rate`` Hz; ``listening`` is filled on the way.
 
     Raises:
@@ -183,7 +183,7 @@ def decode(path: Path, rate: int, listening: Listening) -> Iterator[FloatArray]:
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
     if listening.packets == 0 or listening.seconds == 0:
         raise TrackError("decode", "no audio could be decoded")
-    if listening.share < LEAST_SHARE:
+    if listening.share < MIN_DECODED_SHARE:
         raise TrackError("decode", f"only {listening.share:.0%} of it decodes")
 
 
@@ -228,6 +228,6 @@ def windows(blocks: Iterator[FloatArray], rate: int, first: int = 0) -> Iterator
         yield Window(count * float(WINDOW_SECONDS), buffer[:filled].copy())
 
 
-def read_windows(path: Path, rate: int, listening: Listening) -> Iterator[Window]:
+def read_windows(path: Path, rate: int, listening: DecodeLog) -> Iterator[Window]:
     """Decode a file into windows."""
     return windows(decode(path, rate, listening), rate)

@@ -36,7 +36,7 @@ class Identity:
 
 
 @dataclass
-class Listening:
+class DecodeLog:
     """What a decoding found out; whole once its blocks are used up."""
 
     seconds: float = 0.0
@@ -120,7 +120,7 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
         raise TrackError("read", f"cannot be read to its end: {_message(error)}") from error
 
 
-def begin_key(listening: Listening, stream: Any) -> None:
+def begin_key(listening: DecodeLog, stream: Any) -> None:
     """Put the codec's parameters at the head of the content key."""
     context = stream.codec_context
     listening.demuxed(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
@@ -134,7 +134,7 @@ def identify(path: Path) -> Identity:
     """
     with opened(path) as container:
         stream = container.streams.audio[0]
-        listening = Listening()
+        listening = DecodeLog()
         begin_key(listening, stream)
         for packet in packets(container, stream):
             if packet.size:

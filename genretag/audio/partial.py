@@ -3,7 +3,7 @@
 Nothing is sought: seeking goes by estimates in many containers, and would shift windows. Every packet is demuxed instead (the
 content key needs each anyway, and that costs a tenth of decoding), so that it is known where each one lies; decoded are those of the
 wanted windows and of half a second before them, which is more than any codec remembers: at most nine frames of bit reservoir in MP3,
-80 ms in Opus (RFC 6716), one frame of overlap elsewhere. Where the time stamps do not tell to the sample, it says ``Unsteady``.
+80 ms in Opus (RFC 6716), one frame of overlap elsewhere. Where the time stamps do not tell to the sample, it says ``InexactTimestamps``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from genretag.audio.decoding import FloatArray, Gatherer, Window, count_windows, windows
 from genretag.audio.opening import (
-    Listening,
+    DecodeLog,
     begin_key,
     declared_seconds,
     opened,
@@ -31,14 +31,14 @@ _LEAD = 10  # a tenth of a second of it goes through the resampler too, for what
 Choose = Callable[[int], Collection[int]]  # how many windows a track has -> those that are wanted
 
 
-class Unsteady(Exception):  # noqa: N818  # it is no error: the whole track is decoded instead
+class InexactTimestamps(Exception):  # noqa: N818  # it is no error: the whole track is decoded instead
     """The track's time stamps do not say, to the sample, where its packets lie."""
 
 
 class _Reader:
     """A demuxed stream whose packets are decoded only where that is asked for."""
 
-    def __init__(self, container: Any, stream: Any, listening: Listening, *, keyed: bool) -> None:
+    def __init__(self, container: Any, stream: Any, listening: DecodeLog, *, keyed: bool) -> None:
         self._context, self._base = stream.codec_context, stream.time_base
         self._listening, self._keyed = listening, keyed
         self._packets = packets(container, stream)
@@ -51,14 +51,14 @@ class _Reader:
         while frame is None:
             packet = self._next()
             if packet is None or len(self._held) > 50:
-                raise Unsteady
+                raise InexactTimestamps
             self._held.append(packet)
             frame = next(iter(self._decoded(packet)), None)
         if frame.pts is None or not self._base or frame.time_base != self._base:
-            raise Unsteady
+            raise InexactTimestamps
         self.rate, self._origin, self._end = frame.sample_rate, frame.pts, frame.pts
         if self._base * self.rate > 1:  # a tick of the clock is longer than a sample
-            raise Unsteady
+            raise InexactTimestamps
         self._context.flush_buffers()
         self._held.reverse()
 
@@ -77,17 +77,17 @@ class _Reader:
         try:
             return list(packet.decode())
         except FFmpegError as error:
-            raise Unsteady from error
+            raise InexactTimestamps from error
 
     def sample(self, pts: int | None) -> int:
         """Return which sample of the track a time stamp means."""
         if pts is None:
-            raise Unsteady
+            raise InexactTimestamps
         sample, rest = divmod(
             (pts - self._origin) * self._base.numerator * self.rate, self._base.denominator
         )
         if rest:
-            raise Unsteady
+            raise InexactTimestamps
         return int(sample)
 
     def frames(self, begin: int) -> Iterator[Any]:
@@ -98,7 +98,7 @@ class _Reader:
         )
         while (packet := self._held.pop() if self._held else self._next()) is not None:
             if packet.size and packet.pts is None:
-                raise Unsteady
+                raise InexactTimestamps
             if packet.size:
                 self._end = packet.pts + (packet.duration or 0)
             if packet.size and self._end <= earliest:
@@ -119,18 +119,18 @@ class _Reader:
 
 def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
     """Yield mono blocks at the track's own rate from the sample ``begin`` on, to its end."""
-    gatherer, due, early = Gatherer(Listening()), None, 0
+    gatherer, due, early = Gatherer(DecodeLog()), None, 0
     for frame in reader.frames(begin):
         at = reader.sample(frame.pts)
         if frame.sample_rate != reader.rate or (due is not None and at != due):
-            raise Unsteady
+            raise InexactTimestamps
         first, due = due is None or due <= begin, at + frame.samples
         if due <= begin:
             continue
         if first:
             early = begin - at
             if early < 0:
-                raise Unsteady
+                raise InexactTimestamps
         for block, _ in gatherer.add(frame):
             yield block[early:]
             early = 0
@@ -175,7 +175,7 @@ def _runs(wanted: Collection[int]) -> list[tuple[int, int]]:
 
 
 def read_some(
-    path: Path, rate: int, choose: Choose, listening: Listening, *, keyed: bool = True
+    path: Path, rate: int, choose: Choose, listening: DecodeLog, *, keyed: bool = True
 ) -> Iterator[Window]:
     """Yield the windows of a track that ``choose`` picks; ``listening`` is whole at the end, unless not ``keyed``.
 
@@ -201,6 +201,6 @@ def read_some(
                 if int(window.start) // WINDOW_SECONDS == last:
                     break
         if left:  # the track is shorter than it says
-            raise Unsteady
+            raise InexactTimestamps
         if keyed:
             reader.drain()

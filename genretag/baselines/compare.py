@@ -43,7 +43,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonOptions:
     """What was asked for."""
 
     names: tuple[str, ...]
@@ -96,7 +96,7 @@ GROWING = (
     0.75,
     1.0,
 )  # of the training part, for the learning curve of what has no epochs
-LEAST_INPUTS = 20  # that a point of it is fitted on
+MIN_INPUTS = 20  # that a point of it is fitted on
 
 HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "ms a window", "MB")
 
@@ -104,7 +104,9 @@ HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "m
 class Class:
     """Trains systems on one split; what each hears is decoded once."""
 
-    def __init__(self, collection: Collection, asked: Asked, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, collection: Collection, asked: ComparisonOptions, say: Callable[[str], None]
+    ) -> None:
         self.collection, self.asked, self.say = collection, asked, say
         self.part = teach.parts_of(collection, asked.split, asked.seed)
         self.shortest = float(collection.seconds.min())
@@ -195,7 +197,7 @@ class Class:
         points = list[tuple[float, float, float]]()
         for share in GROWING if len(valid) else ():
             rows = order[: round(share * len(order))]
-            if set(y[rows]) < set(y[order]) or len(inputs_of(tracks, rows)[0]) < LEAST_INPUTS:
+            if set(y[rows]) < set(y[order]) or len(inputs_of(tracks, rows)[0]) < MIN_INPUTS:
                 continue
             pipeline = self._fitted(system, tracks, rows)
             learned, rest = (

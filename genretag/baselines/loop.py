@@ -24,7 +24,7 @@ from genretag.training.cache import FeatureCache
 from genretag.training.collection import Collection
 from genretag.training.split import Part
 
-MOST_CHUNKS = 8  # of a track, when it is judged: spread over it
+MAX_CHUNKS = 8  # of a track, when it is judged: spread over it
 _SAMPLE = 200  # tracks whose numbers tell the range of the input
 
 FloatArray = npt.NDArray[np.float32]
@@ -44,11 +44,11 @@ class Tracks:
         return np.flatnonzero(self.part == part)
 
     def chunks(self, track: int) -> FloatArray:
-        """Return a track as inputs [n, bands, frames], cut as a scan cuts it, at most ``MOST_CHUNKS`` of them."""
+        """Return a track as inputs [n, bands, frames], cut as a scan cuts it, at most ``MAX_CHUNKS`` of them."""
         windows = self.cache.windows(self.collection.keys[track])
         cut = [c for w in windows for c in cut_chunks(np.asarray(w, np.float32).T, (self.frames,))]
         return np.stack(
-            [cut[round(i)] for i in np.linspace(0, len(cut) - 1, min(MOST_CHUNKS, len(cut)))]
+            [cut[round(i)] for i in np.linspace(0, len(cut) - 1, min(MAX_CHUNKS, len(cut)))]
         )
 
     def random_chunk(self, track: int, rng: np.random.Generator) -> FloatArray:

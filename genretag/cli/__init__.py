@@ -205,6 +205,6 @@ def _defaults(command: Any) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    from genretag.text import shown
+    from genretag.text import escape_control
 
-    print(f"genretag: {shown(text)}", file=sys.stderr)
+    print(f"genretag: {escape_control(text)}", file=sys.stderr)

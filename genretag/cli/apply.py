@@ -14,25 +14,25 @@ from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import last_scan, plan_rows, report
 from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
-from genretag.library.walk import below, spelt
+from genretag.library.walk import below, on_disk_case
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
     from genretag.writing.apply import Result
-    from genretag.writing.replace import Manner
+    from genretag.writing.replace import WriteOptions
 
 Numbered = tuple[int | None, "Row"]
 
 
-def manner(policy: Policy, preserve_mtimes: bool) -> Manner:
+def manner(policy: Policy, preserve_mtimes: bool) -> WriteOptions:
     """Return how files are to be written."""
-    from genretag.tags import Form
-    from genretag.writing.replace import Manner
+    from genretag.tags import TagOptions
+    from genretag.writing.replace import WriteOptions
 
-    return Manner(
+    return WriteOptions(
         preserve_mtimes,
-        Form(policy.convert_v22, policy.id3.number),
+        TagOptions(policy.convert_v22, policy.id3.number),
         policy.hardlinks,
         rules.protection(),
     )
@@ -85,8 +85,8 @@ def apply(
     A file that changed since the scan is left alone, and that is said.
     """
     quiet, workers = session.is_quiet(context), session.jobs_of(jobs)
-    with session.books(db) as books:
-        given, tops = _plan_and_places(clustering.take_results(books, paths or [], quiet))
+    with session.open_databases(db) as databases:
+        given, tops = _plan_and_places(clustering.take_results(databases, paths or [], quiet))
         asked = {
             "min_confidence": min_confidence,
             "existing": rules.existing_of(context, existing, skip_existing, force, keep_existing),
@@ -104,20 +104,22 @@ def apply(
             how = manner(_manner_alone(given, vocabulary, asked), preserve_mtimes)
             rows = rows_below(_given(given), tops)
             failed = perform(
-                books, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers
+                databases, None, rows, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers
             )
             raise typer.Exit(1 if failed else 0)
-        last = last_scan(books)
+        last = last_scan(databases)
         run, policy = last.run, Policy.from_dict(last.policy)
         if vocabulary is not None or any(x is not None for x in asked.values()):
             policy = rules.changed_policy(last.policy, vocabulary, **asked)
-            run = decide_again(books, last, policy)
-            report(books, run, json=json, output=None, quiet=quiet, plain=session.is_plain(context))
+            run = decide_again(databases, last, policy)
+            report(
+                databases, run, json=json, output=None, quiet=quiet, plain=session.is_plain(context)
+            )
         elif json:
-            report(books, run, json=True, output=None, quiet=quiet)
+            report(databases, run, json=True, output=None, quiet=quiet)
         elif dry_run and not quiet:
             report(
-                books,
+                databases,
                 run,
                 json=False,
                 output=None,
@@ -126,10 +128,12 @@ def apply(
                 tops=tops or None,
             )
         if tops:
-            _check_places(books, run, tops)
-        todo = rows_below(plan_rows(books, run, open_writes=True), tops) if tops else None
+            _check_places(databases, run, tops)
+        todo = rows_below(plan_rows(databases, run, open_writes=True), tops) if tops else None
         how = manner(policy, preserve_mtimes)
-        failed = perform(books, run, todo, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers)
+        failed = perform(
+            databases, run, todo, how, yes=yes, dry_run=dry_run, quiet=quiet, jobs=workers
+        )
     raise typer.Exit(1 if failed else 0)
 
 
@@ -147,7 +151,7 @@ def _plan_and_places(paths: list[Path]) -> tuple[Path | None, list[Path]]:
     plans = [p for p in paths if p.suffix.lower() in _PLANS]
     if len(plans) > 1:
         raise UsageError("one plan at a time")
-    places = [spelt(p).absolute() for p in paths if p not in plans]
+    places = [on_disk_case(p).absolute() for p in paths if p not in plans]
     for path in places:
         if path.suffix.lower() in (".csv", ".md", ".html", ".htm"):
             raise UsageError(
@@ -169,10 +173,10 @@ def _manner_alone(plan: Path, vocabulary: Path | None, asked: dict[str, Any]) ->
     return Policy(**{k: v for k, v in asked.items() if v is not None})
 
 
-def _check_places(books: session.Books, run: int, tops: list[Path]) -> None:
+def _check_places(databases: session.Databases, run: int, tops: list[Path]) -> None:
     """Raise ``UsageError`` for a place of which the plan knows nothing."""
     unmet = set(tops)
-    for _, row in plan_rows(books, run):
+    for _, row in plan_rows(databases, run):
         unmet -= {top for top in unmet if row.absolute.is_relative_to(top)}
         if not unmet:
             return
@@ -180,14 +184,16 @@ def _check_places(books: session.Books, run: int, tops: list[Path]) -> None:
 
 
 def decide_again(
-    books: session.Books, last: Scan, policy: Policy, tops: list[Path] | None = None
+    databases: session.Databases, last: Scan, policy: Policy, tops: list[Path] | None = None
 ) -> int:
     """Make a new plan from the stored scores, and return its run."""
     import genretag
     from genretag.scan.replan import replan
 
-    run = books.journal.begin("plan", genretag.__version__, policy.to_dict())
-    books.journal.end(run, {"files": replan(books.store, last, policy, run, books.journal, tops)})
+    run = databases.journal.begin("plan", genretag.__version__, policy.to_dict())
+    databases.journal.end(
+        run, {"files": replan(databases.store, last, policy, run, databases.journal, tops)}
+    )
     return run
 
 
@@ -232,8 +238,8 @@ def plan(
 
     The new plan is what genretag apply writes.
     """
-    with session.books(db) as books:
-        last = last_scan(books)
+    with session.open_databases(db) as databases:
+        last = last_scan(databases)
         policy = rules.changed_policy(
             last.policy,
             vocabulary,
@@ -252,16 +258,16 @@ def plan(
         if explain is not None:
             from genretag.cli.explaining import explain_file
 
-            explain_file(books, last, policy, explain, json=json)
+            explain_file(databases, last, policy, explain, json=json)
             return
-        tops = [spelt(p).absolute() for p in paths] if paths else None
+        tops = [on_disk_case(p).absolute() for p in paths] if paths else None
         if tops:
-            _check_places(books, last.run, tops)
-        run = decide_again(books, last, policy, tops)
+            _check_places(databases, last.run, tops)
+        run = decide_again(databases, last, policy, tops)
         if not session.is_quiet(context) and (kept := rules.in_force(policy)):
             print(f"decided by: {kept}", file=sys.stderr)
         failed = report(
-            books,
+            databases,
             run,
             json=json,
             output=output,
@@ -286,10 +292,10 @@ def rows_below(rows: Iterable[Numbered], tops: list[Path]) -> list[Numbered]:
 
 
 def perform(
-    books: session.Books,
+    databases: session.Databases,
     run: int | None,
     rows: list[Numbered] | None,
-    how: Manner,
+    how: WriteOptions,
     *,
     yes: bool,
     dry_run: bool,
@@ -300,20 +306,20 @@ def perform(
     import genretag
     from genretag.writing.apply import apply_rows
 
-    count = len(rows) if rows is not None else books.store.open_writes(run or 0)
+    count = len(rows) if rows is not None else databases.store.open_writes(run or 0)
     if count == 0:
         if not quiet:
             print("nothing to write", file=sys.stderr)
         return 0
     if not session.confirmed(count, yes=yes, dry_run=dry_run):
         return 0
-    with session.writing(books):
-        number = books.journal.begin("apply", genretag.__version__, {"plan": run})
-        todo = rows if rows is not None else plan_rows(books, run or 0, open_writes=True)
+    with session.writing(databases):
+        number = databases.journal.begin("apply", genretag.__version__, {"plan": run})
+        todo = rows if rows is not None else plan_rows(databases, run or 0, open_writes=True)
         counts = apply_rows(
-            books.store, books.journal, number, todo, how, _tell(quiet, count), run, jobs
+            databases.store, databases.journal, number, todo, how, _tell(quiet, count), run, jobs
         )
-        books.journal.end(number, dict(counts))
+        databases.journal.end(number, dict(counts))
     if not quiet:
         back = (
             f" (run {number}; `genretag undo {number}` takes them back)"
@@ -351,8 +357,8 @@ def _tell(quiet: bool, count: int) -> Any:
 
 def _runs() -> Iterable[tuple[str, str]]:
     """Offer the runs that wrote to the shell, the newest first."""
-    with session.books(None) as books:
-        for run in reversed(books.journal.runs()):
+    with session.open_databases(None) as databases:
+        for run in reversed(databases.journal.runs()):
             if run.kind == "apply":
                 yield (
                     str(run.id),
@@ -374,12 +380,12 @@ def verify(
     import json as json_lib
 
     from genretag.library.urls import home_relative
-    from genretag.text import shown
+    from genretag.text import escape_control
     from genretag.writing.apply import verify_change
 
     fine = changed = 0
-    with session.books(db) as books:
-        for change in books.journal.changes(run, ("replaced",)):
+    with session.open_databases(db) as databases:
+        for change in databases.journal.changes(run, ("replaced",)):
             verified = verify_change(change)
             fine, changed = (
                 fine + (verified.finding is None),
@@ -396,7 +402,7 @@ def verify(
                     )
                 )
             elif verified.finding:
-                print(f"{home_relative(verified.path)}: {shown(verified.finding)}")
+                print(f"{home_relative(verified.path)}: {escape_control(verified.finding)}")
     print(
         f"{fine:,} of {fine + changed:,} files are as they were written, byte for byte",
         file=sys.stderr,
@@ -425,8 +431,8 @@ def undo(
     from genretag.writing.apply import undo_runs
 
     quiet = session.is_quiet(context)
-    with session.books(db) as books:
-        changes = sorted(books.journal.changes(states=("replaced",)), key=lambda c: -c.id)
+    with session.open_databases(db) as databases:
+        changes = sorted(databases.journal.changes(states=("replaced",)), key=lambda c: -c.id)
         if not everything:
             number = run if run is not None else max((c.run for c in changes), default=0)
             changes = [c for c in changes if c.run == number]
@@ -438,14 +444,14 @@ def undo(
             len(changes), yes=yes, dry_run=dry_run, verb="put back", noun="file"
         ):
             raise typer.Exit(0)
-        with session.writing(books):
-            undoing = books.journal.begin(
+        with session.writing(databases):
+            undoing = databases.journal.begin(
                 "undo", genretag.__version__, {"runs": sorted({c.run for c in changes})}
             )
             counts = undo_runs(
-                books.store, books.journal, undoing, changes, _tell(quiet, len(changes))
+                databases.store, databases.journal, undoing, changes, _tell(quiet, len(changes))
             )
-            books.journal.end(undoing, dict(counts))
+            databases.journal.end(undoing, dict(counts))
     if not quiet:
         print(
             f"put back {counts['undone']:,} of {len(changes):,} files, byte for byte",

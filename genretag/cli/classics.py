@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from genretag.baselines.compare import Asked, Class, Entry
+    from genretag.baselines.compare import Class, ComparisonOptions, Entry
     from genretag.training.collection import Collection
     from genretag.training.teach import Split
 
@@ -67,13 +67,13 @@ def asked_for(
     weights: Path | None,
     cache: Path | None,
     jobs: int,
-) -> Asked:
+) -> ComparisonOptions:
     """Return what was asked for."""
     from genretag.baselines import names_of
-    from genretag.baselines.compare import Asked
+    from genretag.baselines.compare import ComparisonOptions
     from genretag.training.cache import usual_folder
 
-    return Asked(
+    return ComparisonOptions(
         tuple(names),
         output,
         split,
@@ -90,7 +90,7 @@ def asked_for(
     )
 
 
-def teach(gathered: Collection, asked: Asked, talk: Console, json: bool) -> None:
+def teach(gathered: Collection, asked: ComparisonOptions, talk: Console, json: bool) -> None:
     """Train each system, write its file, card and page, and print the table."""
     from genretag.baselines import compare
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from genretag.cli import rules, session
 from genretag.errors import UsageError
-from genretag.library.urls import is_url, spelled
+from genretag.library.urls import is_url, to_url
 
 if TYPE_CHECKING:
-    from genretag.cluster.engine import Asked, ClusterScanner
+    from genretag.cluster.engine import ClusterOptions, ClusterScanner
     from genretag.inference.model import Model
     from genretag.scan.scanner import Options
 
@@ -21,7 +21,7 @@ def places(
     paths: list[Path], engine: str, address: str | None, results: str | None
 ) -> tuple[str, ...]:
     """Return the URLs among paths; raise ``UsageError`` for what the engine does not go with, or for what it lacks."""
-    urls = tuple(spelled(p) for p in paths if is_url(p))
+    urls = tuple(to_url(p) for p in paths if is_url(p))
     if engine == "ray":
         need("--engine ray", "ray", "pyarrow", "fsspec")
         return urls
@@ -50,24 +50,24 @@ def asked(
     device: str,
     model: Path | None,
     jobs: int | None,
-) -> Asked:
+) -> ClusterOptions:
     """Return what a cluster is asked for; ``jobs`` None: as many decoders as it has CPUs."""
-    from genretag.cluster.engine import Asked
+    from genretag.cluster.engine import ClusterOptions
     from genretag.storage.config import default_model
 
-    return Asked(urls, address, results, device, model or default_model(), jobs)
+    return ClusterOptions(urls, address, results, device, model or default_model(), jobs)
 
 
 def scanner(
-    books: session.Books, model: Model, options: Options, run: int, asked: Asked
+    databases: session.Databases, model: Model, options: Options, run: int, asked: ClusterOptions
 ) -> ClusterScanner:
     """Return the scan that hears on a cluster."""
     from genretag.cluster.engine import ClusterScanner
 
-    return ClusterScanner(books.store, model, options, run, asked, past=books.journal)
+    return ClusterScanner(databases.store, model, options, run, asked, past=databases.journal)
 
 
-def take_results(books: session.Books, paths: list[Path], quiet: bool) -> list[Path]:
+def take_results(databases: session.Databases, paths: list[Path], quiet: bool) -> list[Path]:
     """Take results among paths into the books, as the last scan; return the paths that are none.
 
     Raises:
@@ -78,14 +78,16 @@ def take_results(books: session.Books, paths: list[Path], quiet: bool) -> list[P
         return paths
     if len(found) > 1:
         raise UsageError("the results of one place at a time")
-    need(spelled(found[0]), "pyarrow", "fsspec")
+    need(to_url(found[0]), "pyarrow", "fsspec")
     import genretag
     from genretag.cluster.importing import import_results
 
-    run = books.journal.begin("import", genretag.__version__, {"results": spelled(found[0])})
-    counts = import_results(books.store, found[0], rules.first_policy(None), run, books.journal)
-    books.journal.end(run, dict(counts))
-    session.talk(quiet).print(f"took {sum(counts.values()):,} tracks from {spelled(found[0])}")
+    run = databases.journal.begin("import", genretag.__version__, {"results": to_url(found[0])})
+    counts = import_results(
+        databases.store, found[0], rules.first_policy(None), run, databases.journal
+    )
+    databases.journal.end(run, dict(counts))
+    session.talk(quiet).print(f"took {sum(counts.values()):,} tracks from {to_url(found[0])}")
     return [p for p in paths if p != found[0]]
 
 

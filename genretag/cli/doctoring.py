@@ -23,7 +23,7 @@ def doctor(
     from rich.text import Text
 
     from genretag.doctor import Health, examine
-    from genretag.text import shown
+    from genretag.text import escape_control
 
     out, broken = session.results(), 0
     style = {Health.FINE: "green", Health.NOTE: "yellow", Health.BROKEN: "bold red"}
@@ -33,7 +33,9 @@ def doctor(
             print(json_lib.dumps(vars(f)))
         else:
             out.print(
-                Text.assemble((f"{f.health:<7}", style[f.health]), f"{f.what:<12} ", shown(f.told)),
+                Text.assemble(
+                    (f"{f.health:<7}", style[f.health]), f"{f.what:<12} ", escape_control(f.told)
+                ),
                 soft_wrap=True,
             )
     if not json:

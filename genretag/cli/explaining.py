@@ -24,10 +24,10 @@ class Line:
 
 
 def explain_file(
-    books: session.Books, last: Scan, policy: Policy, file: Path, *, json: bool
+    databases: session.Databases, last: Scan, policy: Policy, file: Path, *, json: bool
 ) -> None:
     """Print the steps of one file's decision."""
-    lines = list(steps_of(books, last, policy, file))
+    lines = list(steps_of(databases, last, policy, file))
     if json:
         print(json_lib.dumps([vars(line) for line in lines]))
         return
@@ -36,7 +36,7 @@ def explain_file(
         session.results().print(f"{line.step:<{width}}  {line.what}", soft_wrap=True)
 
 
-def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> list[Line]:
+def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Path) -> list[Line]:
     """Return the steps; raise ``RunError`` for a file that was not heard."""
     import numpy as np
 
@@ -44,17 +44,20 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
     from genretag.decisions.vocabulary import Step
     from genretag.decisions.vote import vote, window_scores
     from genretag.features import FEATURE_VERSION
-    from genretag.library.walk import spelt
+    from genretag.library.walk import on_disk_case
     from genretag.scan.replan import card_of
     from genretag.scan.scanner import absolute
-    from genretag.text import shown, words
+    from genretag.text import escape_control, words
 
-    known = books.store.known(absolute(spelt(file)), last.model or "", FEATURE_VERSION)
-    if known is None and (failure := books.store.failure(absolute(spelt(file)))) is not None:
+    known = databases.store.known(absolute(on_disk_case(file)), last.model or "", FEATURE_VERSION)
+    if (
+        known is None
+        and (failure := databases.store.failure(absolute(on_disk_case(file)))) is not None
+    ):
         raise RunError(f"{file}: {failure.error}")
     if known is None:
         raise RunError(f"{file}: it was not heard by the last scan's model; genretag scan hears it")
-    (f, heard), card = known, card_of(books.store, last)
+    (f, heard), card = known, card_of(databases.store, last)
     verdict = vote(heard, card, policy.vote, policy.min_confidence)
     lines = []
     for start, row in zip(
@@ -80,17 +83,20 @@ def steps_of(books: session.Books, last: Scan, policy: Policy, file: Path) -> li
         lines.append(
             Line(
                 "styles (told, not written)",
-                ", ".join(f"{shown(name)} {p:.2f}" for name, p in verdict.styles.items()),
+                ", ".join(f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items()),
             )
         )
     if not policy.vocabulary.changes_nothing:
         steps: list[Step] = []
         policy.vocabulary.words(heard_labels(verdict, policy), f.tags.album.artist, steps)
-        lines += [Line(s.what, ", ".join(map(shown, s.words)) or "nothing is left") for s in steps]
-    row = judge(file, f, heard, card, policy, past=books.journal)
+        lines += [
+            Line(s.what, ", ".join(map(escape_control, s.words)) or "nothing is left")
+            for s in steps
+        ]
+    row = judge(file, f, heard, card, policy, past=databases.journal)
     lines += [
         Line("in the file", words(f.tags.genres)),
-        Line(f"decision ({policy.existing})", f"{row.action}: {shown(row.reason)}"),
+        Line(f"decision ({policy.existing})", f"{row.action}: {escape_control(row.reason)}"),
         Line("written", words(row.new) if row.action == "write" else "nothing"),
     ]
     if policy.album != "off":

@@ -16,7 +16,7 @@ from genretag.errors import RunError, UsageError
 if TYPE_CHECKING:
     from genretag.decisions.vote import Verdict
     from genretag.inference.metadata import Card
-    from genretag.records import FileRow, Heard
+    from genretag.records import Analysis, FileRow
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -63,7 +63,7 @@ def info(
         _draw(file, heard, verdict, card, output)
 
 
-def _draw(file: Path, heard: Heard, verdict: Verdict, card: Card, output: Path | None) -> None:
+def _draw(file: Path, heard: Analysis, verdict: Verdict, card: Card, output: Path | None) -> None:
     """Draw a track into a file, or into the terminal."""
     from genretag.errors import TrackError
     from genretag.report import picture
@@ -82,28 +82,28 @@ def _draw(file: Path, heard: Heard, verdict: Verdict, card: Card, output: Path |
         out.print(line, no_wrap=True)
 
 
-def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Heard]:
+def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Analysis]:
     """Return what is known of a file; one that is not known is heard now (without making a plan)."""
     from genretag.features import FEATURE_VERSION
     from genretag.inference.model import Model
-    from genretag.library.walk import spelt
+    from genretag.library.walk import on_disk_case
     from genretag.scan.scanner import Options, Scanner, absolute
     from genretag.storage.config import default_model
 
     loaded = Model(model or default_model())
-    with session.books(db) as books:
-        Scanner(books.store, loaded, Options((file,), retry_failed=True), run=0).hear()
-        path = absolute(spelt(file))
-        if (failure := books.store.failure(path)) is not None:
+    with session.open_databases(db) as databases:
+        Scanner(databases.store, loaded, Options((file,), retry_failed=True), run=0).hear()
+        path = absolute(on_disk_case(file))
+        if (failure := databases.store.failure(path)) is not None:
             raise RunError(f"{file}: {failure.error}")
-        known = books.store.known(path, loaded.card.id, FEATURE_VERSION)
+        known = databases.store.known(path, loaded.card.id, FEATURE_VERSION)
     if known is None:
         raise RunError(f"{file}: it could not be heard")
     return loaded.card, *known
 
 
 def _info_dict(
-    file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card
+    file: Path, f: FileRow, heard: Analysis, verdict: Verdict, card: Card
 ) -> dict[str, object]:
     """Return what ``info --json`` prints."""
     from genretag.decisions.vote import window_scores
@@ -139,12 +139,12 @@ def _info_dict(
     }
 
 
-def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Card) -> None:
+def _print_info(file: Path, f: FileRow, heard: Analysis, verdict: Verdict, card: Card) -> None:
     from rich.text import Text
 
     from genretag.decisions.vote import Status, window_scores
     from genretag.library.urls import home_relative
-    from genretag.text import shown, words
+    from genretag.text import escape_control, words
 
     out = session.results()
     out.print(Text(home_relative(file), style="bold"))
@@ -160,7 +160,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
         ("decoded", "" if heard.share > 0.995 else f"{heard.share:.0%}"),
     ):
         if value:
-            facts.add_row(Text(name, style="dim"), Text(shown(value)))
+            facts.add_row(Text(name, style="dim"), Text(escape_control(value)))
     out.print(facts)
     out.print()
     table = session.plain_table("from", "sounds like", "")
@@ -187,7 +187,7 @@ def _print_info(file: Path, f: FileRow, heard: Heard, verdict: Verdict, card: Ca
     if verdict.styles:
         out.print(
             Text(
-                f"styles: {', '.join(f'{shown(name)} {p:.2f}' for name, p in verdict.styles.items())}"
+                f"styles: {', '.join(f'{escape_control(name)} {p:.2f}' for name, p in verdict.styles.items())}"
             )
         )
 
@@ -204,16 +204,16 @@ def history(
     db: session.Database = None,
 ) -> None:
     """List what genretag did: scans, writes and undos, with what is still written."""
-    with session.books(db) as books:
+    with session.open_databases(db) as databases:
         if export is not None:
-            books.journal.export(export)
+            databases.journal.export(export)
             print(
                 f"the journal was copied to {export}; beside a database it is taken as that one's journal"
             )
             return
-        runs = books.journal.runs()
+        runs = databases.journal.runs()
         standing = {
-            r.id: sum(1 for _ in books.journal.changes(r.id, ("replaced",)))
+            r.id: sum(1 for _ in databases.journal.changes(r.id, ("replaced",)))
             for r in runs
             if r.kind == "apply"
         }
@@ -236,15 +236,17 @@ def errors(json: Json = False, db: session.Database = None) -> None:
     from rich.text import Text
 
     from genretag.library.urls import home_relative
-    from genretag.text import shown
+    from genretag.text import escape_control
 
-    with session.books(db) as books:
-        failures = list(books.store.failures())
+    with session.open_databases(db) as databases:
+        failures = list(databases.store.failures())
     table = session.plain_table("file", "stage", "why", "tries")
     for f in failures:
         if json:
             print(json_lib.dumps({**vars(f), "path": str(f.path)}))
-        table.add_row(Text(home_relative(f.path)), f.stage, Text(shown(f.error)), str(f.times))
+        table.add_row(
+            Text(home_relative(f.path)), f.stage, Text(escape_control(f.error)), str(f.times)
+        )
     if not json:
         session.results().print(table if failures else "no file failed")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from genretag.inference.model import Model
 
-_MOST_LABELS = 24  # that are listed
+_MAX_LABELS = 24  # that are listed
 
 models = typer.Typer(
     invoke_without_command=True,
@@ -88,28 +88,28 @@ def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None
 
 def _facts(model: Model) -> Iterator[str]:
     """Yield what is worth knowing of a model, a line each."""
-    from genretag.text import shown
+    from genretag.text import escape_control
 
     c = model.card
-    shown_labels = [shown(label) for label in c.labels]
+    shown_labels = [escape_control(label) for label in c.labels]
     labels = (
         ", ".join(shown_labels)
-        if len(shown_labels) <= _MOST_LABELS
-        else f"{', '.join(shown_labels[:_MOST_LABELS])} ..."
+        if len(shown_labels) <= _MAX_LABELS
+        else f"{', '.join(shown_labels[:_MAX_LABELS])} ..."
     )
     yield f"{len(c.labels)} labels: {labels}" + (
         "; and music or not" if model.tells_music else "; noise is taken for music, too"
     )
     if c.styles is not None:
-        yield f"styles, told and not written: {', '.join(map(shown, c.styles.names))}"
+        yield f"styles, told and not written: {', '.join(map(escape_control, c.styles.names))}"
     yield f"hears: {c.front_end.describe()}"
     yield f"each label {'for itself' if c.activation == 'sigmoid' else 'against the others'}; below {c.confidence_threshold:g} it is unsure"
     for name, value in c.about.items():
         if isinstance(value, str) and value:
-            yield f"{name}: {shown(value)}"
+            yield f"{name}: {escape_control(value)}"
     figures = c.about.get("figures", {})
     for name, value in figures.items() if isinstance(figures, dict) else ():
-        yield f"{name}: {shown(str(value))}"
+        yield f"{name}: {escape_control(str(value))}"
 
 
 def _tried(model: Model) -> str:
@@ -122,7 +122,7 @@ def _tried(model: Model) -> str:
     from genretag.decisions.vote import window_scores
     from genretag.features import features_of
     from genretag.inference.model import cut_chunks
-    from genretag.text import shown
+    from genretag.text import escape_control
 
     samples = np.ascontiguousarray(
         synthesis.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32
@@ -135,7 +135,7 @@ def _tried(model: Model) -> str:
     p = window_scores(scores.logits.mean(0, keepdims=True), model.card)[0]
     if not np.isfinite(p).all():
         return "tried on a made-up clip: its answer is no number; it cannot be used"
-    return f"tried on a made-up clip: {shown(model.card.labels[int(p.argmax())])} {p.max():.2f}; {ms:.0f} ms a 30 s window on one thread"
+    return f"tried on a made-up clip: {escape_control(model.card.labels[int(p.argmax())])} {p.max():.2f}; {ms:.0f} ms a 30 s window on one thread"
 
 
 @models.command("use")
@@ -213,10 +213,10 @@ def calibrate(
     labelled = labelled_of(folder, None, None, None, None)
     workers = session.jobs_of(jobs)
     model = Model(file, threads=workers)
-    with session.books(db) as books:
-        hear(books, model, [e.path for e in labelled.examples], workers, context)
+    with session.open_databases(db) as databases:
+        hear(databases, model, [e.path for e in labelled.examples], workers, context)
         found = recalibrated(
-            books.store,
+            databases.store,
             model.card,
             [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples],
         )

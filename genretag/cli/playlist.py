@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def _complete(incomplete: str) -> Iterator[str]:
     """Offer the genres of the last scan to the shell."""
-    with session.books(None) as books:
+    with session.open_databases(None) as databases:
         yield from (
             name
-            for name in _gathered(books, None)
+            for name in _gathered(databases, None)
             if name.casefold().startswith(incomplete.casefold())
         )
 
@@ -71,8 +71,8 @@ def playlist(
         raise UsageError("say which tracks: --genre WORD, --unsure, or --all")
     if not all_genres and output.suffix.lower() not in (".m3u", ".m3u8"):
         raise UsageError(f"{output}: the name of a playlist ends in .m3u8")
-    with session.books(db) as books:
-        lists = _gathered(books, paths)
+    with session.open_databases(db) as databases:
+        lists = _gathered(databases, paths)
     if all_genres:
         for name, rows in sorted(lists.items()):
             _write(rows, output / f"{_file_name(name)}.m3u8", relative, context)
@@ -91,16 +91,16 @@ def playlist(
 UNSURE = "unsure"
 
 
-def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[Row]]:
+def _gathered(databases: session.Databases, paths: list[Path] | None) -> dict[str, list[Row]]:
     """Return the last scan's tracks by genre: what is planned, what is there, else what was heard."""
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
     from genretag.decisions.vote import Status
-    from genretag.library.walk import below, spelt
+    from genretag.library.walk import below, on_disk_case
 
-    last = last_scan(books, NOTHING_HEARD)
-    tops = [spelt(p).absolute() for p in paths] if paths else None
+    last = last_scan(databases, NOTHING_HEARD)
+    tops = [on_disk_case(p).absolute() for p in paths] if paths else None
     lists: dict[str, list[Row]] = defaultdict(list)
-    for _, row in plan_rows(books, last.run):
+    for _, row in plan_rows(databases, last.run):
         if not below(row.absolute, tops):
             continue
         if row.status == Status.UNSURE:
@@ -116,9 +116,9 @@ def _gathered(books: session.Books, paths: list[Path] | None) -> dict[str, list[
 
 def _key(lists: dict[str, list[Row]], word: str) -> str:
     """Return the genre that a word means, whatever its case."""
-    from genretag.decisions.vocabulary import plain
+    from genretag.decisions.vocabulary import normalise_genre
 
-    return next((name for name in lists if plain(name) == plain(word)), word)
+    return next((name for name in lists if normalise_genre(name) == normalise_genre(word)), word)
 
 
 def _file_name(genre: str) -> str:

@@ -53,15 +53,15 @@ def report(
     target = output or (Path("genretag.html") if html else None)
     if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{target}: the name of a page ends in .html")
-    with session.books(db) as books:
+    with session.open_databases(db) as databases:
         if results is not None and clustering.take_results(
-            books, [results], session.is_quiet(context)
+            databases, [results], session.is_quiet(context)
         ):
             raise UsageError(f"{results}: there are no results of genretag here")
-        last = last_scan(books)
+        last = last_scan(databases)
         if target is None or target.suffix.lower() not in (".html", ".htm"):
             show(
-                books,
+                databases,
                 last.run,
                 json=json,
                 output=target,
@@ -69,16 +69,18 @@ def report(
                 plain=session.is_plain(context),
             )
         else:
-            write_text(target, _page(books, last, (row for _, row in plan_rows(books, last.run))))
+            write_text(
+                target, _page(databases, last, (row for _, row in plan_rows(databases, last.run)))
+            )
     if target is not None:
         session.talk(session.is_quiet(context)).print(f"wrote {target}")
 
 
-def _page(books: session.Books, last: Scan, rows: Iterable[Row]) -> str:
+def _page(databases: session.Databases, last: Scan, rows: Iterable[Row]) -> str:
     """Return the page of a plan."""
     from genretag.decisions.policy import Policy
     from genretag.report.html import page_of
     from genretag.scan.replan import card_of
 
-    card, policy = card_of(books.store, last), Policy.from_dict(last.policy)
-    return page_of(books.store, rows, card, policy, books.journal, "genretag: the plan")
+    card, policy = card_of(databases.store, last), Policy.from_dict(last.policy)
+    return page_of(databases.store, rows, card, policy, databases.journal, "genretag: the plan")

@@ -19,26 +19,26 @@ NO_PLAN = "there is no plan yet: genretag scan FOLDER --dry-run makes one"
 NOTHING_HEARD = "nothing was heard yet: genretag scan FOLDER --dry-run"
 
 
-def last_scan(books: session.Books, missing: str = NO_PLAN) -> Scan:
+def last_scan(databases: session.Databases, missing: str = NO_PLAN) -> Scan:
     """Return the last scan whose plan is whole; raise ``UsageError`` where there is none."""
-    last = books.store.last_scan()
+    last = databases.store.last_scan()
     if last is None:
         raise UsageError(missing)
     return last
 
 
 def plan_rows(
-    books: session.Books, run: int, *, open_writes: bool = False
+    databases: session.Databases, run: int, *, open_writes: bool = False
 ) -> Iterator[tuple[int | None, Row]]:
     """Yield (ordinal, row) of a run's plan, all of it or what is still to be written."""
     from genretag.decisions.plan import Row
 
-    for ordinal, _, data in books.store.plan(run, open_writes=open_writes):
+    for ordinal, _, data in databases.store.plan(run, open_writes=open_writes):
         yield ordinal, Row.from_dict(data)
 
 
 def report(
-    books: session.Books,
+    databases: session.Databases,
     run: int,
     *,
     json: bool,
@@ -54,10 +54,10 @@ def report(
     from genretag.report.terminal import print_report
 
     if quiet and not (json or output or tops):
-        return books.store.failed_in_plan(run)
+        return databases.store.failed_in_plan(run)
 
     def rows() -> Iterator[Row]:
-        every = (row for _, row in plan_rows(books, run))
+        every = (row for _, row in plan_rows(databases, run))
         return (row for row in every if below(row.absolute, tops))
 
     summary = summarise(rows())

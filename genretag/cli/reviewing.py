@@ -39,16 +39,16 @@ def review(
     """
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
     from genretag.decisions.policy import Policy
-    from genretag.library.walk import below, spelt
+    from genretag.library.walk import below, on_disk_case
     from genretag.report.files import write_report
     from genretag.review.questions import Review, questions_of
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
-    with session.books(db) as books:
-        last = last_scan(books, NOTHING_HEARD)
-        tops = [spelt(p).absolute() for p in paths] if paths else None
-        rows = plan_rows(books, last.run)
+    with session.open_databases(db) as databases:
+        last = last_scan(databases, NOTHING_HEARD)
+        tops = [on_disk_case(p).absolute() for p in paths] if paths else None
+        rows = plan_rows(databases, last.run)
         questions = questions_of((n, r) for n, r in rows if below(r.absolute, tops))
         if not questions:
             print("no track is unsure", file=sys.stderr)
@@ -57,7 +57,7 @@ def review(
             raise UsageError(
                 f"{len(questions):,} tracks are unsure; review needs a terminal to ask on (genretag playlist --unsure lists them)"
             )
-        asked = Review(books, last.run, Policy.from_dict(last.policy), questions)
+        asked = Review(databases, last.run, Policy.from_dict(last.policy), questions)
         app(asked).run()
         if output is not None:
             write_report(asked.answered.values(), output)
@@ -80,8 +80,8 @@ def app(asked: Review) -> App[None]:
     from textual.widgets import Footer, Input, ProgressBar, Static
 
     from genretag.library.urls import home_relative
-    from genretag.review.questions import MOST_CHOICES, play
-    from genretag.text import shown, words
+    from genretag.review.questions import MAX_CHOICES, play
+    from genretag.text import escape_control, words
 
     class Screen(App[None]):
         TITLE = "genretag review"
@@ -94,7 +94,7 @@ def app(asked: Review) -> App[None]:
         #said { padding: 0 2; height: auto; color: $text-muted; }
         """
         BINDINGS = [  # noqa: RUF012 -- textual's own way
-            *(Binding(str(n), f"choose({n})", show=False) for n in range(1, MOST_CHOICES + 1)),
+            *(Binding(str(n), f"choose({n})", show=False) for n in range(1, MAX_CHOICES + 1)),
             Binding("s,space", "skip", "skip"),
             Binding("p", "play", "play"),
             Binding("t", "type", "type a genre"),
@@ -129,7 +129,7 @@ def app(asked: Review) -> App[None]:
                 return
             row = question.row
             facts = f"{asked.at + 1} of {len(asked.questions)}   {home_relative(row.absolute)}\n"
-            facts += f"{shown(row.artist or '—')} · {shown(row.album or '—')}    in the file: {words(row.old)}"
+            facts += f"{escape_control(row.artist or '—')} · {escape_control(row.album or '—')}    in the file: {words(row.old)}"
             self.query_one("#track", Static).update(Content(facts))
             lines = [
                 f"{n}  {words(written):<28} {'█' * round(score * 30)} {score:.2f}"

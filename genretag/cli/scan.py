@@ -15,10 +15,10 @@ from genretag.cli import clustering, rules, session
 from genretag.cli.reporting import report
 from genretag.decisions.policy import Windows
 from genretag.errors import UsageError
-from genretag.library.urls import spelled
+from genretag.library.urls import to_url
 
 if TYPE_CHECKING:
-    from genretag.cluster.engine import Asked
+    from genretag.cluster.engine import ClusterOptions
     from genretag.inference.model import Model
     from genretag.scan.scanner import Options, Progress
 
@@ -137,7 +137,7 @@ def scan(
     from genretag.scan.scanner import Options
 
     urls = clustering.places(paths, engine, address, results)
-    paths = [p for p in paths if spelled(p) not in urls]
+    paths = [p for p in paths if to_url(p) not in urls]
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: there is no such file or folder")
@@ -177,10 +177,10 @@ def scan(
             urls, address, results, device.value, model, None if jobs == "auto" else options.jobs
         )
     loaded = _load(model, device.value if asked is None else "cpu", options.jobs)
-    with session.books(db) as books:
-        run = _hear(books, loaded, options, context, asked)
+    with session.open_databases(db) as databases:
+        run = _hear(databases, loaded, options, context, asked)
         failed = report(
-            books,
+            databases,
             run,
             json=json,
             output=output,
@@ -191,7 +191,7 @@ def scan(
 
         manner = apply.manner(policy, preserve_mtimes)
         failed += apply.perform(
-            books,
+            databases,
             run,
             None,
             manner,
@@ -213,37 +213,37 @@ def _load(path: Path | None, device: str, jobs: int) -> Model:
 
 
 def _hear(
-    books: session.Books,
+    databases: session.Databases,
     model: Model,
     options: Options,
     context: typer.Context,
-    asked: Asked | None = None,
+    asked: ClusterOptions | None = None,
 ) -> int:
     """Scan with a progress bar on a terminal, and say how it went."""
     import genretag
     from genretag.scan.scanner import Scanner
 
     talk = session.talk(session.is_quiet(context))
-    run = books.journal.begin(
+    run = databases.journal.begin(
         "scan",
         genretag.__version__,
         {"paths": [str(p) for p in (*options.paths, *(asked.places if asked else ()))]},
     )
-    scanner = Scanner(books.store, model, options, run, past=books.journal)
+    scanner = Scanner(databases.store, model, options, run, past=databases.journal)
     if asked is not None:
-        scanner = clustering.scanner(books, model, options, run, asked)
+        scanner = clustering.scanner(databases, model, options, run, asked)
     began = time.monotonic()
     try:
         with _progress(session.is_quiet(context)) as show:
             counts = scanner.scan(show)
     except BaseException as error:
-        books.journal.end(run, {**scanner.counts, "interrupted": 1})
+        databases.journal.end(run, {**scanner.counts, "interrupted": 1})
         if isinstance(error, KeyboardInterrupt):
             raise session.stopped(
                 "what was heard is kept, and the next scan goes on from there"
             ) from error
         raise
-    books.journal.end(run, dict(counts))
+    databases.journal.end(run, dict(counts))
     seconds = time.monotonic() - began
     files = sum(counts.values())
     rate = f"{files / seconds * 60:,.0f} files a minute" if seconds > 0 else ""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.errors import UsageError
-from genretag.writing.session import Books as Books
-from genretag.writing.session import books as books
+from genretag.writing.session import Databases as Databases
 from genretag.writing.session import database_path as database_path
+from genretag.writing.session import open_databases as open_databases
 from genretag.writing.session import writing as writing
 
 if TYPE_CHECKING:

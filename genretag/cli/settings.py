@@ -140,9 +140,9 @@ def _check(settings: dict[str, Any], options: list[Option]) -> None:
             raise UsageError(_unknown(key, key, names | OTHER_KEYS | commands))
 
 
-def _unknown(shown: str, key: str, known: set[str] | frozenset[str]) -> str:
+def _unknown(escape_control: str, key: str, known: set[str] | frozenset[str]) -> str:
     near = difflib.get_close_matches(key.replace("-", "_"), sorted(known), 1)
-    return f"{file.config_path()}: {shown} is no setting" + (
+    return f"{file.config_path()}: {escape_control} is no setting" + (
         f"; did you mean {near[0]}?" if near else ""
     )
 
@@ -174,8 +174,11 @@ def settings_now(root: Any) -> list[Setting]:
         elif o.name in settings and o.shared:
             value, source = settings[o.name], "config.toml"
         else:
-            shown = o.param.show_default
-            value, source = (shown if isinstance(shown, str) else o.param.default), "default"
+            escape_control = o.param.show_default
+            value, source = (
+                (escape_control if isinstance(escape_control, str) else o.param.default),
+                "default",
+            )
         key = (o.name, f"{value} {source}")
         commands = (*out[key].commands, o.command) if key in out else (o.command,)
         out[key] = Setting(o.name, value, source, commands)
@@ -189,7 +192,7 @@ def config(
     """Show which settings hold, and from where: a variable, the file, or the default."""
     from rich.text import Text
 
-    from genretag.text import shown
+    from genretag.text import escape_control
 
     root = context.find_root().command
     rows = settings_now(root)
@@ -212,12 +215,12 @@ def config(
         style = "" if s.source != "default" else "dim"
         table.add_row(
             s.name,
-            Text(shown(_text(s.value)), style=style),
+            Text(escape_control(_text(s.value)), style=style),
             Text(s.source, style=style),
             Text(", ".join(s.commands), style="dim"),
         )
     for what, words in protect.items():
-        table.add_row(f"protect.{what}", shown(_text(words)), "config.toml", "")
+        table.add_row(f"protect.{what}", escape_control(_text(words)), "config.toml", "")
     out = session.results()
     out.print(table)
     path = file.config_path()

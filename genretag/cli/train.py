@@ -199,9 +199,11 @@ def train(
     workers = session.jobs_of(jobs)
     model = Model(threads=threads_beside(workers, None))
     talk.print(f"{len(labelled.examples):,} labelled files; hearing what is not known yet ...")
-    with session.books(db) as books:
-        hear(books, model, [e.path for e in labelled.examples], workers, context)
-        gathered = collection.gather(books.store, model.card.id, labelled.examples, labelled.notes)
+    with session.open_databases(db) as databases:
+        hear(databases, model, [e.path for e in labelled.examples], workers, context)
+        gathered = collection.gather(
+            databases.store, model.card.id, labelled.examples, labelled.notes
+        )
     if split is SplitName.random:
         print(
             "--split random: artists will be on both sides; the figures will be too good, and compare with nothing",
@@ -338,7 +340,7 @@ def labelled_of(
 
 
 def hear(
-    books: session.Books, model: Model, paths: list[Path], jobs: int, context: typer.Context
+    databases: session.Databases, model: Model, paths: list[Path], jobs: int, context: typer.Context
 ) -> None:
     """Hear what is not known yet, with a progress line on a terminal."""
     from genretag.cli.scan import _progress
@@ -346,7 +348,7 @@ def hear(
 
     try:
         with _progress(session.is_quiet(context)) as show:
-            hear_all(books.store, model, paths, jobs, show)
+            hear_all(databases.store, model, paths, jobs, show)
     except KeyboardInterrupt as error:
         raise session.stopped(
             "what was heard is kept, and the same command goes on from there"
@@ -356,16 +358,20 @@ def hear(
 def print_lesson(lesson: Lesson) -> None:
     """Print what was learned."""
     from genretag.library.urls import home_relative
-    from genretag.text import shown
+    from genretag.text import escape_control
     from genretag.training.model_report import summary_lines
 
     out = session.results()
     c = lesson.collection
     for note in c.notes:
-        out.print(f"noticed: {shown(note)}", soft_wrap=True)
+        out.print(f"noticed: {escape_control(note)}", soft_wrap=True)
     for d in c.duplicates[:10]:
         how = "the same recording" if d.cosine == 1.0 else f"sound alike ({d.cosine:.3f})"
-        labels = f" under {shown(d.labels[0])} and {shown(d.labels[1])}" if d.conflicting else ""
+        labels = (
+            f" under {escape_control(d.labels[0])} and {escape_control(d.labels[1])}"
+            if d.conflicting
+            else ""
+        )
         out.print(
             f"noticed: {home_relative(d.a)} and {home_relative(d.b)} are {how}{labels}",
             soft_wrap=True,
@@ -376,7 +382,7 @@ def print_lesson(lesson: Lesson) -> None:
             soft_wrap=True,
         )
     for u in c.unreadable[:10]:
-        out.print(f"not heard: {home_relative(u.path)}: {shown(u.error)}", soft_wrap=True)
+        out.print(f"not heard: {home_relative(u.path)}: {escape_control(u.error)}", soft_wrap=True)
     if len(c.unreadable) > 10:
         out.print(f"not heard: {len(c.unreadable) - 10:,} more files", soft_wrap=True)
     out.print()
@@ -432,14 +438,14 @@ def evaluate(
         raise UsageError(f"{source}: there is no such file or folder")
     workers = session.jobs_of(jobs)
     loaded = _load(model, "cpu", workers)
-    with session.books(db) as books:
+    with session.open_databases(db) as databases:
         if tags:
             failed = _evaluate_tags(
-                books, loaded, source, workers, context, min_confidence, json, output
+                databases, loaded, source, workers, context, min_confidence, json, output
             )
         else:
             failed = _evaluate_labels(
-                books,
+                databases,
                 loaded,
                 labelled_of(source, None, classes, subset, audio),
                 workers,
@@ -450,7 +456,7 @@ def evaluate(
 
 
 def _evaluate_labels(
-    books: session.Books,
+    databases: session.Databases,
     model: Model,
     labelled: Labelled,
     jobs: int,
@@ -458,12 +464,12 @@ def _evaluate_labels(
     json: bool,
 ) -> int:
     from genretag.evaluation.evaluate import against_labels
-    from genretag.text import shown
+    from genretag.text import escape_control
 
-    hear(books, model, [e.path for e in labelled.examples], jobs, context)
+    hear(databases, model, [e.path for e in labelled.examples], jobs, context)
     artists = {e.path: name for e in labelled.examples if (name := e.artist or e.folder)}
     found = against_labels(
-        books.store, model.card, [(e.path, e.label) for e in labelled.examples], artists
+        databases.store, model.card, [(e.path, e.label) for e in labelled.examples], artists
     )
     j = found.judged
     if json:
@@ -471,10 +477,10 @@ def _evaluate_labels(
         return len(found.unheard)
     out = session.results()
     for note in labelled.notes:
-        out.print(f"noticed: {shown(note)}", soft_wrap=True)
+        out.print(f"noticed: {escape_control(note)}", soft_wrap=True)
     for label, n in found.unknown.items():
         out.print(
-            f"noticed: {shown(label)} ({n:,} tracks) is no label of this model, and was left out",
+            f"noticed: {escape_control(label)} ({n:,} tracks) is no label of this model, and was left out",
             soft_wrap=True,
         )
     out.print(
@@ -510,7 +516,7 @@ def _label_table(j: Judged) -> Table:
 
 
 def _evaluate_tags(
-    books: session.Books,
+    databases: session.Databases,
     model: Model,
     source: Path,
     jobs: int,
@@ -523,8 +529,8 @@ def _evaluate_tags(
     from genretag.library.walk import Found, walk
 
     paths = [found.path for found in walk([source]) if isinstance(found, Found)]
-    hear(books, model, [source], jobs, context)
-    found = against_tags(books.store, model.card, paths, min_confidence)
+    hear(databases, model, [source], jobs, context)
+    found = against_tags(databases.store, model.card, paths, min_confidence)
     if output is not None:
         _write_disagreements(found, output)
     if json:
@@ -540,7 +546,7 @@ def _print_comparison(found: Comparison, output: Path | None) -> None:
     from rich.text import Text
 
     from genretag.library.urls import home_relative
-    from genretag.text import shown
+    from genretag.text import escape_control
 
     out = session.results()
     if found.disagreements:
@@ -548,11 +554,11 @@ def _print_comparison(found: Comparison, output: Path | None) -> None:
         for d in found.disagreements[:50]:
             table.add_row(
                 Text(home_relative(d.row.absolute)),
-                Text(shown(d.tag)),
+                Text(escape_control(d.tag)),
                 d.said,
                 f"{d.confidence:.2f}",
                 Text(d.suspect, style={"tag": "bold red", "ear": "yellow"}.get(d.suspect, "dim")),
-                Text(shown(d.why), style="dim"),
+                Text(escape_control(d.why), style="dim"),
             )
         out.print(table)
         out.print()
@@ -561,7 +567,9 @@ def _print_comparison(found: Comparison, output: Path | None) -> None:
         f"{found.agreeing:,} of {found.compared:,} tracks agree{share}; {len(found.disagreements):,} do not",
         soft_wrap=True,
     )
-    others = ", ".join(f"{shown(g)} ({n:,})" for g, n in list(found.incomparable.items())[:8])
+    others = ", ".join(
+        f"{escape_control(g)} ({n:,})" for g, n in list(found.incomparable.items())[:8]
+    )
     out.print(
         f"not compared: {found.untagged:,} without a genre, {found.unsure:,} that the ear is unsure of,"
         f" {sum(found.incomparable.values()):,} whose genre is none of its labels{': ' + others if others else ''}",

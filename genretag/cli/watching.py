@@ -16,7 +16,7 @@ from genretag.errors import UsageError
 if TYPE_CHECKING:
     from genretag.decisions.policy import Policy
     from genretag.inference.model import Model
-    from genretag.writing.replace import Manner
+    from genretag.writing.replace import WriteOptions
 
 
 def watch(
@@ -93,7 +93,7 @@ def _round(
     db: Path | None,
     model: Model,
     policy: Policy,
-    how: Manner,
+    how: WriteOptions,
     paths: list[Path],
     jobs: int,
     *,
@@ -106,23 +106,25 @@ def _round(
     from genretag.cli.reporting import plan_rows
     from genretag.library.urls import home_relative
     from genretag.library.walk import Found, walk
-    from genretag.scan.scanner import Options, Scanner, absolute, facts
+    from genretag.scan.scanner import Options, Scanner, absolute, stat_fields
     from genretag.text import words
 
-    with session.books(db) as books:
+    with session.open_databases(db) as databases:
         new = [
             f
             for f in walk(paths)
             if isinstance(f, Found)
-            and ((k := books.store.file(absolute(f.path))) is None or facts(k) != facts(f))
+            and (
+                (k := databases.store.file(absolute(f.path))) is None or stat_fields(k) != stat_fields(f)
+            )
         ]
         if not new:
             return
         options = Options(tuple(f.path for f in new), policy, jobs, aside=True)
-        run = books.journal.begin("watch", genretag.__version__, {"files": len(new)})
-        counts = Scanner(books.store, model, options, run, past=books.journal).scan()
-        books.journal.end(run, dict(counts))
-        for _, row in plan_rows(books, run):
+        run = databases.journal.begin("watch", genretag.__version__, {"files": len(new)})
+        counts = Scanner(databases.store, model, options, run, past=databases.journal).scan()
+        databases.journal.end(run, dict(counts))
+        for _, row in plan_rows(databases, run):
             told = (
                 f"{words(row.old)} -> {words(row.new)}"
                 if row.action == "write"
@@ -130,4 +132,4 @@ def _round(
             )
             if not quiet or row.status == "failed":
                 print(f"{home_relative(row.absolute)}: {told}", file=sys.stderr)
-        perform(books, run, None, how, yes=True, dry_run=dry_run, quiet=True)
+        perform(databases, run, None, how, yes=True, dry_run=dry_run, quiet=True)

@@ -24,17 +24,17 @@ import pyarrow as pa
 from genretag import audio
 from genretag.cluster import results, source
 from genretag.cluster.machines import cluster, first_line
-from genretag.cluster.results import Told
+from genretag.cluster.results import TrackResult
 from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
-from genretag.decisions.plan import Past, failed_row
+from genretag.decisions.plan import WriteHistory, failed_row
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import card_text
 from genretag.inference.model import Model
 from genretag.library import walk
-from genretag.library.urls import absolute, spelled
+from genretag.library.urls import absolute, to_url
 from genretag.library.walk import Found, Missed
-from genretag.records import FileRow, Heard
+from genretag.records import Analysis, FileRow
 from genretag.scan import unchanged
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.scan.worker import serve
@@ -49,7 +49,7 @@ _TASK_TRACKS = (
 _GPU_TRACKS = 4  # that an ear on a GPU is given at once
 _LOT_TRACKS = 2_000  # a CPU, heard by one run of the operators: a quarter of an hour
 _PART_ROWS = 64  # a decoder, and no more than ...
-_MOST_PART_ROWS = 4_096  # ... these: rows of a file of results
+_MAX_PART_ROWS = 4_096  # ... these: rows of a file of results
 _RETRIES = 3  # of a task whose worker was lost
 _ROOM_SECONDS = 20.0  # for which those of them that are lost for good are waited for
 
@@ -58,7 +58,7 @@ _DECODE_CPUS, _SCORE_CPUS, _DECODERS_AN_EAR = 0.75, 0.25, 3
 
 
 @dataclass(frozen=True)
-class Asked:
+class ClusterOptions:
     """What a scan on a cluster is asked for beside ``Options``."""
 
     places: tuple[str, ...] = ()  # URLs
@@ -129,7 +129,7 @@ def _operators(
     rows: list[dict[str, Any]],
     setup: Setup,
     crew: Crew,
-    asked: Asked,
+    asked: ClusterOptions,
     scan: str,
     *,
     alone: bool = False,
@@ -212,7 +212,7 @@ def _survival(retries: int) -> dict[str, Any]:
 
 def _part_rows(crew: Crew) -> int:
     """Return the rows of a file of results: few where few decoders fill it, since rows are told when their file is kept."""
-    return min(_MOST_PART_ROWS, _PART_ROWS * crew.decoders)
+    return min(_MAX_PART_ROWS, _PART_ROWS * crew.decoders)
 
 
 class _Stop:
@@ -271,8 +271,8 @@ class ClusterScanner(Scanner):
         model: Model,
         options: Options,
         run: int,
-        asked: Asked,
-        past: Past | None = None,
+        asked: ClusterOptions,
+        past: WriteHistory | None = None,
     ) -> None:
         super().__init__(store, model, options, run, past=past)
         self._asked = asked
@@ -290,7 +290,9 @@ class ClusterScanner(Scanner):
         """Hear everything at the places on the cluster, a lot at a time, and store what was heard."""
         self._on_progress = on_progress
         self.store.save_model(self.model.card.id, card_text(self.model.card))
-        ask = self.store.has_heard(self.model.card.id, FEATURE_VERSION) and not self.options.rescan
+        ask = (
+            self.store.has_analysis(self.model.card.id, FEATURE_VERSION) and not self.options.rescan
+        )
         walked = enumerate(self._tally.passed(self._walked()))
         unknown = iter(lambda: self._next_unknown(walked), None)
         try:
@@ -305,7 +307,7 @@ class ClusterScanner(Scanner):
         finally:
             self._commit()
 
-    def _question(self) -> unchanged.Asked | None:
+    def _question(self) -> unchanged.ScanFingerprint | None:
         """Return what decides of unchanged files; None where results are wanted of each, or some lie behind URLs."""
         return (
             None if self._asked.places or self._asked.results is not None else super()._question()
@@ -376,7 +378,7 @@ class ClusterScanner(Scanner):
         ):
             raise RunError(error)
 
-    def _take_told(self, told: Told) -> bool:
+    def _take_told(self, told: TrackResult) -> bool:
         """Take what is told of a track; return whether that is all."""
         if told.stage == "cluster":
             raise RunError(f"a machine of the cluster cannot take part: {told.error}")
@@ -411,7 +413,7 @@ class ClusterScanner(Scanner):
                 f"no worker of the cluster could hear anything ({self._causes.last or 'no cause was told'})"
             )
         for ordinal, found in waiting.items():
-            log.warning("%s was lost with its worker (%s)", spelled(found.path), self._causes.last)
+            log.warning("%s was lost with its worker (%s)", to_url(found.path), self._causes.last)
             row = failed_row(
                 found.path,
                 "the worker that heard it was lost, again and again; the next scan tries it anew",
@@ -420,7 +422,7 @@ class ClusterScanner(Scanner):
 
     # --- results of what is known: the operators never see it -------------------------------------------------------
 
-    def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Heard) -> None:
+    def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Analysis) -> None:
         """Judge a track; what was known before is told in the results as well."""
         super()._judge(ordinal, path, f, heard)
         if self._asked.results is not None and ordinal != self._fresh:
@@ -428,7 +430,7 @@ class ClusterScanner(Scanner):
                 os.fspath(path), f.size, f.mtime_ns, f.inode, f.device, f.links, link=False
             )
             identity = audio.Identity(f.content_key, heard.second_key, f.sha256)
-            self._tell_known(Told(ordinal, found, f.tags, identity, heard), f.path)
+            self._tell_known(TrackResult(ordinal, found, f.tags, identity, heard), f.path)
 
     def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
         """Note that a track failed; what no operator saw is told in the results as well."""
@@ -439,7 +441,9 @@ class ClusterScanner(Scanner):
                 if isinstance(found, Found)
                 else Found(os.fspath(found.path), 0, 0, 0, 0, 1, link=False)
             )
-            self._tell_known(Told(ordinal, met, stage=stage, error=error), absolute(found.path))
+            self._tell_known(
+                TrackResult(ordinal, met, stage=stage, error=error), absolute(found.path)
+            )
 
     def _known(self, ordinal: int, found: Found) -> bool:
         """Make the row of a file that is as it was; one that failed is told in the results as well."""
@@ -450,13 +454,14 @@ class ClusterScanner(Scanner):
             and (failure := self.store.failure(absolute(found.path))) is not None
         ):
             self._tell_known(
-                Told(ordinal, found, stage=failure.stage, error=failure.error), absolute(found.path)
+                TrackResult(ordinal, found, stage=failure.stage, error=failure.error),
+                absolute(found.path),
             )
         return known
 
-    def _tell_known(self, told: Told, file: Path) -> None:
+    def _tell_known(self, told: TrackResult, file: Path) -> None:
         self._known_rows.append(results.row_of(told, file))
-        if len(self._known_rows) >= _MOST_PART_ROWS:
+        if len(self._known_rows) >= _MAX_PART_ROWS:
             self._keep_known()
 
     def _keep_known(self) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import cast
 
 from genretag.cluster import results
-from genretag.cluster.results import Head, Told
-from genretag.decisions.plan import Past
+from genretag.cluster.results import Head, TrackResult
+from genretag.decisions.plan import WriteHistory
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError
 from genretag.inference.metadata import Card, card_text, read_card
 from genretag.inference.model import Model
-from genretag.library.urls import spelled
+from genretag.library.urls import to_url
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.storage.cache import Store
 
@@ -38,7 +38,7 @@ class Import(Scanner):
     """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have made."""
 
     def __init__(
-        self, store: Store, place: Path, policy: Policy, run: int, past: Past | None = None
+        self, store: Store, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
     ) -> None:
         self._place = place
         self._heads = results.read(place)
@@ -75,7 +75,7 @@ class Import(Scanner):
         if head.card.id != self.model.card.id:
             ours, theirs = self.model.card, head.card
             raise RunError(
-                f"{spelled(self._place)}: two models heard here, {ours.name} {ours.version} ({ours.id}) and {theirs.name} {theirs.version}"
+                f"{to_url(self._place)}: two models heard here, {ours.name} {ours.version} ({ours.id}) and {theirs.name} {theirs.version}"
                 f" ({theirs.id}); give the results of one at a time"
             )
         if head.scan != self._of:
@@ -93,7 +93,7 @@ class Import(Scanner):
             )
         self._commit()
 
-    def _checked(self, table: object) -> Iterator[tuple[Told, Path]]:
+    def _checked(self, table: object) -> Iterator[tuple[TrackResult, Path]]:
         """Yield what a table tells; raise ``RunError`` for what no scan has written."""
         try:
             for told, file in results.told_of(table):
@@ -101,10 +101,10 @@ class Import(Scanner):
                 yield told, file
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(
-                f"{spelled(self._place)}: these results cannot be taken: {error}"
+                f"{to_url(self._place)}: these results cannot be taken: {error}"
             ) from error
 
-    def _take_told(self, told: Told) -> None:
+    def _take_told(self, told: TrackResult) -> None:
         if told.heard is None or told.identity is None or told.error is not None:
             self._fail(
                 told.ordinal,
@@ -128,7 +128,7 @@ class Import(Scanner):
 
 
 def import_results(
-    store: Store, place: Path, policy: Policy, run: int, past: Past | None = None
+    store: Store, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
 ) -> Counter[str]:
     """Take results into the books as the scan ``run``; return counts by status.
 

@@ -23,9 +23,9 @@ from genretag import audio, tags
 from genretag.errors import GenretagError, RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card, card_of_metadata, card_text
-from genretag.library.urls import is_url, spelled
+from genretag.library.urls import is_url, to_url
 from genretag.library.walk import Found
-from genretag.records import Heard
+from genretag.records import Analysis
 
 METADATA_KEY = b"genretag"
 SUFFIX = ".parquet"
@@ -72,14 +72,14 @@ BETWEEN = pa.schema(_FILE + _KNOWN + _HEARD + _WINDOWS)
 
 
 @dataclass(frozen=True)
-class Told:
+class TrackResult:
     """What is told of one track. ``heard`` is None where it failed, or where only its identity was asked for."""
 
     ordinal: int
     found: Found
     tags: tags.Tags | None = None
     identity: audio.Identity | None = None
-    heard: Heard | None = None
+    heard: Analysis | None = None
     stage: str = ""
     error: str | None = None
 
@@ -138,7 +138,7 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
 
 def path_bytes(path: Path) -> bytes:
     """Return a path as the rows keep it: its own bytes, or a URL as a person gives it."""
-    return os.fsencode(spelled(path))
+    return os.fsencode(to_url(path))
 
 
 def task_row(ordinal: int, found: Found, file: Path) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def tags_text(t: tags.Tags | None) -> str | None:
     return None if t is None else json.dumps(asdict(t))
 
 
-def heard_columns(heard: Heard) -> dict[str, Any]:
+def heard_columns(heard: Analysis) -> dict[str, Any]:
     """Return the columns of what was heard."""
     return {
         "content_key": heard.content_key,
@@ -170,7 +170,7 @@ def heard_columns(heard: Heard) -> dict[str, Any]:
     }
 
 
-def row_of(told: Told, file: Path) -> dict[str, Any]:
+def row_of(told: TrackResult, file: Path) -> dict[str, Any]:
     """Return a track's row."""
     row = {
         **task_row(told.ordinal, told.found, file),
@@ -192,7 +192,7 @@ def table_of(rows: list[dict[str, Any]], schema: pa.Schema = RESULT) -> pa.Table
     )
 
 
-def told_of(table: pa.Table) -> Iterator[tuple[Told, Path]]:
+def told_of(table: pa.Table) -> Iterator[tuple[TrackResult, Path]]:
     """Yield (what is told of a track, its path from the root on) of a table's rows."""
     arrays = {name: table.column(name) for name in ("starts", "logits", "music", "embedding")}
     plain = table.select([f.name for f in RESULT if f.name not in arrays]).to_pylist()
@@ -210,7 +210,7 @@ def told_of(table: pa.Table) -> Iterator[tuple[Told, Path]]:
         yield _told(row, found, numbers), Path(os.fsdecode(row["file"]))
 
 
-def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> Told:
+def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> TrackResult:
     kept = json.loads(row["tags"]) if row["tags"] else None
     known = None if kept is None else tags.Tags(**{**kept, "album": tags.Album(**kept["album"])})
     identity = None
@@ -219,7 +219,7 @@ def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> Told:
     heard = None
     if row["content_key"] and len(numbers.get("logits", ())):
         logits = numbers["logits"].reshape(len(numbers["starts"]), -1)
-        heard = Heard(
+        heard = Analysis(
             row["content_key"],
             row["second_key"],
             row["seconds"],
@@ -230,10 +230,12 @@ def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> Told:
             numbers["embedding"],
             row["picture"] or b"",
         )
-    return Told(row["ordinal"], found, known, identity, heard, row["stage"] or "", row["error"])
+    return TrackResult(
+        row["ordinal"], found, known, identity, heard, row["stage"] or "", row["error"]
+    )
 
 
-def check(told: Told, file: Path, card: Card) -> None:
+def check(told: TrackResult, file: Path, card: Card) -> None:
     """Raise ``ValueError`` for what no scan tells: results may come from anywhere."""
     if not (file.is_absolute() or is_url(file)):
         raise ValueError(f"{str(file)!r} is no path from the root on")
@@ -302,7 +304,7 @@ def read(place: str | Path) -> Iterator[tuple[Head, pa.Table]]:
     """
     some = False
     try:
-        for name, file in _files(spelled(place)):
+        for name, file in _files(to_url(place)):
             with file:
                 parquet = pq.ParquetFile(file)
                 head = _head(parquet.schema_arrow.metadata, name)
@@ -314,9 +316,9 @@ def read(place: str | Path) -> Iterator[tuple[Head, pa.Table]]:
     except GenretagError:
         raise
     except Exception as error:
-        raise RunError(f"{spelled(place)}: the results cannot be read: {_said(error)}") from error
+        raise RunError(f"{to_url(place)}: the results cannot be read: {_said(error)}") from error
     if not some:
-        raise RunError(f"{spelled(place)}: there are no results of genretag here")
+        raise RunError(f"{to_url(place)}: there are no results of genretag here")
 
 
 def _files(place: str) -> Iterator[tuple[str, BinaryIO]]:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from genretag.errors import TrackError, UsageError
-from genretag.library.urls import is_url, spelled
+from genretag.library.urls import is_url, to_url
 from genretag.library.walk import Found, Missed, is_music, lies_in
 
 _BLOCK = 4 << 20  # bytes that are copied at once
@@ -100,7 +100,7 @@ def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
 
 def _found(url: str, entry: dict[str, Any]) -> Found | Missed:
     """Return what a listing says of a file; what tells it apart on a disk is not known there."""
-    if spelled(Path(url)) != url:
+    if to_url(Path(url)) != url:
         return Missed(
             Path(url),
             "its name has an empty part or a dot for a part, and paths cannot tell it from another",
@@ -144,7 +144,7 @@ def fetched(file: str, folder: str | None = None) -> Iterator[Path]:
     try:
         path = near / f"track{os.path.splitext(file)[1]}"
         try:
-            system, name = file_system(spelled(file))
+            system, name = file_system(to_url(file))
             with system.open(name, "rb", block_size=_BLOCK) as source, path.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _BLOCK)
         except Exception as error:

@@ -26,15 +26,15 @@ from genretag.inference.batching import Batcher, WindowScores
 from genretag.inference.metadata import Card
 from genretag.inference.model import Model
 from genretag.inference.safety import sidecar
-from genretag.library.urls import NOT_WRITTEN, is_url, spelled
-from genretag.records import Heard, Tags
+from genretag.library.urls import NOT_WRITTEN, is_url, to_url
+from genretag.records import Analysis, Tags
 from genretag.scan.pool import Pool
 from genretag.scan.scanner import time_limit, whole
-from genretag.scan.worker import Done, Failed, Looked, Ready, Task, serve
+from genretag.scan.worker import Failed, TagsRead, Task, TrackDone, WindowReady, serve
 
 #: Windows of a track that travel to the model together; a track with more (over ten minutes) is scored where it is decoded,
 #: so that memory is flat whatever its length.
-MOST_WINDOWS = 20
+MAX_WINDOWS = 20
 
 UNKEPT = "unkept"
 
@@ -95,7 +95,7 @@ class Setup:
 class _Collected:
     """A track that was decoded: its windows, or already their scores."""
 
-    done: Done
+    done: TrackDone
     starts: list[float]
     picture: bytes
     windows: list[np.ndarray[Any, np.dtype[np.float32]]]
@@ -115,7 +115,7 @@ class Decode:
         for told, file in results.told_of(_widened(batch)):
             row = results.task_row(told.ordinal, told.found, file)
             try:
-                row |= self._answer(spelled(file), told.found.size)
+                row |= self._answer(to_url(file), told.found.size)
             except TrackError as error:
                 row |= {"stage": error.stage, "error": _text(str(error))}
             except GenretagError as error:
@@ -163,20 +163,20 @@ class Decode:
         scores: dict[int, WindowScores] = {}
         while True:
             for _, message in pool.messages(timeout=1.0):
-                if isinstance(message, Looked):
+                if isinstance(message, TagsRead):
                     tags = message.tags
-                elif isinstance(message, Ready):
+                elif isinstance(message, WindowReady):
                     windows.append(np.ascontiguousarray(message.log_mel, np.float32))
                     starts.append(message.start)
                     if (part := thumbnail.of_window(message.log_mel)) is not None:
                         pictures.append(part)
-                    if len(windows) > MOST_WINDOWS or scores:
+                    if len(windows) > MAX_WINDOWS or scores:
                         self._score_here(len(starts) - len(windows), windows, scores)
                 elif isinstance(message, audio.Identity):
                     pool.answer(0, False)
                     pool.finished(0)
                     return tags, message
-                elif isinstance(message, Done):
+                elif isinstance(message, TrackDone):
                     pool.finished(0)
                     return tags, _Collected(
                         message, starts, thumbnail.packed(pictures), windows, scores
@@ -250,7 +250,7 @@ def _windows(batch: pa.Table, rows: list[int]) -> Iterator[tuple[int, int, Any]]
             yield i, n, np.frombuffer(window.as_buffer(), np.float32).reshape(bands, -1)
 
 
-def _whole(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Heard:
+def _whole(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Analysis:
     """Return what was heard in the track of a row."""
     row = {
         name: batch[name][i].as_py()
@@ -258,7 +258,7 @@ def _whole(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Heard:
     }
     identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
     return whole(
-        Done(identity, row["seconds"], row["share"], len(row["starts"])),
+        TrackDone(identity, row["seconds"], row["share"], len(row["starts"])),
         row["starts"],
         scores,
         row["picture"],

@@ -11,9 +11,9 @@ from genretag.decisions.plan import AlbumVerdict
 from genretag.decisions.policy import AlbumRule
 from genretag.decisions.vote import Status
 
-LEAST_VOTES = 2  # sure tracks; fewer are no album
-_MOST_ARTISTS = 2  # more of them without an album artist: a compilation
-_MOST_WITHOUT_TAGS = 30  # tracks of a folder whose tags name no album: more is a heap, not an album
+MIN_VOTES = 2  # sure tracks; fewer are no album
+_MAX_ARTISTS = 2  # more of them without an album artist: a compilation
+_MAX_UNTAGGED = 30  # tracks of a folder whose tags name no album: more is a heap, not an album
 _VARIOUS = {"various", "various artists", "va", "v.a.", "compilation", "soundtrack"}
 
 Key = tuple[str, str]
@@ -32,7 +32,7 @@ class AlbumTally:
     def add(self, row: dict[str, Any]) -> None:
         self.tracks += 1
         self.compilation |= row.get("album_artist", "").strip().casefold() in _VARIOUS
-        if not row.get("album_artist") and len(self.artists) <= _MOST_ARTISTS:
+        if not row.get("album_artist") and len(self.artists) <= _MAX_ARTISTS:
             self.artists.add(row.get("artist", "").casefold())
         if row["status"] == Status.OK and row["genre"]:
             self.votes[row["genre"]] += 1
@@ -41,8 +41,8 @@ class AlbumTally:
     def verdict(self, rule: AlbumRule, tagged: bool) -> AlbumVerdict | None:
         """Return what the album says; None where its tracks are judged each for itself."""
         sure = self.votes.total()
-        heap = not tagged and self.tracks > _MOST_WITHOUT_TAGS
-        if sure < LEAST_VOTES or self.compilation or len(self.artists) > _MOST_ARTISTS or heap:
+        heap = not tagged and self.tracks > _MAX_UNTAGGED
+        if sure < MIN_VOTES or self.compilation or len(self.artists) > _MAX_ARTISTS or heap:
             return None
         label = max(self.votes, key=lambda g: (self.votes[g], self.sums[g], g))
         votes = self.votes[label]

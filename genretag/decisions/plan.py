@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from genretag.decisions.policy import Existing, HardLinks, Policy
-from genretag.decisions.vocabulary import built_in_tree, plain
+from genretag.decisions.vocabulary import built_in_tree, normalise_genre
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
 from genretag.inference.metadata import Card
-from genretag.library.urls import absolute, spelled
-from genretag.records import FileRow, Heard, Tags
+from genretag.library.urls import absolute, to_url
+from genretag.records import Analysis, FileRow, Tags
 from genretag.tags import V22, meaningful
 
 
-class Past(Protocol):
+class WriteHistory(Protocol):
     """What is remembered of music, by its content key. The journal is one."""
 
     def wrote(self, content_key: str) -> list[str] | None:
@@ -36,7 +36,7 @@ class Past(Protocol):
 
 
 #: Scores that a row keeps, the highest: some models know hundreds of styles.
-MOST_SCORES = 24
+MAX_SCORES = 24
 
 #: What people put between genres in one value.
 _JOINERS = re.compile(r"\s*[;,/|\\\\]\s*")
@@ -45,7 +45,7 @@ LINKED = "has other hard links"
 OLD_TAG = "ID3v2.2 tag (--convert-v22 writes it as v2.3)"
 
 #: A second or third genre (``--top``) needs at least this score.
-LEAST_SCORE_BESIDE = 0.15
+MIN_SECOND_SCORE = 0.15
 
 
 class Action(StrEnum):
@@ -137,7 +137,7 @@ def heard_labels(verdict: Verdict, policy: Policy) -> list[str]:
     beside = [
         g
         for i, (g, s) in enumerate(verdict.scores.items())
-        if i < policy.top and s >= LEAST_SCORE_BESIDE
+        if i < policy.top and s >= MIN_SECOND_SCORE
     ]
     return [verdict.genre, *(g for g in beside if g != verdict.genre)][: policy.top]
 
@@ -151,10 +151,10 @@ def _with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
             for g in meaningful(tags.genres)
             for p in (g.split(between.strip() or between) if between else [g])
         ]
-        have = {plain(p) for g in parts for p in (g, *_JOINERS.split(g))}
+        have = {normalise_genre(p) for g in parts for p in (g, *_JOINERS.split(g))}
         words = [
             *(parts if between else meaningful(tags.genres)),
-            *(w for w in words if plain(w) not in have),
+            *(w for w in words if normalise_genre(w) not in have),
         ]
     return [between.join(words)] if between and words else words
 
@@ -216,11 +216,11 @@ def _is_coarser(new: list[str], old: list[str], policy: Policy) -> bool:
 def judge(
     path: Path,
     f: FileRow,
-    heard: Heard,
+    heard: Analysis,
     card: Card,
     policy: Policy,
     *,
-    past: Past | None = None,
+    past: WriteHistory | None = None,
     album: AlbumVerdict | None = None,
 ) -> Row:
     """Return the row of a file from what is stored of it: no inference, no decoding.
@@ -268,21 +268,21 @@ def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
     )
 
 
-def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
+def _row(path: Path, f: FileRow, heard: Analysis, verdict: Verdict) -> Row:
     """Return what is known of a file that was heard, as a row that does nothing yet."""
     return Row(
-        path=spelled(path),
+        path=to_url(path),
         status=verdict.status,
         genre=verdict.genre if verdict.status is Status.OK else None,
         confidence=round(verdict.confidence, 4),
-        scores={g: round(s, 4) for g, s in islice(verdict.scores.items(), MOST_SCORES)},
+        scores={g: round(s, 4) for g, s in islice(verdict.scores.items(), MAX_SCORES)},
         windows=verdict.windows,
         agreement=round(verdict.agreement, 4),
         old=f.tags.genres,
         new=f.tags.genres,
         action=Action.SKIP,
         reason="",
-        file=spelled(f.path),
+        file=to_url(f.path),
         music=round(verdict.music, 4),
         seconds=round(heard.seconds, 2),
         share=round(heard.share, 3),
@@ -301,7 +301,7 @@ def _row(path: Path, f: FileRow, heard: Heard, verdict: Verdict) -> Row:
 def failed_row(path: Path, error: str) -> Row:
     """Return the row of a file that could not be heard."""
     return Row(
-        path=spelled(path),
+        path=to_url(path),
         status=Status.FAILED,
         genre=None,
         confidence=None,

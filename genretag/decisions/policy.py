@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from genretag.decisions.players import READINGS, Id3Version, Player, separator_of
-from genretag.decisions.vocabulary import Vocabulary, plain
+from genretag.decisions.vocabulary import Vocabulary, normalise_genre
 from genretag.library.walk import lies_in
 
 
@@ -71,8 +71,10 @@ class Protect:
         for artist in self.artists:
             if any(fnmatch.fnmatchcase(name, artist.strip().casefold()) for name in names):
                 return f"protected artist ({artist})"
-        words = {plain(g) for g in genres}
-        return next((f"protected genre ({g})" for g in self.genres if plain(g) in words), None)
+        words = {normalise_genre(g) for g in genres}
+        return next(
+            (f"protected genre ({g})" for g in self.genres if normalise_genre(g) in words), None
+        )
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from genretag.errors import UsageError
 EVERYONE = "*"  # of an ignorelist: for all artists
 
 
-def plain(word: str) -> str:
+def normalise_genre(word: str) -> str:
     """Return letters and digits alone, without case: Hip-Hop, hip hop and HipHop are one word."""
     bare = re.sub(
         r"[\W_]+", "", unicodedata.normalize("NFKC", word).replace("&", " and ").casefold()
@@ -48,15 +48,15 @@ class Tree:
 
     def chain(self, word: str) -> list[str]:
         """Return a word and its parents, the finest first; the word alone where the tree does not have it."""
-        at, out = plain(word), [self.spelling.get(plain(word), word)]
+        at, out = normalise_genre(word), [self.spelling.get(normalise_genre(word), word)]
         while (at := self.parent.get(at, "")) and self.spelling[at] not in out:
             out.append(self.spelling[at])
         return out
 
     def is_finer(self, word: str, general: str) -> bool:
         """Return whether a word lies below another."""
-        return plain(word) != plain(general) and plain(general) in {
-            plain(w) for w in self.chain(word)
+        return normalise_genre(word) != normalise_genre(general) and normalise_genre(general) in {
+            normalise_genre(w) for w in self.chain(word)
         }
 
 
@@ -76,9 +76,9 @@ def tree_of(nested: Any) -> Tree:
         elif isinstance(node, dict):
             for word, below in node.items():
                 add(str(word), above)
-                add(below if below is not None else [], plain(str(word)))
+                add(below if below is not None else [], normalise_genre(str(word)))
         else:
-            key = plain(str(node))
+            key = normalise_genre(str(node))
             spelling.setdefault(key, str(node))
             if above is not None and above != key:
                 parent.setdefault(key, above)
@@ -135,11 +135,11 @@ class Vocabulary:
 
     @cached_property
     def _allowed(self) -> frozenset[str] | None:
-        return None if self.whitelist is None else frozenset(map(plain, self.whitelist))
+        return None if self.whitelist is None else frozenset(map(normalise_genre, self.whitelist))
 
     @cached_property
     def _spelling(self) -> dict[str, str]:
-        return {plain(w): w for w in reversed(self.whitelist or ())}
+        return {normalise_genre(w): w for w in reversed(self.whitelist or ())}
 
     @property
     def changes_nothing(self) -> bool:
@@ -161,7 +161,9 @@ class Vocabulary:
                 w for w in self._chain(word) if not self._ignored(w, artist) and self._is_allowed(w)
             ]
             chain = list(reversed(chain)) if self.parents else chain[:1]
-            found += [w for w in chain if plain(w) not in {plain(f) for f in found}]
+            found += [
+                w for w in chain if normalise_genre(w) not in {normalise_genre(f) for f in found}
+            ]
         note(Step("tree, whitelist and ignorelist", tuple(found)))
         if not found and self.fallback:
             found = [self.fallback]
@@ -187,21 +189,31 @@ class Vocabulary:
         above = [*parents, *(self.tree.chain(child)[1:] if self.nested is not None else [])]
         return [
             child,
-            *(w for i, w in enumerate(above) if plain(w) not in map(plain, [child, *above[:i]])),
+            *(
+                w
+                for i, w in enumerate(above)
+                if normalise_genre(w) not in map(normalise_genre, [child, *above[:i]])
+            ),
         ]
 
     def _is_allowed(self, word: str) -> bool:
         if self._allowed is None:
-            return not self.drop_unknown or self.nested is None or plain(word) in self.tree.spelling
-        return plain(word) in self._allowed or self.drop_unknown is False
+            return (
+                not self.drop_unknown
+                or self.nested is None
+                or normalise_genre(word) in self.tree.spelling
+            )
+        return normalise_genre(word) in self._allowed or self.drop_unknown is False
 
     def _ignored(self, word: str, artist: str) -> bool:
         patterns = [*self.ignorelist.get(EVERYONE, ()), *self.ignorelist.get(artist.casefold(), ())]
-        return any(plain(p) == plain(word) or _matches(p, word) for p in patterns)
+        return any(
+            normalise_genre(p) == normalise_genre(word) or _matches(p, word) for p in patterns
+        )
 
     def _spelt(self, word: str) -> str:
         """Return a word as the whitelist or the tree spells it, with capitals where it has none."""
-        word = self._spelling.get(plain(word), word)
+        word = self._spelling.get(normalise_genre(word), word)
         return string.capwords(word) if self.title_case and word == word.lower() else word
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from genretag.decisions.policy import Rule
 from genretag.inference.metadata import Calibration, Card
-from genretag.records import Heard
+from genretag.records import Analysis
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,7 +107,7 @@ def _each_for_itself(
 
 
 def vote(
-    heard: Heard, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None
+    heard: Analysis, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None
 ) -> Verdict:
     """Let a track's windows vote, and abstain below ``min_confidence`` or where it is not music."""
     threshold = card.confidence_threshold if min_confidence is None else min_confidence

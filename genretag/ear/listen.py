@@ -21,7 +21,7 @@ from genretag.features import FrontEnd
 
 def samples_of(path: Path, rate: int) -> npt.NDArray[np.int16]:
     """Return a whole clip, mono at ``rate`` Hz, in 16 bits."""
-    x = np.concatenate(list(audio.decode(path, rate, audio.Listening())))
+    x = np.concatenate(list(audio.decode(path, rate, audio.DecodeLog())))
     return np.clip(np.round(x * 32767), -32768, 32767).astype(np.int16)
 
 

@@ -112,7 +112,7 @@ def examine(data: Path, model: Path, count: int, fold: int | None = None) -> Ans
     clips = chosen(clips, count)
     with tempfile.TemporaryDirectory() as folder:
         for clip in clips:
-            y = np.concatenate(list(audio.decode(path_of(data, clip), RATE, audio.Listening())))
+            y = np.concatenate(list(audio.decode(path_of(data, clip), RATE, audio.DecodeLog())))
             for n, c in enumerate(CHANGES):
                 path = Path(folder) / f"{clip.id}__{n}{c.extension}"
                 synthesis.encode(path, c.sound(y), c.heard_at, c.container)

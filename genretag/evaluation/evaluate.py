@@ -19,7 +19,7 @@ from genretag.errors import RunError
 from genretag.evaluation import metrics
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
-from genretag.library.walk import Speller
+from genretag.library.walk import DiskCase
 from genretag.records import FileRow
 from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
@@ -29,18 +29,18 @@ _SURE = 0.9  # an ear as sure as this ...
 _RULED_OUT = 0.03  # ... that gives the tag's genre no more than this, doubts the tag
 
 
-def plain(word: str) -> str:
+def normalise_label(word: str) -> str:
     """Return letters and digits alone, without case: Hip-Hop, hip hop and HipHop are one."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", word).casefold())
 
 
 def label_of(word: str, labels: Iterable[str]) -> str | None:
     """Return the label that a genre word means: the label itself, or one that the word ends in ("Bebop Jazz": Jazz)."""
-    wanted = plain(word)
-    by_name = {plain(label): label for label in labels}
+    wanted = normalise_label(word)
+    by_name = {normalise_label(label): label for label in labels}
     if wanted in by_name:
         return by_name[wanted]
-    last = plain(re.split(r"[\s/\-]+", word.strip())[-1]) if word.strip() else ""
+    last = normalise_label(re.split(r"[\s/\-]+", word.strip())[-1]) if word.strip() else ""
     return by_name.get(last)
 
 
@@ -58,7 +58,7 @@ def known(
     store: Store, card: Card, paths: Iterable[Path], policy: Policy
 ) -> Iterator[Known | Path]:
     """Yield what the store knows of files; the path alone where a file could not be heard."""
-    spell = Speller()
+    spell = DiskCase()
     for path in paths:
         found = store.known(absolute(spell(path)), card.id, FEATURE_VERSION)
         if found is None:

@@ -15,8 +15,8 @@ from typing import Any
 from genretag.errors import ModelError
 
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # what onnxruntime itself brings
-_MOST_BYTES = 1 << 30  # of a file
-_MOST_ELEMENTS = 1 << 27  # of a tensor: 512 MiB of float32
+_MAX_BYTES = 1 << 30  # of a file
+_MAX_ELEMENTS = 1 << 27  # of a tensor: 512 MiB of float32
 _GROWING = {
     "ConstantOfShape",
     "Expand",
@@ -57,7 +57,7 @@ def check(path: Path) -> None:
     import onnx
 
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise ModelError(f"{path}: a model of more than 1 GiB is not loaded")
         model = onnx.load(str(path), load_external_data=False)
     except ModelError:
@@ -101,7 +101,7 @@ def _check_tensor(path: Path, tensor: Any) -> None:
         raise ModelError(
             f"{path}: it keeps weights in another file, and only models of one file are loaded"
         )
-    if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > _MOST_ELEMENTS:
+    if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > _MAX_ELEMENTS:
         raise ModelError(f"{path}: a constant of shape {list(tensor.dims)} is not loaded")
 
 
@@ -136,5 +136,5 @@ def _check_growth(path: Path, graph: Any) -> None:
                 and math.prod(constants[name].dims) <= 64
             ):
                 shapes.append([int(n) for n in numpy_helper.to_array(constants[name]).ravel()])
-        if any(math.prod(max(1, abs(n)) for n in shape) > _MOST_ELEMENTS for shape in shapes):
+        if any(math.prod(max(1, abs(n)) for n in shape) > _MAX_ELEMENTS for shape in shapes):
             raise ModelError(f"{path}: {node.op_type} would make a tensor too large to be loaded")

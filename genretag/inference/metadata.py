@@ -18,7 +18,7 @@ from genretag.inference.styles import Styles
 METADATA_KEY = "genretag"
 SCHEMA = 1
 ACTIVATIONS = ("softmax", "sigmoid")
-MOST_FRAMES = 100_000  # of a chunk; a hundred times as many where a frame is a sample
+MAX_FRAMES = 100_000  # of a chunk; a hundred times as many where a frame is a sample
 _STEEPEST = 2.0  # slope of a calibration; with more, a long track's temperature is nothing or beyond all numbers
 _SHORTEST = 1 / 30  # windows: a second, which is the least that is heard
 
@@ -105,7 +105,7 @@ def _check(card: Card) -> None:
     if (
         not card.chunks
         or min(card.chunks) < 1
-        or max(card.chunks) > MOST_FRAMES * (1 if card.front_end.bands > 1 else 100)
+        or max(card.chunks) > MAX_FRAMES * (1 if card.front_end.bands > 1 else 100)
     ):
         raise ModelError(f"its chunk lengths {list(card.chunks)} are out of range")
     if card.activation not in ACTIVATIONS:

@@ -27,9 +27,9 @@ BUNDLED = "genretag.onnx"
 #: Rows of a batch on a CPU: a window of 30 s. More bring nothing there but a need of memory, 5 MB a row, which no cache holds. Shapes
 #: never change: a batch that is not full is filled up with zeros.
 BATCH_ROWS = 3
-_LEAST_ON_A_DEVICE = 12  # rows, with which the search for a GPU's batch begins
+_MIN_DEVICE_BATCH = 12  # rows, with which the search for a GPU's batch begins
 _WORKERS_A_THREAD = 6
-_MOST_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
+_MAX_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
 _WORTH = 0.9  # of the time a row took before: less is worth a batch that is twice as big
 
 #: How genretag's own files are fed.
@@ -56,8 +56,8 @@ def best_rows(seconds: Callable[[int], float]) -> int:
 
     It is doubled for as long as a row gets a tenth cheaper by it, and the device's memory lasts.
     """
-    rows, each = _LEAST_ON_A_DEVICE, seconds(_LEAST_ON_A_DEVICE) / _LEAST_ON_A_DEVICE
-    while rows < _MOST_ROWS:
+    rows, each = _MIN_DEVICE_BATCH, seconds(_MIN_DEVICE_BATCH) / _MIN_DEVICE_BATCH
+    while rows < _MAX_ROWS:
         try:
             doubled = seconds(2 * rows) / (2 * rows)
         except (

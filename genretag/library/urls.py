@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from genretag.text import shown
+from genretag.text import escape_control
 
 #: What fsspec calls the places whose URLs are understood; a folder may well be named ``live:``.
 SCHEMES = frozenset(
@@ -29,7 +29,7 @@ def is_url(place: str | Path) -> bool:
     return match is not None and match[1] in SCHEMES
 
 
-def spelled(path: str | Path) -> str:
+def to_url(path: str | Path) -> str:
     """Return a path as a person gives it: a URL with both its slashes."""
     text = os.fspath(path)
     return _URL.sub(r"\1://", text, count=1) if is_url(text) else text
@@ -43,8 +43,8 @@ def absolute(path: Path) -> Path:
 def home_relative(path: Path) -> str:
     """Return a path with the home folder as ``~``, safe to show."""
     home = Path.home()
-    return shown(
+    return escape_control(
         Path("~") / path.relative_to(home)
         if path.is_relative_to(home) and path != home
-        else spelled(path)
+        else to_url(path)
     )

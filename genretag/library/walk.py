@@ -71,12 +71,12 @@ def _excluded(path: str, globs: tuple[str, ...]) -> bool:
     return any(lies_in(path, g) for g in globs)
 
 
-_MOST = (1 << 63) - 1
+_MAX_INT64 = (1 << 63) - 1
 
 
 def signed(number: int) -> int:
     """Return a number as 64 bits with a sign: inodes of some file systems have none, and SQLite knows only such."""
-    return number if number <= _MOST else number - (1 << 64)
+    return number if number <= _MAX_INT64 else number - (1 << 64)
 
 
 def _look(path: str, *, linked: bool = False) -> Found | Missed | None:
@@ -91,7 +91,7 @@ def _look(path: str, *, linked: bool = False) -> Found | Missed | None:
     if not stat.S_ISREG(s.st_mode):
         return None
     size, when, inode, device = s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev
-    if inode > _MOST or device > _MOST or when > _MOST:
+    if inode > _MAX_INT64 or device > _MAX_INT64 or when > _MAX_INT64:
         when, inode, device = signed(when), signed(inode), signed(device)
     return Found(path, size, when, inode, device, s.st_nlink, link or linked)
 
@@ -102,7 +102,7 @@ def _listing(folder: str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=attrgetter("name"))
 
 
-class Speller:
+class DiskCase:
     """Says how the disk spells a path; each folder is listed once.
 
     On a file system that ignores case or normalises Unicode (APFS, NTFS, most network shares), ``~/music`` and
@@ -145,9 +145,9 @@ class Speller:
         )
 
 
-def spelt(path: Path) -> Path:
+def on_disk_case(path: Path) -> Path:
     """Return a path as the disk spells it."""
-    return Speller()(path)
+    return DiskCase()(path)
 
 
 def _folded(name: str) -> str:
@@ -211,7 +211,7 @@ def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found
     ``._*`` and what matches an ``exclude`` glob are left out. Each path comes once, and so does a folder that has
     several (two spellings where case does not count, a bind mount, a link that was given beside it).
     """
-    spelt_paths = list(map(Speller(), paths))
+    spelt_paths = list(map(DiskCase(), paths))
     # Only what was named outright can be met twice (each folder is walked once), so that nothing is kept of a million others.
     named = {os.path.abspath(p) for p in spelt_paths if not p.is_dir()}
     met: set[str] = set()

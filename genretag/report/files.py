@@ -11,8 +11,8 @@ from typing import IO
 
 from genretag.decisions.plan import Row
 from genretag.errors import RunError, UsageError
-from genretag.library.urls import is_url, spelled
-from genretag.text import cell, shown, words
+from genretag.library.urls import is_url, to_url
+from genretag.text import cell, escape_control, words
 
 CSV_COLUMNS = (
     "path",
@@ -57,7 +57,13 @@ def write_markdown(rows: Iterable[Row], out: IO[str]) -> None:
     for row in rows:
         sure = "" if row.confidence is None else f"{row.confidence:.2f}"
         new = words(row.new) if row.action == "write" else ""
-        cells = (shown(row.path), words(row.old), new, sure, shown(row.error or row.reason))
+        cells = (
+            escape_control(row.path),
+            words(row.old),
+            new,
+            sure,
+            escape_control(row.error or row.reason),
+        )
         out.write("| " + " | ".join(_markdown(c) for c in cells) + " |\n")
 
 
@@ -102,9 +108,11 @@ def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) ->
     """
     lines = ["#EXTM3U"]
     for row in rows:
-        title = shown(f"{row.absolute.name} ({', '.join(row.new) or row.genre or row.status})")
+        title = escape_control(
+            f"{row.absolute.name} ({', '.join(row.new) or row.genre or row.status})"
+        )
         name = (
-            spelled(row.absolute)
+            to_url(row.absolute)
             if base is None or is_url(row.absolute)
             else os.path.relpath(row.absolute, base)
         )
@@ -116,7 +124,7 @@ def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) ->
         name = f"./{name}" if name.startswith("#") else name
         lines += [
             f"#EXTINF:{round(row.seconds or -1)},{title}",
-            name if fits else f"# left out: {shown(name)}",
+            name if fits else f"# left out: {escape_control(name)}",
         ]
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import Past, Row, judge
+from genretag.decisions.plan import Row, WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.decisions.vote import Status, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import Card
 from genretag.storage.cache import Store
-from genretag.text import shown
+from genretag.text import escape_control
 
 #: Keys of a row that a person does not edit: they are exported as they came.
 _CONSTANT = (
@@ -36,8 +36,8 @@ _CONSTANT = (
     "scores",
     "styles",
 )
-_MOST_PICTURES = 10_000  # rows: a page of more goes without, for they are most of its bytes
-_MOST_WINDOWS = 240  # of a timeline: two hours
+_MAX_PICTURES = 10_000  # rows: a page of more goes without, for they are most of its bytes
+_MAX_WINDOWS = 240  # of a timeline: two hours
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -
     """Return a row as the page takes it; ``surely`` is the row if the ear were sure enough."""
     data = row.to_dict()
     tail = json.dumps({k: data[k] for k in _CONSTANT})[1:-1]
-    path = shown(row.path)
+    path = escape_control(row.path)
     folder, _, name = path.rpartition("/")
     sure = surely or row
     return [
@@ -65,31 +65,31 @@ def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -
         row.confidence,
         list(row.scores)[:3],
         [round(s, 2) for s in list(row.scores.values())[:3]],
-        [shown(g) for g in row.old],
+        [escape_control(g) for g in row.old],
         row.old,
         sure.new,
         row.action,
-        shown(row.reason),
-        shown(row.error or ""),
+        escape_control(row.reason),
+        escape_control(row.error or ""),
         sure.action,
-        shown(sure.reason),
+        escape_control(sure.reason),
         timeline,
         json.dumps(row.path),
         tail,
-        shown(row.artist),
-        shown(row.album),
+        escape_control(row.artist),
+        escape_control(row.album),
         base64.b64encode(picture).decode(),
     ]
 
 
 def _timeline(logits: Any, card: Card) -> str:
     """Return a track's windows: for each a character that stands for the label (from Ā on), and a digit of how sure."""
-    p = window_scores(logits[:_MOST_WINDOWS], card)
+    p = window_scores(logits[:_MAX_WINDOWS], card)
     return "".join(f"{chr(0x100 + int(w.argmax()))}{min(9, int(w.max() * 10))}" for w in p)
 
 
 def rows_of(
-    store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None
+    store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: WriteHistory | None
 ) -> Iterator[list[Any]]:
     """Yield the page's rows of a plan, each with what would be done if the ear were sure enough."""
     from dataclasses import replace
@@ -133,7 +133,12 @@ def render(page: Page) -> str:
 
 
 def page_of(
-    store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: Past | None, title: str
+    store: Store,
+    rows: Iterable[Row],
+    card: Card,
+    policy: Policy,
+    past: WriteHistory | None,
+    title: str,
 ) -> str:
     """Return a plan's page."""
     threshold = (
@@ -141,6 +146,6 @@ def page_of(
     )
     slider = policy.album is AlbumRule.OFF
     found = list(rows_of(store, rows, card, policy, past))
-    if len(found) > _MOST_PICTURES:
+    if len(found) > _MAX_PICTURES:
         found = [[*row[:-1], ""] for row in found]
     return render(Page(found, card.labels, threshold, slider, title))

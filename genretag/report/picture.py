@@ -16,8 +16,8 @@ from genretag.decisions.vote import Verdict, window_scores
 from genretag.errors import RunError, TrackError, UsageError
 from genretag.features import LIBROSA, AnyFrontEnd, features_of
 from genretag.inference.metadata import Card
-from genretag.records import Heard
-from genretag.text import shown
+from genretag.records import Analysis
+from genretag.text import escape_control
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 _WINDOW_COLUMNS = 300  # of 30 s
-_MOST_COLUMNS = 2_400
+_MAX_COLUMNS = 2_400
 _SHADES = " ░▒▓█"
 _GENRES = 5  # that get a line of their own
 KINDS = (".svg", ".png", ".pdf")
@@ -47,7 +47,7 @@ def spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
 def _spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
     features = features_of(front_end if front_end.bands > 1 else LIBROSA)
     parts = []
-    for window in audio.read_windows(path, features.front_end.sample_rate, audio.Listening()):
+    for window in audio.read_windows(path, features.front_end.sample_rate, audio.DecodeLog()):
         mel = features(window.samples)
         columns = max(
             1, round(_WINDOW_COLUMNS * len(window.samples) / features.front_end.sample_rate / 30)
@@ -55,11 +55,11 @@ def _spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
         edges = np.unique(np.arange(columns) * mel.shape[1] // columns)
         parts.append(np.add.reduceat(mel, edges, axis=1) / np.diff([*edges, mel.shape[1]]))
     whole = np.concatenate(parts, axis=1)
-    step = -(-whole.shape[1] // _MOST_COLUMNS)
+    step = -(-whole.shape[1] // _MAX_COLUMNS)
     return np.asarray(whole[:, ::step], np.float32)
 
 
-def _leading(heard: Heard, verdict: Verdict, card: Card) -> list[int]:
+def _leading(heard: Analysis, verdict: Verdict, card: Card) -> list[int]:
     """Return the labels that get a line: the track's best, and those that win some window."""
     scores = window_scores(heard.logits, card, heard.length_of_window)
     best = [card.labels.index(g) for g in list(verdict.scores)[:_GENRES]]
@@ -73,7 +73,7 @@ def _clock(seconds: float) -> str:
 
 
 def draw(
-    mel: FloatArray, heard: Heard, verdict: Verdict, card: Card, title: str, output: Path
+    mel: FloatArray, heard: Analysis, verdict: Verdict, card: Card, title: str, output: Path
 ) -> None:
     """Draw a track into a file.
 
@@ -95,14 +95,18 @@ def draw(
             mel, origin="lower", aspect="auto", cmap="magma", extent=(0, heard.seconds, 0, len(mel))
         )
         top.set_ylabel("mel band")
-        top.set_title(shown(title), fontsize="medium", loc="left")
+        top.set_title(escape_control(title), fontsize="medium", loc="left")
         scores, edges = (
             window_scores(heard.logits, card, heard.length_of_window),
             [*heard.starts.tolist(), heard.seconds],
         )
         for i in _leading(heard, verdict, card):
             below.stairs(
-                scores[:, i], edges, label=shown(card.labels[i]), baseline=None, linewidth=1.6
+                scores[:, i],
+                edges,
+                label=escape_control(card.labels[i]),
+                baseline=None,
+                linewidth=1.6,
             )
         below.set(ylim=(0, 1.02), xlim=(0, heard.seconds), ylabel="window's score")
         below.xaxis.set_major_formatter(lambda x, _: _clock(x))
@@ -124,11 +128,13 @@ def draw(
             raise RunError(f"{output}: it cannot be written: {error.strerror}") from error
 
 
-def terminal(mel: FloatArray, heard: Heard, card: Card, verdict: Verdict, width: int) -> list[Text]:
+def terminal(
+    mel: FloatArray, heard: Analysis, card: Card, verdict: Verdict, width: int
+) -> list[Text]:
     """Return a track as lines of a terminal: ten rows of shades, and a row for each genre that leads somewhere."""
     from rich.text import Text
 
-    names = {i: shown(card.labels[i])[:14] for i in _leading(heard, verdict, card)}
+    names = {i: escape_control(card.labels[i])[:14] for i in _leading(heard, verdict, card)}
     left = max(map(len, names.values())) + 2
     columns = max(10, min(width - left - 1, 120))
     grid = mel[:, np.arange(columns) * mel.shape[1] // columns]

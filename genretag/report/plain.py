@@ -9,7 +9,7 @@ from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.report.summary import Summary
-from genretag.text import shown, two_digits
+from genretag.text import escape_control, two_digits
 
 
 def sentence(row: Row) -> str:
@@ -26,12 +26,12 @@ def sentence(row: Row) -> str:
 
 
 def _said(genres: list[str]) -> str:
-    return " and ".join(shown(g) for g in genres) if genres else "empty"
+    return " and ".join(escape_control(g) for g in genres) if genres else "empty"
 
 
 def _change(row: Row) -> str:
     """Return what will be done and why."""
-    why = shown(row.error or row.reason)
+    why = escape_control(row.error or row.reason)
     if row.status == Status.FAILED:
         return f"failed: {why}."
     if row.action == Action.WRITE:
@@ -48,8 +48,8 @@ def lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
     """Yield the totals, and then every track."""
     yield f"{summary.files:,} file{'' if summary.files == 1 else 's'}."
     for genre, count in summary.writes.most_common():
-        yield f"{count:,} become {shown(genre)}."
+        yield f"{count:,} become {escape_control(genre)}."
     for reason, count in summary.left.most_common():
-        yield f"{count:,} left alone: {shown(reason)}."
+        yield f"{count:,} left alone: {escape_control(reason)}."
     for row in rows:
         yield sentence(row)

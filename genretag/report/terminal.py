@@ -14,7 +14,7 @@ from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.report.summary import Summary
-from genretag.text import shown, two_digits, words
+from genretag.text import escape_control, two_digits, words
 
 #: A longer list than this is summed up; the whole of it goes to --json or -O.
 LONGEST_LIST = 200
@@ -32,9 +32,9 @@ def _genre_text(row: Row) -> Text:
 def _why(row: Row, heard: bool) -> Text:
     """Return why a row is what it is; for what is left alone, what was heard as well."""
     if row.status == Status.FAILED:
-        return Text(shown(row.error or row.reason), style="red")
+        return Text(escape_control(row.error or row.reason), style="red")
     text = Text(
-        shown(row.reason),
+        escape_control(row.reason),
         style="" if row.action == Action.WRITE else "yellow" if row.status != Status.OK else "dim",
     )
     if heard and row.status == Status.UNSURE and row.scores:
@@ -71,7 +71,7 @@ def _table(rows: Iterable[Row], show_folder: bool = False) -> Table:
     table.add_column("windows", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", ratio=5)
     for row in rows:
-        name = home_relative(Path(row.path)) if show_folder else shown(Path(row.path).name)
+        name = home_relative(Path(row.path)) if show_folder else escape_control(Path(row.path).name)
         sure = (
             ""
             if row.confidence is None or row.status == Status.NONMUSIC
@@ -111,10 +111,10 @@ def print_totals(console: Console, summary: Summary) -> None:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for genre, count in summary.writes.most_common():
-        table.add_row(f"{count:,}", Text.assemble("→ ", (shown(genre), "bold green")))
+        table.add_row(f"{count:,}", Text.assemble("→ ", (escape_control(genre), "bold green")))
     for reason, count in summary.left.most_common():
         style = "red" if reason == "failed" else "yellow"
-        table.add_row(f"{count:,}", Text(f"left alone: {shown(reason)}", style=style))
+        table.add_row(f"{count:,}", Text(f"left alone: {escape_control(reason)}", style=style))
     console.print(table)
     if summary.partly:
         console.print(

@@ -12,9 +12,9 @@ from pathlib import Path
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.policy import Policy
 from genretag.decisions.vote import Status
-from genretag.writing.session import Books
+from genretag.writing.session import Databases
 
-MOST_CHOICES = 9  # keys 1 to 9
+MAX_CHOICES = 9  # keys 1 to 9
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Question:
 
     def choices(self, policy: Policy) -> list[tuple[str, list[str], float]]:
         """Return (label, the words that would be written, score), the likeliest first."""
-        labels = list(self.row.scores.items())[:MOST_CHOICES]
+        labels = list(self.row.scores.items())[:MAX_CHOICES]
         return [
             (label, policy.vocabulary.words([label], self.row.artist) or [label], score)
             for label, score in labels
@@ -36,8 +36,10 @@ class Question:
 class Review:
     """Questions with their answers; each goes into plan and journal at once (later scans keep to it), and can be taken back."""
 
-    def __init__(self, books: Books, run: int, policy: Policy, questions: list[Question]) -> None:
-        self.books, self.run, self.policy, self.questions = books, run, policy, questions
+    def __init__(
+        self, databases: Databases, run: int, policy: Policy, questions: list[Question]
+    ) -> None:
+        self.databases, self.run, self.policy, self.questions = databases, run, policy, questions
         self.answered: dict[int, Row] = {}  # index of the question -> its row now
         self.at = 0
         self._history: list[int] = []
@@ -62,7 +64,7 @@ class Review:
             reviewed=True,
         )
         self._save(question, row)
-        self.books.journal.keep_answer(row.content_key, words)
+        self.databases.journal.keep_answer(row.content_key, words)
         self.answered[self.at] = row
         self._go_on()
 
@@ -82,12 +84,12 @@ class Review:
         self.at = self._history.pop()
         if self.answered.pop(self.at, None) is not None:
             self._save(self.questions[self.at], self.questions[self.at].row)
-            self.books.journal.forget_answer(self.questions[self.at].row.content_key)
+            self.databases.journal.forget_answer(self.questions[self.at].row.content_key)
         return True
 
     def _save(self, question: Question, row: Row) -> None:
-        with self.books.store.transaction():
-            self.books.store.save_plan(
+        with self.databases.store.transaction():
+            self.databases.store.save_plan(
                 self.run, [(question.ordinal, row.absolute, row.action, row.to_dict())]
             )
 

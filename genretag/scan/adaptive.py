@@ -7,7 +7,7 @@ is taken as normal around theirs with the variance of a sample without replaceme
     s^2 (1/k - 1/n)
 
 where s^2 pools the windows' own variance with what is usual. Hearing stops when the chances of all labels sum to less than
-``MOST_ERROR``. Tracks of a few windows are heard as a whole.
+``MAX_ERROR``. Tracks of a few windows are heard as a whole.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:  # decode workers ask for windows alone
     from genretag.decisions.vote import FloatArray
     from genretag.inference.metadata import Card
 
-MOST_ERROR = 0.02  # of a track's genre being another one than all windows would say
+MAX_ERROR = 0.02  # of a track's genre being another one than all windows would say
 _USUAL = 2.0  # deviation of d between windows: 2.03 over different clips of one artist, measured with five models that never heard them
 _USUAL_WEIGHT = 4  # windows that the usual deviation counts for
 _FEW = 4  # windows: no more than two minutes
-_MOST_PARTS = 16  # so many windows heard without an end: the rest is heard in one go
+_MAX_PARTS = 16  # so many windows heard without an end: the rest is heard in one go
 
 
 def spread(windows: int) -> list[int]:
     """Return window numbers so that each is as far as can be from those before it: the middle, the ends, what is between."""
     chosen = [windows // 2]
     gaps = np.abs(np.arange(windows) - chosen[0])
-    while len(chosen) < min(windows, _MOST_PARTS):
+    while len(chosen) < min(windows, _MAX_PARTS):
         chosen.append(int(gaps.argmax()))
         gaps = np.minimum(gaps, np.abs(np.arange(windows) - chosen[-1]))
     return chosen
@@ -49,7 +49,7 @@ def further(windows: int, heard: int) -> tuple[int, ...]:
     if 2 * heard >= windows:
         done = set(spread(windows)[:heard])
         return tuple(w for w in range(windows) if w not in done)
-    return tuple(spread(windows)[heard : 2 * heard]) if 2 * heard <= _MOST_PARTS else ()
+    return tuple(spread(windows)[heard : 2 * heard]) if 2 * heard <= _MAX_PARTS else ()
 
 
 def settled(
@@ -71,9 +71,7 @@ def settled(
     )
     margin = np.asarray(music, np.float64)[:, None] - threshold
     left = 1 / heard - 1 / windows
-    return (
-        _overturned(ahead, left) + _overturned(margin * np.sign(margin.mean()), left) < MOST_ERROR
-    )
+    return _overturned(ahead, left) + _overturned(margin * np.sign(margin.mean()), left) < MAX_ERROR
 
 
 def _overturned(ahead: FloatArray, left: float) -> float:

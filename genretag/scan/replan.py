@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag.decisions.albums import AlbumTally, Key, key_of
-from genretag.decisions.plan import Past, judge
+from genretag.decisions.plan import WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
@@ -30,7 +30,7 @@ def replan(
     scan: Scan,
     policy: Policy,
     run: int,
-    past: Past | None = None,
+    past: WriteHistory | None = None,
     tops: list[Path] | None = None,
 ) -> int:
     """Decide again about every file of a scan, from the stored scores; return how many rows there are.
@@ -77,7 +77,7 @@ def _again(
     data: dict[str, Any],
     card: Any,
     policy: Policy,
-    past: Past | None,
+    past: WriteHistory | None,
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
     known = store.known(path, card.id, FEATURE_VERSION)
@@ -92,7 +92,7 @@ def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
 
 
 def settle_albums(
-    store: Store, run: int, card: Card, policy: Policy, past: Past | None = None
+    store: Store, run: int, card: Card, policy: Policy, past: WriteHistory | None = None
 ) -> int:
     """Decide a run's plan again where albums decide; return how many rows became other than they were."""
     if policy.album is AlbumRule.OFF:

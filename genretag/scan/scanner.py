@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import audio, tags
-from genretag.decisions.plan import Past, Row, failed_row, judge, linked_row
+from genretag.decisions.plan import Row, WriteHistory, failed_row, judge, linked_row
 from genretag.decisions.policy import Policy
 from genretag.decisions.policy import Windows as Windows
 from genretag.features import FEATURE_VERSION, features_of, thumbnail
@@ -24,14 +24,23 @@ from genretag.inference.metadata import Card, card_text
 from genretag.inference.model import Model
 from genretag.library.urls import absolute as absolute
 from genretag.library.walk import Found, Missed, is_music, walk
-from genretag.records import FileRow, Heard
+from genretag.records import Analysis, FileRow
 from genretag.scan import adaptive
 from genretag.scan.memory import keep_memory
 from genretag.scan.pool import Pool
 from genretag.scan.replan import settle_albums
-from genretag.scan.unchanged import Asked, Tally, what_stands
-from genretag.scan.unchanged import facts as facts
-from genretag.scan.worker import Afresh, Done, Failed, Looked, PartDone, Ready, Task, serve
+from genretag.scan.unchanged import ScanFingerprint, WalkHash, find_unchanged_scan
+from genretag.scan.unchanged import stat_fields as stat_fields
+from genretag.scan.worker import (
+    Failed,
+    PartDone,
+    Restart,
+    TagsRead,
+    Task,
+    TrackDone,
+    WindowReady,
+    serve,
+)
 from genretag.storage.cache import Store
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...
@@ -79,7 +88,7 @@ class _Track:
     pictures: dict[float, npt.NDArray[np.float32]] = field(
         default_factory=dict
     )  # by where their window starts
-    told: Done | None = None  # what the first part told of the track
+    told: TrackDone | None = None  # what the first part told of the track
     hearing: bool = True  # whether a worker is at it
 
     @property
@@ -113,7 +122,7 @@ class Scanner:
         options: Options,
         run: int,
         decoder: Callable[..., None] = serve,
-        past: Past | None = None,
+        past: WriteHistory | None = None,
     ) -> None:
         self.store, self.model, self.options, self.run = store, model, options, run
         self.counts: Counter[str] = Counter()
@@ -129,13 +138,13 @@ class Scanner:
         )  # tracks and the windows to hear of them yet
         self._plan: list[tuple[int, Path, Row]] = []
         self._failed_anew = False
-        self._tally = Tally()
+        self._tally = WalkHash()
         self._committed = time.monotonic()
         self._roots = [Path(os.path.realpath(p)) for p in options.paths]
         self._targets: dict[
             tuple[int, int], Path
         ] = {}  # of links that lead out of the folders walked
-        self._pending_heard: list[Heard] = []
+        self._pending_heard: list[Analysis] = []
         self._pending_files: list[FileRow] = []
         self._pending_failures: list[tuple[Found | Missed, str, str]] = []
 
@@ -149,7 +158,7 @@ class Scanner:
         asked = self._question()
         if (
             asked is not None
-            and (held := what_stands(self.store, asked, self._walked())) is not None
+            and (held := find_unchanged_scan(self.store, asked, self._walked())) is not None
         ):
             self.run, self.stands = held.run, True
             self.counts.update(held.counts)
@@ -167,14 +176,14 @@ class Scanner:
         )
         return self.counts
 
-    def _question(self) -> Asked | None:
+    def _question(self) -> ScanFingerprint | None:
         """Return what decides of unchanged files; None for a scan that is wanted anew, or whose plan is not for all."""
         o = self.options
         if o.rescan or o.retry_failed or o.aside:
             return None
         paths = tuple(os.path.abspath(p) for p in o.paths)
         past = self._past.stamp() if self._past is not None else ""
-        return Asked(
+        return ScanFingerprint(
             paths, o.exclude, o.limit, o.windows, o.policy.to_dict(), self.model.card.id, past
         )
 
@@ -184,7 +193,7 @@ class Scanner:
         self.store.save_model(self.model.card.id, card_text(self.model.card))
         batcher = Batcher(self.model)
         features = features_of(self.model.card.front_end)
-        ask = self.store.has_heard(self.model.card.id, FEATURE_VERSION)
+        ask = self.store.has_analysis(self.model.card.id, FEATURE_VERSION)
         try:
             with Pool(self.options.jobs, self._decoder, (features,)) as pool:
                 for _ in self._pump(pool, batcher, ask):
@@ -288,7 +297,7 @@ class Scanner:
             )
             return True
         f = self.store.file(absolute(found.path))
-        if f is None or facts(f) != facts(found):
+        if f is None or stat_fields(f) != stat_fields(found):
             return False
         heard = self.store.heard(f.content_key, self.model.card.id, FEATURE_VERSION)
         if heard is None or not self._suffices(heard):
@@ -296,7 +305,7 @@ class Scanner:
         self._judge(ordinal, found.path, f, heard)
         return True
 
-    def _suffices(self, heard: Heard) -> bool:
+    def _suffices(self, heard: Analysis) -> bool:
         """Return whether what was heard once is as much as this scan would hear."""
         return heard.whole or self.options.windows is Windows.ADAPTIVE
 
@@ -305,22 +314,22 @@ class Scanner:
     def _take(self, pool: Pool, batcher: Batcher, token: int, message: object) -> bool:
         """Take one message of a worker; return whether the model got food."""
         track = self._tracks[token]
-        if isinstance(message, Ready):
+        if isinstance(message, WindowReady):
             batcher.add(token, len(track.starts), message.log_mel)
             track.starts.append(message.start)
             if (part := thumbnail.of_window(message.log_mel)) is not None:
                 track.pictures[message.start] = part
             return True
-        if isinstance(message, Looked):
+        if isinstance(message, TagsRead):
             track.tags = message.tags
         elif isinstance(message, audio.Identity):
             self._identified(pool, token, track, message)
-        elif isinstance(message, Afresh):
+        elif isinstance(message, Restart):
             track.begin_anew()
-        elif isinstance(message, Done | PartDone):
+        elif isinstance(message, TrackDone | PartDone):
             pool.finished(token)
             track.hearing = False
-            if isinstance(message, Done):
+            if isinstance(message, TrackDone):
                 track.told = message
             self._finish_if_whole(token)
         elif isinstance(message, Failed):
@@ -339,7 +348,7 @@ class Scanner:
         del self._tracks[token]
         self._keep(track.ordinal, track.found, track.tags, identity, heard)
 
-    def _heard_before(self, identity: audio.Identity) -> Heard | None:
+    def _heard_before(self, identity: audio.Identity) -> Analysis | None:
         """Return what was heard in some music before, under whatever name; None where it has to be decoded."""
         card = self.model.card
         heard = self.store.heard(
@@ -380,7 +389,7 @@ class Scanner:
         found: Found,
         known: tags.Tags | None,
         identity: audio.Identity,
-        heard: Heard,
+        heard: Analysis,
     ) -> None:
         """Store a file's row and judge it."""
         f = FileRow(
@@ -401,7 +410,7 @@ class Scanner:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
-    def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Heard) -> None:
+    def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Analysis) -> None:
         self._add_row(
             ordinal,
             path,
@@ -437,7 +446,7 @@ class Scanner:
         self._committed = time.monotonic()
         with self.store.transaction():
             for heard in self._pending_heard:
-                self.store.save_heard(heard, self.model.card.id, FEATURE_VERSION)
+                self.store.save_analysis(heard, self.model.card.id, FEATURE_VERSION)
             for f in self._pending_files:
                 self.store.save_file(f)
             for found, stage, error in self._pending_failures:
@@ -462,11 +471,11 @@ def time_limit(size: int) -> float:
 
 
 def whole(
-    done: Done, starts: list[float], scores: dict[int, WindowScores], picture: bytes
-) -> Heard:
+    done: TrackDone, starts: list[float], scores: dict[int, WindowScores], picture: bytes
+) -> Analysis:
     """Return what was heard in a track, all of it or some windows, in the precision that the store keeps."""
     ordered = [scores[int(i)] for i in np.argsort(starts)]
-    return Heard(
+    return Analysis(
         content_key=done.identity.content_key,
         second_key=done.identity.second_key,
         seconds=done.seconds,

@@ -19,12 +19,12 @@ import genretag
 from genretag.features import FEATURE_VERSION
 from genretag.library.walk import Found, Missed
 from genretag.records import FileRow
-from genretag.storage.cache import Standing, Store
+from genretag.storage.cache import Store, UnchangedScan
 
 _AT_ONCE = 256  # files; a call of the hash costs as much as the text of one
 
 
-class Tally:
+class WalkHash:
     """What a walk met, as a hash that is made on the way."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScanFingerprint:
     """All that decides what a scan says of unchanged files."""
 
     paths: tuple[str, ...]
@@ -87,17 +87,19 @@ class Asked:
         return json.dumps(told, sort_keys=True, default=str)
 
 
-def what_stands(store: Store, asked: Asked, walked: Iterator[Found | Missed]) -> Standing | None:
+def find_unchanged_scan(
+    store: Store, asked: ScanFingerprint, walked: Iterator[Found | Missed]
+) -> UnchangedScan | None:
     """Return the last scan if its plan stands for what is walked now; None where anything is otherwise."""
     kept = store.untouched_scan()
     if kept is None or not asked.is_in(kept.asked):
         return None
-    tally = Tally()
+    tally = WalkHash()
     for found in walked:
         tally.add(found)
     return kept if tally.text is not None and kept.asked == asked.text(tally.text) else None
 
 
-def facts(f: FileRow | Found) -> tuple[int, ...]:
+def stat_fields(f: FileRow | Found) -> tuple[int, ...]:
     """Return what tells, without opening it, that a file is as it was."""
     return (f.size, f.mtime_ns, f.inode, f.device, f.links)

@@ -44,14 +44,14 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Looked:
+class TagsRead:
     """What the file's tags say."""
 
     tags: tags.Tags
 
 
 @dataclass(frozen=True)
-class Ready:
+class WindowReady:
     """One window's log-mel [bands, frames] and where it starts (s)."""
 
     start: float
@@ -59,12 +59,12 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Afresh:
+class Restart:
     """What was heard of the track so far does not count: it begins anew, and all of it is heard."""
 
 
 @dataclass(frozen=True)
-class Done:
+class TrackDone:
     """What was asked for is heard: the track's identity, how much of it there was, and how many windows it has."""
 
     identity: audio.Identity
@@ -86,7 +86,7 @@ class Failed:
     error: str
 
 
-Message = Looked | audio.Identity | Ready | Afresh | Done | PartDone | Failed
+Message = TagsRead | audio.Identity | WindowReady | Restart | TrackDone | PartDone | Failed
 
 
 def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
@@ -94,7 +94,7 @@ def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
     if task.part:
         yield from _further(task.path, features, task.part)
         return
-    yield Looked(tags.read(task.path))
+    yield TagsRead(tags.read(task.path))
     if task.ask:
         identity = audio.identify(task.path)
         if not ask(identity):
@@ -104,32 +104,32 @@ def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
         return
     try:
         yield from _first(task.path, features)
-    except audio.Unsteady:
+    except audio.InexactTimestamps:
         yield from _whole(task.path, features)
 
 
 def _whole(path: Path, features: Features) -> Iterator[Message]:
     """Hear all of a track; each window leaves as soon as it is full."""
-    listening, count = audio.Listening(), 0
+    listening, count = audio.DecodeLog(), 0
     for window in audio.read_windows(path, features.front_end.sample_rate, listening):
-        yield Ready(window.start, features(window.samples))
+        yield WindowReady(window.start, features(window.samples))
         count += 1
     yield _done(path, listening, count)
 
 
-def _done(path: Path, listening: audio.Listening, windows: int) -> Done:
+def _done(path: Path, listening: audio.DecodeLog, windows: int) -> TrackDone:
     identity = audio.Identity(
         listening.content_key, audio.streaminfo_md5(path), audio.file_sha256(path)
     )
-    return Done(identity, listening.seconds, min(1.0, listening.share), windows)
+    return TrackDone(identity, listening.seconds, min(1.0, listening.share), windows)
 
 
 def _some(
-    path: Path, features: Features, choose: audio.Choose, listening: audio.Listening, *, keyed: bool
-) -> list[Ready]:
+    path: Path, features: Features, choose: audio.Choose, listening: audio.DecodeLog, *, keyed: bool
+) -> list[WindowReady]:
     """Hear some windows. They are few, and none leaves before all are known to be where they should."""
     found = audio.read_some(path, features.front_end.sample_rate, choose, listening, keyed=keyed)
-    return [Ready(w.start, features(w.samples)) for w in found]
+    return [WindowReady(w.start, features(w.samples)) for w in found]
 
 
 def _first(path: Path, features: Features) -> Iterator[Message]:
@@ -138,11 +138,11 @@ def _first(path: Path, features: Features) -> Iterator[Message]:
     Raises:
         audio.Unsteady: nothing was yielded; it has to be heard as a whole.
     """
-    listening = audio.Listening()
+    listening = audio.DecodeLog()
     ready = _some(path, features, adaptive.first, listening, keyed=True)
     done = _done(path, listening, audio.count_windows(listening.seconds))
-    if done.share < audio.LEAST_SHARE or not ready:
-        raise audio.Unsteady
+    if done.share < audio.MIN_DECODED_SHARE or not ready:
+        raise audio.InexactTimestamps
     yield from ready
     yield done
 
@@ -150,10 +150,10 @@ def _first(path: Path, features: Features) -> Iterator[Message]:
 def _further(path: Path, features: Features, part: tuple[int, ...]) -> Iterator[Message]:
     """Hear a further part of a track, or begin it anew."""
     try:
-        yield from _some(path, features, lambda _: part, audio.Listening(), keyed=False)
+        yield from _some(path, features, lambda _: part, audio.DecodeLog(), keyed=False)
         yield PartDone()
-    except audio.Unsteady:
-        yield Afresh()
+    except audio.InexactTimestamps:
+        yield Restart()
         yield from _whole(path, features)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from genretag.records import Album, FileRow, Heard, Tags
+from genretag.records import Album, Analysis, FileRow, Tags
 from genretag.storage.sqlite import connect, transaction
 
 _MIGRATIONS = (
@@ -149,7 +149,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Standing:
+class UnchangedScan:
     """A scan that nothing of what is kept has changed since."""
 
     run: int
@@ -184,14 +184,14 @@ def _file_row(row: sqlite3.Row) -> FileRow:
     )
 
 
-def _heard(row: sqlite3.Row) -> Heard:
+def _heard(row: sqlite3.Row) -> Analysis:
     starts = np.frombuffer(row["starts"], np.float32)
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
     music, embedding = (
         np.frombuffer(row["music"], np.float16),
         np.frombuffer(row["embedding"], np.float16),
     )
-    return Heard(
+    return Analysis(
         row["content_key"],
         row["second_key"],
         row["seconds"],
@@ -269,14 +269,14 @@ class Store:
 
     # --- heard --------------------------------------------------------------------------------------------------
 
-    def has_heard(self, model: str, features: int) -> bool:
+    def has_analysis(self, model: str, features: int) -> bool:
         """Return whether anything was heard by a model."""
         sql = "SELECT 1 FROM heard WHERE model = ? AND features = ? LIMIT 1"
         return self._db.execute(sql, (model, features)).fetchone() is not None
 
     def heard(
         self, key: str, model: str, features: int, second_key: str | None = None
-    ) -> Heard | None:
+    ) -> Analysis | None:
         """Return what a model heard in the music with a content key, or with a second key."""
         sql = "SELECT * FROM heard WHERE content_key = ? AND model = ? AND features = ?"
         row = self._db.execute(sql, (key, model, features)).fetchone()
@@ -285,13 +285,13 @@ class Store:
             row = self._db.execute(sql, (second_key, model, features)).fetchone()
         return _heard(row) if row else None
 
-    def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Heard] | None:
+    def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Analysis] | None:
         """Return what is known of a path and what a model heard there; None where either is missing."""
         f = self.file(path)
         heard = self.heard(f.content_key, model, features) if f is not None else None
         return (f, heard) if f is not None and heard is not None else None
 
-    def save_heard(self, h: Heard, model: str, features: int) -> None:
+    def save_analysis(self, h: Analysis, model: str, features: int) -> None:
         """Keep what a model heard; a part of a track never takes the place of the whole of it."""
         if (
             not h.whole
@@ -378,14 +378,14 @@ class Store:
             sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run)
         )
 
-    def untouched_scan(self) -> Standing | None:
+    def untouched_scan(self) -> UnchangedScan | None:
         """Return the last scan and what it stands for, if no row of file, music, failure or plan was touched since."""
         last = self.last_scan()
         sql = "SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL AND generation = (SELECT number FROM generation)"
         row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
         if last is None or row is None:
             return None
-        return Standing(
+        return UnchangedScan(
             last.run,
             str(row["asked"]),
             json.loads(row["counts"]) if row["counts"] else self.plan_counts(last.run),

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from genretag.tags.facts import V22, Album, Tags
-from genretag.tags.form import AS_IT_IS, Form
+from genretag.tags.form import KEEP_AS_IS, TagOptions
 from genretag.tags.words import is_generic, meaningful
 
-__all__ = ["AS_IT_IS", "V22", "Album", "Form", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
+__all__ = ["KEEP_AS_IS", "V22", "Album", "TagOptions", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
 
 
 def read(path: Path) -> Tags:
@@ -27,7 +27,7 @@ def read(path: Path) -> Tags:
     return containers.read(path)
 
 
-def write(path: Path, genres: list[str], form: Form = AS_IT_IS) -> None:
+def write(path: Path, genres: list[str], form: TagOptions = KEEP_AS_IS) -> None:
     """Write the genres into a file, and into every second place of the genre that it has.
 
     Raises:
@@ -38,7 +38,7 @@ def write(path: Path, genres: list[str], form: Form = AS_IT_IS) -> None:
     containers.write(path, genres, form)
 
 
-def others(path: Path, form: Form = AS_IT_IS) -> dict[str, Any]:
+def others(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
     """Return everything in a file's tags but the genre, by place; None where a place is not there.
 
     Before and after a write in some form are to be asked for with that form: it decides what must stay the same.

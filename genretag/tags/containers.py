@@ -27,7 +27,7 @@ from mutagen.wave import WAVE
 from genretag.errors import TrackError
 from genretag.tags import ape, asf, id3, mp4, vorbis
 from genretag.tags.facts import V22, Album, Tags
-from genretag.tags.form import Form
+from genretag.tags.form import TagOptions
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class _Field:
 
     name: str  # as the field calls it
     read: Callable[[Any, Path], list[str]]
-    write: Callable[[Any, Path, list[str], Form], None]
-    others: Callable[[Any, Path, Form], dict[str, Any]]
+    write: Callable[[Any, Path, list[str], TagOptions], None]
+    others: Callable[[Any, Path, TagOptions], dict[str, Any]]
 
 
 def _chunked(kind: str) -> _Field:
@@ -49,7 +49,7 @@ def _chunked(kind: str) -> _Field:
     )
 
 
-def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], Form], None]:
+def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], TagOptions], None]:
     """Return a row's write function for a container that leaves no choice."""
     return lambda audio, path, genres, form: write(audio, path, genres)
 
@@ -146,7 +146,7 @@ def _first(tags: Any, keys: tuple[str, ...]) -> str:
     return ""
 
 
-def write(path: Path, genres: list[str], form: Form) -> None:
+def write(path: Path, genres: list[str], form: TagOptions) -> None:
     """Write the genres into a file. See the package."""
     audio, field = _open(path)
     if audio is None or field is None:
@@ -159,7 +159,7 @@ def write(path: Path, genres: list[str], form: Form) -> None:
         raise TrackError("tags", f"its tags cannot be written: {_said(error)}") from error
 
 
-def others(path: Path, form: Form) -> dict[str, Any]:
+def others(path: Path, form: TagOptions) -> dict[str, Any]:
     """Return everything in a file's tags but the genre. See the package."""
     audio, field = _open(path)
     if audio is None or field is None:

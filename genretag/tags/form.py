@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Form:
+class TagOptions:
     """What a user may choose about the tags themselves."""
 
     convert_v22: bool = False  # ID3v2.2 as v2.3; else such tags are left alone
     id3_version: int | None = None  # 3 or 4: write ID3v2 tags in this version; None: in the one that they have
 
 
-AS_IT_IS = Form()
+KEEP_AS_IS = TagOptions()

@@ -20,7 +20,7 @@ from mutagen.wave import WAVE
 from genretag.audio import mpeg
 from genretag.errors import TrackError
 from genretag.tags import ape, id3v1, riff, words
-from genretag.tags.form import Form
+from genretag.tags.form import TagOptions
 from genretag.tags.frames import carried, frames_of, marked, meanings, raw_of
 
 _ONLY_GENRE: dict[str, Any] = {"translate": False, "known_frames": {"TCON": TCON}, "load_v1": False}
@@ -54,7 +54,7 @@ def _is_latin1(text: str) -> bool:
     return True
 
 
-def _version(tag: ID3, form: Form) -> int:
+def _version(tag: ID3, form: TagOptions) -> int:
     """Return the version to save a tag in: its own, unless another was asked for; the frames are made ready for it."""
     minor = int(tag.version[1])
     if minor not in (3, 4):
@@ -107,7 +107,7 @@ def _v1_block(path: Path) -> bytes | None:
         return handle.read(mpeg.ID3V1_LENGTH)
 
 
-def write_mp3(path: Path, genres: list[str], form: Form) -> None:
+def write_mp3(path: Path, genres: list[str], form: TagOptions) -> None:
     """Write an MP3's genres to ID3v2, and to ID3v1 and APEv2 where these are there.
 
     A file with nothing but ID3v1 keeps it as its only tag if the word has a number there: a new
@@ -140,7 +140,7 @@ def _empty_version(path: Path) -> int | None:
     return head[3] if mpeg.id3v2_size(head) and head[3] in (3, 4) else None
 
 
-def _write_v2(path: Path, genres: list[str], form: Form, with_v1: bool) -> None:
+def _write_v2(path: Path, genres: list[str], form: TagOptions, with_v1: bool) -> None:
     """Write TCON into the ID3v2 tag, or into a new one that takes over what ID3v1 told."""
     if is_v22(path):
         if not (form.convert_v22 or form.id3_version):
@@ -173,14 +173,14 @@ def _put_back_v1(path: Path, block: bytes, genres: list[str]) -> None:
         handle.write(block[:_V1_GENRE_AT] + bytes([id3v1.number_of(genres[0])]))
 
 
-def others_mp3(path: Path, form: Form) -> dict[str, Any]:
+def others_mp3(path: Path, form: TagOptions) -> dict[str, Any]:
     """Return everything but the genre: ID3v2's frames, ID3v1, APEv2 items. None: it is not there."""
     block = _v1_block(path)
     tag = ID3(path, **_ONLY_GENRE) if _has_v2(path) and not is_v22(path) else None
     return {**_others(tag, form), "ID3v1": block[:_V1_GENRE_AT] if block else None, "APEv2": ape.others_beside(path)}
 
 
-def _others(tag: ID3 | None, form: Form) -> dict[str, Any]:
+def _others(tag: ID3 | None, form: TagOptions) -> dict[str, Any]:
     """Return a tag's version and its raw frames in order; where a version was asked for, what the frames say."""
     if tag is None:
         return {"ID3v2": None}
@@ -203,7 +203,7 @@ def read_chunk(kind: str, path: Path) -> list[str]:
     return genres
 
 
-def write_chunk(kind: str, path: Path, genres: list[str], form: Form) -> None:
+def write_chunk(kind: str, path: Path, genres: list[str], form: TagOptions) -> None:
     """Write TCON into the ID3 tag of a chunk, and RIFF INFO's genre where there is one."""
     audio = _CHUNKED[kind](path, **_ONLY_GENRE)
     if audio.tags is None:
@@ -217,7 +217,7 @@ def write_chunk(kind: str, path: Path, genres: list[str], form: Form) -> None:
         riff.write_info_genre(path, genres)
 
 
-def others_chunk(kind: str, path: Path, form: Form) -> dict[str, Any]:
+def others_chunk(kind: str, path: Path, form: TagOptions) -> dict[str, Any]:
     """Return everything but the genre: ID3v2's frames, and for WAV the other chunks. None: it is not there."""
     tag = _CHUNKED[kind](path, **_ONLY_GENRE).tags
     return {**_others(tag, form), "chunks": riff.others(path) if kind == "wav" else None}

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION, AnyFrontEnd, features_of
 from genretag.scan.pool import Pool
-from genretag.scan.worker import Done, Failed, Ready, Task, serve
+from genretag.scan.worker import Failed, Task, TrackDone, WindowReady, serve
 
 Half = npt.NDArray[np.float16]
 Front = TypeVar("Front", bound=AnyFrontEnd)
 
-MOST_WINDOWS = 6  # of a track: spread over it
+MAX_WINDOWS = 6  # of a track: spread over it
 _SHARD_BYTES = 256 << 20
 _SECONDS_A_TRACK = 600.0  # time limit
 
@@ -40,7 +40,7 @@ class FeatureCache(Generic[Front]):
     """A folder of shards with an index of lines; it may be killed at any moment and goes on from the last whole track."""
 
     def __init__(self, folder: Path, front_end: Front) -> None:
-        told = json.dumps([FEATURE_VERSION, front_end.to_metadata(), MOST_WINDOWS], sort_keys=True)
+        told = json.dumps([FEATURE_VERSION, front_end.to_metadata(), MAX_WINDOWS], sort_keys=True)
         self.folder = folder / hashlib.sha256(told.encode()).hexdigest()[:16]
         self.front_end = front_end
         try:
@@ -127,7 +127,7 @@ class FeatureCache(Generic[Front]):
         """Return how many bytes tracks of such lengths take."""
         fe = self.front_end
         a_second = fe.frames(30 * fe.sample_rate) / 30
-        return round(sum(min(s, MOST_WINDOWS * 30.0) for s in seconds) * a_second * fe.bands * 2)
+        return round(sum(min(s, MAX_WINDOWS * 30.0) for s in seconds) * a_second * fe.bands * 2)
 
     def missing(self, keys: Sequence[str], seconds: npt.NDArray[np.float64]) -> tuple[int, int]:
         """Return how many tracks are not here yet, and the bytes that they will take; raise where the disk has no room for them."""
@@ -146,7 +146,7 @@ class FeatureCache(Generic[Front]):
 
 
 class _Spread:
-    """Keeps at most ``MOST_WINDOWS`` windows of a stream of unknown length, spread evenly: every k-th, k doubling."""
+    """Keeps at most ``MAX_WINDOWS`` windows of a stream of unknown length, spread evenly: every k-th, k doubling."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[float, npt.NDArray[np.float32]]] = []
@@ -155,7 +155,7 @@ class _Spread:
     def add(self, start: float, log_mel: npt.NDArray[np.float32]) -> None:
         if self._met % self._stride == 0:
             self.kept.append((start, log_mel))
-            if len(self.kept) > MOST_WINDOWS:
+            if len(self.kept) > MAX_WINDOWS:
                 self.kept = self.kept[::2]
                 self._stride *= 2
         self._met += 1
@@ -183,12 +183,12 @@ def fill(
                     kept[token] = _Spread()
                     pool.give(token, Task(path, ask=False), _SECONDS_A_TRACK)
             for token, message in pool.messages(timeout=0.1) if pool.busy else []:
-                if isinstance(message, Ready):
+                if isinstance(message, WindowReady):
                     kept[token].add(message.start, message.log_mel)
-                elif isinstance(message, Done | Failed):
+                elif isinstance(message, TrackDone | Failed):
                     pool.finished(token)
                     spread, done = kept.pop(token), done + 1
-                    if isinstance(message, Done):
+                    if isinstance(message, TrackDone):
                         cache.add(todo[token][0], spread.kept)
                     else:
                         failed.append(todo[token][1])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.library.walk import Speller
+from genretag.library.walk import DiskCase
 from genretag.records import Album
 from genretag.scan.scanner import Options, Progress, Scanner, absolute
 from genretag.storage.cache import Store
@@ -87,7 +87,7 @@ def gather(store: Store, model_id: str, examples: list[Example], notes: list[str
     Raises:
         RunError: fewer than two labels of two tracks are left.
     """
-    spell, unreadable = Speller(), list[Unreadable]()
+    spell, unreadable = DiskCase(), list[Unreadable]()
     kept: list[Example] = []
     rows, artists, keys, seconds = [], [], [], []
     for example in examples:

@@ -16,7 +16,7 @@ from genretag.training.teach import Lesson
 
 FloatArray = npt.NDArray[np.float64]
 
-_MOST_POINTS = 3000  # of the embedding map
+_MAX_POINTS = 3000  # of the embedding map
 _INK, _SOFT, _HOT = "#1f4e79", "#9bb7d4", "#c0392b"
 
 
@@ -153,7 +153,7 @@ def embedding_map(lesson: Lesson) -> Any:
     from genretag.training.split import standardised
 
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(lesson.collection.y))[:_MOST_POINTS]
+    rows = rng.permutation(len(lesson.collection.y))[:_MAX_POINTS]
     x, y = standardised(lesson.collection.x[rows]), lesson.collection.y[rows]
     x = PCA(min(30, *x.shape), random_state=0).fit_transform(x)
     flat = x[:, :2]

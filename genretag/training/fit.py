@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 #: Inverse strengths of the L2 penalty that are tried, the strongest first.
 STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
-_MOST_WORK = 3e6  # tracks x labels x strengths: above, fewer strengths and folds are tried
+_MAX_WORK = 3e6  # tracks x labels x strengths: above, fewer strengths and folds are tried
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def search(
     on_step: Callable[[str], None] | None = None,
 ) -> Search:
     """Choose the penalty's strength by grouped cross-validation; ties go to the stronger penalty."""
-    heavy = len(y) * len(np.unique(y)) * len(STRENGTHS) > _MOST_WORK
+    heavy = len(y) * len(np.unique(y)) * len(STRENGTHS) > _MAX_WORK
     strengths, wanted = (STRENGTHS[1:6:2], 3) if heavy else (STRENGTHS, 5)
     folds = grouped_fold_numbers(y, groups, wanted, seed)
     accuracy: dict[float, float] = {}

@@ -134,8 +134,8 @@ def _from_csv(path: Path, subset: str | None, audio: Path | None) -> Labelled:
 
 
 def _column(header: Sequence[str], names: Iterable[str]) -> int | None:
-    plain = [h.strip().lower() for h in header]
-    return next((plain.index(n) for n in names if n in plain), None)
+    normalise_label = [h.strip().lower() for h in header]
+    return next((normalise_label.index(n) for n in names if n in normalise_label), None)
 
 
 def _from_table(path: Path, rows: list[list[str]], base: Path) -> Labelled:
@@ -256,7 +256,7 @@ def read_review(path: Path) -> Labelled:
 # --- labels ------------------------------------------------------------------------------------------------------
 
 
-def plain(label: str) -> str:
+def normalise_label(label: str) -> str:
     """Return what makes two labels the same: case, outer space and Unicode form do not count."""
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
@@ -265,31 +265,33 @@ def merged(labelled: Labelled) -> Labelled:
     """Make labels that differ only by case or space one, spelt as most of the tracks spell it."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for e in labelled.examples:
-        spellings[plain(e.label)][" ".join(e.label.split())] += 1
+        spellings[normalise_label(e.label)][" ".join(e.label.split())] += 1
     best = {key: counts.most_common(1)[0][0] for key, counts in spellings.items()}
     raw: dict[str, set[str]] = defaultdict(set)
     for e in labelled.examples:
-        raw[plain(e.label)].add(e.label)
+        raw[normalise_label(e.label)].add(e.label)
     notes = [
         f"{', '.join(map(repr, sorted(names)))} were taken as one label: {best[key]}"
         for key, names in raw.items()
         if len(names) > 1
     ]
     return Labelled(
-        [replace(e, label=best[plain(e.label)]) for e in labelled.examples],
+        [replace(e, label=best[normalise_label(e.label)]) for e in labelled.examples],
         [*labelled.notes, *notes],
     )
 
 
 def chosen(labelled: Labelled, classes: Sequence[str]) -> Labelled:
     """Keep only some labels (``--classes rock,jazz``); raise for one that is not there."""
-    wanted = {plain(c) for c in classes}
-    have = {plain(e.label) for e in labelled.examples}
-    if unknown := [c for c in classes if plain(c) not in have]:
+    wanted = {normalise_label(c) for c in classes}
+    have = {normalise_label(e.label) for e in labelled.examples}
+    if unknown := [c for c in classes if normalise_label(c) not in have]:
         raise UsageError(
             f"--classes {', '.join(unknown)}: no such label; there are {', '.join(sorted({e.label for e in labelled.examples}))}"
         )
-    return Labelled([e for e in labelled.examples if plain(e.label) in wanted], labelled.notes)
+    return Labelled(
+        [e for e in labelled.examples if normalise_label(e.label) in wanted], labelled.notes
+    )
 
 
 def checked(labelled: Labelled, *, least: int = 2) -> Labelled:

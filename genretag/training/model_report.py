@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genretag.evaluation.metrics import Judged
 from genretag.inference.metadata import Card
-from genretag.text import shown
+from genretag.text import escape_control
 from genretag.training import figures
 from genretag.training.split import Part
 from genretag.training.teach import Lesson, Split
@@ -79,7 +79,7 @@ def class_rows(j: Judged) -> list[tuple[str, str, str, str, str, str]]:
 
     return [
         (
-            shown(c.label),
+            escape_control(c.label),
             f"{c.train:,}",
             f"{c.test:,}",
             share(c.recall),
@@ -94,7 +94,7 @@ def card_markdown(lesson: Lesson, card: Card, name: str) -> str:
     """Return the model card."""
     backbone = card.about["backbone"]
     lines = [
-        f"# {shown(card.name)}",
+        f"# {escape_control(card.name)}",
         "",
         f"A genretag model: `genretag scan ~/Music --model {name}`; `genretag models use {name}` makes it the default.",
         "",
@@ -123,7 +123,12 @@ def card_markdown(lesson: Lesson, card: Card, name: str) -> str:
             "Intervals are 95 %, by a bootstrap over artists. The file itself learned from all parts with the same settings.",
         ]
     if lesson.collection.notes:
-        lines += ["", "## Noticed", "", *(f"- {shown(note)}" for note in lesson.collection.notes)]
+        lines += [
+            "",
+            "## Noticed",
+            "",
+            *(f"- {escape_control(note)}" for note in lesson.collection.notes),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -149,17 +154,24 @@ def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
     )
     c = lesson.collection
     return environment.get_template("training.html").render(
-        name=shown(card.name),
+        name=escape_control(card.name),
         how=lesson.how,
         lines=summary_lines(lesson),
         rows=class_rows(lesson.judged) if lesson.judged else [],
         pictures=drawn,
-        notes=[shown(n) for n in c.notes],
+        notes=[escape_control(n) for n in c.notes],
         duplicates=[
-            (shown(d.a), shown(d.b), f"{d.cosine:.3f}", *map(shown, d.labels))
+            (
+                escape_control(d.a),
+                escape_control(d.b),
+                f"{d.cosine:.3f}",
+                *map(escape_control, d.labels),
+            )
             for d in c.duplicates[:MOST_LISTED]
         ],
-        unreadable=[(shown(u.path), shown(u.error)) for u in c.unreadable[:MOST_LISTED]],
+        unreadable=[
+            (escape_control(u.path), escape_control(u.error)) for u in c.unreadable[:MOST_LISTED]
+        ],
         more=max(0, len(c.duplicates) - MOST_LISTED) + max(0, len(c.unreadable) - MOST_LISTED),
         made=card.about["made"],
     )

@@ -17,7 +17,7 @@ from genretag.evaluation.metrics import calibration_error
 from genretag.features import FEATURE_VERSION
 from genretag.inference import safety
 from genretag.inference.metadata import Calibration, Card, card_text
-from genretag.library.walk import Speller
+from genretag.library.walk import DiskCase
 from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
 from genretag.training.attach_head import recard
@@ -46,7 +46,7 @@ def recalibrated(store: Store, card: Card, labelled: list[tuple[Path, str, str]]
     Raises:
         RunError: fewer than ``LEAST_TRACKS`` tracks have one of the model's labels.
     """
-    spell = Speller()
+    spell = DiskCase()
     log_p, y, artists, lengths = (
         list[FloatArray](),
         list[int](),

@@ -23,7 +23,7 @@ from genretag.records import FileRow, Tags
 from genretag.storage.cache import Store
 from genretag.storage.journal import Change, Journal
 from genretag.tags import read as read_tags
-from genretag.writing.replace import Expected, Manner, Written, undo_change, write_genres
+from genretag.writing.replace import Expected, WriteOptions, Written, undo_change, write_genres
 from genretag.writing.turns import Turn, in_turns
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def apply_rows(
     journal: Journal,
     run: int,
     rows: Iterable[tuple[int | None, Row]],
-    manner: Manner,
+    manner: WriteOptions,
     on_result: OnResult,
     plan_run: int | None = None,
     jobs: int = 1,
@@ -152,7 +152,7 @@ def _says_so_already(row: Row) -> bool:
     return False
 
 
-def _write_row(journal: Journal, run: int, row: Row, manner: Manner, turn: Turn) -> _Outcome:
+def _write_row(journal: Journal, run: int, row: Row, manner: WriteOptions, turn: Turn) -> _Outcome:
     """Write one row, and return what became of it."""
     if (
         why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)

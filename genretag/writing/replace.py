@@ -42,11 +42,11 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Manner:
+class WriteOptions:
     """How files are written."""
 
     preserve_mtimes: bool = False
-    form: tags.Form = tags.AS_IT_IS
+    form: tags.TagOptions = tags.KEEP_AS_IS
     hardlinks: HardLinks = HardLinks.SKIP
     protect: Protect = field(default_factory=Protect)  # what is never written, whatever a plan says
 
@@ -78,7 +78,7 @@ def _facts(path: Path, sha256: str) -> Written:
     return Written(s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, sha256)
 
 
-def _check_target(target: Path, manner: Manner) -> os.stat_result:
+def _check_target(target: Path, manner: WriteOptions) -> os.stat_result:
     """Return the file's facts; raise for files that must not be replaced."""
     s = target.lstat()
     if not stat.S_ISREG(s.st_mode):
@@ -133,7 +133,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _verify(target: Path, temp: Path, genres: list[str], content_key: str, form: tags.Form) -> None:
+def _verify(target: Path, temp: Path, genres: list[str], content_key: str, form: tags.TagOptions) -> None:
     """Raise unless the copy has the same audio, the genres as planned, and all else as before."""
     if audio.identify(temp).content_key != content_key:
         raise TrackError("verify", "its audio would have changed; it was not written")
@@ -171,7 +171,7 @@ def _unlink(temp: Path) -> None:
 
 
 def write_genres(
-    journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: Manner,
+    journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: WriteOptions,
     turn: AbstractContextManager[object] | None = None,
 ) -> Written:
     """Write genres into one file, safely. ``turn`` is held while the journal learns of it.

@@ -39,7 +39,7 @@ def journal_path(database: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Books:
+class Databases:
     """The cache and the journal, open."""
 
     store: Store
@@ -47,7 +47,7 @@ class Books:
 
 
 @contextmanager
-def books(database: Path | None) -> Iterator[Books]:
+def open_databases(database: Path | None) -> Iterator[Databases]:
     """Open the cache and the journal, and tidy up after a killed run unless another one is at work.
 
     A broken cache is set aside and begun anew: it can be made again. Of a broken journal, what can
@@ -76,7 +76,7 @@ def books(database: Path | None) -> Iterator[Books]:
             aside.name,
             saved,
         )
-    given = Books(store, journal)
+    given = Databases(store, journal)
     try:
         with contextlib.suppress(RunError), _lock(given, seconds=0):
             settle(given)
@@ -87,7 +87,7 @@ def books(database: Path | None) -> Iterator[Books]:
 
 
 @contextmanager
-def _lock(given: Books, seconds: float) -> Iterator[None]:
+def _lock(given: Databases, seconds: float) -> Iterator[None]:
     """Hold the right to write music: one genretag at a time. The system takes it from a process that dies."""
     import filelock
 
@@ -103,22 +103,22 @@ def _lock(given: Books, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def writing(given: Books) -> Iterator[None]:
+def writing(given: Databases) -> Iterator[None]:
     """Hold the right to write music, with everything tidied up before."""
     with _lock(given, seconds=5):
         settle(given)
         yield
 
 
-def settle(given: Books) -> None:
+def settle(given: Databases) -> None:
     """Finish or take back what a killed run left, and say so."""
-    from genretag.text import shown
+    from genretag.text import escape_control
     from genretag.writing.replace import recover
 
     for change, state in recover(given.journal):
         told = {"replaced": "was written", "dropped": "was not touched", "undone": "was put back"}
         log.warning(
             "an earlier run was stopped in the middle: %s %s",
-            shown(change.path),
+            escape_control(change.path),
             told.get(state or "", "cannot be reached now"),
         )

@@ -54,7 +54,7 @@ def songs_of(
 def scanned(folder: Path, model: Path, windows: str) -> tuple[dict[str, dict[str, Any]], float]:
     """Return a scan's rows, and its CPU seconds."""
     meter = Meter()
-    with tempfile.TemporaryDirectory() as books:
+    with tempfile.TemporaryDirectory() as databases:
         command = [
             *GENRETAG,
             "scan",
@@ -66,7 +66,7 @@ def scanned(folder: Path, model: Path, windows: str) -> tuple[dict[str, dict[str
             "--windows",
             windows,
             "--db",
-            f"{books}/g.db",
+            f"{databases}/g.db",
         ]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {row["path"]: row for row in map(json.loads, out.splitlines())}, meter.cpu()

@@ -23,7 +23,7 @@ from speed import proportional_memory
 
 from genretag.audio import Identity, synthesis
 from genretag.cluster.importing import import_results
-from genretag.cluster.results import Told, part_name, read, row_of, table_of, told_of, write
+from genretag.cluster.results import TrackResult, part_name, read, row_of, table_of, told_of, write
 from genretag.decisions.policy import Policy
 from genretag.storage.cache import Store
 
@@ -124,7 +124,7 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.1f} to {max(values):.1f}"
 
 
-def _another(told: Told, n: int, rng: np.random.Generator) -> Told:
+def _another(told: TrackResult, n: int, rng: np.random.Generator) -> TrackResult:
     """Return another track with other numbers of the same kind: those of copies would be packed to nothing."""
     assert told.heard is not None
     key = rng.bytes(16).hex()

@@ -44,7 +44,7 @@ from genretag.audio import synthesis
 from genretag.decisions.plan import judge
 from genretag.decisions.policy import Policy
 from genretag.features import FEATURE_VERSION, LogMel
-from genretag.records import FileRow, Heard
+from genretag.records import Analysis, FileRow
 from genretag.scan import worker
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.scan.worker import serve
@@ -120,7 +120,7 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
             plan = []
             for n in range(start, start + 1000):
                 windows = int(rng.integers(4, 12))
-                heard = Heard(
+                heard = Analysis(
                     f"{n:032x}",
                     None,
                     windows * 30.0,
@@ -142,7 +142,7 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
                     heard.content_key,
                     tags.Tags([], "TCON"),
                 )
-                store.save_heard(heard, card.id, FEATURE_VERSION)
+                store.save_analysis(heard, card.id, FEATURE_VERSION)
                 store.save_file(f)
                 row = judge(path, f, heard, card, Policy())
                 plan.append((n, path, row.action, row.to_dict()))
@@ -199,7 +199,7 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
             task = connection.recv()
             key = hashlib.sha256(os.fsencode(task.path)).hexdigest()
             identity = audio.Identity(key[:32], None, key)
-            connection.send(worker.Looked(tags.Tags([], "TCON")))
+            connection.send(worker.TagsRead(tags.Tags([], "TCON")))
             if task.ask:
                 connection.send(identity)
                 if not connection.recv():
@@ -209,8 +209,8 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
                 .normal(size=(log_mel.front_end.n_mels, 61))
                 .astype(np.float32)
             )
-            connection.send(worker.Ready(0.0, noise))
-            connection.send(worker.Done(identity, 1.0, 1.0, 1))
+            connection.send(worker.WindowReady(0.0, noise))
+            connection.send(worker.TrackDone(identity, 1.0, 1.0, 1))
 
 
 class LongRun:

@@ -135,17 +135,17 @@ class Killer:
 
         replace.hook = note
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        with session.books(self.database) as books:
+        with session.databases(self.database) as databases:
             if undo:
                 from genretag.writing.apply import undo_runs
 
-                changes = list(books.journal.changes(states=("replaced",)))
+                changes = list(databases.journal.changes(states=("replaced",)))
                 self.rng.shuffle(changes)  # type: ignore[arg-type]
-                with session.writing(books):
+                with session.writing(databases):
                     undo_runs(
-                        books.store,
-                        books.journal,
-                        books.journal.begin("undo", "0", {}),
+                        databases.store,
+                        databases.journal,
+                        databases.journal.begin("undo", "0", {}),
                         changes,
                         lambda _: None,
                     )
@@ -156,10 +156,10 @@ class Killer:
                     if Path(row.path).stat().st_mtime_ns == row.mtime_ns
                 ]
                 commands.perform(
-                    books,
+                    databases,
                     None,
                     todo,
-                    replace.Manner(),
+                    replace.WriteOptions(),
                     yes=True,
                     dry_run=False,
                     quiet=True,
@@ -213,9 +213,9 @@ class Killer:
 
     def check(self, whole: bool) -> None:
         """Look at the library after a kill: every file whole, no stray, the journal right."""
-        with session.books(self.database) as books:
-            states = {c.target: c for c in books.journal.changes(states=("replaced",))}
-            open_changes = list(books.journal.changes(states=("intended", "ready", "undoing")))
+        with session.databases(self.database) as databases:
+            states = {c.target: c for c in databases.journal.changes(states=("replaced",))}
+            open_changes = list(databases.journal.changes(states=("intended", "ready", "undoing")))
         if open_changes:
             self.found.lost.append(f"{len(open_changes)} changes are still open")
         for folder in {p.parent for p in self.files}:

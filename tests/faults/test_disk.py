@@ -17,7 +17,7 @@ from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing import replace
 from genretag.writing.apply import Result, apply_rows
-from genretag.writing.replace import Manner
+from genretag.writing.replace import WriteOptions
 
 ERRORS = [
     errno.ENOSPC,
@@ -57,7 +57,7 @@ def apply(music: list[Path], folder: Path) -> tuple[dict[str, int], list[Result]
     )
     rows = [(None, row) for row in rows_for(music)]
     counts = apply_rows(
-        store, journal, journal.begin("apply", "0", {}), rows, Manner(), results.append
+        store, journal, journal.begin("apply", "0", {}), rows, WriteOptions(), results.append
     )
     return dict(counts), results, journal
 
@@ -91,7 +91,7 @@ def test_an_error_of_the_system_at_any_step_leaves_the_file_and_the_run_goes_on(
         journal,
         journal.begin("apply", "0", {}),
         [(None, r) for r in rows],
-        Manner(),
+        WriteOptions(),
         results.append,
     )
     assert (counts["written"], counts["failed"]) == (2, 1)
@@ -168,7 +168,7 @@ def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(
         journal,
         journal.begin("apply", "0", {}),
         [(None, r) for r in rows],
-        Manner(),
+        WriteOptions(),
         results.append,
     )
     assert "No such file" in (results[0].error or "")
@@ -198,7 +198,7 @@ def test_a_file_that_is_another_thing_now_is_refused(
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
-    counts = apply_rows(store, journal, 1, [(None, row)], Manner(), results.append)
+    counts = apply_rows(store, journal, 1, [(None, row)], WriteOptions(), results.append)
     assert counts["failed"] == 1
     assert results[0].error
 
@@ -211,7 +211,7 @@ def test_a_journal_that_cannot_be_written_stops_the_run_before_any_file(
     store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
     journal._db.execute("PRAGMA query_only = ON")
     with pytest.raises(sqlite3.Error):
-        apply_rows(store, journal, 1, [(None, r) for r in rows], Manner(), lambda _: None)
+        apply_rows(store, journal, 1, [(None, r) for r in rows], WriteOptions(), lambda _: None)
     assert {p: sha(p) for p in music} == before
 
 

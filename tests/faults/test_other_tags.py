@@ -34,7 +34,7 @@ from rawtags import (
 from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows, undo_runs
-from genretag.writing.replace import Manner
+from genretag.writing.replace import WriteOptions
 
 EXAMPLES = settings(
     max_examples=20,
@@ -81,7 +81,9 @@ def written_and_undone(path: Path, genres: list[str], look: Callable[[Path], Any
         (row,) = rows_for([path])
         row = type(row)(**{**row.to_dict(), "new": genres})
         errors: list[str | None] = []
-        apply_rows(store, journal, 1, [(None, row)], Manner(), lambda r: errors.append(r.error))
+        apply_rows(
+            store, journal, 1, [(None, row)], WriteOptions(), lambda r: errors.append(r.error)
+        )
         assert errors == [None]
         assert look(path) == seen
         undo_runs(store, journal, 2, list(journal.changes()), lambda r: errors.append(r.error))

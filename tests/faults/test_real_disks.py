@@ -21,7 +21,7 @@ from genretag.storage.cache import Store
 from genretag.storage.journal import Journal
 from genretag.writing import replace
 from genretag.writing.apply import Result, apply_rows
-from genretag.writing.replace import Manner
+from genretag.writing.replace import WriteOptions
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_a_disk_that_is_unmounted_in_the_middle_costs_its_own_tracks(
         journal,
         journal.begin("apply", "0", {}),
         [(None, r) for r in rows],
-        Manner(),
+        WriteOptions(),
         results.append,
     )
     assert (counts["written"], counts["failed"]) == (1, 1)
@@ -225,7 +225,9 @@ def test_a_journal_whose_disk_fills_up_in_the_middle_knows_the_truth(
     replace.hook = hook
     results: list[Result] = []
     try:
-        apply_rows(store, journal, journal.begin("apply", "0", {}), rows, Manner(), results.append)
+        apply_rows(
+            store, journal, journal.begin("apply", "0", {}), rows, WriteOptions(), results.append
+        )
     except Exception as error:  # the journal's failure ends the run: nothing is written without it
         assert "full" in str(error) or "No space" in str(error) or "disk" in str(error), error
     replace.hook = None
@@ -308,7 +310,7 @@ def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(
         journal,
         journal.begin("apply", "0", {}),
         [(None, rows_for([music])[0])],
-        Manner(),
+        WriteOptions(),
         results.append,
     )
     assert counts["written"] == 1
