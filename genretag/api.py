@@ -26,7 +26,7 @@ from genretag.decisions.players import Id3Version
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
-from genretag.inference.model import Model, threads_beside
+from genretag.inference.model import Model, model_threads
 from genretag.scan.cores import automatic_jobs
 from genretag.scan.replan import replan
 from genretag.scan.scanner import Options, Scanner
@@ -74,7 +74,7 @@ class Library:
         self._jobs = jobs or automatic_jobs()
         self._run: int | None = None  # of the plan that was made here
         chosen = model or default_model()
-        self._model = Model(chosen, threads=threads_beside(self._jobs, chosen))
+        self._model = Model(chosen, threads=model_threads(self._jobs, chosen))
         self._context = open_books(Path(database) if database is not None else None)
         self._books = self._context.__enter__()
 
@@ -92,7 +92,7 @@ class Library:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that the model knows."""
-        return self._model.card.labels
+        return self._model.metadata.labels
 
     def hear(self, paths: Sequence[Path], policy: Policy | None = None) -> list[Row]:
         """Hear files and folders and make the plan; return its rows. What is known is not decoded again."""

@@ -94,13 +94,15 @@ def listening(path: Path | None) -> Iterator[Finding]:
     from genretag.storage.config import default_model
 
     model = Model(path or default_model(), "auto", threads=1)
-    fe = model.card.front_end
-    heard = model.rows * model.card.chunks[0] / fe.frames(30 * fe.sample_rate)  # windows in a batch
+    fe = model.metadata.front_end
+    heard = (
+        model.rows * model.metadata.chunks[0] / fe.frames(30 * fe.sample_rate)
+    )  # windows in a batch
     ms = model.seconds(model.rows) * 1000 / heard
     yield Finding(
         "model",
         Health.FINE,
-        f"{model.card.name} {model.card.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread",
+        f"{model.metadata.name} {model.metadata.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread",
     )
     gpu = [p for p in onnxruntime.get_available_providers() if p == "CUDAExecutionProvider"]
     if gpu and model.device == "CPU":

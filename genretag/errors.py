@@ -1,14 +1,14 @@
-"""What can go wrong, told apart by what it costs: one track, or the run."""
+"""Errors, by what they cost: one track, or the whole run."""
 
 from __future__ import annotations
 
 
 class GenretagError(Exception):
-    """Base of every error that genretag raises on purpose; its text is for the user."""
+    """Base class of all errors that genretag raises on purpose; the message is for users."""
 
 
 class TrackError(GenretagError):
-    """One track failed; the run goes on. ``stage`` says where: read, decode, tags, write ..."""
+    """One track failed and the run goes on; ``stage`` is read, decode, tags, write ..."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -19,12 +19,12 @@ class TrackError(GenretagError):
 
 
 class RunError(GenretagError):
-    """The run cannot go on: no such folder, an unusable database, wrong options."""
+    """The run cannot continue: a missing folder, an unusable database, wrong options."""
 
 
 class ModelError(RunError):
-    """A model file that cannot be used, and what is missing in it."""
+    """A model file cannot be used; the message says why."""
 
 
 class UsageError(RunError):
-    """What was asked for does not fit together (exit status 2)."""
+    """The command line or the settings make no sense (exit status 2)."""

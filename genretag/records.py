@@ -1,21 +1,23 @@
-"""Records shared by several packages. Plain data: nothing here reads or computes."""
+"""Records that several packages share. Plain data: nothing here reads files or computes scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # commands that only print text start without numpy
+    import numpy as np
+    import numpy.typing as npt
+
+    Float16Array = npt.NDArray[np.float16]
 
 WINDOW_SECONDS = 30  # length of an analysis window
-
-Float16Array = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True)
 class Album:
-    """What tells which album a track is of; empty where the tags do not say."""
+    """The tags that identify a track's album; empty where the file has none."""
 
     artist: str = ""
     album: str = ""
@@ -24,7 +26,11 @@ class Album:
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file's tags say. ``field`` is None where genretag cannot write this container, and ``problem`` why."""
+    """The tags of a file that genretag uses.
+
+    ``field`` is the container's genre field (``TCON``, ``GENRE`` ...), or None where genretag
+    cannot write the container; ``problem`` says why a file cannot be written.
+    """
 
     genres: list[str]
     field: str | None
@@ -34,14 +40,14 @@ class Tags:
 
 @dataclass(frozen=True)
 class FileRow:
-    """What is known of a file on disk."""
+    """A file on disk as the last scan or write left it."""
 
     path: Path
     size: int  # bytes
     mtime_ns: int
     inode: int
     device: int
-    links: int  # hard links to it
+    links: int  # hard links
     sha256: str
     content_key: str
     tags: Tags
@@ -49,30 +55,30 @@ class FileRow:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the model heard in a track, in the precision that the store keeps."""
+    """The model's output for one track, in the precision of the analysis cache."""
 
     content_key: str
     second_key: str | None
     seconds: float
-    share: float  # of the track that decoded, 0 to 1
+    share: float  # part of the track that decoded, 0 to 1
     starts: npt.NDArray[np.float32]  # [windows], s
     logits: Float16Array  # [windows, labels]
     music: Float16Array  # [windows], logits
     embedding: Float16Array  # [dims], mean over windows
-    picture: bytes = b""  # as ``thumbnail`` packs it; empty where there is none
-    of: int = 0  # windows that the track has, where not all were heard
+    picture: bytes = b""  # packed by features.thumbnail; empty where there is none
+    of: int = 0  # windows in the track, if only some were analysed
 
     @property
     def length(self) -> float:
-        """How much was heard, in windows of 30 s."""
+        """Analysed length in windows of 30 s."""
         return min(self.seconds / WINDOW_SECONDS, len(self.starts))
 
     @property
     def length_of_window(self) -> float:
-        """How long a window is, on average, in windows of 30 s."""
+        """Mean length of a window in units of 30 s."""
         return self.length / max(1, len(self.starts))
 
     @property
     def whole(self) -> bool:
-        """Whether every window was heard."""
+        """Whether every window was analysed."""
         return self.of <= len(self.starts)

@@ -1,7 +1,7 @@
-r"""Text from files and tags, made safe for where it is seen.
+r"""Make text from files and tags safe to display.
 
 Names and tags may hold terminal escapes, newlines, bidirectional overrides, bytes that are not
-UTF-8, and formulas. What would act instead of being read becomes visible: ``\x1b``, ``\u202e``.
+UTF-8, and spreadsheet formulas. Control characters become visible: ``\x1b``, ``\u202e``.
 """
 
 from __future__ import annotations
@@ -15,37 +15,42 @@ _BREAKS = {"\u2028", "\u2029"}
 _DIRECTION = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def _visible(char: str) -> str:
-    """Return a character, or what shows it where it would act."""
+def _escape(char: str) -> str:
+    """Return a character, or its escape if a terminal would act on it."""
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as surrogateescape keeps it
         return f"\\x{code - 0xDC00:02x}"
-    if (
-        char in _DIRECTION
-        or char in _BREAKS
-        or unicodedata.category(char) in ("Cc", "Cs", "Cn", "Co")
-    ):
+    category = unicodedata.category(char)
+    if char in _DIRECTION or char in _BREAKS or category in ("Cc", "Cs", "Cn", "Co"):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return char
 
 
 def escape_control(text: str | Path) -> str:
-    """Return text with everything that would act on a terminal made visible."""
-    plain = os.fspath(text)
-    return plain if plain.isascii() and plain.isprintable() else "".join(map(_visible, plain))
+    """Return text with control characters escaped."""
+    raw = os.fspath(text)
+    return raw if raw.isascii() and raw.isprintable() else "".join(map(_escape, raw))
 
 
 def cell(text: str) -> str:
-    """Return text for a CSV cell: as ``escape_control``, and never a formula."""
+    """Return text for a CSV cell: control characters escaped, formulas disarmed."""
     safe = escape_control(text)
     return "'" + safe if safe.startswith(_FORMULA) else safe
 
 
 def words(genres: list[str]) -> str:
-    """Return genres as one line; a dash where there are none."""
+    """Return genres joined by commas, or a dash if there are none."""
     return ", ".join(map(escape_control, genres)) if genres else "—"
 
 
 def two_digits(share: float) -> str:
-    """Return a share with two digits, rounded down: 0.696 must not look like a 0.70 that was left alone."""
+    """Return a share (0 to 1) with two digits, rounded down.
+
+    A confidence of 0.696 must not look like 0.70 when 0.70 is the threshold.
+    """
     return f"{int(share * 100 + 1e-9) / 100:.2f}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 file``, ``2,000 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

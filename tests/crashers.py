@@ -45,7 +45,7 @@ def serve_misbehaving(connection: Connection) -> None:
     import numpy as np
 
     from genretag.features import FrontEnd, LogMel
-    from genretag.features.filters import Filters
+    from genretag.features.filters import MelFilters
     from genretag.scan import worker
 
     worker.MEMORY_LIMIT = 2 << 30
@@ -67,7 +67,7 @@ def serve_misbehaving(connection: Connection) -> None:
         yield worker.Failed("none", f"done {word}")
 
     worker.hear = hear  # type: ignore[assignment]
-    worker.serve(connection, LogMel(FrontEnd(), Filters(())))
+    worker.serve(connection, LogMel(FrontEnd(), MelFilters(())))
 
 
 def serve_slowly(connection: Connection, features: Any) -> None:

@@ -113,36 +113,41 @@ def test_parts_never_overlap_and_end_with_all_windows(windows: int) -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_lead_that_grows_settles_sooner(windows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    card = Model().card
+    metadata = Model().metadata
     noise, music = (
-        rng.normal(size=(4, len(card.labels))).astype(np.float32),
+        rng.normal(size=(4, len(metadata.labels))).astype(np.float32),
         np.full(4, 9, np.float32),
     )
     told = [
         adaptive.settled(
-            noise + np.eye(len(card.labels), dtype=np.float32)[0] * lead, music, windows, card
+            noise + np.eye(len(metadata.labels), dtype=np.float32)[0] * lead,
+            music,
+            windows,
+            metadata,
         )
         for lead in (0, 4, 8, 30)
     ]
     assert told == sorted(told)
     assert told[-1]
-    assert not adaptive.settled(noise * 0, music, windows, card)
+    assert not adaptive.settled(noise * 0, music, windows, metadata)
     assert not adaptive.settled(
-        noise + np.eye(len(card.labels), dtype=np.float32)[0] * 30, music * 0, windows, card
+        noise + np.eye(len(metadata.labels), dtype=np.float32)[0] * 30, music * 0, windows, metadata
     )
-    assert adaptive.settled(noise, music, 4, card)
+    assert adaptive.settled(noise, music, 4, metadata)
 
 
 def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
     """Songs whose windows differ as the test assumes: the share that would end with another winner is below what it promises."""
-    rng, card, n = np.random.default_rng(1), Model().card, 8
+    rng, metadata, n = np.random.default_rng(1), Model().metadata, 8
     stopped = wrong = 0
     for _ in range(600):
-        song = rng.normal(scale=2.5, size=len(card.labels)) + rng.normal(
-            scale=2.0 / np.sqrt(2), size=(n, len(card.labels))
+        song = rng.normal(scale=2.5, size=len(metadata.labels)) + rng.normal(
+            scale=2.0 / np.sqrt(2), size=(n, len(metadata.labels))
         )
         for k in (1, 2, 4):
-            if adaptive.settled(song[:k].astype(np.float32), np.full(k, 9, np.float32), n, card):
+            if adaptive.settled(
+                song[:k].astype(np.float32), np.full(k, 9, np.float32), n, metadata
+            ):
                 log_p = song - np.log(np.exp(song).sum(axis=1, keepdims=True))
                 stopped, wrong = (
                     stopped + 1,
@@ -185,7 +190,7 @@ def test_a_scan_hears_less_and_hears_the_rest_when_asked(
         assert row["windows"] == 5
         assert row == alone[extension]
         assert next(iter(row["scores"])) == next(iter(less[extension]["scores"]))
-    known = store.known(folder / "long.mp3", model.card.id, FEATURE_VERSION)
+    known = store.known(folder / "long.mp3", model.metadata.id, FEATURE_VERSION)
     assert known is not None
     assert known[1].whole
     assert not replace(known[1], of=7).whole

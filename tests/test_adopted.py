@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.errors import ModelError
-from genretag.features import EFFICIENT_AT, LIBROSA, MUSICNN, features_of
+from genretag.features import EFFICIENT_AT, LIBROSA, MUSICNN, build_features
 from genretag.inference.model import Model
 
 LABELS = ["Rock---Punk", "Electronic---House, Deep", "Jazz"]
@@ -139,10 +139,10 @@ def test_every_layout_gives_the_answer_of_the_network(
 ) -> None:
     weight = network(tmp_path / "m.onnx", shape, 96, op)
     model = Model(put(tmp_path / "m.onnx", zoo(op=op)))
-    assert model.card.labels == tuple(LABELS)
-    assert model.card.activation == op.lower()
-    assert model.card.chunks == (187,)
-    x = features_of(MUSICNN)(synthesis.piece(3, 4, 16_000).mean(0).astype(np.float32))[:, :187]
+    assert model.metadata.labels == tuple(LABELS)
+    assert model.metadata.activation == op.lower()
+    assert model.metadata.chunks == (187,)
+    x = build_features(MUSICNN)(synthesis.piece(3, 4, 16_000).mean(0).astype(np.float32))[:, :187]
     chunks = np.stack([x, x * 0.5, x * 0.1] * 5)
     z = chunks.mean(2) @ weight
     got = model.run(chunks)
@@ -168,7 +168,7 @@ def test_two_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
         zoo(inference=inference, schema={"inputs": [{"name": "e"}], "outputs": outputs}),
     )
     model = Model(path)
-    assert model.card.chunks == (128,)
+    assert model.metadata.chunks == (128,)
     x = np.random.default_rng(0).random((3, 96, 128), np.float32)
     got = model.run(x)
     np.testing.assert_allclose(got.embedding, x.mean(2), atol=1e-5)
@@ -208,7 +208,7 @@ def test_a_waveform_is_heard_as_it_is(tmp_path: Path, shape: list[Any]) -> None:
 def test_a_published_front_end_goes_by_its_name(tmp_path: Path, name: str, front_end: Any) -> None:
     network(tmp_path / "m.onnx", [None, 1, front_end.bands, 100], front_end.bands, "Softmax")
     assert (
-        Model(put(tmp_path / "m.onnx", ours(front_end=name, chunks=[100]))).card.front_end
+        Model(put(tmp_path / "m.onnx", ours(front_end=name, chunks=[100]))).metadata.front_end
         == front_end
     )
 

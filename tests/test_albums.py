@@ -15,7 +15,7 @@ from genretag.records import Album, Analysis, FileRow, Tags
 from genretag.scan.replan import settle_albums
 from genretag.storage.cache import Store
 
-CARD = Model().card
+METADATA = Model().metadata
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def planned(
 ) -> list[tuple[str | None, str, list[str]]]:
     """Plan tracks that sound like a label with a logit; return (genre, reason, new) of each."""
     policy = Policy(album=rule)
-    store.begin_scan(1, CARD.id, policy.to_dict())
+    store.begin_scan(1, METADATA.id, policy.to_dict())
     rows = []
     for n, (label, logit) in enumerate(tracks):
-        logits = np.zeros((1, len(CARD.labels)), np.float16)
-        logits[0, CARD.labels.index(label)] = logit
+        logits = np.zeros((1, len(METADATA.labels)), np.float16)
+        logits[0, METADATA.labels.index(label)] = logit
         heard = Analysis(
             str(n),
             None,
@@ -60,12 +60,12 @@ def planned(
             str(n),
             Tags([], "TCON", Album(artists[n % len(artists)], album, album_artist)),
         )
-        store.save_analysis(heard, CARD.id, FEATURE_VERSION)
+        store.save_analysis(heard, METADATA.id, FEATURE_VERSION)
         store.save_file(f)
-        row = judge(path, f, heard, CARD, policy)
+        row = judge(path, f, heard, METADATA, policy)
         rows.append((n, path, row.action, row.to_dict()))
     store.save_plan(1, rows)
-    settle_albums(store, 1, CARD, policy)
+    settle_albums(store, 1, METADATA, policy)
     return [(row["genre"], row["reason"], row["new"]) for _, _, row in store.plan(1)]
 
 

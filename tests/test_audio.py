@@ -271,7 +271,7 @@ def test_memory_does_not_grow_with_the_length_of_a_track(tmp_path: Path) -> None
             out.truncate(44 + size)
         code = (
             "import sys, resource; from pathlib import Path; from genretag import audio\n"
-            "n = sum(1 for _ in audio.read_windows(Path(sys.argv[1]), 16000, audio.Listening()))\n"
+            "n = sum(1 for _ in audio.read_windows(Path(sys.argv[1]), 16000, audio.DecodeLog()))\n"
             "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         out = subprocess.run(

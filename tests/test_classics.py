@@ -25,14 +25,22 @@ pytest.importorskip("skl2onnx", reason="training needs skl2onnx")
 import torch
 
 from genretag import tags
-from genretag.baselines import ENSEMBLE, SYSTEMS, compare, cut_to, export, frames_of, names_of
-from genretag.baselines.networks import Classic, Mfcc, MobileNet, body_of
+from genretag.baselines import (
+    ENSEMBLE,
+    SYSTEMS,
+    compare,
+    export,
+    input_frames,
+    limit_window,
+    parse_systems,
+)
+from genretag.baselines.networks import BaselineNetwork, Mfcc, MobileNet, body_builder
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, cut_chunks
 from genretag.storage.cache import Store
-from genretag.training import teach
-from genretag.training.collection import Collection, gather, hear
-from genretag.training.layouts import checked, read_labelled
+from genretag.training import results
+from genretag.training.collection import Collection, analyse_tracks, load_collection
+from genretag.training.layouts import drop_small_labels, read_labelled
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,25 +61,27 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     folder = tmp_path_factory.mktemp("classics")
     labelled.make(folder / "Labelled", artists=5, each=1)
     found, model, store = (
-        checked(read_labelled(folder / "Labelled")),
+        drop_small_labels(read_labelled(folder / "Labelled")),
         Model(),
         Store(folder / "g.db"),
     )
-    hear(store, model, [e.path for e in found.examples], 1)
-    gathered = gather(store, model.card.id, found.examples, [])
+    analyse_tracks(store, model, [e.path for e in found.examples], 1)
+    gathered = load_collection(store, model.metadata.id, found.examples, [])
     store.close()
     return gathered
 
 
-def class_of(collection: Collection, folder: Path, **asked: object) -> compare.Class:
+def class_of(collection: Collection, folder: Path, **asked: object) -> compare.SystemComparison:
     wanted = compare.ComparisonOptions(
         (), folder / "x.onnx", epochs=1, cache=folder / "cache", **asked
     )  # type: ignore[arg-type]
-    return compare.Class(collection, wanted, lambda _: None)
+    return compare.SystemComparison(collection, wanted, lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def course(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> compare.Class:
+def course(
+    collection: Collection, tmp_path_factory: pytest.TempPathFactory
+) -> compare.SystemComparison:
     return class_of(
         collection, tmp_path_factory.mktemp("course"), window=1.0, members=("mel-cnn", "gru")
     )
@@ -79,16 +89,16 @@ def course(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, ENSEMBLE])
 def test_every_system_trains_says_the_same_as_a_file_and_tags(
-    genretag: Program, course: compare.Class, tmp_path: Path, name: str
+    genretag: Program, course: compare.SystemComparison, tmp_path: Path, name: str
 ) -> None:
     entry = course.entry(name, tmp_path / "m.onnx")
     assert entry.parity <= 1e-4 * 10
-    assert entry.lesson.judged is not None
-    assert entry.lesson.curve is not None or name == ENSEMBLE  # whose members have theirs
+    assert entry.result.judged is not None
+    assert entry.result.curve is not None or name == ENSEMBLE  # whose members have theirs
     model = Model(entry.path)
-    assert model.card.labels == tuple(course.collection.labels)
-    assert entry.card.about["settings"]["source"]
-    x = np.zeros((3, model.card.front_end.bands, model.card.chunks[0]), np.float32)
+    assert model.metadata.labels == tuple(course.collection.labels)
+    assert entry.metadata.about["settings"]["source"]
+    x = np.zeros((3, model.metadata.front_end.bands, model.metadata.chunks[0]), np.float32)
     p = np.exp(model.run(x).logits.astype(np.float64))
     assert np.isfinite(p).all()
     assert not model.run(x).music.any() or (model.run(x).music > 5).all()
@@ -101,7 +111,7 @@ def test_every_system_trains_says_the_same_as_a_file_and_tags(
 
 
 def test_several_are_compared_in_one_table(
-    genretag: Program, course: compare.Class, tmp_path: Path
+    genretag: Program, course: compare.SystemComparison, tmp_path: Path
 ) -> None:
     labelled_folder = course.collection.paths[0].parents[1]
     done = genretag(
@@ -133,7 +143,7 @@ def test_several_are_compared_in_one_table(
 
 
 def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(
-    course: compare.Class, tmp_path: Path
+    course: compare.SystemComparison, tmp_path: Path
 ) -> None:
     labelled_folder = course.collection.paths[0].parents[1]
     options = [
@@ -173,7 +183,7 @@ def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(
 
 @pytest.mark.parametrize("name", ["gru", "logreg"])
 def test_what_does_not_hold_does_not_replace_the_file_that_was_there(
-    course: compare.Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    course: compare.SystemComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / "m.onnx").write_text("before")
     monkeypatch.setattr(export, "TOLERANCE", -1)
@@ -205,10 +215,10 @@ def test_what_cannot_be_meant_is_refused_at_once(
 
 
 def test_all_are_all_and_a_wrong_name_is_named() -> None:
-    assert names_of("all") == [*SYSTEMS, ENSEMBLE]
-    assert names_of("SVM, crnn,svm") == ["svm", "crnn"]
+    assert parse_systems("all") == [*SYSTEMS, ENSEMBLE]
+    assert parse_systems("SVM, crnn,svm") == ["svm", "crnn"]
     with pytest.raises(UsageError, match="crn"):
-        names_of("crn")
+        parse_systems("crn")
 
 
 @given(st.sampled_from(list(SYSTEMS)), st.floats(0.6, 30))
@@ -216,11 +226,11 @@ def test_all_are_all_and_a_wrong_name_is_named() -> None:
 def test_no_system_hears_more_at_once_than_the_shortest_track_has(
     name: str, shortest: float
 ) -> None:
-    system = cut_to(SYSTEMS[name], shortest)
+    system = limit_window(SYSTEMS[name], shortest)
     rate = system.front_end.sample_rate
     assert system.seconds <= shortest
     heard = system.front_end.frames(int(shortest * rate))
-    assert frames_of(system) <= heard
+    assert input_frames(system) <= heard
 
 
 @pytest.mark.parametrize(
@@ -228,9 +238,11 @@ def test_no_system_hears_more_at_once_than_the_shortest_track_has(
 )
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 7.3])
 def test_every_network_takes_every_length(name: str, seconds: float) -> None:
-    system = cut_to(SYSTEMS[name], seconds)
-    bands, frames = system.front_end.bands, frames_of(system)
-    net = Classic(body_of(system.build)(bands, frames), 0.0, 1.0, bands, frames, 4).eval()
+    system = limit_window(SYSTEMS[name], seconds)
+    bands, frames = system.front_end.bands, input_frames(system)
+    net = BaselineNetwork(
+        body_builder(system.build)(bands, frames), 0.0, 1.0, bands, frames, 4
+    ).eval()
     logits, embedding = net(torch.rand(3, bands, frames))
     assert logits.shape == (3, 4)
     assert embedding.shape[0] == 3
@@ -243,7 +255,9 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
     """Music fills little of the scaled range: a network that is fed it as it is learns the middle of the range, and hardly more."""
     torch.manual_seed(0)
     bands, frames = SYSTEMS[name].front_end.bands, 400 if name == "raw-cnn" else 22
-    net = Classic(body_of(SYSTEMS[name].build)(bands, frames), 0.0, 1.0, bands, frames, 2).train()
+    net = BaselineNetwork(
+        body_builder(SYSTEMS[name].build)(bands, frames), 0.0, 1.0, bands, frames, 2
+    ).train()
     y = torch.arange(16) % 2
     side = (2 * y - 1)[:, None, None]
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
@@ -312,17 +326,17 @@ def test_an_ensemble_weighs_the_better_member_more() -> None:
     y = np.arange(40) % 4
     good = np.full((40, 4), 0.1)
     good[np.arange(40), y] = 0.7
-    weights = compare.fitted_weights([good, np.full((40, 4), 0.25)], y)
+    weights = compare.fit_vote_weights([good, np.full((40, 4), 0.25)], y)
     assert weights[0] > 0.95
     assert sum(weights) == pytest.approx(1)
 
 
 def test_an_ensemble_of_what_is_trained_already_tells_the_whole_time(
-    course: compare.Class, tmp_path: Path
+    course: compare.SystemComparison, tmp_path: Path
 ) -> None:
     members = [course.entry(name, tmp_path / f"{name}.onnx") for name in course.asked.members]
     whole = course.entry(ENSEMBLE, tmp_path / "e.onnx")
-    assert whole.lesson.seconds >= sum(course.learned[m.system.name].seconds for m in members) > 0
+    assert whole.result.seconds >= sum(course.learned[m.system.name].seconds for m in members) > 0
 
 
 def test_a_window_shorter_than_a_network_hears_is_repeated() -> None:
@@ -334,4 +348,4 @@ def test_a_window_shorter_than_a_network_hears_is_repeated() -> None:
 
 def test_a_random_split_is_told_in_the_table() -> None:
     assert "compare with nothing" in compare.markdown([], random=True)
-    assert str(teach.Split.RANDOM) == "random"
+    assert str(results.Split.RANDOM) == "random"

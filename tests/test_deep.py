@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from genretag.errors import RunError
 from genretag.features import FrontEnd
 from genretag.inference.model import Model
-from genretag.training.cache import MAX_WINDOWS, FeatureCache, _Spread, fill
+from genretag.training.cache import MAX_WINDOWS, FeatureCache, SpreadWindows, fill
 from genretag.training.prefetch import Prefetch
 
 
@@ -71,7 +71,7 @@ def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None
 @given(st.integers(1, 3000))
 @settings(max_examples=40, deadline=None)
 def test_a_long_track_leaves_a_few_windows_spread_over_it(count: int) -> None:
-    spread = _Spread()
+    spread = SpreadWindows()
     for n in range(count):
         spread.add(float(n), np.zeros((1, 1), np.float32))
     starts = [s for s, _ in spread.kept]
@@ -143,23 +143,23 @@ def test_deep_training_makes_a_model_that_a_scan_uses(
 def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from genretag.storage.cache import Store
-    from genretag.training import collection, deep, layouts, teach
+    from genretag.training import collection, deep, layouts, results
 
     model, store = Model(threads=2), Store(tmp_path / "g.db")
     examples = layouts.read_labelled(music).examples
-    collection.hear(store, model, [e.path for e in examples], 1)
-    gathered = collection.gather(store, model.card.id, examples, [])
-    cache = FeatureCache(tmp_path / "c", model.card.front_end)
+    collection.analyse_tracks(store, model, [e.path for e in examples], 1)
+    gathered = collection.load_collection(store, model.metadata.id, examples, [])
+    cache = FeatureCache(tmp_path / "c", model.metadata.front_end)
     fill(cache, list(zip(gathered.keys, gathered.paths, strict=True)), 1)
-    plan = deep.Plan(from_scratch=True, epochs=3, device="cpu")
-    part = teach.parts_of(gathered, teach.Split.ARTIST, 0)
+    plan = deep.DeepOptions(from_scratch=True, epochs=3, device="cpu")
+    part = results.split_collection(gathered, results.Split.ARTIST, 0)
 
-    def training() -> deep.Training:
-        return deep.Training(
+    def training() -> deep.DeepTraining:
+        return deep.DeepTraining(
             gathered,
             part,
             cache,
-            deep.begin(gathered, part, model, plan),
+            deep.initial_network(gathered, part, model, plan),
             plan,
             tmp_path / "x.checkpoint",
         )
@@ -175,12 +175,12 @@ def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> Non
     going.run(said.append)
     assert said[0] == "going on after epoch 2"
     assert len(going.history.loss) == 3
-    other = deep.Training(
+    other = deep.DeepTraining(
         gathered,
         part,
         cache,
-        deep.begin(gathered, part, model, plan),
-        deep.Plan(True, 3, seed=1),
+        deep.initial_network(gathered, part, model, plan),
+        deep.DeepOptions(True, 3, seed=1),
         tmp_path / "x.checkpoint",
     )
     assert other.resume() == 0

@@ -16,7 +16,7 @@ from genretag.audio import synthesis
 from genretag.decisions.vote import log_softmax
 from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
 from genretag.training.head import (
-    Linear,
+    LinearHead,
     balanced_weights,
     fit_genre_head,
     fit_music_head,
@@ -96,9 +96,9 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     from genretag.features import FrontEnd
-    from genretag.inference.metadata import Calibration, Card
+    from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.inference.model import Model
-    from genretag.training.export import Ear, export
+    from genretag.training.export import TwoHeadNetwork, export
     from genretag.training.network import Shape, Student
 
     torch.manual_seed(0)
@@ -108,8 +108,8 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     student.train()
     student(torch.randn(8, 40, 124))  # batch norms that are not the identity
     rng = np.random.default_rng(0)
-    heads = [Linear(rng.normal(size=(16, n)), rng.normal(size=n)) for n in (3, 1)]
-    card = Card(
+    heads = [LinearHead(rng.normal(size=(16, n)), rng.normal(size=n)) for n in (3, 1)]
+    metadata = ModelMetadata(
         "",
         "tiny",
         "1",
@@ -122,10 +122,10 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
         {"data": "none"},
     )
     path = tmp_path / "tiny.onnx"
-    assert export(Ear(student.backbone, *heads), card, path) < 1e-4
+    assert export(TwoHeadNetwork(student.backbone, *heads), metadata, path) < 1e-4
     loaded = Model(path)
-    assert loaded.card.labels == ("A", "B", "C")
-    assert loaded.card.calibration == Calibration(1.2, 0.1)
+    assert loaded.metadata.labels == ("A", "B", "C")
+    assert loaded.metadata.calibration == Calibration(1.2, 0.1)
 
 
 @pytest.mark.parametrize("bands", [40, 80, 96])
@@ -159,10 +159,10 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     from genretag.ear.quantise import quantise
     from genretag.features import FrontEnd, LogMel
-    from genretag.inference.metadata import Calibration, Card
+    from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.inference.model import Model, cut_chunks
-    from genretag.training.export import Ear, export
-    from genretag.training.network import Backbone, Shape, from_onnx
+    from genretag.training.export import TwoHeadNetwork, export
+    from genretag.training.network import Backbone, Shape, load_backbone
 
     torch.manual_seed(0)
     rng, front_end = np.random.default_rng(0), FrontEnd()
@@ -172,8 +172,8 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     backbone = Backbone(Shape(dropout=0.0))
     backbone.train()
     backbone(torch.from_numpy(chunks))  # batch norms that fit what comes
-    heads = [Linear(rng.normal(size=(384, n)), rng.normal(size=n)) for n in (3, 1)]
-    card = Card(
+    heads = [LinearHead(rng.normal(size=(384, n)), rng.normal(size=n)) for n in (3, 1)]
+    metadata = ModelMetadata(
         "",
         "tiny",
         "1",
@@ -186,13 +186,13 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
         {"data": "none"},
     )
     path, small = tmp_path / "float.onnx", tmp_path / "bytes.onnx"
-    export(Ear(backbone.eval(), *heads), card, path)
+    export(TwoHeadNetwork(backbone.eval(), *heads), metadata, path)
     assert quantise(path, small, chunks) < 0.15
     assert small.stat().st_size < 0.8 * path.stat().st_size
-    assert Model(small).card.labels == ("A", "B", "C")
+    assert Model(small).metadata.labels == ("A", "B", "C")
     # What --deep reads out of it is the network that it runs, but for the rounding of activations.
     with torch.no_grad():
-        torn = from_onnx(small)[0](torch.from_numpy(chunks)).numpy()
+        torn = load_backbone(small)[0](torch.from_numpy(chunks)).numpy()
     said = Model(small).run(chunks).embedding
     assert np.sqrt(np.mean((torn - said) ** 2)) < 0.15 * said.std()
 
@@ -474,7 +474,7 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
     from genretag.decisions.vote import vote
     from genretag.ear.folds import calibration_of, recalibrated
     from genretag.features import FrontEnd
-    from genretag.inference.metadata import Calibration, Card
+    from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.records import Analysis
 
     rng = np.random.default_rng(0)
@@ -496,7 +496,7 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
 
     rows = {str(i): row(i) for i in range(60)}
     other, none = Calibration(0.8, -0.2), np.zeros(1, np.float16)
-    card = Card("", "", "", tuple(labels), FrontEnd(), (124,), 0.5, 0.7, other)
+    metadata = ModelMetadata("", "", "", tuple(labels), FrontEnd(), (124,), 0.5, 0.7, other)
     for i, clip in enumerate(clips):
         heard = Analysis(
             "",
@@ -509,7 +509,7 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
             none,
         )
         assert recalibrated(clip, rows[clip.id], other)["scores"] == pytest.approx(
-            vote(heard, card).scores, abs=2e-2
+            vote(heard, metadata).scores, abs=2e-2
         )
     ratio = (
         calibration_of(clips, {str(i): row(i, 2.0) for i in range(60)}).temperature
@@ -523,7 +523,7 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
     from genretag.decisions.vote import log_softmax, vote
     from genretag.ear.songs import songs_of
     from genretag.features import FrontEnd
-    from genretag.inference.metadata import Calibration, Card
+    from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.records import Analysis
 
     rng, clips = np.random.default_rng(0), clips_of([i // 5 for i in range(60)])
@@ -540,7 +540,9 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
     assert all(
         {artist[i] for i in ids} == {song.artist} for song, ids in zip(songs, parts, strict=True)
     )
-    card = Card("", "", "", ("A", "B", "C"), FrontEnd(), (124,), 0.5, 0.7, Calibration(1.0))
+    metadata = ModelMetadata(
+        "", "", "", ("A", "B", "C"), FrontEnd(), (124,), 0.5, 0.7, Calibration(1.0)
+    )
     for song, ids in zip(songs, parts, strict=True):
         none = np.zeros(1, np.float16)
         heard = Analysis(
@@ -553,7 +555,7 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
             none + 9,
             none,
         )
-        assert said[song.id]["scores"] == pytest.approx(vote(heard, card).scores, abs=5e-3)
+        assert said[song.id]["scores"] == pytest.approx(vote(heard, metadata).scores, abs=5e-3)
 
 
 def test_changes_for_the_robustness_table_are_what_they_are_called(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from genretag.features import (
     Mel,
     MelFrontEnd,
     WaveformFrontEnd,
-    features_of,
+    build_features,
     filters,
-    front_end_of,
+    parse_front_end,
 )
-from genretag.features.filters import Bank, Filters
+from genretag.features.filters import MelBank, MelFilters
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_mel_power_equals_librosas(front_end: FrontEnd) -> None:
 def test_a_bank_in_groups_says_what_its_matrix_says(
     rate: int, n_fft: int, bands: int, fmin: float, share: float, scale: str
 ) -> None:
-    bank = Bank(rate, n_fft, bands, fmin, share * rate / 2, scale)
+    bank = MelBank(rate, n_fft, bands, fmin, share * rate / 2, scale)
     spectra = np.random.default_rng(n_fft).exponential(size=(5, n_fft // 2 + 1)).astype(np.float32)
     out = np.full((5, bands), np.nan, np.float32)
-    Filters.of(bank)(spectra, out)
+    MelFilters.of(bank)(spectra, out)
     np.testing.assert_allclose(out, spectra @ filters.mel_filters(bank), rtol=1e-5, atol=1e-9)
 
 
@@ -123,14 +123,14 @@ def test_frames_are_whole_and_as_many_as_said(samples: int) -> None:
 )
 def test_a_front_end_that_is_not_understood_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="front end"):
-        front_end_of({**FrontEnd().to_metadata(), **change})
+        parse_front_end({**FrontEnd().to_metadata(), **change})
 
 
 def test_a_front_end_survives_its_metadata() -> None:
     assert FrontEnd.from_metadata(FrontEnd().to_metadata()) == FrontEnd()
 
 
-BANK = Bank(16_000, 512, 80, 30.0, 7_600.0)
+BANK = MelBank(16_000, 512, 80, 30.0, 7_600.0)
 
 
 def test_a_kept_filter_bank_is_the_one_that_librosa_makes_and_a_broken_one_is_made_anew(
@@ -253,9 +253,11 @@ def test_efficientats_input_is_the_published_one() -> None:
 
 def test_a_waveform_is_left_as_it_is_or_brought_to_a_level() -> None:
     y = music(16_000, 1.0)
-    np.testing.assert_array_equal(features_of(WaveformFrontEnd())(y)[0], y)
-    assert abs(float(np.sqrt(np.mean(features_of(WaveformFrontEnd(rms=0.1))(y) ** 2))) - 0.1) < 1e-4
-    assert features_of(WaveformFrontEnd(rms=0.1))(np.zeros(0, np.float32)).shape == (1, 0)
+    np.testing.assert_array_equal(build_features(WaveformFrontEnd())(y)[0], y)
+    assert (
+        abs(float(np.sqrt(np.mean(build_features(WaveformFrontEnd(rms=0.1))(y) ** 2))) - 0.1) < 1e-4
+    )
+    assert build_features(WaveformFrontEnd(rms=0.1))(np.zeros(0, np.float32)).shape == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -267,9 +269,9 @@ def test_a_waveform_is_left_as_it_is_or_brought_to_a_level() -> None:
 def test_every_front_end_survives_its_metadata_and_counts_its_frames(
     front_end: AnyFrontEnd, samples: int
 ) -> None:
-    assert front_end_of(front_end.to_metadata()) == front_end
+    assert parse_front_end(front_end.to_metadata()) == front_end
     if not isinstance(front_end, FrontEnd) or samples >= front_end.n_fft:
-        made = features_of(front_end)(np.zeros(samples, np.float32))
+        made = build_features(front_end)(np.zeros(samples, np.float32))
         assert made.shape == (front_end.bands, front_end.frames(samples))
         assert np.isfinite(made).all()
 
@@ -288,4 +290,4 @@ def test_a_mel_front_end_that_cannot_be_meant_is_refused(
     change: dict[str, object], say: str
 ) -> None:
     with pytest.raises(ModelError, match=say):
-        front_end_of({**MelFrontEnd().to_metadata(), **change})
+        parse_front_end({**MelFrontEnd().to_metadata(), **change})

@@ -16,16 +16,16 @@ from onnx import TensorProto, helper
 
 from genretag.errors import ModelError
 from genretag.inference.batching import Batcher
-from genretag.inference.metadata import METADATA_KEY, card_text, read_card
+from genretag.inference.metadata import METADATA_KEY, metadata_to_json, read_metadata
 from genretag.inference.model import (
     BATCH_ROWS,
     Model,
-    best_rows,
     bundled_model,
     chunk_length,
     chunk_starts,
     cut_chunks,
-    threads_beside,
+    find_batch_rows,
+    model_threads,
 )
 
 
@@ -36,7 +36,7 @@ def model() -> Model:
 
 def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
     assert bundled_model().stat().st_size <= 5_000_000
-    assert model.card.labels == (
+    assert model.metadata.labels == (
         "Blues",
         "Classical",
         "Country",
@@ -49,7 +49,7 @@ def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
         "Reggae",
         "Rock",
     )
-    assert model.card.about["data"]
+    assert model.metadata.about["data"]
     assert model.provider == "CPUExecutionProvider"
     assert bundled_model().with_suffix(".md").stat().st_size > 1000
 
@@ -57,7 +57,7 @@ def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
 def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
     rng = np.random.default_rng(0)
     chunks = rng.normal(
-        size=(2 * BATCH_ROWS, model.card.front_end.n_mels, model.card.chunks[0])
+        size=(2 * BATCH_ROWS, model.metadata.front_end.n_mels, model.metadata.chunks[0])
     ).astype(np.float32)
     together = model.run(chunks)
     alone = model.run(chunks[4:5])
@@ -70,7 +70,7 @@ def test_what_is_said_does_not_depend_on_how_many_rows_a_batch_has(rows: int) ->
     model = Model()
     chunks = (
         np.random.default_rng(0)
-        .normal(size=(14, model.card.front_end.n_mels, model.card.chunks[1]))
+        .normal(size=(14, model.metadata.front_end.n_mels, model.metadata.chunks[1]))
         .astype(np.float32)
     )
     usual = model.run(chunks)
@@ -89,7 +89,7 @@ def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(
             raise RuntimeError("out of memory")
         return fixed + rows * each
 
-    rows = best_rows(seconds)
+    rows = find_batch_rows(seconds)
     assert 12 <= rows <= 384
     assert rows <= max(memory, 12)
     best = each  # what a row costs in a batch without end
@@ -112,7 +112,7 @@ def test_decoders_are_held_back_by_batches_or_rows_that_wait_whichever_is_more(r
     held.clear()
     begun.clear()
     batcher = Batcher(slow)
-    window = np.zeros((slow.card.front_end.n_mels, 3 * slow.card.chunks[0]), np.float32)
+    window = np.zeros((slow.metadata.front_end.n_mels, 3 * slow.metadata.chunks[0]), np.float32)
     given = 0
     while not batcher.full:
         batcher.add(0, given, window)
@@ -127,8 +127,8 @@ def test_decoders_are_held_back_by_batches_or_rows_that_wait_whichever_is_more(r
 
 
 def test_every_chunk_length_is_heard(model: Model) -> None:
-    for frames in model.card.chunks:
-        scores = model.run(np.zeros((1, model.card.front_end.n_mels, frames), np.float32))
+    for frames in model.metadata.chunks:
+        scores = model.run(np.zeros((1, model.metadata.front_end.n_mels, frames), np.float32))
         assert np.isfinite(scores.logits).all()
         assert 256 <= scores.embedding.shape[1] <= 512
 
@@ -150,10 +150,10 @@ def test_chunks_cover_a_window_and_pad_nothing(frames: int) -> None:
 
 @given(st.integers(1, 256))
 def test_the_bundled_network_keeps_up_with_its_workers_and_no_more(workers: int) -> None:
-    threads = threads_beside(workers, None)
-    assert threads == threads_beside(workers, bundled_model())
+    threads = model_threads(workers, None)
+    assert threads == model_threads(workers, bundled_model())
     assert workers / 6 <= threads < workers / 6 + 1
-    assert threads_beside(workers, Path("another.onnx")) == workers
+    assert model_threads(workers, Path("another.onnx")) == workers
 
 
 def tiny(
@@ -194,11 +194,13 @@ def tiny(
 
 
 def metadata(model: Model, **changes: Any) -> str:
-    return json.dumps({**json.loads(card_text(model.card)), "labels": ["A", "B", "C"], **changes})
+    return json.dumps(
+        {**json.loads(metadata_to_json(model.metadata)), "labels": ["A", "B", "C"], **changes}
+    )
 
 
 def test_another_model_with_our_metadata_is_taken(model: Model, tmp_path: Path) -> None:
-    assert Model(tiny(tmp_path / "m.onnx", metadata(model))).card.labels == ("A", "B", "C")
+    assert Model(tiny(tmp_path / "m.onnx", metadata(model))).metadata.labels == ("A", "B", "C")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,10 @@ def test_a_model_that_does_not_fit_says_what_is_missing(model: Model, tmp_path: 
 
 
 def test_a_card_survives_its_text(model: Model) -> None:
-    assert read_card(Path("x"), model.card.id, card_text(model.card)) == model.card
+    assert (
+        read_metadata(Path("x"), model.metadata.id, metadata_to_json(model.metadata))
+        == model.metadata
+    )
 
 
 # --- hostile models ----------------------------------------------------------------------------------------------

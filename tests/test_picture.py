@@ -22,28 +22,28 @@ def test_a_small_picture_has_one_size_whatever_the_track(
     bands: int, frames: int, windows: int
 ) -> None:
     parts = [
-        thumbnail.of_window(
+        thumbnail.pool_window(
             np.random.default_rng(i).normal(size=(bands, frames)).astype(np.float32)
         )
         for i in range(windows)
     ]
-    data = thumbnail.packed([p for p in parts if p is not None])
+    data = thumbnail.pack([p for p in parts if p is not None])
     assert len(data) == thumbnail.BANDS * thumbnail.COLUMNS // 2
-    assert thumbnail.unpacked(data).shape == (thumbnail.BANDS, thumbnail.COLUMNS)
+    assert thumbnail.unpack(data).shape == (thumbnail.BANDS, thumbnail.COLUMNS)
 
 
 def test_a_small_picture_shows_where_the_sound_is() -> None:
     sound = np.zeros((80, 400), np.float32)
     sound[60:, 200:] = 5  # high and late
-    seen = thumbnail.unpacked(thumbnail.packed([thumbnail.of_window(sound)]))  # type: ignore[list-item]
+    seen = thumbnail.unpack(thumbnail.pack([thumbnail.pool_window(sound)]))  # type: ignore[list-item]
     assert seen[-1, -1] == 15
     assert seen[0].max() == 0
     assert seen[-1, 0] == 0
 
 
 def test_a_waveform_has_none() -> None:
-    assert thumbnail.of_window(np.zeros((1, 16_000), np.float32)) is None
-    assert thumbnail.packed([]) == b""
+    assert thumbnail.pool_window(np.zeros((1, 16_000), np.float32)) is None
+    assert thumbnail.pack([]) == b""
 
 
 @pytest.fixture

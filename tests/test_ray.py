@@ -300,7 +300,7 @@ def test_results_of_several_scans_are_one_plan_and_the_later_holds(
     for file in told[1].iterdir():
         (both / file.name).write_bytes(file.read_bytes())
         head, table = next(results.read(file))
-        later = results.Head(head.card, "later")
+        later = results.Head(head.metadata, "later")
         results.write(str(both), "zlater-000000000000.parquet", table.slice(0, 3), later)
     with open_databases(tmp_path / "g.db") as given:
         import_results(given.store, both, Policy(), 1)
@@ -320,7 +320,7 @@ def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, wh
         place.write_bytes(whole.read_bytes()[:-100])
     elif what == "of another time":
         head, table = next(results.read(whole))
-        results.write(str(tmp_path), place.name, table, results.Head(head.card, features=99))
+        results.write(str(tmp_path), place.name, table, results.Head(head.metadata, features=99))
     with open_databases(tmp_path / "g.db") as given, pytest.raises(RunError, match=r"x\.parquet"):
         import_results(given.store, place, Policy(), 1)
     assert last_scan(tmp_path / "g.db") is None
@@ -568,7 +568,7 @@ def test_what_is_not_installed_is_told_with_the_command() -> None:
 def test_results_that_cannot_be_kept_end_the_scan(told: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     _, table = next(results.read(told[1]))
-    kept = Keep(Setup(Shipped(Model().card)), str(tmp_path / "file"), "scan")(table)
+    kept = Keep(Setup(Shipped(Model().metadata)), str(tmp_path / "file"), "scan")(table)
     assert kept.num_rows == table.num_rows
     with pytest.raises(RunError, match="results cannot be written"):
         ClusterScanner._check_kept(kept)
@@ -603,7 +603,7 @@ def test_rows_come_back_from_parquet_bit_by_bit(told: tuple[Path, Path]) -> None
                     track.tags,
                     track.found.size,
                 )
-                kept = given.store.heard(f.content_key, Model().card.id, FEATURE_VERSION)
+                kept = given.store.heard(f.content_key, Model().metadata.id, FEATURE_VERSION)
                 assert kept is not None
                 assert json.dumps([kept.seconds, kept.share, kept.second_key]) == json.dumps(
                     [track.heard.seconds, track.heard.share, track.heard.second_key]

@@ -278,7 +278,7 @@ replace.hook = kill
 if what == "write":
     s, i = music.stat(), audio.identify(music)
     facts = replace.Expected(s.st_size, s.st_mtime_ns, i.sha256, i.content_key)
-    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, replace.Manner(hardlinks=replace.HardLinks.IN_PLACE))
+    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, replace.WriteOptions(hardlinks=replace.HardLinks.IN_PLACE))
 else:
     (change,) = journal.changes(states=("replaced",))
     replace.undo_change(journal, 2, change)

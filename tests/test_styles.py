@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as hnp
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.errors import ModelError
-from genretag.inference.metadata import card_of_metadata, card_text
+from genretag.inference.metadata import metadata_to_json, parse_metadata
 from genretag.inference.model import Model
 from genretag.inference.styles import Styles
-from genretag.training.attach_head import recard
+from genretag.training.attach_head import replace_metadata
 
 DIMS = 384
 
@@ -53,8 +53,8 @@ def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataO
     assert back != Styles(styles.names, thresholds, weight + np.float16(200), bias)
     x = np.linspace(-1, 1, 5)
     np.testing.assert_array_equal(back.probabilities(x), styles.probabilities(x))
-    told = back.told(x)
-    assert told == styles.told(x)
+    told = back.above_threshold(x)
+    assert told == styles.above_threshold(x)
     assert list(told.values()) == sorted(told.values(), reverse=True)
     assert set(told) == {
         name
@@ -64,8 +64,8 @@ def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataO
 
 
 def test_another_networks_embedding_has_no_styles() -> None:
-    assert always_and_never(4).told(np.zeros(5)) == {}
-    assert list(always_and_never(4).told(np.zeros(4))) == ["Soul", "Ambient"]
+    assert always_and_never(4).above_threshold(np.zeros(5)) == {}
+    assert list(always_and_never(4).above_threshold(np.zeros(4))) == ["Soul", "Ambient"]
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_another_networks_embedding_has_no_styles() -> None:
     ],
 )
 def test_styles_that_cannot_be_meant_are_refused(changes: dict) -> None:
-    card = replace(Model().card, styles=always_and_never())
-    data = json.loads(card_text(card))
-    assert card_of_metadata(data, card.id).styles is not None
+    metadata = replace(Model().metadata, styles=always_and_never())
+    data = json.loads(metadata_to_json(metadata))
+    assert parse_metadata(data, metadata.id).styles is not None
     data["styles"] |= changes
     with pytest.raises(ModelError):
-        card_of_metadata(data, card.id)
+        parse_metadata(data, metadata.id)
 
 
 def test_a_scan_tells_styles_and_writes_none(genretag: Program, tmp_path: Path) -> None:
     model = tmp_path / "styled.onnx"
-    recard(Model().path, replace(Model().card, styles=always_and_never()), model)
+    replace_metadata(Model().path, replace(Model().metadata, styles=always_and_never()), model)
     track = tmp_path / "a.flac"
     synthesis.encode(track, synthesis.piece(0, 4), 44_100)
     row = genretag(

@@ -23,16 +23,16 @@ from genretag.evaluation import metrics
 from genretag.inference.model import Model, bundled_model
 from genretag.storage.cache import Store
 from genretag.training import layouts
-from genretag.training.collection import hear
-from genretag.training.head import Linear, folded
+from genretag.training.collection import analyse_tracks
+from genretag.training.head import LinearHead, fold_scaler
 from genretag.training.split import (
     Pair,
     Part,
-    grouped_fold_numbers,
-    grouped_parts,
-    groups_of,
-    near_duplicates,
-    random_parts,
+    assign_folds,
+    find_near_duplicates,
+    group_tracks,
+    split_at_random,
+    split_by_group,
 )
 
 
@@ -41,7 +41,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labelled music, and beside it a store that heard it: hearing is not what is tested here."""
     folder = tmp_path_factory.mktemp("labelled") / "Labelled"
     store = Store(folder.parent / "genretag.db")
-    hear(store, Model(threads=2), labelled.make(folder), 2)
+    analyse_tracks(store, Model(threads=2), labelled.make(folder), 2)
     store.close()
     return folder
 
@@ -107,7 +107,7 @@ def test_two_labels_make_a_model_of_two(genretag: Program, library: Path, tmp_pa
         genretag("train", library, "--classes", "beats, CHORDS", "-O", tmp_path / "two.onnx").status
         == 0
     )
-    assert Model(tmp_path / "two.onnx").card.labels == ("Beats", "Chords")
+    assert Model(tmp_path / "two.onnx").metadata.labels == ("Beats", "Chords")
 
 
 def test_a_model_can_be_made_the_default_and_the_bundled_one_again(
@@ -170,25 +170,25 @@ def test_no_artist_is_in_two_parts_and_every_label_can_be_learned(
     rows: list[tuple[int, int]], seed: int
 ) -> None:
     rows = [*rows, *((c, 100 + c) for c in range(4))]
-    y, groups = np.array([r[0] for r in rows]), groups_of([(str(r[1]),) for r in rows], [])
-    part = grouped_parts(y, groups, seed)
+    y, groups = np.array([r[0] for r in rows]), group_tracks([(str(r[1]),) for r in rows], [])
+    part = split_by_group(y, groups, seed)
     for group in np.unique(groups):
         assert len(set(part[groups == group].tolist())) == 1
     for label in np.unique(y):
         assert ((y == label) & (part == Part.TRAIN)).any()
-    folds = grouped_fold_numbers(y, groups)
+    folds = assign_folds(y, groups)
     assert all(len(set(folds[groups == g].tolist())) == 1 for g in np.unique(groups))
 
 
 def test_folds_are_fewer_where_no_label_has_as_many_tracks() -> None:
-    folds = grouped_fold_numbers(np.repeat(np.arange(4), 4), np.arange(16))
+    folds = assign_folds(np.repeat(np.arange(4), 4), np.arange(16))
     assert 2 <= len(set(folds.tolist())) <= 4
 
 
 def test_parts_are_64_16_and_20_percent_of_every_label() -> None:
     y = np.repeat(np.arange(4), 100)
     groups = np.arange(400) // 2
-    part = grouped_parts(y, groups)
+    part = split_by_group(y, groups)
     for label in range(4):
         shares = [(part[y == label] == p).mean() for p in Part]
         assert shares == pytest.approx([0.64, 0.16, 0.2], abs=0.03)
@@ -240,15 +240,15 @@ def test_near_copies_are_one_group_and_others_are_not() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 64))
     x[7] = x[3] + rng.normal(size=64) * 0.02
-    pairs = near_duplicates(x, [str(i) for i in range(48)] + ["1", "2"])
+    pairs = find_near_duplicates(x, [str(i) for i in range(48)] + ["1", "2"])
     assert {(p.a, p.b) for p in pairs} == {(3, 7), (1, 48), (2, 49)}
-    groups = groups_of([()] * 50, pairs)
+    groups = group_tracks([()] * 50, pairs)
     assert groups[3] == groups[7]
     assert len(set(groups.tolist())) == 47
 
 
 def test_compilations_do_not_make_one_artist_of_many() -> None:
-    groups = groups_of(
+    groups = group_tracks(
         [("A", "Various Artists"), ("B", "various artists"), ("a",), ("",), ("",)],
         [Pair(3, 1, 1.0)],
     )
@@ -257,7 +257,7 @@ def test_compilations_do_not_make_one_artist_of_many() -> None:
 
 def test_random_parts_have_every_label_everywhere() -> None:
     y = np.repeat(np.arange(3), 20)
-    part = random_parts(y)
+    part = split_at_random(y)
     assert all(((y == c) & (part == p)).any() for c in range(3) for p in Part)
 
 
@@ -271,7 +271,7 @@ def touched(top: Path, *names: str) -> Path:
     return top
 
 
-def labels_of(found: layouts.Labelled) -> dict[str, list[str]]:
+def labels_of(found: layouts.LabelledTracks) -> dict[str, list[str]]:
     out: dict[str, list[str]] = {}
     for e in found.examples:
         out.setdefault(e.label, []).append(e.path.name)
@@ -405,12 +405,14 @@ def test_wrong_usage_is_told_before_anything_is_heard(
 
 
 def test_the_grafted_file_keeps_the_backbone_and_says_what_was_fitted(tmp_path: Path) -> None:
-    from genretag.training.attach_head import graft
+    from genretag.training.attach_head import attach_head
 
     base, rng = Model(), np.random.default_rng(0)
-    head = Linear(rng.normal(size=(384, 5)) * 0.1, rng.normal(size=5))
-    card = type(base.card)(**{**vars(base.card), "labels": tuple("abcde"), "name": "five"})
-    assert graft(bundled_model(), head, card, tmp_path / "five.onnx") < 1e-4
+    head = LinearHead(rng.normal(size=(384, 5)) * 0.1, rng.normal(size=5))
+    metadata = type(base.metadata)(
+        **{**vars(base.metadata), "labels": tuple("abcde"), "name": "five"}
+    )
+    assert attach_head(bundled_model(), head, metadata, tmp_path / "five.onnx") < 1e-4
     made, was = onnx.load(str(tmp_path / "five.onnx")), onnx.load(str(bundled_model()))
     assert made.ir_version == was.ir_version
     assert [(o.domain, o.version) for o in made.opset_import] == [
@@ -427,18 +429,18 @@ def test_the_grafted_file_keeps_the_backbone_and_says_what_was_fitted(tmp_path: 
 def test_a_scaler_folds_into_the_head() -> None:
     rng = np.random.default_rng(0)
     head, mean, std, x = (
-        Linear(rng.normal(size=(6, 3)), rng.normal(size=3)),
+        LinearHead(rng.normal(size=(6, 3)), rng.normal(size=3)),
         rng.normal(size=6),
         rng.uniform(0.5, 2, 6),
         rng.normal(size=(9, 6)),
     )
-    np.testing.assert_allclose(folded(head, mean, std)(x), head((x - mean) / std), atol=1e-9)
+    np.testing.assert_allclose(fold_scaler(head, mean, std)(x), head((x - mean) / std), atol=1e-9)
 
 
 def test_figures_of_known_answers() -> None:
     p = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.5, 0.1, 0.4], [0.1, 0.6, 0.3]])
     y, groups = np.array([0, 1, 2, 2]), np.array([0, 1, 2, 2])
-    j = metrics.judge(p, y, groups, ["a", "b", "c"], np.array([2, 2, 0]))
+    j = metrics.compute_metrics(p, y, groups, ["a", "b", "c"], np.array([2, 2, 0]))
     assert j.accuracy.value == 0.5
     assert j.macro_recall.value == pytest.approx(2 / 3)
     assert j.macro_f1.value == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
@@ -533,14 +535,14 @@ def test_a_model_is_calibrated_on_other_labelled_music(
     """A head that is far too sure of one thing is brought back, and its verdicts stay."""
     from dataclasses import replace
 
-    from genretag.training.attach_head import graft
+    from genretag.training.attach_head import attach_head
 
     base, rng = Model(), np.random.default_rng(0)
-    card = replace(base.card, labels=labelled.KINDS, name="loud")
-    graft(
+    metadata = replace(base.metadata, labels=labelled.KINDS, name="loud")
+    attach_head(
         bundled_model(),
-        Linear(rng.normal(size=(384, 3)) * 0.01, np.array([9.0, 0, 0])),
-        card,
+        LinearHead(rng.normal(size=(384, 3)) * 0.01, np.array([9.0, 0, 0])),
+        metadata,
         tmp_path / "loud.onnx",
     )
     labelled.make(library, artists=8, each=2)  # some more: 48 tracks
@@ -550,9 +552,9 @@ def test_a_model_is_calibrated_on_other_labelled_music(
         float, re.search(r"calibration error ([\d.]+) -> ([\d.]+)", done.out).groups()
     )  # type: ignore[union-attr]
     assert after < before
-    made = Model(tmp_path / "loud.calibrated.onnx").card
+    made = Model(tmp_path / "loud.calibrated.onnx").metadata
     assert made.calibration.temperature > 1.5
-    assert made.calibration.slope == base.card.calibration.slope
+    assert made.calibration.slope == base.metadata.calibration.slope
     assert made.labels == labelled.KINDS
     x = rng.normal(size=(2, 80, 312)).astype(np.float32)
     np.testing.assert_array_equal(

@@ -12,7 +12,7 @@ from genretag.cluster.source import _found, _nanoseconds, fetched, listing
 from genretag.decisions.plan import failed_row
 from genretag.errors import TrackError
 from genretag.library.urls import absolute, home_relative, is_url, to_url
-from genretag.library.walk import Found, Missed
+from genretag.library.walk import Found, Unreadable
 
 
 @pytest.mark.parametrize(
@@ -105,5 +105,5 @@ def test_what_lies_here_is_not_copied_and_what_cannot_be_fetched_leaves_nothing(
 
 def test_a_name_that_a_path_cannot_hold_is_told_and_not_mistaken() -> None:
     for name in ("bucket/a//b.mp3", "bucket/./b.mp3"):
-        assert isinstance(_found(f"s3://{name}", {"name": name, "size": 1}), Missed)
+        assert isinstance(_found(f"s3://{name}", {"name": name, "size": 1}), Unreadable)
     assert isinstance(_found("s3://bucket/a/b.mp3", {"name": "bucket/a/b.mp3", "size": 1}), Found)

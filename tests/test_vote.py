@@ -13,13 +13,13 @@ from hypothesis.extra import numpy as hnp
 from genretag.decisions.policy import Rule
 from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FrontEnd
-from genretag.inference.metadata import Calibration, Card
+from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.records import Analysis
 
 LABELS = ("Blues", "Jazz", "Rock")
 
 
-def card(**changes: object) -> Card:
+def metadata(**changes: object) -> ModelMetadata:
     facts = {
         "id": "x",
         "name": "x",
@@ -31,7 +31,7 @@ def card(**changes: object) -> Card:
         "confidence_threshold": 0.7,
         "calibration": Calibration(),
     }
-    return Card(**{**facts, **changes})  # type: ignore[arg-type]
+    return ModelMetadata(**{**facts, **changes})  # type: ignore[arg-type]
 
 
 def heard(logits: list[list[float]] | np.ndarray, music: float = 5.0) -> Analysis:
@@ -58,7 +58,7 @@ matrices = hnp.arrays(
 def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(
     logits: np.ndarray, rule: Rule
 ) -> None:
-    a, b = vote(heard(logits), card(), rule), vote(heard(logits[::-1]), card(), rule)
+    a, b = vote(heard(logits), metadata(), rule), vote(heard(logits[::-1]), metadata(), rule)
     assert sum(a.scores.values()) == pytest.approx(1)
     assert 0 <= a.confidence <= 1
     assert 0 <= a.agreement <= 1
@@ -71,8 +71,8 @@ def test_calibration_changes_how_sure_but_not_who_wins(
     logits: np.ndarray, temperature: float
 ) -> None:
     plain, warm = (
-        vote(heard(logits), card()),
-        vote(heard(logits), card(calibration=Calibration(temperature))),
+        vote(heard(logits), metadata()),
+        vote(heard(logits), metadata(calibration=Calibration(temperature))),
     )
     assert plain.scores[plain.genre] == pytest.approx(max(plain.scores.values()))
     assert plain.scores[warm.genre] == pytest.approx(plain.scores[plain.genre], abs=1e-6)
@@ -84,7 +84,7 @@ def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(
 ) -> None:
     long, one = heard(np.repeat(logits[:1], 3, axis=0)), heard(logits[:1])
     short = replace(one, seconds=seconds)
-    falling, level = card(calibration=Calibration(1.0, slope)), card()
+    falling, level = metadata(calibration=Calibration(1.0, slope)), metadata()
     of_length = [vote(h, falling).confidence for h in (short, one, long)]
     assert of_length == sorted(of_length)
     assert vote(one, falling).confidence == pytest.approx(vote(one, level).confidence)
@@ -98,7 +98,7 @@ def test_one_window_votes_the_same_by_every_rule_whatever_its_length(
     activation: str, slope: float, seconds: float
 ) -> None:
     one = replace(heard([[2, 0.5, -1]]), seconds=seconds)
-    of = card(calibration=Calibration(0.8, slope), activation=activation)
+    of = metadata(calibration=Calibration(0.8, slope), activation=activation)
     said = [vote(one, of, rule).scores for rule in (Rule.MEAN, Rule.WEIGHTED)]
     assert said[0] == pytest.approx(said[1])
 
@@ -107,14 +107,14 @@ def test_one_window_votes_the_same_by_every_rule_whatever_its_length(
 def test_a_window_is_told_as_sure_as_a_track_of_it_alone_is(seconds: float, slope: float) -> None:
     one, of = (
         replace(heard([[2, 0.5, -1]]), seconds=seconds),
-        card(calibration=Calibration(0.7, slope)),
+        metadata(calibration=Calibration(0.7, slope)),
     )
     told = window_scores(one.logits, of, one.length_of_window)[0]
     assert dict(zip(LABELS, told, strict=True)) == pytest.approx(vote(one, of).scores)
 
 
 def test_what_was_not_heard_of_a_track_makes_it_no_surer() -> None:
-    falling = card(calibration=Calibration(1.0, -0.2))
+    falling = metadata(calibration=Calibration(1.0, -0.2))
     one = heard([[2, 0, 0]])
     assert vote(replace(one, seconds=600.0, of=20), falling).confidence == pytest.approx(
         vote(one, falling).confidence
@@ -125,25 +125,25 @@ def test_the_mean_is_of_log_probabilities() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
     want = np.exp(np.log(p).mean(0))
     want /= want.sum()
-    got = vote(heard(np.log(p)), card())
+    got = vote(heard(np.log(p)), metadata())
     assert [got.scores[g] for g in LABELS] == pytest.approx(want, abs=2e-3)
 
 
 def test_a_sure_window_outvotes_two_that_are_not() -> None:
     rows = [[6, 0, -6], [0, 0.3, 0], [0, 0.3, 0]]
-    assert vote(heard(rows), card()).genre == "Blues"
-    assert vote(heard(rows), card(), Rule.MAJORITY).genre == "Jazz"
+    assert vote(heard(rows), metadata()).genre == "Blues"
+    assert vote(heard(rows), metadata(), Rule.MAJORITY).genre == "Jazz"
 
 
 def test_agreement_is_the_share_of_windows_for_the_winner() -> None:
-    assert vote(heard([[5, 0, 0], [5, 0, 0], [0, 1, 0], [5, 0, 0]]), card()).agreement == 0.75
+    assert vote(heard([[5, 0, 0], [5, 0, 0], [0, 1, 0], [5, 0, 0]]), metadata()).agreement == 0.75
 
 
 def test_it_abstains_below_the_threshold() -> None:
-    verdict = vote(heard([[0.5, 0, 0]]), card())
+    verdict = vote(heard([[0.5, 0, 0]]), metadata())
     assert verdict.status is Status.UNSURE
-    assert vote(heard([[0.5, 0, 0]]), card(), min_confidence=0.4).status is Status.OK
+    assert vote(heard([[0.5, 0, 0]]), metadata(), min_confidence=0.4).status is Status.OK
 
 
 def test_what_is_not_music_has_no_genre_however_sure() -> None:
-    assert vote(heard([[20, 0, 0]], music=-3), card()).status is Status.NONMUSIC
+    assert vote(heard([[20, 0, 0]], music=-3), metadata()).status is Status.NONMUSIC

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.library.walk import Found, Missed, is_music, on_disk_case, signed, walk
+from genretag.library.walk import Found, Unreadable, is_music, on_disk_case, signed, walk
 
 
 def names(*paths: Path, exclude: tuple[str, ...] = ()) -> list[str]:
@@ -49,7 +49,7 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
 def test_a_broken_link_is_told(tmp_path: Path) -> None:
     (tmp_path / "gone.mp3").symlink_to(tmp_path / "nowhere.mp3")
     (missed,) = walk([tmp_path])
-    assert isinstance(missed, Missed)
+    assert isinstance(missed, Unreadable)
     assert "No such file" in missed.error
 
 
@@ -112,7 +112,7 @@ def test_a_path_longer_than_the_system_takes_is_told_and_not_fatal(deep: Path) -
         os.chdir(here)
     got = list(walk([tmp_path]))
     assert [f.path.name for f in got if isinstance(f, Found)] == ["z.mp3"]
-    assert any(isinstance(f, Missed) for f in got)
+    assert any(isinstance(f, Unreadable) for f in got)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -120,7 +120,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "no/a.mp3", "yes/b.mp3")
     (tmp_path / "no").chmod(0)
     kinds = [type(f) for f in walk([tmp_path])]
-    assert kinds == [Missed, Found]
+    assert kinds == [Unreadable, Found]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``genretag watch`` tags what arrives once it has settled, leaves its own writes alone, and goes on after a restart."""
+"""``genretag watch`` tags files once they have settled, ignores its own writes, and survives restarts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.library.watch import Arrivals
+from genretag.library.watch import Arrivals, arrivals, needs_polling
 
 
 class Clock:
@@ -30,7 +31,7 @@ def test_a_file_that_grows_is_not_settled_and_one_that_vanishes_is_forgotten(
     tmp_path: Path,
 ) -> None:
     clock = Clock()
-    waiting, path = Arrivals(5.0, clock), tmp_path / "a.mp3"
+    waiting, path = Arrivals(tmp_path, 5.0, clock), tmp_path / "a.mp3"
     for size in range(1, 5):
         path.write_bytes(b"x" * size)
         waiting.note(path)
@@ -47,11 +48,41 @@ def test_a_file_that_grows_is_not_settled_and_one_that_vanishes_is_forgotten(
     assert waiting.waiting == 0
 
 
-def test_what_is_no_music_or_hidden_is_not_noted(tmp_path: Path) -> None:
-    waiting = Arrivals(1.0)
+def test_hidden_files_and_files_that_are_no_music_do_not_count(tmp_path: Path) -> None:
+    waiting = Arrivals(tmp_path, 1.0)
     for name in ("notes.txt", ".a.mp3.genretag-tmp", "._a.mp3", ".trash/a.mp3"):
         waiting.note(tmp_path / name)
     assert waiting.waiting == 0
+
+
+def test_a_library_below_a_hidden_folder_is_watched(tmp_path: Path) -> None:
+    folder = tmp_path / ".media"
+    waiting = Arrivals(folder, 1.0)
+    waiting.note(folder / "album" / "a.mp3")
+    waiting.note(folder / "#recycle" / "b.mp3")
+    assert waiting.waiting == 1
+
+
+def test_a_network_share_is_polled_and_a_local_disk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not needs_polling(tmp_path)
+    for kind, polled in (("cifs", True), ("nfs4", True), ("fuse.sshfs", True), ("ext4", False)):
+        monkeypatch.setattr("genretag.library.watch.file_system_of", lambda _, k=kind: k)
+        assert needs_polling(tmp_path) is polled
+
+
+def test_polling_finds_new_files(tmp_path: Path) -> None:
+    stop, found = threading.Event(), list[Path]()
+    (tmp_path / "first.mp3").write_bytes(b"x")
+    timer = threading.Timer(1.0, lambda: (tmp_path / "second.mp3").write_bytes(b"x"))
+    timer.start()
+    for paths in arrivals(tmp_path, 0.2, stop, poll=True):
+        found += paths
+        if len(found) == 2:
+            stop.set()
+            break
+    assert [p.name for p in found] == ["first.mp3", "second.mp3"]
 
 
 @pytest.fixture
@@ -107,7 +138,7 @@ def writes(tmp_path: Path) -> int:
         return int(db.execute("SELECT count(*) FROM change").fetchone()[0])
 
 
-def test_what_arrives_is_tagged_once_and_a_restart_misses_nothing(
+def test_new_files_are_tagged_once_and_a_restart_misses_none(
     start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     music, made = tmp_path / "music", []

@@ -181,7 +181,7 @@ def read_some(
 
     Raises:
         TrackError: the file cannot be read, or is no audio.
-        Unsteady: the track has to be decoded as a whole; what was yielded so far still holds.
+        InexactTimestamps: the track has to be decoded as a whole; what was yielded so far still holds.
     """
     with opened(path) as container:
         stream = container.streams.audio[0]

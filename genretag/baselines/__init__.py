@@ -188,7 +188,7 @@ ENSEMBLE = "ensemble"
 DEFAULT_MEMBERS = ("mel-cnn", "cnn-bn", "crnn")
 
 
-def names_of(text: str) -> list[str]:
+def parse_systems(text: str) -> list[str]:
     """Return the systems that ``--system`` or ``--compare`` names; ``all`` is every one, and their ensemble.
 
     Raises:
@@ -213,13 +213,13 @@ def names_of(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def members_of(text: str) -> tuple[str, ...]:
+def parse_members(text: str) -> tuple[str, ...]:
     """Return the systems that ``--members`` names.
 
     Raises:
         UsageError: they cannot be one file, which is fed once.
     """
-    names = names_of(text)
+    names = parse_systems(text)
     systems = [SYSTEMS[n] for n in names if n != ENSEMBLE]
     alike = {(s.front_end, s.seconds) for s in systems}
     if len(systems) < max(2, len(names)) or len(alike) > 1 or any(s.shallow for s in systems):
@@ -229,7 +229,7 @@ def members_of(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def cut_to(system: System, shortest: float) -> System:
+def limit_window(system: System, shortest: float) -> System:
     """Return a system that hears no more at once than the shortest track (s) has."""
     seconds = min(system.seconds, shortest)
     front_end = system.front_end
@@ -238,7 +238,7 @@ def cut_to(system: System, shortest: float) -> System:
     return replace(system, seconds=seconds, front_end=front_end)
 
 
-def frames_of(system: System) -> int:
+def input_frames(system: System) -> int:
     """Return how many columns of its features a system hears at once."""
     if isinstance(system.front_end, SummaryFrontEnd):
         return 1

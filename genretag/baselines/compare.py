@@ -16,26 +16,26 @@ from genretag.baselines import (
     ENSEMBLE,
     SYSTEMS,
     System,
-    cut_to,
-    frames_of,
+    input_frames,
+    limit_window,
     shallow,
 )
 from genretag.baselines.export import export_network, export_shallow
 from genretag.baselines.loop import (
-    Learned,
     Tracks,
+    TrainedNetwork,
     accuracy,
-    heard,
-    inputs_of,
-    tracks_of,
-    train,
+    collection_tracks,
+    flatten_inputs,
+    score_tracks,
+    train_network,
 )
 from genretag.decisions.vote import calibrated, log_softmax
-from genretag.features import features_of
-from genretag.inference.metadata import Calibration, Card
+from genretag.features import build_features
+from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model
-from genretag.training import fit, teach
-from genretag.training.cache import FeatureCache, complete
+from genretag.training import fit, results
+from genretag.training.cache import FeatureCache, ensure_cached
 from genretag.training.collection import Collection
 from genretag.training.split import Part
 
@@ -48,7 +48,7 @@ class ComparisonOptions:
 
     names: tuple[str, ...]
     output: Path  # of one system; of several, the name that theirs are made of
-    split: teach.Split = teach.Split.ARTIST
+    split: results.Split = results.Split.ARTIST
     epochs: int = 30
     patience: int = 6
     seed: int = 0
@@ -67,8 +67,8 @@ class Entry:
     """One line of the table."""
 
     system: System
-    lesson: teach.Lesson
-    card: Card
+    result: results.TrainingResult
+    metadata: ModelMetadata
     path: Path
     parameters: int
     ms: float  # for a window of 30 s, on one thread
@@ -76,14 +76,14 @@ class Entry:
 
     def row(self) -> tuple[str, ...]:
         """Return the line: system, accuracy, macro recall, parameters, seconds, ms, size."""
-        j = self.lesson.judged
+        j = self.result.judged
         found = (f"{j.accuracy}", f"{j.macro_recall}") if j is not None else ("-", "-")
         parameters = f"{self.parameters:,}" if self.parameters else "-"
         return (
             self.system.name,
             *found,
             parameters,
-            f"{self.lesson.seconds:.0f}",
+            f"{self.result.seconds:.0f}",
             f"{self.ms:.1f}",
             f"{self.path.stat().st_size / 1e6:.2f}",
         )
@@ -101,23 +101,25 @@ MIN_INPUTS = 20  # that a point of it is fitted on
 HEADINGS = ("system", "accuracy", "macro recall", "parameters", "s to train", "ms a window", "MB")
 
 
-class Class:
+class SystemComparison:
     """Trains systems on one split; what each hears is decoded once."""
 
     def __init__(
         self, collection: Collection, asked: ComparisonOptions, say: Callable[[str], None]
     ) -> None:
         self.collection, self.asked, self.say = collection, asked, say
-        self.part = teach.parts_of(collection, asked.split, asked.seed)
+        self.part = results.split_collection(collection, asked.split, asked.seed)
         self.shortest = float(collection.seconds.min())
-        self.learned: dict[str, Learned] = {}  # by name: the ensemble takes what is trained already
+        self.learned: dict[
+            str, TrainedNetwork
+        ] = {}  # by name: the ensemble takes what is trained already
 
     def system(self, name: str) -> System:
         """Return a system as it hears this collection."""
         system = SYSTEMS[name]
         if self.asked.window is not None:
             system = replace(system, seconds=self.asked.window)
-        cut = cut_to(system, max(0.5, self.shortest - 0.02))
+        cut = limit_window(system, max(0.5, self.shortest - 0.02))
         if cut.seconds < system.seconds:
             self.say(
                 f"{name}: hears {cut.seconds:.1f} s at once, as long as the shortest track; else length would give labels away"
@@ -132,8 +134,8 @@ class Class:
             self.say(
                 f"{system.name}: making the features of {new:,} tracks ({system.front_end.describe()})"
             )
-        complete(cache, self.collection.keys, self.collection.paths, self.asked.jobs)
-        return tracks_of(system, self.collection, self.part, cache)
+        ensure_cached(cache, self.collection.keys, self.collection.paths, self.asked.jobs)
+        return collection_tracks(system, self.collection, self.part, cache)
 
     def entry(self, name: str, path: Path) -> Entry:
         """Train one system, judge it, and write its file."""
@@ -146,19 +148,19 @@ class Class:
             return self._shallow(system, tracks, path, began)
         learned = self._learned(name, system, tracks)
         said = (
-            heard(learned.net, tracks, tracks.rows(Part.VALID)),
-            heard(learned.net, tracks, tracks.rows(Part.TEST)),
+            score_tracks(learned.net, tracks, tracks.rows(Part.VALID)),
+            score_tracks(learned.net, tracks, tracks.rows(Part.TEST)),
         )
         epochs = [float(e + 1) for e in range(learned.epochs)]
-        curve = teach.Curve("epoch", epochs, "accuracy", learned.train, learned.valid)
-        lesson, card = self._judged(system, tracks, said, path, time.monotonic() - began, curve)
-        parity = export_network(learned.net, card, path, tracks.chunks(0))
+        curve = results.LearningCurve("epoch", epochs, "accuracy", learned.train, learned.valid)
+        result, metadata = self._judged(system, tracks, said, path, time.monotonic() - began, curve)
+        parity = export_network(learned.net, metadata, path, tracks.chunks(0))
         count = sum(p.numel() for p in learned.net.parameters())
-        return Entry(system, lesson, card, path, count, cost(path), parity)
+        return Entry(system, result, metadata, path, count, measure_cost(path), parity)
 
-    def _learned(self, name: str, system: System, tracks: Tracks) -> Learned:
+    def _learned(self, name: str, system: System, tracks: Tracks) -> TrainedNetwork:
         a = self.asked
-        learned = train(
+        learned = train_network(
             system,
             tracks,
             epochs=a.epochs,
@@ -178,26 +180,28 @@ class Class:
             _said(pipeline, tracks, tracks.rows(Part.TEST)),
         )
         seconds = time.monotonic() - began
-        lesson, card = self._judged(
+        result, metadata = self._judged(
             system, tracks, said, path, seconds, self._grown(system, tracks)
         )
         unseen = tracks.rows(Part.VALID)
-        some = inputs_of(tracks, (unseen if len(unseen) else tracks.rows(Part.TRAIN))[:16])[0]
-        parity = export_shallow(pipeline, card, path, some, ties=system.name == "knn")
-        return Entry(system, lesson, card, path, 0, cost(path), parity)
+        some = flatten_inputs(tracks, (unseen if len(unseen) else tracks.rows(Part.TRAIN))[:16])[0]
+        parity = export_shallow(pipeline, metadata, path, some, ties=system.name == "knn")
+        return Entry(system, result, metadata, path, 0, measure_cost(path), parity)
 
     def _fitted(self, system: System, tracks: Tracks, rows: npt.NDArray[np.int64]) -> Any:
-        x, of_track = inputs_of(tracks, rows)
-        return shallow.built(system.build, self.asked.pca).fit(x, self.collection.y[of_track])
+        x, of_track = flatten_inputs(tracks, rows)
+        return shallow.build_pipeline(system.build, self.asked.pca).fit(
+            x, self.collection.y[of_track]
+        )
 
-    def _grown(self, system: System, tracks: Tracks) -> teach.Curve | None:
+    def _grown(self, system: System, tracks: Tracks) -> results.LearningCurve | None:
         """Return how a shallow system, which has no epochs, grows with the tracks that it learns from."""
         order = np.random.default_rng(self.asked.seed).permutation(tracks.rows(Part.TRAIN))
         y, valid = self.collection.y, tracks.rows(Part.VALID)
         points = list[tuple[float, float, float]]()
         for share in GROWING if len(valid) else ():
             rows = order[: round(share * len(order))]
-            if set(y[rows]) < set(y[order]) or len(inputs_of(tracks, rows)[0]) < MIN_INPUTS:
+            if set(y[rows]) < set(y[order]) or len(flatten_inputs(tracks, rows)[0]) < MIN_INPUTS:
                 continue
             pipeline = self._fitted(system, tracks, rows)
             learned, rest = (
@@ -206,7 +210,7 @@ class Class:
             points.append((float(len(rows)), learned, rest))
         x, learned_of, valid_of = ([p[i] for p in points] for i in range(3))
         return (
-            teach.Curve("tracks to learn from", x, "accuracy", learned_of, valid_of)
+            results.LearningCurve("tracks to learn from", x, "accuracy", learned_of, valid_of)
             if points
             else None
         )
@@ -219,8 +223,8 @@ class Class:
         learned = [self.learned.get(s.name) or self._learned(s.name, s, tracks) for s in systems]
         began, nets = time.monotonic(), [one.net for one in learned]
         valid = tracks.rows(Part.VALID)
-        weights = fitted_weights(
-            [np.exp(heard(net, tracks, valid)) for net in nets], self.collection.y[valid]
+        weights = fit_vote_weights(
+            [np.exp(score_tracks(net, tracks, valid)) for net in nets], self.collection.y[valid]
         )
         told = ", ".join(f"{s.name} {w:.2f}" for s, w in zip(systems, weights, strict=True))
         self.say(f"ensemble of {told}")
@@ -238,17 +242,17 @@ class Class:
             "soft votes, Kittler et al. 1998",
             f"{how}: {told}",
         )
-        said = heard(net, tracks, valid), heard(net, tracks, tracks.rows(Part.TEST))
+        said = score_tracks(net, tracks, valid), score_tracks(net, tracks, tracks.rows(Part.TEST))
         seconds = time.monotonic() - began + sum(one.seconds for one in learned)
-        lesson, card = self._judged(system, tracks, said, path, seconds, None)
-        parity = export_network(net, card, path, tracks.chunks(0))
+        result, metadata = self._judged(system, tracks, said, path, seconds, None)
+        parity = export_network(net, metadata, path, tracks.chunks(0))
         return Entry(
             system,
-            lesson,
-            card,
+            result,
+            metadata,
             path,
             sum(p.numel() for n in nets for p in n.parameters()),
-            cost(path),
+            measure_cost(path),
             parity,
         )
 
@@ -259,8 +263,8 @@ class Class:
         said: tuple[FloatArray, FloatArray],
         path: Path,
         seconds: float,
-        curve: teach.Curve | None,
-    ) -> tuple[teach.Lesson, Card]:
+        curve: results.LearningCurve | None,
+    ) -> tuple[results.TrainingResult, ModelMetadata]:
         """Return the figures of a system, and its card; confidence is fitted on the validation part."""
         valid = tracks.rows(Part.VALID)
         temperature = fit.calibrate(said[0], self.collection.y[valid]) if len(valid) else 1.0
@@ -272,7 +276,7 @@ class Class:
             "differs": system.differs,
             "seed": self.asked.seed,
         }
-        draft = teach.Lesson(
+        draft = results.TrainingResult(
             f"the classic {system.name}",
             self.collection,
             self.part,
@@ -285,9 +289,9 @@ class Class:
             curve,
             settings,
         )
-        lesson = teach.judged_lesson(draft, p, temperature, seconds)
-        labels, chunks = tuple(self.collection.labels), (frames_of(system),)
-        bare = Card(
+        result = results.with_test_metrics(draft, p, temperature, seconds)
+        labels, chunks = tuple(self.collection.labels), (input_frames(system),)
+        bare = ModelMetadata(
             id="",
             name=path.stem,
             version="1",
@@ -295,25 +299,25 @@ class Class:
             front_end=system.front_end,
             chunks=chunks,
             music_threshold=0.0,
-            confidence_threshold=teach.CONFIDENCE,
+            confidence_threshold=results.CONFIDENCE_THRESHOLD,
             calibration=Calibration(temperature),
             about={"licence": "yours"},
         )
-        return lesson, teach.card_of(lesson, bare, path.stem)
+        return result, results.build_metadata(result, bare, path.stem)
 
 
 def _said(pipeline: Any, tracks: Tracks, rows: npt.NDArray[np.int64]) -> FloatArray:
-    """Return mean log-probabilities [tracks, labels] over each track's inputs, as ``heard`` does for networks."""
+    """Return mean log-probabilities [tracks, labels] over each track's inputs, as ``score_tracks`` does for networks."""
     said = [
         np.log(
-            np.clip(pipeline.predict_proba(inputs_of(tracks, rows[i : i + 1])[0]), 1e-9, 1)
+            np.clip(pipeline.predict_proba(flatten_inputs(tracks, rows[i : i + 1])[0]), 1e-9, 1)
         ).mean(0)
         for i in range(len(rows))
     ]
     return np.array(said).reshape(len(rows), len(tracks.collection.labels))
 
 
-def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[float]:
+def fit_vote_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[float]:
     """Return the weights of a soft vote [members], that sum to 1, under which the validation part is likeliest."""
     from scipy.optimize import minimize
 
@@ -328,14 +332,14 @@ def fitted_weights(said: list[FloatArray], y: npt.NDArray[np.int64]) -> list[flo
     return [float(w) for w in np.exp(log_softmax(found.x))]
 
 
-def cost(path: Path) -> float:
+def measure_cost(path: Path) -> float:
     """Return the milliseconds that a model takes for a window of 30 s on one thread, its features made already."""
     from genretag.inference.model import cut_chunks
 
     model = Model(path, threads=1)
-    fe = model.card.front_end
+    fe = model.metadata.front_end
     noise = np.random.default_rng(0).normal(0, 0.1, 30 * fe.sample_rate).astype(np.float32)
-    chunks = np.stack(cut_chunks(features_of(fe)(noise), model.card.chunks))
+    chunks = np.stack(cut_chunks(build_features(fe)(noise), model.metadata.chunks))
     model.run(chunks)
     took = []
     for _ in range(COST_TIMES):

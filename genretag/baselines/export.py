@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genretag.errors import RunError
-from genretag.inference.metadata import Card, put_card
+from genretag.inference.metadata import ModelMetadata, embed_metadata
 from genretag.training.attach_head import save_model
 from genretag.training.export import OPSET
 
@@ -35,7 +35,7 @@ class _Outputs(nn.Module):
         return logits, logits[:, :1] * 0 + SURELY_MUSIC, embedding
 
 
-def export_network(net: nn.Module, card: Card, path: Path, x: FloatArray) -> float:
+def export_network(net: nn.Module, metadata: ModelMetadata, path: Path, x: FloatArray) -> float:
     """Write a network, and return the largest difference between onnxruntime and torch on inputs ``x``.
 
     Raises:
@@ -59,14 +59,14 @@ def export_network(net: nn.Module, card: Card, path: Path, x: FloatArray) -> flo
         dynamo=False,
     )
     model = onnx.load_model_from_string(raw.getvalue())
-    put_card(model, card)
+    embed_metadata(model, metadata)
     with torch.no_grad():
         want = whole(torch.from_numpy(x))[0].numpy()
     return _saved(model, path, x, want)
 
 
 def export_shallow(
-    pipeline: Any, card: Card, path: Path, x: FloatArray, *, ties: bool = False
+    pipeline: Any, metadata: ModelMetadata, path: Path, x: FloatArray, *, ties: bool = False
 ) -> float:
     """Write a scikit-learn pipeline, and return the largest difference of probabilities on inputs ``x`` [n, numbers].
 
@@ -122,7 +122,7 @@ def export_shallow(
         helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", None])
         for n in ("logits", "music", "embedding")
     )
-    put_card(model, card)
+    embed_metadata(model, metadata)
     want = np.log(np.clip(pipeline.predict_proba(x), 1e-9, 1))
     return _saved(model, path, x[:, :, None], want, probabilities=True, leave=0.1 if ties else 0.0)
 

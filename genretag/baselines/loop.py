@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from genretag.baselines import System, frames_of
-from genretag.baselines.networks import Classic, MobileNet, body_of
+from genretag.baselines import System, input_frames
+from genretag.baselines.networks import BaselineNetwork, MobileNet, body_builder
 from genretag.errors import RunError
 from genretag.features import MelFrontEnd
 from genretag.inference.model import cut_chunks
@@ -68,7 +68,7 @@ class Tracks:
         return min(a for a, _ in ends), max(b for _, b in ends)
 
 
-def varied(x: FloatArray, front_end: Any, rng: np.random.Generator) -> FloatArray:
+def augment_input(x: FloatArray, front_end: Any, rng: np.random.Generator) -> FloatArray:
     """Return an input as another room or codec would give it (``--augment``)."""
     if isinstance(front_end, MelFrontEnd) and front_end.log == "db":
         power = 10 ** (x.T / 10)
@@ -84,10 +84,10 @@ def varied(x: FloatArray, front_end: Any, rng: np.random.Generator) -> FloatArra
 
 
 @dataclass
-class Learned:
+class TrainedNetwork:
     """What a training came to."""
 
-    net: Classic
+    net: BaselineNetwork
     epochs: int = 0
     seconds: float = 0.0
     train: list[float] = field(default_factory=list)
@@ -100,13 +100,15 @@ def _optimiser(system: System, net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(net.parameters(), lr=system.rate)
 
 
-def fresh(system: System, tracks: Tracks, seed: int, weights: Path | None) -> Classic:
+def initial_network(
+    system: System, tracks: Tracks, seed: int, weights: Path | None
+) -> BaselineNetwork:
     """Return the network before training."""
     torch.manual_seed(seed)
     low, high = tracks.range()
     bands = tracks.cache.front_end.bands
-    net = Classic(
-        body_of(system.build)(bands, tracks.frames),
+    net = BaselineNetwork(
+        body_builder(system.build)(bands, tracks.frames),
         low,
         high,
         bands,
@@ -131,7 +133,7 @@ def _load_imagenet(body: MobileNet, path: Path) -> None:
         ) from error
 
 
-def train(
+def train_network(
     system: System,
     tracks: Tracks,
     *,
@@ -141,10 +143,14 @@ def train(
     augmented: bool,
     weights: Path | None = None,
     say: Callable[[str], None] | None = None,
-) -> Learned:
+) -> TrainedNetwork:
     """Train until the validation part has not been told better for ``patience`` epochs; the best epoch is kept."""
-    net = fresh(system, tracks, seed, weights)
-    learned, optimiser, rng = Learned(net), _optimiser(system, net), np.random.default_rng(seed)
+    net = initial_network(system, tracks, seed, weights)
+    learned, optimiser, rng = (
+        TrainedNetwork(net),
+        _optimiser(system, net),
+        np.random.default_rng(seed),
+    )
     started = time.monotonic()
     best, best_epoch, best_state = -1.0, -1, {k: v.clone() for k, v in net.state_dict().items()}
     rows, y = tracks.rows(Part.TRAIN), tracks.collection.y
@@ -159,7 +165,7 @@ def train(
         for _ in range(steps):
             labels = rng.integers(0, len(of_label), system.batch)  # every label as often
             x = [tracks.random_chunk(int(rng.choice(of_label[c])), rng) for c in labels]
-            x = [varied(one, tracks.cache.front_end, rng) for one in x] if augmented else x
+            x = [augment_input(one, tracks.cache.front_end, rng) for one in x] if augmented else x
             loss = nn.functional.cross_entropy(
                 net(torch.from_numpy(np.stack(x)))[0], torch.from_numpy(labels)
             )
@@ -170,11 +176,11 @@ def train(
             total += loss.item()
         seen = accuracy(
             tracks,
-            heard(net, tracks, rows[:: max(1, len(rows) // 100)]),
+            score_tracks(net, tracks, rows[:: max(1, len(rows) // 100)]),
             rows[:: max(1, len(rows) // 100)],
         )[0]
         valid_rows = tracks.rows(Part.VALID)
-        valid, recall = accuracy(tracks, heard(net, tracks, valid_rows), valid_rows)
+        valid, recall = accuracy(tracks, score_tracks(net, tracks, valid_rows), valid_rows)
         learned.epochs = epoch + 1
         learned.train.append(seen)
         learned.valid.append(valid)
@@ -196,7 +202,9 @@ def train(
     return learned
 
 
-def heard(net: nn.Module, tracks: Tracks, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def score_tracks(
+    net: nn.Module, tracks: Tracks, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
     """Return mean log-probabilities [tracks, labels] over each track's inputs, as a scan takes them."""
     net.eval()
     out = []
@@ -219,7 +227,7 @@ def accuracy(
     )
 
 
-def inputs_of(
+def flatten_inputs(
     tracks: Tracks, rows: npt.NDArray[np.int64]
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Return every input of some tracks as rows of numbers [n, numbers], and the track of each: what a shallow system learns from."""
@@ -229,8 +237,8 @@ def inputs_of(
     )
 
 
-def tracks_of(
+def collection_tracks(
     system: System, collection: Collection, part: npt.NDArray[np.int8], cache: FeatureCache[Any]
 ) -> Tracks:
     """Return a collection as a system hears it."""
-    return Tracks(collection, part, cache, frames_of(system))
+    return Tracks(collection, part, cache, input_frames(system))

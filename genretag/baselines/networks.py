@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Classic(nn.Module):
+class BaselineNetwork(nn.Module):
     """Scaling to 0..1 by what the training part holds, a body, and a linear layer on its embedding."""
 
     def __init__(
@@ -344,7 +344,7 @@ def mobilenet(bands: int, frames: int) -> nn.Module:
     return MobileNet()
 
 
-def body_of(build: str) -> Callable[[int, int], nn.Module]:
+def body_builder(build: str) -> Callable[[int, int], nn.Module]:
     """Return the function that builds a system's body."""
     found: Callable[[int, int], nn.Module] = globals()[build]
     return found
@@ -354,7 +354,7 @@ class Ensemble(nn.Module):
     """Several trained systems that hear the same: their probabilities, weighted, or one vote each."""
 
     def __init__(
-        self, members: list[Classic], weights: list[float], *, majority: bool = False
+        self, members: list[BaselineNetwork], weights: list[float], *, majority: bool = False
     ) -> None:
         super().__init__()
         self.members, self.majority = nn.ModuleList(members), majority

@@ -41,6 +41,6 @@ def svm(pca: int | None = None) -> Any:
     return _pipeline(SVC(C=3.0, probability=True, class_weight="balanced", random_state=0), pca)
 
 
-def built(build: str, pca: int | None) -> Any:
+def build_pipeline(build: str, pca: int | None) -> Any:
     """Return a system's pipeline."""
     return globals()[build](pca)

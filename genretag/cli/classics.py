@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from genretag.baselines.compare import Class, ComparisonOptions, Entry
+    from genretag.baselines.compare import ComparisonOptions, Entry, SystemComparison
     from genretag.training.collection import Collection
-    from genretag.training.teach import Split
+    from genretag.training.results import Split
 
 
 def names_asked(
@@ -30,11 +30,11 @@ def names_asked(
         raise UsageError("--deep, --system and --compare are three ways to train; take one")
     from genretag import baselines
 
-    names = baselines.names_of(compare or system or "")
+    names = baselines.parse_systems(compare or system or "")
     if system is not None and len(names) != 1:
         raise UsageError("--system takes one name; --compare takes several")
     if baselines.ENSEMBLE in names:
-        baselines.members_of(members)
+        baselines.parse_members(members)
     if weights is not None and not weights.is_file():
         raise UsageError(f"{weights}: there is no such file")
     _check_installed(any(n in baselines.SYSTEMS and baselines.SYSTEMS[n].shallow for n in names))
@@ -69,9 +69,9 @@ def asked_for(
     jobs: int,
 ) -> ComparisonOptions:
     """Return what was asked for."""
-    from genretag.baselines import names_of
+    from genretag.baselines import parse_systems
     from genretag.baselines.compare import ComparisonOptions
-    from genretag.training.cache import usual_folder
+    from genretag.training.cache import default_folder
 
     return ComparisonOptions(
         tuple(names),
@@ -81,11 +81,11 @@ def asked_for(
         seed=seed,
         window=window,
         pca=pca,
-        members=tuple(names_of(members)),
+        members=tuple(parse_systems(members)),
         majority=majority,
         augmented=augment,
         weights=weights,
-        cache=cache or usual_folder(),
+        cache=cache or default_folder(),
         jobs=jobs,
     )
 
@@ -94,7 +94,9 @@ def teach(gathered: Collection, asked: ComparisonOptions, talk: Console, json: b
     """Train each system, write its file, card and page, and print the table."""
     from genretag.baselines import compare
 
-    lessons = compare.Class(gathered, asked, lambda text: talk.print(f"  {text}", soft_wrap=True))
+    lessons = compare.SystemComparison(
+        gathered, asked, lambda text: talk.print(f"  {text}", soft_wrap=True)
+    )
     many, entries = len(asked.names) > 1, list[compare.Entry]()
     table_file = asked.output.with_suffix(".compare.md")
     try:
@@ -116,9 +118,9 @@ def teach(gathered: Collection, asked: ComparisonOptions, talk: Console, json: b
     if json:
         return
     if not many:
-        from genretag.cli.train import print_lesson
+        from genretag.cli.train import print_training_result
 
-        print_lesson(entries[0].lesson)
+        print_training_result(entries[0].result)
     table = session.plain_table(*compare.HEADINGS)
     for entry in entries:
         table.add_row(*entry.row())
@@ -129,7 +131,7 @@ def teach(gathered: Collection, asked: ComparisonOptions, talk: Console, json: b
         talk.print(f"made {len(entries)} models beside {table_file}")
 
 
-def _entries(lessons: Class, many: bool) -> Iterator[Entry]:
+def _entries(lessons: SystemComparison, many: bool) -> Iterator[Entry]:
     """Train each system that was asked for; its file, card, page and pictures are written before the next begins."""
     from genretag.training import model_report
 
@@ -137,13 +139,13 @@ def _entries(lessons: Class, many: bool) -> Iterator[Entry]:
     for name in lessons.asked.names:
         path = output.with_name(f"{output.stem}-{name.replace('+', '-')}.onnx") if many else output
         entry = lessons.entry(name, path)
-        model_report.write_up(entry.lesson, entry.card, path)
+        model_report.write_report(entry.result, entry.metadata, path)
         yield entry
 
 
 def _as_json(entry: Entry) -> str:
     figures = {
-        **entry.lesson.figures,
+        **entry.result.figures,
         "model": str(entry.path),
         "parameters": entry.parameters,
         "ms": round(entry.ms, 2),

@@ -45,7 +45,7 @@ def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Pat
     from genretag.decisions.vote import vote, window_scores
     from genretag.features import FEATURE_VERSION
     from genretag.library.walk import on_disk_case
-    from genretag.scan.replan import card_of
+    from genretag.scan.replan import metadata_of
     from genretag.scan.scanner import absolute
     from genretag.text import escape_control, words
 
@@ -57,19 +57,19 @@ def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Pat
         raise RunError(f"{file}: {failure.error}")
     if known is None:
         raise RunError(f"{file}: it was not heard by the last scan's model; genretag scan hears it")
-    (f, heard), card = known, card_of(databases.store, last)
-    verdict = vote(heard, card, policy.vote, policy.min_confidence)
+    (f, heard), metadata = known, metadata_of(databases.store, last)
+    verdict = vote(heard, metadata, policy.vote, policy.min_confidence)
     lines = []
     for start, row in zip(
-        heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True
+        heard.starts, window_scores(heard.logits, metadata, heard.length_of_window), strict=True
     ):
-        best = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in np.argsort(-row)[:3])
+        best = ", ".join(f"{metadata.labels[i]} {row[i]:.2f}" for i in np.argsort(-row)[:3])
         lines.append(Line(f"window at {int(start) // 60}:{int(start) % 60:02d}", best))
     best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:3])
     votes = f"{round(verdict.agreement * verdict.windows)} of {verdict.windows} windows agree"
     votes += f" ({heard.of} in the track, and these settle it)" if heard.of else ""
     threshold = (
-        card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+        metadata.confidence_threshold if policy.min_confidence is None else policy.min_confidence
     )
     lines += [
         Line(f"vote ({policy.vote})", f"{best}; {votes}"),
@@ -93,7 +93,7 @@ def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Pat
             Line(s.what, ", ".join(map(escape_control, s.words)) or "nothing is left")
             for s in steps
         ]
-    row = judge(file, f, heard, card, policy, past=databases.journal)
+    row = judge(file, f, heard, metadata, policy, past=databases.journal)
     lines += [
         Line("in the file", words(f.tags.genres)),
         Line(f"decision ({policy.existing})", f"{row.action}: {escape_control(row.reason)}"),

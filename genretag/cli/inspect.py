@@ -15,7 +15,7 @@ from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from genretag.decisions.vote import Verdict
-    from genretag.inference.metadata import Card
+    from genretag.inference.metadata import ModelMetadata
     from genretag.records import Analysis, FileRow
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
@@ -53,36 +53,40 @@ def info(
 
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    card, f, heard = _heard_of(file, model, db)
-    verdict = vote(heard, card)
+    metadata, f, heard = _heard_of(file, model, db)
+    verdict = vote(heard, metadata)
     if json:
-        print(json_lib.dumps(_info_dict(file, f, heard, verdict, card)))
+        print(json_lib.dumps(_info_dict(file, f, heard, verdict, metadata)))
     else:
-        _print_info(file, f, heard, verdict, card)
+        _print_info(file, f, heard, verdict, metadata)
     if plot or output is not None:
-        _draw(file, heard, verdict, card, output)
+        _draw(file, heard, verdict, metadata, output)
 
 
-def _draw(file: Path, heard: Analysis, verdict: Verdict, card: Card, output: Path | None) -> None:
+def _draw(
+    file: Path, heard: Analysis, verdict: Verdict, metadata: ModelMetadata, output: Path | None
+) -> None:
     """Draw a track into a file, or into the terminal."""
     from genretag.errors import TrackError
     from genretag.report import picture
 
     try:
-        mel = picture.spectrogram(file, card.front_end)
+        mel = picture.spectrogram(file, metadata.front_end)
     except TrackError as error:
         raise RunError(f"{file}: {error}") from error
     if output is not None:
-        picture.draw(mel, heard, verdict, card, file.name, output)
+        picture.draw(mel, heard, verdict, metadata, file.name, output)
         print(f"drew {output}", file=sys.stderr)
         return
     out = session.results()
     out.print()
-    for line in picture.terminal(mel, heard, card, verdict, out.width):
+    for line in picture.terminal(mel, heard, metadata, verdict, out.width):
         out.print(line, no_wrap=True)
 
 
-def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, FileRow, Analysis]:
+def _heard_of(
+    file: Path, model: Path | None, db: Path | None
+) -> tuple[ModelMetadata, FileRow, Analysis]:
     """Return what is known of a file; one that is not known is heard now (without making a plan)."""
     from genretag.features import FEATURE_VERSION
     from genretag.inference.model import Model
@@ -96,14 +100,14 @@ def _heard_of(file: Path, model: Path | None, db: Path | None) -> tuple[Card, Fi
         path = absolute(on_disk_case(file))
         if (failure := databases.store.failure(path)) is not None:
             raise RunError(f"{file}: {failure.error}")
-        known = databases.store.known(path, loaded.card.id, FEATURE_VERSION)
+        known = databases.store.known(path, loaded.metadata.id, FEATURE_VERSION)
     if known is None:
         raise RunError(f"{file}: it could not be heard")
-    return loaded.card, *known
+    return loaded.metadata, *known
 
 
 def _info_dict(
-    file: Path, f: FileRow, heard: Analysis, verdict: Verdict, card: Card
+    file: Path, f: FileRow, heard: Analysis, verdict: Verdict, metadata: ModelMetadata
 ) -> dict[str, object]:
     """Return what ``info --json`` prints."""
     from genretag.decisions.vote import window_scores
@@ -111,10 +115,10 @@ def _info_dict(
     windows = [
         {
             "start": float(s),
-            "scores": {g: round(float(p), 4) for g, p in zip(card.labels, row, strict=True)},
+            "scores": {g: round(float(p), 4) for g, p in zip(metadata.labels, row, strict=True)},
         }
         for s, row in zip(
-            heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True
+            heard.starts, window_scores(heard.logits, metadata, heard.length_of_window), strict=True
         )
     ]
     return {
@@ -134,12 +138,14 @@ def _info_dict(
         "music": verdict.music,
         "styles": verdict.styles,
         "windows": windows,
-        "model": card.id,
+        "model": metadata.id,
         "content_key": f.content_key,
     }
 
 
-def _print_info(file: Path, f: FileRow, heard: Analysis, verdict: Verdict, card: Card) -> None:
+def _print_info(
+    file: Path, f: FileRow, heard: Analysis, verdict: Verdict, metadata: ModelMetadata
+) -> None:
     from rich.text import Text
 
     from genretag.decisions.vote import Status, window_scores
@@ -165,11 +171,11 @@ def _print_info(file: Path, f: FileRow, heard: Analysis, verdict: Verdict, card:
     out.print()
     table = session.plain_table("from", "sounds like", "")
     for start, row in zip(
-        heard.starts, window_scores(heard.logits, card, heard.length_of_window), strict=True
+        heard.starts, window_scores(heard.logits, metadata, heard.length_of_window), strict=True
     ):
         best = row.argsort()[::-1][:3]
         share = float(row[best[0]])
-        rest = ", ".join(f"{card.labels[i]} {row[i]:.2f}" for i in best)
+        rest = ", ".join(f"{metadata.labels[i]} {row[i]:.2f}" for i in best)
         table.add_row(
             f"{int(start) // 60}:{int(start) % 60:02d}",
             Text("█" * round(share * 20), style="green"),
@@ -179,7 +185,7 @@ def _print_info(file: Path, f: FileRow, heard: Analysis, verdict: Verdict, card:
     out.print()
     said = {
         Status.OK: f"{verdict.genre}, {verdict.confidence:.2f} sure",
-        Status.UNSURE: f"unsure: {verdict.genre} at {verdict.confidence:.2f} is below {card.confidence_threshold:.2f}",
+        Status.UNSURE: f"unsure: {verdict.genre} at {verdict.confidence:.2f} is below {metadata.confidence_threshold:.2f}",
         Status.NONMUSIC: f"not music ({verdict.music:.2f})",
     }[verdict.status]
     votes = round(verdict.agreement * verdict.windows)

@@ -52,7 +52,7 @@ def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None
         print(text.read_text(encoding="utf-8"))
         return
     model = Model(None if path == bundled_model() else path)
-    c = model.card
+    c = model.metadata
     if json:
         about = {
             "name": c.name,
@@ -90,7 +90,7 @@ def _facts(model: Model) -> Iterator[str]:
     """Yield what is worth knowing of a model, a line each."""
     from genretag.text import escape_control
 
-    c = model.card
+    c = model.metadata
     shown_labels = [escape_control(label) for label in c.labels]
     labels = (
         ", ".join(shown_labels)
@@ -98,7 +98,7 @@ def _facts(model: Model) -> Iterator[str]:
         else f"{', '.join(shown_labels[:_MAX_LABELS])} ..."
     )
     yield f"{len(c.labels)} labels: {labels}" + (
-        "; and music or not" if model.tells_music else "; noise is taken for music, too"
+        "; and music or not" if model.detects_music else "; noise is taken for music, too"
     )
     if c.styles is not None:
         yield f"styles, told and not written: {', '.join(map(escape_control, c.styles.names))}"
@@ -120,22 +120,24 @@ def _tried(model: Model) -> str:
 
     from genretag.audio import synthesis
     from genretag.decisions.vote import window_scores
-    from genretag.features import features_of
+    from genretag.features import build_features
     from genretag.inference.model import cut_chunks
     from genretag.text import escape_control
 
     samples = np.ascontiguousarray(
-        synthesis.piece(3, 30, model.card.front_end.sample_rate).mean(0), np.float32
+        synthesis.piece(3, 30, model.metadata.front_end.sample_rate).mean(0), np.float32
     )
-    heard = np.stack(cut_chunks(features_of(model.card.front_end)(samples), model.card.chunks))
+    heard = np.stack(
+        cut_chunks(build_features(model.metadata.front_end)(samples), model.metadata.chunks)
+    )
     model.run(heard)
     began = time.perf_counter()
     scores = model.run(heard)
     ms = (time.perf_counter() - began) * 1000
-    p = window_scores(scores.logits.mean(0, keepdims=True), model.card)[0]
+    p = window_scores(scores.logits.mean(0, keepdims=True), model.metadata)[0]
     if not np.isfinite(p).all():
         return "tried on a made-up clip: its answer is no number; it cannot be used"
-    return f"tried on a made-up clip: {escape_control(model.card.labels[int(p.argmax())])} {p.max():.2f}; {ms:.0f} ms a 30 s window on one thread"
+    return f"tried on a made-up clip: {escape_control(model.metadata.labels[int(p.argmax())])} {p.max():.2f}; {ms:.0f} ms a 30 s window on one thread"
 
 
 @models.command("use")
@@ -157,10 +159,10 @@ def use(
         return
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    card = Model(file).card  # refused here rather than at the next scan
+    metadata = Model(file).metadata  # refused here rather than at the next scan
     path = config.write("model", str(file.resolve()))
     print(
-        f"{card.name} {card.version} is the default now ({path}); labels: {', '.join(card.labels)}"
+        f"{metadata.name} {metadata.version} is the default now ({path}); labels: {', '.join(metadata.labels)}"
     )
 
 
@@ -199,9 +201,9 @@ def calibrate(
     db: session.Database = None,
 ) -> None:
     """Fit a model's confidence anew on labelled music, so that 0.7 means seven of ten there; its verdicts stay as they are."""
-    from genretag.cli.train import hear, labelled_of
+    from genretag.cli.train import analyse_tracks, labelled_of
     from genretag.inference.model import Model
-    from genretag.training.recalibrate import recalibrated, write_recalibrated
+    from genretag.training.recalibrate import recalibrate, write_recalibrated
 
     target = output or file.with_name(f"{file.stem}.calibrated.onnx")
     if not file.is_file() or target.suffix.lower() != ".onnx":
@@ -214,13 +216,13 @@ def calibrate(
     workers = session.jobs_of(jobs)
     model = Model(file, threads=workers)
     with session.open_databases(db) as databases:
-        hear(databases, model, [e.path for e in labelled.examples], workers, context)
-        found = recalibrated(
+        analyse_tracks(databases, model, [e.path for e in labelled.examples], workers, context)
+        found = recalibrate(
             databases.store,
-            model.card,
+            model.metadata,
             [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples],
         )
-    write_recalibrated(file, model.card, found, target)
+    write_recalibrated(file, model.metadata, found, target)
     print(
         f"temperature {found.before.temperature:.3f} -> {found.after.temperature:.3f} on {found.tracks:,} tracks"
     )

@@ -80,7 +80,7 @@ def _page(databases: session.Databases, last: Scan, rows: Iterable[Row]) -> str:
     """Return the page of a plan."""
     from genretag.decisions.policy import Policy
     from genretag.report.html import page_of
-    from genretag.scan.replan import card_of
+    from genretag.scan.replan import metadata_of
 
-    card, policy = card_of(databases.store, last), Policy.from_dict(last.policy)
-    return page_of(databases.store, rows, card, policy, databases.journal, "genretag: the plan")
+    metadata, policy = metadata_of(databases.store, last), Policy.from_dict(last.policy)
+    return page_of(databases.store, rows, metadata, policy, databases.journal, "genretag: the plan")

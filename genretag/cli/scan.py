@@ -205,11 +205,11 @@ def scan(
 
 def _load(path: Path | None, device: str, jobs: int) -> Model:
     """Load the model."""
-    from genretag.inference.model import Model, threads_beside
+    from genretag.inference.model import Model, model_threads
     from genretag.storage.config import default_model
 
     chosen = path or default_model()
-    return Model(chosen, device, threads_beside(jobs, chosen))
+    return Model(chosen, device, model_threads(jobs, chosen))
 
 
 def _hear(
@@ -247,7 +247,7 @@ def _hear(
     seconds = time.monotonic() - began
     files = sum(counts.values())
     rate = f"{files / seconds * 60:,.0f} files a minute" if seconds > 0 else ""
-    card = model.card
+    metadata = model.metadata
     if scanner.heard_tracks == 0:
         rate = (
             f"nothing changed: the plan of run {scanner.run} stands"
@@ -260,7 +260,7 @@ def _hear(
         else f"Ray{f' at {asked.address}' if asked.address else ''}"
     )
     talk.print(
-        f"{card.name} {card.version} on {where}: {files:,} files in {seconds:,.1f} s ({rate})"
+        f"{metadata.name} {metadata.version} on {where}: {files:,} files in {seconds:,.1f} s ({rate})"
     )
     return scanner.run
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from genretag.evaluation.evaluate import Comparison
-    from genretag.evaluation.metrics import Judged
-    from genretag.inference.metadata import Card
+    from genretag.evaluation.evaluate import TagComparison
+    from genretag.evaluation.metrics import ClassifierMetrics
+    from genretag.inference.metadata import ModelMetadata
     from genretag.inference.model import Model
     from genretag.training.collection import Collection
-    from genretag.training.layouts import Labelled
-    from genretag.training.teach import Lesson, Split
+    from genretag.training.layouts import LabelledTracks
+    from genretag.training.results import Split, TrainingResult
 
 
 class SplitName(StrEnum):
@@ -186,8 +186,8 @@ def train(
     your labels, is judged on artists that it never met, and becomes one file:
     genretag scan ~/Music --model my.onnx.
     """
-    from genretag.inference.model import Model, threads_beside
-    from genretag.training import collection, model_report, teach
+    from genretag.inference.model import Model, model_threads
+    from genretag.training import collection, model_report, results
 
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
@@ -197,19 +197,19 @@ def train(
     labelled = labelled_of(source, from_review, classes, subset, audio)
     talk = session.talk(session.is_quiet(context))
     workers = session.jobs_of(jobs)
-    model = Model(threads=threads_beside(workers, None))
+    model = Model(threads=model_threads(workers, None))
     talk.print(f"{len(labelled.examples):,} labelled files; hearing what is not known yet ...")
     with session.open_databases(db) as databases:
-        hear(databases, model, [e.path for e in labelled.examples], workers, context)
-        gathered = collection.gather(
-            databases.store, model.card.id, labelled.examples, labelled.notes
+        analyse_tracks(databases, model, [e.path for e in labelled.examples], workers, context)
+        gathered = collection.load_collection(
+            databases.store, model.metadata.id, labelled.examples, labelled.notes
         )
     if split is SplitName.random:
         print(
             "--split random: artists will be on both sides; the figures will be too good, and compare with nothing",
             file=sys.stderr,
         )
-    how, say = teach.Split(split.value), lambda text: talk.print(f"  {text}")
+    how, say = results.Split(split.value), lambda text: talk.print(f"  {text}")
     if names:
         asked = classics.asked_for(
             names,
@@ -230,17 +230,17 @@ def train(
         raise typer.Exit(1 if gathered.unreadable else 0)
     if deep:
         plan = DeepPlan(from_scratch, epochs, device.value, seed, tensorboard, cache, workers)
-        lesson, card = _deep(gathered, how, model, plan, output, say)
+        result, metadata = _deep(gathered, how, model, plan, output, say)
     else:
-        lesson, fitted = teach.teach_head(gathered, how, seed, say)
-        card = teach.write_grafted(lesson, fitted, model, output)
-    written = model_report.write_up(lesson, card, output)
+        result, fitted = results.train_head(gathered, how, seed, say)
+        metadata = results.write_head_model(result, fitted, model, output)
+    written = model_report.write_report(result, metadata, output)
     if json:
-        print(json_lib.dumps({**lesson.figures, "model": str(output), "page": str(written.page)}))
+        print(json_lib.dumps({**result.figures, "model": str(output), "page": str(written.page)}))
     else:
-        print_lesson(lesson)
+        print_training_result(result)
     talk.print(
-        f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.card.name}, {written.page.name}, {written.pictures.name}/"
+        f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.metadata.name}, {written.page.name}, {written.pictures.name}/"
     )
     talk.print(
         f"try it: genretag scan FOLDER --dry-run --model {output}     for good: genretag models use {output}"
@@ -256,7 +256,7 @@ def _check_deep(device: str, tensorboard: Path | None) -> None:
         raise RunError(
             "--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
         ) from error
-    deep.chosen_device(device)
+    deep.select_device(device)
     deep.check_tensorboard(tensorboard)
 
 
@@ -280,23 +280,23 @@ def _deep(
     asked: DeepPlan,
     output: Path,
     say: Callable[[str], None],
-) -> tuple[Lesson, Card]:
+) -> tuple[TrainingResult, ModelMetadata]:
     """Cache the log-mels and train the network."""
     from genretag.features import FrontEnd
     from genretag.training import deep
-    from genretag.training.cache import FeatureCache, complete, usual_folder
+    from genretag.training.cache import FeatureCache, default_folder, ensure_cached
 
-    folder = asked.cache or usual_folder()
-    if not isinstance(model.card.front_end, FrontEnd):
+    folder = asked.cache or default_folder()
+    if not isinstance(model.metadata.front_end, FrontEnd):
         raise UsageError(
             f"{model.path}: --deep trains networks that hear genretag's own log-mel, and this one hears something else"
         )
-    features = FeatureCache(folder, model.card.front_end)
+    features = FeatureCache(folder, model.metadata.front_end)
     new, size = features.missing(gathered.keys, gathered.seconds)
     say(
         f"log-mels of {new:,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - new:,} are in {features.folder}"
     )
-    plan = deep.Plan(
+    plan = deep.DeepOptions(
         asked.from_scratch,
         asked.epochs,
         device=asked.device,
@@ -304,8 +304,8 @@ def _deep(
         tensorboard=asked.tensorboard,
     )
     try:
-        complete(features, gathered.keys, gathered.paths, asked.jobs)
-        return deep.teach_deep(gathered, split, model, features, plan, output, say)
+        ensure_cached(features, gathered.keys, gathered.paths, asked.jobs)
+        return deep.train_deep(gathered, split, model, features, plan, output, say)
     except KeyboardInterrupt as error:
         raise session.stopped("the same command goes on after the last whole epoch") from error
 
@@ -316,7 +316,7 @@ def labelled_of(
     classes: str | None,
     subset: str | None,
     audio: Path | None,
-) -> Labelled:
+) -> LabelledTracks:
     """Read all labels that were given, and check that something can be learned from them."""
     from genretag.training import layouts
 
@@ -326,25 +326,27 @@ def labelled_of(
         )
     read = [layouts.read_labelled(source, subset=subset, audio=audio)] if source else []
     if review is not None:
-        read.insert(0, layouts.read_review(review))
+        read.insert(0, layouts.read_corrected_plan(review))
     first: dict[Path, Any] = {}
     for one in read:  # what a person corrected counts before what a folder says
         for e in one.examples:
             first.setdefault(e.path.absolute(), e)
-    labelled = layouts.merged(
-        layouts.Labelled(list(first.values()), [n for one in read for n in one.notes])
+    labelled = layouts.merge_spellings(
+        layouts.LabelledTracks(list(first.values()), [n for one in read for n in one.notes])
     )
     if classes is not None:
-        labelled = layouts.chosen(labelled, [c.strip() for c in classes.split(",") if c.strip()])
-    return layouts.checked(labelled)
+        labelled = layouts.select_labels(
+            labelled, [c.strip() for c in classes.split(",") if c.strip()]
+        )
+    return layouts.drop_small_labels(labelled)
 
 
-def hear(
+def analyse_tracks(
     databases: session.Databases, model: Model, paths: list[Path], jobs: int, context: typer.Context
 ) -> None:
     """Hear what is not known yet, with a progress line on a terminal."""
     from genretag.cli.scan import _progress
-    from genretag.training.collection import hear as hear_all
+    from genretag.training.collection import analyse_tracks as hear_all
 
     try:
         with _progress(session.is_quiet(context)) as show:
@@ -355,14 +357,14 @@ def hear(
         ) from error
 
 
-def print_lesson(lesson: Lesson) -> None:
+def print_training_result(result: TrainingResult) -> None:
     """Print what was learned."""
     from genretag.library.urls import home_relative
     from genretag.text import escape_control
     from genretag.training.model_report import summary_lines
 
     out = session.results()
-    c = lesson.collection
+    c = result.collection
     for note in c.notes:
         out.print(f"noticed: {escape_control(note)}", soft_wrap=True)
     for d in c.duplicates[:10]:
@@ -386,12 +388,12 @@ def print_lesson(lesson: Lesson) -> None:
     if len(c.unreadable) > 10:
         out.print(f"not heard: {len(c.unreadable) - 10:,} more files", soft_wrap=True)
     out.print()
-    for line in summary_lines(lesson):
+    for line in summary_lines(result):
         out.print(line, soft_wrap=True)
-    if lesson.judged is None:
+    if result.judged is None:
         return
     out.print()
-    out.print(_label_table(lesson.judged))
+    out.print(_label_table(result.judged))
 
 
 def evaluate(
@@ -458,18 +460,18 @@ def evaluate(
 def _evaluate_labels(
     databases: session.Databases,
     model: Model,
-    labelled: Labelled,
+    labelled: LabelledTracks,
     jobs: int,
     context: typer.Context,
     json: bool,
 ) -> int:
-    from genretag.evaluation.evaluate import against_labels
+    from genretag.evaluation.evaluate import evaluate_labels
     from genretag.text import escape_control
 
-    hear(databases, model, [e.path for e in labelled.examples], jobs, context)
+    analyse_tracks(databases, model, [e.path for e in labelled.examples], jobs, context)
     artists = {e.path: name for e in labelled.examples if (name := e.artist or e.folder)}
-    found = against_labels(
-        databases.store, model.card, [(e.path, e.label) for e in labelled.examples], artists
+    found = evaluate_labels(
+        databases.store, model.metadata, [(e.path, e.label) for e in labelled.examples], artists
     )
     j = found.judged
     if json:
@@ -484,7 +486,7 @@ def _evaluate_labels(
             soft_wrap=True,
         )
     out.print(
-        f"{model.card.name} {model.card.version} on {j.tracks:,} tracks of {j.groups:,} artists",
+        f"{model.metadata.name} {model.metadata.version} on {j.tracks:,} tracks of {j.groups:,} artists",
         soft_wrap=True,
     )
     out.print(
@@ -501,15 +503,15 @@ def _evaluate_labels(
     return len(found.unheard)
 
 
-def _label_table(j: Judged) -> Table:
+def _label_table(j: ClassifierMetrics) -> Table:
     """Return the labels' figures as a table."""
-    from genretag.training.model_report import class_rows
+    from genretag.training.model_report import label_rows
 
     table = session.plain_table("label")
     learned = any(c.train for c in j.classes)
     for name in (*(["learned"] if learned else []), "judged", "recall", "precision", "F1"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row, c in zip(class_rows(j), j.classes, strict=True):
+    for row, c in zip(label_rows(j), j.classes, strict=True):
         if c.train or c.test:
             table.add_row(row[0], *(row[1:] if learned else row[2:]))
     return table
@@ -525,12 +527,12 @@ def _evaluate_tags(
     json: bool,
     output: Path | None,
 ) -> int:
-    from genretag.evaluation.evaluate import against_tags
+    from genretag.evaluation.evaluate import compare_with_tags
     from genretag.library.walk import Found, walk
 
     paths = [found.path for found in walk([source]) if isinstance(found, Found)]
-    hear(databases, model, [source], jobs, context)
-    found = against_tags(databases.store, model.card, paths, min_confidence)
+    analyse_tracks(databases, model, [source], jobs, context)
+    found = compare_with_tags(databases.store, model.metadata, paths, min_confidence)
     if output is not None:
         _write_disagreements(found, output)
     if json:
@@ -542,7 +544,7 @@ def _evaluate_tags(
     return len(found.unheard)
 
 
-def _print_comparison(found: Comparison, output: Path | None) -> None:
+def _print_comparison(found: TagComparison, output: Path | None) -> None:
     from rich.text import Text
 
     from genretag.library.urls import home_relative
@@ -586,7 +588,7 @@ def _print_comparison(found: Comparison, output: Path | None) -> None:
         )
 
 
-def _write_disagreements(found: Comparison, output: Path) -> None:
+def _write_disagreements(found: TagComparison, output: Path) -> None:
     """Write the disagreements as a plan, a table or a playlist."""
     from genretag.report.files import write_playlist, write_report
 

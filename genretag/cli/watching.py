@@ -115,7 +115,8 @@ def _round(
             for f in walk(paths)
             if isinstance(f, Found)
             and (
-                (k := databases.store.file(absolute(f.path))) is None or stat_fields(k) != stat_fields(f)
+                (k := databases.store.file(absolute(f.path))) is None
+                or stat_fields(k) != stat_fields(f)
             )
         ]
         if not new:

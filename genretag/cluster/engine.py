@@ -29,11 +29,11 @@ from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup, Shipped
 from genretag.decisions.plan import WriteHistory, failed_row
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import card_text
+from genretag.inference.metadata import metadata_to_json
 from genretag.inference.model import Model
 from genretag.library import walk
 from genretag.library.urls import absolute, to_url
-from genretag.library.walk import Found, Missed
+from genretag.library.walk import Found, Unreadable
 from genretag.records import Analysis, FileRow
 from genretag.scan import unchanged
 from genretag.scan.scanner import Options, Progress, Scanner
@@ -289,9 +289,10 @@ class ClusterScanner(Scanner):
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Hear everything at the places on the cluster, a lot at a time, and store what was heard."""
         self._on_progress = on_progress
-        self.store.save_model(self.model.card.id, card_text(self.model.card))
+        self.store.save_model(self.model.metadata.id, metadata_to_json(self.model.metadata))
         ask = (
-            self.store.has_analysis(self.model.card.id, FEATURE_VERSION) and not self.options.rescan
+            self.store.has_analysis(self.model.metadata.id, FEATURE_VERSION)
+            and not self.options.rescan
         )
         walked = enumerate(self._tally.passed(self._walked()))
         unknown = iter(lambda: self._next_unknown(walked), None)
@@ -313,7 +314,7 @@ class ClusterScanner(Scanner):
             None if self._asked.places or self._asked.results is not None else super()._question()
         )
 
-    def _walked(self) -> Iterator[Found | Missed]:
+    def _walked(self) -> Iterator[Found | Unreadable]:
         """Walk the folders and list the URLs, up to the limit."""
         met = chain(
             walk.walk(self.options.paths, self.options.exclude),
@@ -432,7 +433,7 @@ class ClusterScanner(Scanner):
             identity = audio.Identity(f.content_key, heard.second_key, f.sha256)
             self._tell_known(TrackResult(ordinal, found, f.tags, identity, heard), f.path)
 
-    def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
+    def _fail(self, ordinal: int, found: Found | Unreadable, stage: str, error: str) -> None:
         """Note that a track failed; what no operator saw is told in the results as well."""
         super()._fail(ordinal, found, stage, error)
         if self._asked.results is not None and ordinal != self._fresh:
@@ -472,7 +473,7 @@ class ClusterScanner(Scanner):
                 self._asked.results,
                 name,
                 results.table_of(self._known_rows),
-                results.Head(self.model.card, self._scan),
+                results.Head(self.model.metadata, self._scan),
             )
             self._parts += 1
             self._known_rows.clear()

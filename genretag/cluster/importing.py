@@ -14,7 +14,7 @@ from genretag.cluster.results import Head, TrackResult
 from genretag.decisions.plan import WriteHistory
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError
-from genretag.inference.metadata import Card, card_text, read_card
+from genretag.inference.metadata import ModelMetadata, metadata_to_json, read_metadata
 from genretag.inference.model import Model
 from genretag.library.urls import to_url
 from genretag.scan.scanner import Options, Progress, Scanner
@@ -25,13 +25,13 @@ from genretag.storage.cache import Store
 class _Elsewhere:
     """A model of which only the card is here: it has done its work."""
 
-    card: Card
+    metadata: ModelMetadata
 
 
-def _known_card(store: Store, card: Card) -> Card:
+def _known_metadata(store: Store, metadata: ModelMetadata) -> ModelMetadata:
     """Return a model's card as the books know it, where they do: results say nothing new of a model that was met before."""
-    text = store.model_card(card.id)
-    return card if text is None else read_card(Path("the store"), card.id, text)
+    text = store.model_metadata(metadata.id)
+    return metadata if text is None else read_metadata(Path("the store"), metadata.id, text)
 
 
 class Import(Scanner):
@@ -46,7 +46,7 @@ class Import(Scanner):
         self._base, self._next, self._of = 0, 0, self._first[0].scan
         super().__init__(
             store,
-            cast(Model, _Elsewhere(_known_card(store, self._first[0].card))),
+            cast(Model, _Elsewhere(_known_metadata(store, self._first[0].metadata))),
             Options((), policy),
             run,
             past=past,
@@ -54,7 +54,7 @@ class Import(Scanner):
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Take every row of the results."""
-        self.store.save_model(self.model.card.id, card_text(self.model.card))
+        self.store.save_model(self.model.metadata.id, metadata_to_json(self.model.metadata))
         try:
             head, table = self._first
             while True:
@@ -72,8 +72,8 @@ class Import(Scanner):
 
     def _take_table(self, head: Head, table: object) -> None:
         """Take some rows; those of another scan come after what was before it."""
-        if head.card.id != self.model.card.id:
-            ours, theirs = self.model.card, head.card
+        if head.metadata.id != self.model.metadata.id:
+            ours, theirs = self.model.metadata, head.metadata
             raise RunError(
                 f"{to_url(self._place)}: two models heard here, {ours.name} {ours.version} ({ours.id}) and {theirs.name} {theirs.version}"
                 f" ({theirs.id}); give the results of one at a time"
@@ -97,7 +97,7 @@ class Import(Scanner):
         """Yield what a table tells; raise ``RunError`` for what no scan has written."""
         try:
             for told, file in results.told_of(table):
-                results.check(told, file, self.model.card)
+                results.check(told, file, self.model.metadata)
                 yield told, file
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(

@@ -22,7 +22,7 @@ import genretag
 from genretag import audio, tags
 from genretag.errors import GenretagError, RunError
 from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import Card, card_of_metadata, card_text
+from genretag.inference.metadata import ModelMetadata, metadata_to_json, parse_metadata
 from genretag.library.urls import is_url, to_url
 from genretag.library.walk import Found
 from genretag.records import Analysis
@@ -88,22 +88,24 @@ class TrackResult:
 class Head:
     """Who heard: what stands at the head of each file of results."""
 
-    card: Card
+    metadata: ModelMetadata
     scan: str = ""  # what tells one scan's files from another's
     version: str = genretag.__version__
     features: int = FEATURE_VERSION
 
-    def metadata(self) -> dict[bytes, bytes]:
+    def to_schema_metadata(self) -> dict[bytes, bytes]:
         """Return it as a Parquet file keeps it."""
         told = {
             "format": FORMAT,
             "version": self.version,
             "features": self.features,
             "scan": self.scan,
-            "model": self.card.id,
+            "model": self.metadata.id,
         }
         return {
-            METADATA_KEY: json.dumps({**told, "card": json.loads(card_text(self.card))}).encode()
+            METADATA_KEY: json.dumps(
+                {**told, "card": json.loads(metadata_to_json(self.metadata))}
+            ).encode()
         }
 
 
@@ -122,7 +124,7 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
                 f"{name}: genretag {data['version']} heard other features there than this one does; scan again"
             )
         return Head(
-            card_of_metadata(data["card"], data["model"]),
+            parse_metadata(data["card"], data["model"]),
             str(data["scan"]),
             data["version"],
             data["features"],
@@ -235,7 +237,7 @@ def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> TrackRe
     )
 
 
-def check(told: TrackResult, file: Path, card: Card) -> None:
+def check(told: TrackResult, file: Path, metadata: ModelMetadata) -> None:
     """Raise ``ValueError`` for what no scan tells: results may come from anywhere."""
     if not (file.is_absolute() or is_url(file)):
         raise ValueError(f"{str(file)!r} is no path from the root on")
@@ -249,7 +251,7 @@ def check(told: TrackResult, file: Path, card: Card) -> None:
     if heard is None:
         return
     fine = (
-        heard.logits.shape == (len(heard.starts), len(card.labels))
+        heard.logits.shape == (len(heard.starts), len(metadata.labels))
         and heard.music.shape == heard.starts.shape
     )
     numbers = (
@@ -260,7 +262,7 @@ def check(told: TrackResult, file: Path, card: Card) -> None:
         np.array([heard.seconds, heard.share]),
     )
     if not (fine and all(np.isfinite(x).all() for x in numbers)):
-        raise ValueError(f"{str(file)!r}: its scores are not those of {card.name}")
+        raise ValueError(f"{str(file)!r}: its scores are not those of {metadata.name}")
 
 
 # --- files ------------------------------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ def write(place: str, name: str, table: pa.Table, head: Head) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    out = table.replace_schema_metadata(head.metadata())
+    out = table.replace_schema_metadata(head.to_schema_metadata())
     try:
         if is_url(place):
             import fsspec

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from genretag.errors import TrackError, UsageError
 from genretag.library.urls import is_url, to_url
-from genretag.library.walk import Found, Missed, is_music, lies_in
+from genretag.library.walk import Found, Unreadable, is_music, lies_in
 
 _BLOCK = 4 << 20  # bytes that are copied at once
 
@@ -50,7 +50,7 @@ def file_system(url: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]:
+def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Unreadable]:
     """Yield the music at a URL, folder by folder, sorted by name; hidden files, folders and ``exclude`` are left out.
 
     Raises:
@@ -76,7 +76,7 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]
         try:
             entries = sorted(system.ls(folder, detail=True), key=lambda e: str(e["name"]))
         except Exception as error:
-            yield Missed(Path(url_of(folder)), _said(error))
+            yield Unreadable(Path(url_of(folder)), _said(error))
             continue
         below = [
             (url_of(str(e["name"])), e)
@@ -98,10 +98,10 @@ def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
     )
 
 
-def _found(url: str, entry: dict[str, Any]) -> Found | Missed:
+def _found(url: str, entry: dict[str, Any]) -> Found | Unreadable:
     """Return what a listing says of a file; what tells it apart on a disk is not known there."""
     if to_url(Path(url)) != url:
-        return Missed(
+        return Unreadable(
             Path(url),
             "its name has an empty part or a dot for a part, and paths cannot tell it from another",
         )

@@ -21,11 +21,11 @@ from genretag import audio
 from genretag.cluster import results
 from genretag.cluster.source import fetched
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
-from genretag.features import features_of, thumbnail
+from genretag.features import build_features, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
-from genretag.inference.metadata import Card
+from genretag.inference.external import sidecar
+from genretag.inference.metadata import ModelMetadata
 from genretag.inference.model import Model
-from genretag.inference.safety import sidecar
 from genretag.library.urls import NOT_WRITTEN, is_url, to_url
 from genretag.records import Analysis, Tags
 from genretag.scan.pool import Pool
@@ -43,16 +43,16 @@ UNKEPT = "unkept"
 class Shipped:
     """A model on its way to other machines: its files by name, the model first; none: each machine's own bundled one."""
 
-    card: Card
+    metadata: ModelMetadata
     files: tuple[tuple[str, bytes], ...] = ()
 
     @classmethod
     def of(cls, model: Model, given: Path | None) -> Shipped:
         """Pack a model that was loaded here; ``given`` None: the bundled one."""
         if given is None:
-            return cls(model.card)
+            return cls(model.metadata)
         paths = [p for p in (given, sidecar(given), *model.stages) if p.is_file()]
-        return cls(model.card, tuple((p.name, p.read_bytes()) for p in dict.fromkeys(paths)))
+        return cls(model.metadata, tuple((p.name, p.read_bytes()) for p in dict.fromkeys(paths)))
 
     def load(self, device: str = "cpu") -> Model:
         """Load it on this machine, with one thread.
@@ -64,9 +64,9 @@ class Shipped:
             for name, data in self.files:
                 Path(folder, name).write_bytes(data)
             model = Model(Path(folder, self.files[0][0]) if self.files else None, device, threads=1)
-        if model.card.id != self.card.id:
+        if model.metadata.id != self.metadata.id:
             raise ModelError(
-                f"its bundled model is {model.card.version}, not {self.card.version}; install the same genretag everywhere"
+                f"its bundled model is {model.metadata.version}, not {self.metadata.version}; install the same genretag everywhere"
             )
         return model
 
@@ -127,7 +127,7 @@ class Decode:
         if self._pool is None:
             self._setup.check()
             self._pool = Pool(
-                1, self._setup.decoder, (features_of(self._setup.shipped.card.front_end),)
+                1, self._setup.decoder, (build_features(self._setup.shipped.metadata.front_end),)
             )
         with fetched(file, self._setup.folder) as near:
             self._pool.give(0, Task(near, ask=self._setup.identify), time_limit(size))
@@ -168,7 +168,7 @@ class Decode:
                 elif isinstance(message, WindowReady):
                     windows.append(np.ascontiguousarray(message.log_mel, np.float32))
                     starts.append(message.start)
-                    if (part := thumbnail.of_window(message.log_mel)) is not None:
+                    if (part := thumbnail.pool_window(message.log_mel)) is not None:
                         pictures.append(part)
                     if len(windows) > MAX_WINDOWS or scores:
                         self._score_here(len(starts) - len(windows), windows, scores)
@@ -179,7 +179,7 @@ class Decode:
                 elif isinstance(message, TrackDone):
                     pool.finished(0)
                     return tags, _Collected(
-                        message, starts, thumbnail.packed(pictures), windows, scores
+                        message, starts, thumbnail.pack(pictures), windows, scores
                     )
                 elif isinstance(message, Failed):
                     pool.finished(0)
@@ -295,7 +295,11 @@ class Keep:
     """
 
     def __init__(self, setup: Setup, place: str, scan: str) -> None:
-        self._head, self._place, self._scan = results.Head(setup.shipped.card, scan), place, scan
+        self._head, self._place, self._scan = (
+            results.Head(setup.shipped.metadata, scan),
+            place,
+            scan,
+        )
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Write some rows."""

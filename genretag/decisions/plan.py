@@ -13,7 +13,7 @@ from genretag.decisions.policy import Existing, HardLinks, Policy
 from genretag.decisions.vocabulary import built_in_tree, normalise_genre
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
-from genretag.inference.metadata import Card
+from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import absolute, to_url
 from genretag.records import Analysis, FileRow, Tags
 from genretag.tags import V22, meaningful
@@ -217,7 +217,7 @@ def judge(
     path: Path,
     f: FileRow,
     heard: Analysis,
-    card: Card,
+    metadata: ModelMetadata,
     policy: Policy,
     *,
     past: WriteHistory | None = None,
@@ -227,7 +227,7 @@ def judge(
 
     ``past`` tells what was written into this music before, and what a person said of it.
     """
-    verdict = vote(heard, card, policy.vote, policy.min_confidence)
+    verdict = vote(heard, metadata, policy.vote, policy.min_confidence)
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
     if answer and (

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.decisions.policy import Rule
-from genretag.inference.metadata import Calibration, Card
+from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.records import Analysis
 
 FloatArray = npt.NDArray[np.float64]
@@ -59,13 +59,15 @@ def log_softmax(logits: npt.ArrayLike) -> FloatArray:
     return out
 
 
-def window_scores(logits: npt.ArrayLike, card: Card, length: float = 1.0) -> FloatArray:
+def window_scores(
+    logits: npt.ArrayLike, metadata: ModelMetadata, length: float = 1.0
+) -> FloatArray:
     """Return how strongly each window [windows, labels] speaks for each label, 0 to 1: as sure as a track of this one would be.
 
     ``length`` is that of each window, in windows of 30 s.
     """
-    z = np.asarray(logits, np.float64) / card.calibration.at(length)
-    return 1 / (1 + np.exp(-z)) if card.activation == "sigmoid" else np.exp(log_softmax(z))
+    z = np.asarray(logits, np.float64) / metadata.calibration.at(length)
+    return 1 / (1 + np.exp(-z)) if metadata.activation == "sigmoid" else np.exp(log_softmax(z))
 
 
 def calibrated(
@@ -107,32 +109,35 @@ def _each_for_itself(
 
 
 def vote(
-    heard: Analysis, card: Card, rule: Rule = Rule.MEAN, min_confidence: float | None = None
+    heard: Analysis,
+    metadata: ModelMetadata,
+    rule: Rule = Rule.MEAN,
+    min_confidence: float | None = None,
 ) -> Verdict:
     """Let a track's windows vote, and abstain below ``min_confidence`` or where it is not music."""
-    threshold = card.confidence_threshold if min_confidence is None else min_confidence
+    threshold = metadata.confidence_threshold if min_confidence is None else min_confidence
     log_p = log_softmax(heard.logits)
-    if card.activation == "sigmoid":
+    if metadata.activation == "sigmoid":
         scores, winner = _each_for_itself(
-            np.asarray(heard.logits, np.float64), rule, heard.length, card.calibration
+            np.asarray(heard.logits, np.float64), rule, heard.length, metadata.calibration
         )
     else:
-        scores, winner = _shares(log_p, rule, heard.length, card.calibration)
+        scores, winner = _shares(log_p, rule, heard.length, metadata.calibration)
     music = float(1 / (1 + np.exp(-heard.music.astype(np.float64).mean())))
     confidence = float(scores[winner])
     status = Status.OK if confidence >= threshold else Status.UNSURE
-    if music < card.music_threshold:
+    if music < metadata.music_threshold:
         status = Status.NONMUSIC
     order = np.argsort(-scores, kind="stable")
     return Verdict(
         status=status,
-        genre=card.labels[winner],
+        genre=metadata.labels[winner],
         confidence=confidence,
-        scores={card.labels[i]: float(scores[i]) for i in order},
+        scores={metadata.labels[i]: float(scores[i]) for i in order},
         windows=len(log_p),
         agreement=float((log_p.argmax(axis=1) == winner).mean()),
         music=music,
-        styles=card.styles.told(heard.embedding)
-        if card.styles is not None and status is not Status.NONMUSIC
+        styles=metadata.styles.above_threshold(heard.embedding)
+        if metadata.styles is not None and status is not Status.NONMUSIC
         else {},
     )

@@ -29,16 +29,16 @@ from genretag.ear.quantise import chunks_of, quantise
 from genretag.ear.styles import styles_of
 from genretag.ear.tutor import taught
 from genretag.features import FrontEnd
-from genretag.inference.metadata import Calibration, Card
-from genretag.training.export import Ear, export
+from genretag.inference.metadata import Calibration, ModelMetadata
+from genretag.training.export import TwoHeadNetwork, export
 from genretag.training.head import (
-    Linear,
+    LinearHead,
     balanced_weights,
     fit_genre_head,
     fit_music_head,
     fit_temperature,
 )
-from genretag.training.network import Backbone, from_onnx
+from genretag.training.network import Backbone, load_backbone
 
 GENRE_C, MUSIC_C = 0.001, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5
@@ -47,7 +47,7 @@ MUSIC_THRESHOLD = 0.5
 def backbone_of(path: Path) -> Backbone:
     """Return the backbone of a checkpoint, or of a model file."""
     if path.suffix == ".onnx":
-        return from_onnx(path)[0]
+        return load_backbone(path)[0]
     backbone: Backbone = load(path).backbone
     return backbone
 
@@ -56,8 +56,8 @@ def backbone_of(path: Path) -> Backbone:
 class Heads:
     """Both heads."""
 
-    genre: Linear
-    music: Linear
+    genre: LinearHead
+    music: LinearHead
 
 
 def fit_heads(
@@ -125,12 +125,12 @@ def make(a: argparse.Namespace) -> None:
         figures = evaluate(listener, clips, heads, held, labels)
         figures["temperature"] = _temperature(listener, clips, heads, held, labels)
     calibration = Calibration(a.temperature if a.plain else figures.get("temperature", a.temperature), a.slope)
-    card = Card(
+    metadata = ModelMetadata(
         id="", name="genretag-ear", version=a.version, labels=tuple(labels), front_end=front_end, chunks=CHUNKS,
         music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=calibration, about=_about(a.figures),
         styles=styles_of(a.styles, a.checkpoint) if a.styles is not None else None,
     )  # fmt: skip
-    worst = export(Ear(listener.backbone, heads.genre, heads.music), card, a.out)
+    worst = export(TwoHeadNetwork(listener.backbone, heads.genre, heads.music), metadata, a.out)
     off = quantise(a.out, a.out, chunks_of(a.data, a.cache, front_end, CHUNKS, a.hold_out))
     print(json.dumps({**figures, "parity": worst, "quantised: off by": round(off, 4), "bytes": a.out.stat().st_size}, indent=1))
 

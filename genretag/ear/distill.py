@@ -75,7 +75,7 @@ class Kitchen:
         # Half of the time the level is the piece's own, else that of the ten seconds around it.
         gain = self.log_mel.gain(x) if rng.random() < 0.5 else 1.0
         gain *= 10 ** (rng.normal(0, 2) / 20)
-        mel = augment.varied(rng, mel, frames)
+        mel = augment.augment_mel(rng, mel, frames)
         out = self.log_mel.scale(mel, gain)
         if rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
@@ -101,7 +101,7 @@ class Kitchen:
         other = self.rng.permutation(len(x))
         w = np.maximum(b := self.rng.beta(0.4, 0.4, len(x)), 1 - b).astype(np.float32)[:, None]
         return (
-            augment.mixed(x, other, w, self.log_mel.front_end.std),
+            augment.mix(x, other, w, self.log_mel.front_end.std),
             w * embedding + (1 - w) * embedding[other],
             w * logits + (1 - w) * logits[other],
         )

@@ -11,11 +11,11 @@ import torch
 
 from genretag.ear.corpus import Sound
 from genretag.features import FrontEnd, LogMel
-from genretag.inference.metadata import Calibration, Card
+from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model, cut_chunks
 from genretag.training import augment
-from genretag.training.export import Ear, export
-from genretag.training.head import Linear
+from genretag.training.export import TwoHeadNetwork, export
+from genretag.training.head import LinearHead
 from genretag.training.network import Backbone
 
 CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
@@ -27,13 +27,13 @@ class Listener:
     def __init__(self, backbone: Backbone, sound: Sound, front_end: FrontEnd) -> None:
         self.backbone, self.sound, self.log_mel = backbone.eval(), sound, LogMel.of(front_end)
         dims = backbone.project.out_features
-        genre, music = Linear(np.zeros((dims, 2)), np.zeros(2)), Linear(np.zeros((dims, 1)), np.zeros(1))
-        card = Card(
+        genre, music = LinearHead(np.zeros((dims, 2)), np.zeros(2)), LinearHead(np.zeros((dims, 1)), np.zeros(1))
+        metadata = ModelMetadata(
             id="", name="", version="", labels=("one", "other"), front_end=front_end, chunks=CHUNKS,
             music_threshold=0.5, confidence_threshold=0.7, calibration=Calibration(1.0), about={},
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            export(Ear(backbone, genre, music), card, Path(folder, "m.onnx"))
+            export(TwoHeadNetwork(backbone, genre, music), metadata, Path(folder, "m.onnx"))
             self._model = Model(Path(folder, "m.onnx"), threads=torch.get_num_threads())
 
     def embed(self, log_mels: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -109,9 +109,9 @@ def main() -> None:
     p.add_argument("out", type=Path)
     p.add_argument("--hold-out", type=int, default=None)
     a = p.parse_args()
-    card = Model(a.source).card
-    assert isinstance(card.front_end, FrontEnd)
-    off = quantise(a.source, a.out, chunks_of(a.data, a.cache, card.front_end, card.chunks, a.hold_out))
+    metadata = Model(a.source).metadata
+    assert isinstance(metadata.front_end, FrontEnd)
+    off = quantise(a.source, a.out, chunks_of(a.data, a.cache, metadata.front_end, metadata.chunks, a.hold_out))
     print(json.dumps({"embeddings off by": round(off, 4), "bytes": a.out.stat().st_size}))
 
 

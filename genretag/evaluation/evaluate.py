@@ -18,7 +18,7 @@ from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
 from genretag.evaluation import metrics
 from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import Card
+from genretag.inference.metadata import ModelMetadata
 from genretag.library.walk import DiskCase
 from genretag.records import FileRow
 from genretag.scan.scanner import absolute
@@ -34,7 +34,7 @@ def normalise_label(word: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", word).casefold())
 
 
-def label_of(word: str, labels: Iterable[str]) -> str | None:
+def match_label(word: str, labels: Iterable[str]) -> str | None:
     """Return the label that a genre word means: the label itself, or one that the word ends in ("Bebop Jazz": Jazz)."""
     wanted = normalise_label(word)
     by_name = {normalise_label(label): label for label in labels}
@@ -45,7 +45,7 @@ def label_of(word: str, labels: Iterable[str]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Known:
+class AnalysedTrack:
     """One track that was heard."""
 
     path: Path
@@ -54,22 +54,22 @@ class Known:
     verdict: Verdict
 
 
-def known(
-    store: Store, card: Card, paths: Iterable[Path], policy: Policy
-) -> Iterator[Known | Path]:
+def analysed_tracks(
+    store: Store, metadata: ModelMetadata, paths: Iterable[Path], policy: Policy
+) -> Iterator[AnalysedTrack | Path]:
     """Yield what the store knows of files; the path alone where a file could not be heard."""
     spell = DiskCase()
     for path in paths:
-        found = store.known(absolute(spell(path)), card.id, FEATURE_VERSION)
+        found = store.known(absolute(spell(path)), metadata.id, FEATURE_VERSION)
         if found is None:
             yield path
         else:
             f, heard = found
-            yield Known(
+            yield AnalysedTrack(
                 path,
                 f,
-                judge(path, f, heard, card, policy),
-                vote(heard, card, policy.vote, policy.min_confidence),
+                judge(path, f, heard, metadata, policy),
+                vote(heard, metadata, policy.vote, policy.min_confidence),
             )
 
 
@@ -80,7 +80,7 @@ def known(
 class Evaluation:
     """How a model does on labelled tracks."""
 
-    judged: metrics.Judged
+    judged: metrics.ClassifierMetrics
     labels: list[str]  # of the model
     unsure: int  # below the threshold
     nonmusic: int
@@ -101,27 +101,32 @@ class Evaluation:
         }
 
 
-def against_labels(
-    store: Store, card: Card, labelled: list[tuple[Path, str]], artists: dict[Path, str]
+def evaluate_labels(
+    store: Store,
+    metadata: ModelMetadata,
+    labelled: list[tuple[Path, str]],
+    artists: dict[Path, str],
 ) -> Evaluation:
     """Hold the ear against labels; raise ``RunError`` where no label is one of the model's.
 
     ``artists`` are whose tracks the files are, where tags do not say: intervals are over artists.
     """
-    truth = {path: label_of(label, card.labels) for path, label in labelled}
+    truth = {path: match_label(label, metadata.labels) for path, label in labelled}
     unknown = Counter(label for path, label in labelled if truth[path] is None)
     if len(unknown) and not any(truth.values()):
         raise RunError(
-            f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's ({', '.join(card.labels)})"
+            f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's ({', '.join(metadata.labels)})"
         )
     p, y, groups, unheard = list[list[float]](), list[int](), list[str](), list[Path]()
     status: Counter[str] = Counter()
-    for one in known(store, card, [path for path, _ in labelled if truth[path]], Policy()):
+    for one in analysed_tracks(
+        store, metadata, [path for path, _ in labelled if truth[path]], Policy()
+    ):
         if isinstance(one, Path):
             unheard.append(one)
             continue
-        p.append([one.verdict.scores[label] for label in card.labels])
-        y.append(card.labels.index(truth[one.path] or ""))
+        p.append([one.verdict.scores[label] for label in metadata.labels])
+        y.append(metadata.labels.index(truth[one.path] or ""))
         groups.append(
             one.file.tags.album.artist.casefold() or artists.get(one.path) or str(one.path)
         )
@@ -130,17 +135,17 @@ def against_labels(
         raise RunError("none of the labelled files could be heard")
     number = np.unique(groups, return_inverse=True)[1]
     truths = np.array(y)
-    judged = metrics.judge(
+    judged = metrics.compute_metrics(
         np.array(p),
         truths,
         number,
-        list(card.labels),
+        list(metadata.labels),
         np.zeros(0, np.int64),
-        card.confidence_threshold,
+        metadata.confidence_threshold,
     )
     return Evaluation(
         judged,
-        list(card.labels),
+        list(metadata.labels),
         status[Status.UNSURE],
         status[Status.NONMUSIC],
         dict(unknown),
@@ -174,7 +179,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TagComparison:
     """The ear against the tags of a library."""
 
     compared: int
@@ -186,28 +191,33 @@ class Comparison:
     unheard: list[Path]
 
 
-def against_tags(
-    store: Store, card: Card, paths: Iterable[Path], min_confidence: float | None = None
-) -> Comparison:
+def compare_with_tags(
+    store: Store,
+    metadata: ModelMetadata,
+    paths: Iterable[Path],
+    min_confidence: float | None = None,
+) -> TagComparison:
     """Hold the ear against the genres in the tags."""
     policy = Policy(
         min_confidence=min_confidence, existing=Existing.REPLACE, hardlinks=HardLinks.SKIP
     )
-    tracks, unheard = list[Known](), list[Path]()
-    for one in known(store, card, paths, policy):
+    tracks, unheard = list[AnalysedTrack](), list[Path]()
+    for one in analysed_tracks(store, metadata, paths, policy):
         if isinstance(one, Path):
             unheard.append(one)
         else:
             tracks.append(one)
     incomparable: Counter[str] = Counter()
     untagged = unsure = agreeing = 0
-    differing: list[tuple[Known, str, str]] = []
+    differing: list[tuple[AnalysedTrack, str, str]] = []
     album_votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for one in tracks:
         if one.verdict.status is Status.OK:
             album_votes[_album(one)][one.verdict.genre] += 1
         genres = meaningful(one.file.tags.genres)
-        meant = [(g, label) for g in genres if (label := label_of(g, card.labels)) is not None]
+        meant = [
+            (g, label) for g in genres if (label := match_label(g, metadata.labels)) is not None
+        ]
         if not genres:
             untagged += 1
         elif not meant:
@@ -222,7 +232,7 @@ def against_tags(
         _disagreement(one, tag, label, album_votes[_album(one)]) for one, tag, label in differing
     ]
     found.sort(key=lambda d: (-d.confidence, d.tag_score, d.row.path))
-    return Comparison(
+    return TagComparison(
         agreeing + len(found),
         agreeing,
         found,
@@ -233,7 +243,7 @@ def against_tags(
     )
 
 
-def _album(one: Known) -> tuple[str, str]:
+def _album(one: AnalysedTrack) -> tuple[str, str]:
     """Return what tells the track's album: its tags, else its folder."""
     album = one.file.tags.album
     if album.album:
@@ -241,7 +251,7 @@ def _album(one: Known) -> tuple[str, str]:
     return "", str(one.file.path.parent)
 
 
-def _disagreement(one: Known, tag: str, label: str, album: Counter[str]) -> Disagreement:
+def _disagreement(one: AnalysedTrack, tag: str, label: str, album: Counter[str]) -> Disagreement:
     """Say which of tag and ear looks wrong: by how sure the ear is, and by what it says of the rest of the album."""
     said, score = one.verdict.genre, one.verdict.scores.get(label, 0.0)
     rest = album.copy()

@@ -34,7 +34,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class OfClass:
+class LabelMetrics:
     """One label's figures; ``recall`` is None where the test part has none of it."""
 
     label: str
@@ -46,7 +46,7 @@ class OfClass:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClassifierMetrics:
     """All figures of one model on one test part."""
 
     tracks: int
@@ -58,7 +58,7 @@ class Judged:
     ece: float  # expected calibration error ...
     ece_if_exact: float  # ... and that of exact confidence, by chance alone, on so many tracks
     majority: float  # accuracy of always saying the commonest label of the training part
-    classes: list[OfClass]
+    classes: list[LabelMetrics]
     confusion: list[list[int]]  # [truth][said]
     coverage: float  # share of the tracks at or above the threshold ...
     precision: float | None  # ... and how many of these are right
@@ -81,12 +81,12 @@ class Judged:
         return out
 
 
-def confusion_of(said: IntArray, y: IntArray, labels: int) -> IntArray:
+def confusion_matrix(said: IntArray, y: IntArray, labels: int) -> IntArray:
     """Return how often each label (row) was taken for each (column)."""
     return np.bincount(y * labels + said, minlength=labels * labels).reshape(labels, labels)
 
 
-def scores_of(confusion: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def per_label_scores(confusion: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return (recall, precision, F1) a label; 0 where a denominator is 0."""
     hit, there, claimed = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     recall, precision = hit / np.maximum(there, 1), hit / np.maximum(claimed, 1)
@@ -96,12 +96,12 @@ def scores_of(confusion: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def macro_recall(confusion: IntArray) -> float:
     """Return the mean recall over the labels that occur."""
-    return float(scores_of(confusion)[0][confusion.sum(1) > 0].mean())
+    return float(per_label_scores(confusion)[0][confusion.sum(1) > 0].mean())
 
 
 def macro_f1(confusion: IntArray) -> float:
     """Return the mean F1 over the labels that occur."""
-    return float(scores_of(confusion)[2][confusion.sum(1) > 0].mean())
+    return float(per_label_scores(confusion)[2][confusion.sum(1) > 0].mean())
 
 
 def calibration_error(
@@ -143,14 +143,14 @@ def interval(figure: Callable[[IntArray], float], groups: IntArray, seed: int = 
     return Interval(figure(np.arange(len(groups))), float(low), float(high))
 
 
-def judge(
+def compute_metrics(
     p: FloatArray,
     y: IntArray,
     groups: IntArray,
     labels: list[str],
     y_train: IntArray,
     threshold: float = 0.7,
-) -> Judged:
+) -> ClassifierMetrics:
     """Judge probabilities [n, labels] of a test part; ``y_train`` is empty where nothing was learned here.
 
     Raises:
@@ -161,16 +161,16 @@ def judge(
     said, confidence = p.argmax(1), p.max(1)
     right = said == y
     two = (np.argsort(-p, axis=1)[:, :2] == y[:, None]).any(1)
-    confusion = confusion_of(said, y, len(labels))
+    confusion = confusion_matrix(said, y, len(labels))
     majority = np.bincount(y_train if len(y_train) else y, minlength=len(labels)).argmax()
     sure = confidence >= threshold
     train, (recall, precision, f1) = (
         np.bincount(y_train, minlength=len(labels)),
-        scores_of(confusion),
+        per_label_scores(confusion),
     )
     there, claimed = confusion.sum(1), confusion.sum(0)
     classes = [
-        OfClass(
+        LabelMetrics(
             label,
             int(train[c]),
             int(there[c]),
@@ -180,15 +180,15 @@ def judge(
         )
         for c, label in enumerate(labels)
     ]
-    return Judged(
+    return ClassifierMetrics(
         tracks=len(y),
         groups=len(np.unique(groups)),
         accuracy=interval(lambda rows: float(right[rows].mean()), groups),
         macro_recall=interval(
-            lambda rows: macro_recall(confusion_of(said[rows], y[rows], len(labels))), groups
+            lambda rows: macro_recall(confusion_matrix(said[rows], y[rows], len(labels))), groups
         ),
         macro_f1=interval(
-            lambda rows: macro_f1(confusion_of(said[rows], y[rows], len(labels))), groups
+            lambda rows: macro_f1(confusion_matrix(said[rows], y[rows], len(labels))), groups
         ),
         top2=interval(lambda rows: float(two[rows].mean()), groups),
         ece=calibration_error(confidence, right),

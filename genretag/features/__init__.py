@@ -86,7 +86,7 @@ _KINDS: dict[str, tuple[Any, Callable[[Any], Features]]] = {
 }
 
 
-def front_end_of(data: dict[str, Any]) -> AnyFrontEnd:
+def parse_front_end(data: dict[str, Any]) -> AnyFrontEnd:
     """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
     kind = data.get("kind")
     if kind not in _KINDS:
@@ -98,6 +98,6 @@ def front_end_of(data: dict[str, Any]) -> AnyFrontEnd:
     return found
 
 
-def features_of(front_end: AnyFrontEnd) -> Features:
+def build_features(front_end: AnyFrontEnd) -> Features:
     """Return what makes the features of a front end."""
     return _KINDS[front_end.kind][1](front_end)

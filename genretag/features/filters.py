@@ -21,7 +21,7 @@ _VERSION = (
 
 
 @dataclass(frozen=True)
-class Bank:
+class MelBank:
     """What a bank of mel filters is made of."""
 
     sample_rate: int  # Hz
@@ -34,13 +34,13 @@ class Bank:
 
 
 @dataclass(frozen=True)
-class Filters:
+class MelFilters:
     """A filter bank as groups of neighbouring bands, each with the bins that it sees: most of the whole matrix is zeros."""
 
     groups: tuple[tuple[slice, slice, FloatArray], ...]  # bins, bands, weights [bins, bands]
 
     @classmethod
-    def of(cls, bank: Bank) -> Filters:
+    def of(cls, bank: MelBank) -> MelFilters:
         """Build the filters of a bank."""
         weights = mel_filters(bank)
         groups = []
@@ -57,7 +57,7 @@ class Filters:
             np.matmul(spectra[:, bins], weights, out=out[:, bands])
 
 
-def mel_filters(bank: Bank) -> FloatArray:
+def mel_filters(bank: MelBank) -> FloatArray:
     """Return a mel filter bank, shape [n_fft // 2 + 1, n_mels] (transposed for the product).
 
     It is kept in the platform's cache folder: librosa brings numba along, and importing that takes a second of every start.
@@ -77,7 +77,7 @@ def mel_filters(bank: Bank) -> FloatArray:
     return made
 
 
-def _kept_filters(bank: Bank) -> Path:
+def _kept_filters(bank: MelBank) -> Path:
     """Return where a filter bank is kept; its name tells what it was made with."""
     import platformdirs
 
@@ -86,7 +86,7 @@ def _kept_filters(bank: Bank) -> Path:
     return platformdirs.user_cache_path("genretag") / f"mel-{name}.npy"
 
 
-def _made(bank: Bank) -> FloatArray:
+def _made(bank: MelBank) -> FloatArray:
     if bank.scale == "kaldi":
         return _kaldi(bank)
     from librosa.filters import mel
@@ -103,7 +103,7 @@ def _made(bank: Bank) -> FloatArray:
     return np.ascontiguousarray(made.T, dtype=np.float32)
 
 
-def _kaldi(bank: Bank) -> FloatArray:
+def _kaldi(bank: MelBank) -> FloatArray:
     """Return triangles that are straight in mel = 1127 ln(1 + f / 700), of height 1; none at Nyquist (Povey et al. 2011)."""
 
     def mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:

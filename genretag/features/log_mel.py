@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genretag.features.filters import Bank, Filters
+from genretag.features.filters import MelBank, MelFilters
 from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
@@ -77,13 +77,15 @@ class LogMel:
     """Samples -> log-mel. Small and picklable, so that decode workers get it ready-made."""
 
     front_end: FrontEnd
-    filters: Filters
+    filters: MelFilters
 
     @classmethod
     def of(cls, front_end: FrontEnd) -> LogMel:
         """Build the filter bank for a front end."""
         fe = front_end
-        return cls(fe, Filters.of(Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax)))
+        return cls(
+            fe, MelFilters.of(MelBank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax))
+        )
 
     def mel_power(self, samples: FloatArray) -> FloatArray:
         """Return the mel power of ``samples`` (mono, full scale = 1), shape [frames, n_mels]."""

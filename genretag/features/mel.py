@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
-from genretag.features.filters import Bank, Filters
+from genretag.features.filters import MelBank, MelFilters
 from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
@@ -142,7 +142,7 @@ class Mel:
     """Samples -> another's log-mel. Small and picklable, so that decode workers get it ready-made."""
 
     front_end: MelFrontEnd
-    filters: Filters
+    filters: MelFilters
 
     @classmethod
     def of(cls, front_end: MelFrontEnd) -> Mel:
@@ -150,8 +150,8 @@ class Mel:
         fe = front_end
         return cls(
             fe,
-            Filters.of(
-                Bank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)
+            MelFilters.of(
+                MelBank(fe.sample_rate, fe.n_fft, fe.n_mels, fe.fmin, fe.fmax, fe.scale, fe.norm)
             ),
         )
 

@@ -28,14 +28,14 @@ def _pooled(x: FloatArray, rows: int, columns: int) -> FloatArray:
     return np.asarray(x, np.float32)
 
 
-def of_window(features: FloatArray) -> FloatArray | None:
+def pool_window(features: FloatArray) -> FloatArray | None:
     """Return what is kept of one window's log-mel [bands, frames]; None where it is none (a waveform, a summary)."""
     if features.shape[0] < BANDS or features.shape[1] < _WINDOW_COLUMNS * 2:
         return None
     return _pooled(features, BANDS, _WINDOW_COLUMNS)
 
 
-def packed(windows: list[FloatArray]) -> bytes:
+def pack(windows: list[FloatArray]) -> bytes:
     """Return the picture of a track, two shades a byte, the lowest band first; empty where there is none."""
     if not windows:
         return b""
@@ -52,7 +52,7 @@ def packed(windows: list[FloatArray]) -> bytes:
     return bytes(shades[0::2] << 4 | shades[1::2])
 
 
-def unpacked(data: bytes) -> npt.NDArray[np.uint8]:
+def unpack(data: bytes) -> npt.NDArray[np.uint8]:
     """Return a picture's shades [bands, columns], 0 to 15; raise ``ValueError`` for other bytes."""
     pairs = np.frombuffer(data, np.uint8)
     return np.stack([pairs >> 4, pairs & 15], axis=1).reshape(BANDS, COLUMNS)

@@ -67,7 +67,7 @@ class Batcher:
 
     def add(self, token: int, index: int, log_mel: FloatArray) -> None:
         """Add one window's log-mel [bands, frames] of the track ``token``."""
-        pieces = cut_chunks(log_mel, self._model.card.chunks)
+        pieces = cut_chunks(log_mel, self._model.metadata.chunks)
         window = _Window(token, index, len(pieces), len(pieces))
         rows = self._rows.setdefault(pieces[0].shape[1], [])
         for piece in pieces:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag.errors import ModelError
-from genretag.features import AnyFrontEnd, front_end_of
+from genretag.features import AnyFrontEnd, parse_front_end
 from genretag.inference.styles import Styles
 
 METADATA_KEY = "genretag"
@@ -36,7 +36,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelMetadata:
     """What a model's metadata says."""
 
     id: str  # of the file: the first 16 hex digits of its SHA-256
@@ -53,14 +53,14 @@ class Card:
     styles: Styles | None = None  # what is told beside the genre
 
 
-def read_card(path: Path, model_id: str, text: str | None) -> Card:
+def read_metadata(path: Path, model_id: str, text: str | None) -> ModelMetadata:
     """Read a model's metadata; raise ``ModelError`` with what is missing."""
     if not text:
         raise ModelError(
             f"{path}: it carries no genretag metadata, so its labels and its front end are unknown"
         )
     try:
-        return card_of_metadata(json.loads(text), model_id)
+        return parse_metadata(json.loads(text), model_id)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except ValueError as error:
@@ -69,19 +69,19 @@ def read_card(path: Path, model_id: str, text: str | None) -> Card:
         ) from error
 
 
-def card_of_metadata(data: Any, model_id: str) -> Card:
+def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
     """Read metadata that were parsed; raise ``ModelError`` with what is missing."""
     try:
         if data.get("schema") != SCHEMA:
             raise ModelError(
                 f"metadata schema {data.get('schema')!r} is not known here (known: {SCHEMA})"
             )
-        card = Card(
+        metadata = ModelMetadata(
             id=model_id,
             name=str(data["name"]),
             version=str(data["version"]),
             labels=tuple(str(x) for x in data["labels"]),
-            front_end=front_end_of(data["front_end"]),
+            front_end=parse_front_end(data["front_end"]),
             chunks=tuple(sorted((int(n) for n in data["chunks"]), reverse=True)),
             music_threshold=float(data["thresholds"]["music"]),
             confidence_threshold=float(data["thresholds"]["confidence"]),
@@ -94,59 +94,66 @@ def card_of_metadata(data: Any, model_id: str) -> Card:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"its metadata cannot be used: {type(error).__name__}: {error}") from error
-    _check(card)
-    return card
+    _check(metadata)
+    return metadata
 
 
-def _check(card: Card) -> None:
+def _check(metadata: ModelMetadata) -> None:
     """Raise ``ModelError`` for a card that cannot be meant."""
-    if len(card.labels) < 2 or len(set(card.labels)) != len(card.labels):
+    if len(metadata.labels) < 2 or len(set(metadata.labels)) != len(metadata.labels):
         raise ModelError("its labels must be two or more, and differ")
     if (
-        not card.chunks
-        or min(card.chunks) < 1
-        or max(card.chunks) > MAX_FRAMES * (1 if card.front_end.bands > 1 else 100)
+        not metadata.chunks
+        or min(metadata.chunks) < 1
+        or max(metadata.chunks) > MAX_FRAMES * (1 if metadata.front_end.bands > 1 else 100)
     ):
-        raise ModelError(f"its chunk lengths {list(card.chunks)} are out of range")
-    if card.activation not in ACTIVATIONS:
+        raise ModelError(f"its chunk lengths {list(metadata.chunks)} are out of range")
+    if metadata.activation not in ACTIVATIONS:
         raise ModelError(
-            f"its activation {card.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})"
+            f"its activation {metadata.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})"
         )
     numbers = (
-        card.music_threshold,
-        card.confidence_threshold,
-        card.calibration.temperature,
-        card.calibration.slope,
+        metadata.music_threshold,
+        metadata.confidence_threshold,
+        metadata.calibration.temperature,
+        metadata.calibration.slope,
     )
     sane = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
-    if not sane or card.calibration.temperature <= 0 or abs(card.calibration.slope) > _STEEPEST:
+    if (
+        not sane
+        or metadata.calibration.temperature <= 0
+        or abs(metadata.calibration.slope) > _STEEPEST
+    ):
         raise ModelError("its thresholds or its calibration are out of range")
 
 
-def put_card(model: Any, card: Card) -> None:
+def embed_metadata(model: Any, metadata: ModelMetadata) -> None:
     """Put a card into an ONNX model (as the package ``onnx`` loads it), in the place of the one that it has."""
     kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, card_text(card)
+    entry.key, entry.value = METADATA_KEY, metadata_to_json(metadata)
 
 
-def card_text(card: Card) -> str:
+def metadata_to_json(metadata: ModelMetadata) -> str:
     """Return a card as the JSON document that a model file carries."""
     return json.dumps(
         {
             "schema": SCHEMA,
-            "name": card.name,
-            "version": card.version,
-            "labels": list(card.labels),
-            "front_end": card.front_end.to_metadata(),
-            "chunks": list(card.chunks),
-            "thresholds": {"music": card.music_threshold, "confidence": card.confidence_threshold},
-            "calibration": asdict(card.calibration),
-            "about": card.about,
-            **({"activation": card.activation} if card.activation != "softmax" else {}),
-            **({"styles": card.styles.to_metadata()} if card.styles is not None else {}),
+            "name": metadata.name,
+            "version": metadata.version,
+            "labels": list(metadata.labels),
+            "front_end": metadata.front_end.to_metadata(),
+            "chunks": list(metadata.chunks),
+            "thresholds": {
+                "music": metadata.music_threshold,
+                "confidence": metadata.confidence_threshold,
+            },
+            "calibration": asdict(metadata.calibration),
+            "about": metadata.about,
+            **({"activation": metadata.activation} if metadata.activation != "softmax" else {}),
+            **({"styles": metadata.styles.to_metadata()} if metadata.styles is not None else {}),
         },
         indent=1,
     )

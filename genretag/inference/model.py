@@ -17,8 +17,8 @@ import onnxruntime
 
 from genretag.errors import ModelError
 from genretag.inference import external, safety
-from genretag.inference.metadata import METADATA_KEY, Card, read_card
-from genretag.inference.safety import Wiring
+from genretag.inference.external import Wiring
+from genretag.inference.metadata import METADATA_KEY, ModelMetadata, read_metadata
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -51,7 +51,7 @@ class Scores:
     embedding: FloatArray  # [n, dims]
 
 
-def best_rows(seconds: Callable[[int], float]) -> int:
+def find_batch_rows(seconds: Callable[[int], float]) -> int:
     """Return how many rows a batch should have on a device, where ``seconds(rows)`` runs one.
 
     It is doubled for as long as a row gets a tenth cheaper by it, and the device's memory lasts.
@@ -70,7 +70,7 @@ def best_rows(seconds: Callable[[int], float]) -> int:
     return rows
 
 
-def threads_beside(workers: int, path: Path | None) -> int:
+def model_threads(workers: int, path: Path | None) -> int:
     """Return how many threads a model (None: the bundled one) should have beside decode workers, so that both keep the same cores busy.
 
     The bundled network takes a sixth of a worker's time, and threads that it does not need cost it a fifth by waiting for each other.
@@ -123,7 +123,7 @@ class Model:
     def __init__(self, path: Path | None = None, device: str = "cpu", threads: int = 1) -> None:
         self.path = path or bundled_model()
         if path is not None:
-            external.check(path)
+            safety.check_model_file(path)
         data = _bytes(self.path)
         self._session = _session(self.path, data, device, threads)
         self._first: onnxruntime.InferenceSession | None = None
@@ -134,13 +134,15 @@ class Model:
                 "--device cuda: onnxruntime fell back to the CPU; is there a GPU, with a driver and the CUDA runtime (cuDNN 9)?"
                 " `pip install 'onnxruntime-gpu[cuda,cudnn]'` brings the runtime"
             )
-        self.card, self._wiring, self._first_wiring = self._described(data, device, threads)
+        self.metadata, self._wiring, self._first_wiring = self._described(data, device, threads)
         self.rows = self._wiring.batch or BATCH_ROWS
         self._check()
         if self.provider == "CUDAExecutionProvider" and not self._wiring.batch:
-            self.rows = best_rows(self.seconds)
+            self.rows = find_batch_rows(self.seconds)
 
-    def _described(self, data: bytes, device: str, threads: int) -> tuple[Card, Wiring, Wiring]:
+    def _described(
+        self, data: bytes, device: str, threads: int
+    ) -> tuple[ModelMetadata, Wiring, Wiring]:
         """Return the card, how the model is fed, and how its first stage is, where it has two."""
         try:
             metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -153,22 +155,24 @@ class Model:
                 raise ModelError(
                     f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}"
                 )
-            return read_card(self.path, own.hexdigest()[:16], metadata), _OURS, _OURS
-        beside = safety.sidecar(self.path)
+            return read_metadata(self.path, own.hexdigest()[:16], metadata), _OURS, _OURS
+        beside = external.sidecar(self.path)
         own.update(beside.read_bytes() if beside.is_file() else b"")
-        found = safety.read(self.path, own.hexdigest()[:16], *external.ports(self.path))
+        found = external.read_external_model(
+            self.path, own.hexdigest()[:16], *safety.list_ports(self.path)
+        )
         if found.embedder is None:
-            return found.card, found.wiring, _OURS
+            return found.metadata, found.wiring, _OURS
         first, wiring = found.embedder
         self._first = _session(first, _bytes(first), device, threads)
         self.stages = (first,)
-        return found.card, found.wiring, wiring
+        return found.metadata, found.wiring, wiring
 
     def _check(self) -> None:
         """Run silence through the model once: a model whose shapes lie is refused before a scan begins."""
-        bands, labels = self.card.front_end.bands, len(self.card.labels)
+        bands, labels = self.metadata.front_end.bands, len(self.metadata.labels)
         try:
-            scores = self.run(np.zeros((1, bands, self.card.chunks[-1]), np.float32))
+            scores = self.run(np.zeros((1, bands, self.metadata.chunks[-1]), np.float32))
         except Exception as error:
             what = "log-mel" if bands > 1 else "samples"
             raise ModelError(
@@ -193,7 +197,7 @@ class Model:
 
         It is run twice, and the second time counts: the first one makes room for it.
         """
-        batch = np.zeros((rows, self.card.front_end.bands, self.card.chunks[0]), np.float32)
+        batch = np.zeros((rows, self.metadata.front_end.bands, self.metadata.chunks[0]), np.float32)
         self.rows = rows
         self.run(batch)
         began = time.perf_counter()
@@ -206,7 +210,7 @@ class Model:
         return str(self.provider).removesuffix("ExecutionProvider")
 
     @property
-    def tells_music(self) -> bool:
+    def detects_music(self) -> bool:
         """Whether it tells music from what is none."""
         return self._wiring.music is not None
 

@@ -36,7 +36,7 @@ class Styles:
         out: npt.NDArray[np.float64] = 1 / (1 + np.exp(-z))
         return out
 
-    def told(self, embedding: npt.NDArray[np.floating]) -> dict[str, float]:
+    def above_threshold(self, embedding: npt.NDArray[np.floating]) -> dict[str, float]:
         """Return the styles of one embedding [dims] that reach their thresholds, the likeliest first; none for another network's."""
         if embedding.shape != self.weight.shape[:1]:
             return {}

@@ -1,4 +1,4 @@
-"""A folder -> the music files in it, in a stable order. Nothing is opened here."""
+"""Find the music files below folders, in a stable order. No file is opened here."""
 
 from __future__ import annotations
 
@@ -13,53 +13,71 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-#: What is taken for music. Everything here is decoded; which of it can hold a genre, tags/ knows.
+#: Extensions of music files. All are decoded; the tags package says which can hold a genre.
 EXTENSIONS = frozenset(
     ".mp3 .mp2 .flac .ogg .oga .opus .spx .m4a .m4b .aac .alac .wav .wave .aif .aiff .aifc"
     " .wma .asf .ape .wv .mpc .mp+ .tta .dsf .dff .mka .caf .au .ac3 .tak".split()
 )
 
 
-class _Facts(NamedTuple):
-    place: str  # the path as walked: links are not resolved
+#: Folders in which NAS systems and synchronisers keep bins, snapshots, thumbnails and versions.
+SYSTEM_FOLDERS = frozenset(
+    {
+        *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "#trash"),
+        *("$recycle.bin", "system volume information", "recycler", "lost+found", "~snapshot"),
+    }
+)
+
+
+class _Stat(NamedTuple):
+    place: str  # the path as walked; links are not resolved
     size: int  # bytes
     mtime_ns: int
     inode: int
     device: int
-    links: int  # hard links to it
-    link: bool  # whether the path is a symbolic link, or leads through one below what was named
+    links: int  # hard links
+    link: bool  # whether the path is, or leads through, a symbolic link below the given folder
 
 
-class Found(_Facts):
-    """A music file as the walk met it: a tuple, for a library has a million, and a dataclass takes four times as long to make."""
+class Found(_Stat):
+    """A music file with its stat fields.
+
+    A tuple: a library has a million of them, and a dataclass takes four times as long to make.
+    """
 
     @cached_property
     def path(self) -> Path:
-        """The path; making it costs as much as the rest of the walk."""
+        """Path of the file; made on demand, since that costs as much as the rest of the walk."""
         return Path(self.place)
 
 
 @dataclass(frozen=True)
-class Missed:
-    """A place that the walk could not look into."""
+class Unreadable:
+    """A file or folder that could not be listed, and the system's message."""
 
     path: Path
     error: str
 
 
 def is_music(name: str) -> bool:
-    """Return whether a file name is one that the walk takes: a known extension, not hidden, not ``._*``."""
+    """Return whether a file name has a music extension and is not hidden."""
     stem, dot, extension = name.rpartition(".")
     return bool(stem) and stem[0] != "." and dot + extension.lower() in EXTENSIONS
 
 
+def lies_in_hidden_folder(path: Path, top: Path) -> bool:
+    """Return whether a path below ``top`` leads through a hidden or a system folder."""
+    inner = path.relative_to(top).parts if path.is_relative_to(top) else path.parts[1:]
+    return any(part.startswith(".") or part.lower() in SYSTEM_FOLDERS for part in inner)
+
+
 def below(path: Path, tops: Collection[Path] | None) -> bool:
-    """Return whether a path lies below one of some places, or is one; every path does where no place is named."""
+    """Return whether a path is, or lies below, one of ``tops``; True if there are none."""
     return not tops or any(path.is_relative_to(top) for top in tops)
 
 
 def lies_in(path: str, glob: str) -> bool:
-    """Return whether a glob means a path: the whole of it, its end, or a folder that it lies in."""
+    """Return whether a glob matches a path, its last parts, or one of its folders."""
     inside = glob.strip("/")
     return any(
         fnmatch.fnmatch(path, g) for g in (glob, f"*/{inside}", f"*/{inside}/*", f"{inside}/*")
@@ -67,7 +85,7 @@ def lies_in(path: str, glob: str) -> bool:
 
 
 def _excluded(path: str, globs: tuple[str, ...]) -> bool:
-    """Return whether some glob means a path."""
+    """Return whether one of the globs matches a path."""
     return any(lies_in(path, g) for g in globs)
 
 
@@ -75,19 +93,19 @@ _MAX_INT64 = (1 << 63) - 1
 
 
 def signed(number: int) -> int:
-    """Return a number as 64 bits with a sign: inodes of some file systems have none, and SQLite knows only such."""
+    """Return an unsigned 64-bit number as signed: SQLite has no other, and some inodes need it."""
     return number if number <= _MAX_INT64 else number - (1 << 64)
 
 
-def _look(path: str, *, linked: bool = False) -> Found | Missed | None:
-    """Return a regular file's facts; None for pipes, sockets and devices, which are never opened."""
+def _look(path: str, *, linked: bool = False) -> Found | Unreadable | None:
+    """Return a regular file with its stat fields; None for pipes, sockets and devices."""
     try:
         s = os.lstat(path)
         link = stat.S_ISLNK(s.st_mode)
         if link:
             s = os.stat(path)
     except OSError as error:
-        return Missed(Path(path), error.strerror or str(error))
+        return Unreadable(Path(path), error.strerror or str(error))
     if not stat.S_ISREG(s.st_mode):
         return None
     size, when, inode, device = s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev
@@ -103,17 +121,17 @@ def _listing(folder: str) -> list[os.DirEntry[str]]:
 
 
 class DiskCase:
-    """Says how the disk spells a path; each folder is listed once.
+    """Resolve the on-disk case of paths; each folder is listed once.
 
-    On a file system that ignores case or normalises Unicode (APFS, NTFS, most network shares), ``~/music`` and
-    ``~/Music`` are one folder: under two names its files would have two rows.
+    On file systems that ignore case or normalise Unicode (APFS, NTFS, most network shares),
+    ``~/music`` and ``~/Music`` are one folder; under two names its files would have two rows.
     """
 
     def __init__(self) -> None:
         self._names: dict[Path, frozenset[str] | None] = {}
 
     def __call__(self, path: Path) -> Path:
-        """Return a path as the disk spells it: as it was given, where that is so already. Links are not resolved."""
+        """Return a path in its on-disk case. Links are not resolved."""
         given = Path(os.path.abspath(path))
         at = Path(given.anchor)
         for part in given.parts[1:]:
@@ -121,7 +139,7 @@ class DiskCase:
         return path if at == given else at
 
     def _listing(self, folder: Path) -> frozenset[str] | None:
-        """Return a folder's names; None for one that may be passed through but not listed."""
+        """Return the names in a folder; None if it may be entered but not listed."""
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(os.listdir(folder))
@@ -130,7 +148,7 @@ class DiskCase:
         return self._names[folder]
 
     def _entry(self, folder: Path, name: str) -> str:
-        """Return the name under which a folder lists an entry."""
+        """Return an entry's name as its folder lists it."""
         names = self._listing(folder)
         if names is None or name in names or not os.path.lexists(folder / name):
             return name
@@ -146,7 +164,7 @@ class DiskCase:
 
 
 def on_disk_case(path: Path) -> Path:
-    """Return a path as the disk spells it."""
+    """Return a path in its on-disk case."""
     return DiskCase()(path)
 
 
@@ -154,8 +172,10 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _enter(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]] | Missed | None:
-    """Return a folder's entries; None where it was ``seen`` (a link back into the tree)."""
+def _enter(
+    folder: str, seen: set[tuple[int, int]]
+) -> Iterator[os.DirEntry[str]] | Unreadable | None:
+    """Return a folder's entries; None if it was ``seen`` before (a link back up the tree)."""
     try:
         s = os.stat(folder)
         if (s.st_dev, s.st_ino) in seen:
@@ -163,21 +183,22 @@ def _enter(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]
         seen.add((s.st_dev, s.st_ino))
         return iter(_listing(folder))
     except OSError as error:
-        return Missed(Path(folder), error.strerror or str(error))
+        return Unreadable(Path(folder), error.strerror or str(error))
 
 
 def _walk_folder(
     top: str, globs: tuple[str, ...], seen: set[tuple[int, int]]
-) -> Iterator[Found | Missed]:
-    """Walk one folder with a stack of its own (depth is no limit), each real folder that was not ``seen`` once."""
-    stack: list[
-        tuple[Iterator[os.DirEntry[str]], bool]
-    ] = []  # folders that are not done, and whether a link led there
+) -> Iterator[Found | Unreadable]:
+    """Walk one folder, entering each real folder not ``seen`` before.
+
+    The stack is explicit, so that depth is not limited by Python's recursion limit.
+    """
+    stack: list[tuple[Iterator[os.DirEntry[str]], bool]] = []  # (open folder, reached by a link)
     into: tuple[str, bool] | None = (top, False)
     while into is not None or stack:
         if into is not None:
             entries = _enter(into[0], seen)
-            if isinstance(entries, Missed):
+            if isinstance(entries, Unreadable):
                 yield entries
             elif entries is not None:
                 stack.append((entries, into[1]))
@@ -189,6 +210,8 @@ def _walk_folder(
             if name[0] == "." or (globs and _excluded(entry.path, globs)):
                 continue
             if _is_folder(entry):
+                if name.lower() in SYSTEM_FOLDERS:
+                    continue
                 into = (entry.path, linked or entry.is_symlink())
                 break
             if is_music(name) and (found := _look(entry.path, linked=linked)) is not None:
@@ -204,20 +227,20 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found | Missed]:
+def walk(paths: Iterable[Path], exclude: tuple[str, ...] = ()) -> Iterator[Found | Unreadable]:
     """Yield the music below ``paths`` (files or folders), depth first, sorted by name.
 
-    A file that is named outright is taken whatever its extension. Hidden files and folders,
-    ``._*`` and what matches an ``exclude`` glob are left out. Each path comes once, and so does a folder that has
-    several (two spellings where case does not count, a bind mount, a link that was given beside it).
+    A file that is given by name is taken whatever its extension. Hidden files and folders, system
+    folders (``SYSTEM_FOLDERS``) and matches of the ``exclude`` globs are left out. A file or folder
+    that can be reached in several ways (another case, a bind mount, a link) comes once.
     """
-    spelt_paths = list(map(DiskCase(), paths))
-    # Only what was named outright can be met twice (each folder is walked once), so that nothing is kept of a million others.
-    named = {os.path.abspath(p) for p in spelt_paths if not p.is_dir()}
+    cased_paths = list(map(DiskCase(), paths))
+    # Each folder is walked once, so only files given by name can come twice.
+    named = {os.path.abspath(p) for p in cased_paths if not p.is_dir()}
     met: set[str] = set()
     seen: set[tuple[int, int]] = set()
-    for path in spelt_paths:
-        entries: Iterable[Found | Missed | None]
+    for path in cased_paths:
+        entries: Iterable[Found | Unreadable | None]
         entries = (
             _walk_folder(os.fspath(path), exclude, seen)
             if path.is_dir()

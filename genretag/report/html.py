@@ -17,7 +17,7 @@ from genretag.decisions.plan import Row, WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.decisions.vote import Status, window_scores
 from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import Card
+from genretag.inference.metadata import ModelMetadata
 from genretag.storage.cache import Store
 from genretag.text import escape_control
 
@@ -82,32 +82,38 @@ def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -
     ]
 
 
-def _timeline(logits: Any, card: Card) -> str:
+def _timeline(logits: Any, metadata: ModelMetadata) -> str:
     """Return a track's windows: for each a character that stands for the label (from Ā on), and a digit of how sure."""
-    p = window_scores(logits[:_MAX_WINDOWS], card)
+    p = window_scores(logits[:_MAX_WINDOWS], metadata)
     return "".join(f"{chr(0x100 + int(w.argmax()))}{min(9, int(w.max() * 10))}" for w in p)
 
 
 def rows_of(
-    store: Store, rows: Iterable[Row], card: Card, policy: Policy, past: WriteHistory | None
+    store: Store,
+    rows: Iterable[Row],
+    metadata: ModelMetadata,
+    policy: Policy,
+    past: WriteHistory | None,
 ) -> Iterator[list[Any]]:
     """Yield the page's rows of a plan, each with what would be done if the ear were sure enough."""
     from dataclasses import replace
 
     certain = replace(policy, min_confidence=0.0)
     for row in rows:
-        known = store.known(row.absolute, card.id, FEATURE_VERSION) if row.scores else None
+        known = store.known(row.absolute, metadata.id, FEATURE_VERSION) if row.scores else None
         if known is None:
             yield compact(row, None, "")
             continue
         f, heard = known
         surely = (
-            judge(Path(row.path), f, heard, card, certain, past=past) if not row.reviewed else None
+            judge(Path(row.path), f, heard, metadata, certain, past=past)
+            if not row.reviewed
+            else None
         )
         yield compact(
             row,
             surely if surely is not None and surely.status != Status.NONMUSIC else None,
-            _timeline(heard.logits, card),
+            _timeline(heard.logits, metadata),
             heard.picture,
         )
 
@@ -135,17 +141,17 @@ def render(page: Page) -> str:
 def page_of(
     store: Store,
     rows: Iterable[Row],
-    card: Card,
+    metadata: ModelMetadata,
     policy: Policy,
     past: WriteHistory | None,
     title: str,
 ) -> str:
     """Return a plan's page."""
     threshold = (
-        card.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+        metadata.confidence_threshold if policy.min_confidence is None else policy.min_confidence
     )
     slider = policy.album is AlbumRule.OFF
-    found = list(rows_of(store, rows, card, policy, past))
+    found = list(rows_of(store, rows, metadata, policy, past))
     if len(found) > _MAX_PICTURES:
         found = [[*row[:-1], ""] for row in found]
-    return render(Page(found, card.labels, threshold, slider, title))
+    return render(Page(found, metadata.labels, threshold, slider, title))

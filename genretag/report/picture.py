@@ -14,8 +14,8 @@ import numpy.typing as npt
 from genretag import audio
 from genretag.decisions.vote import Verdict, window_scores
 from genretag.errors import RunError, TrackError, UsageError
-from genretag.features import LIBROSA, AnyFrontEnd, features_of
-from genretag.inference.metadata import Card
+from genretag.features import LIBROSA, AnyFrontEnd, build_features
+from genretag.inference.metadata import ModelMetadata
 from genretag.records import Analysis
 from genretag.text import escape_control
 
@@ -45,7 +45,7 @@ def spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
 
 
 def _spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
-    features = features_of(front_end if front_end.bands > 1 else LIBROSA)
+    features = build_features(front_end if front_end.bands > 1 else LIBROSA)
     parts = []
     for window in audio.read_windows(path, features.front_end.sample_rate, audio.DecodeLog()):
         mel = features(window.samples)
@@ -59,10 +59,10 @@ def _spectrogram(path: Path, front_end: AnyFrontEnd) -> FloatArray:
     return np.asarray(whole[:, ::step], np.float32)
 
 
-def _leading(heard: Analysis, verdict: Verdict, card: Card) -> list[int]:
+def _leading(heard: Analysis, verdict: Verdict, metadata: ModelMetadata) -> list[int]:
     """Return the labels that get a line: the track's best, and those that win some window."""
-    scores = window_scores(heard.logits, card, heard.length_of_window)
-    best = [card.labels.index(g) for g in list(verdict.scores)[:_GENRES]]
+    scores = window_scores(heard.logits, metadata, heard.length_of_window)
+    best = [metadata.labels.index(g) for g in list(verdict.scores)[:_GENRES]]
     return sorted(
         {*best[:3], *(int(w.argmax()) for w in scores)}, key=lambda i: -scores[:, i].mean()
     )[:_GENRES]
@@ -73,7 +73,12 @@ def _clock(seconds: float) -> str:
 
 
 def draw(
-    mel: FloatArray, heard: Analysis, verdict: Verdict, card: Card, title: str, output: Path
+    mel: FloatArray,
+    heard: Analysis,
+    verdict: Verdict,
+    metadata: ModelMetadata,
+    title: str,
+    output: Path,
 ) -> None:
     """Draw a track into a file.
 
@@ -97,14 +102,14 @@ def draw(
         top.set_ylabel("mel band")
         top.set_title(escape_control(title), fontsize="medium", loc="left")
         scores, edges = (
-            window_scores(heard.logits, card, heard.length_of_window),
+            window_scores(heard.logits, metadata, heard.length_of_window),
             [*heard.starts.tolist(), heard.seconds],
         )
-        for i in _leading(heard, verdict, card):
+        for i in _leading(heard, verdict, metadata):
             below.stairs(
                 scores[:, i],
                 edges,
-                label=escape_control(card.labels[i]),
+                label=escape_control(metadata.labels[i]),
                 baseline=None,
                 linewidth=1.6,
             )
@@ -129,12 +134,12 @@ def draw(
 
 
 def terminal(
-    mel: FloatArray, heard: Analysis, card: Card, verdict: Verdict, width: int
+    mel: FloatArray, heard: Analysis, metadata: ModelMetadata, verdict: Verdict, width: int
 ) -> list[Text]:
     """Return a track as lines of a terminal: ten rows of shades, and a row for each genre that leads somewhere."""
     from rich.text import Text
 
-    names = {i: escape_control(card.labels[i])[:14] for i in _leading(heard, verdict, card)}
+    names = {i: escape_control(metadata.labels[i])[:14] for i in _leading(heard, verdict, metadata)}
     left = max(map(len, names.values())) + 2
     columns = max(10, min(width - left - 1, 120))
     grid = mel[:, np.arange(columns) * mel.shape[1] // columns]
@@ -150,7 +155,7 @@ def terminal(
         np.searchsorted(heard.starts, np.arange(columns) * heard.seconds / columns, side="right")
         - 1
     )
-    scores = window_scores(heard.logits, card, heard.length_of_window)
+    scores = window_scores(heard.logits, metadata, heard.length_of_window)
     for i, name in names.items():
         bars = "".join(" ▁▂▃▄▅▆▇█"[round(float(scores[w, i]) * 8)] for w in at)
         lines.append(Text(name.ljust(left)).append(bars, style="green"))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:  # decode workers ask for windows alone
     from genretag.decisions.vote import FloatArray
-    from genretag.inference.metadata import Card
+    from genretag.inference.metadata import ModelMetadata
 
 MAX_ERROR = 0.02  # of a track's genre being another one than all windows would say
 _USUAL = 2.0  # deviation of d between windows: 2.03 over different clips of one artist, measured with five models that never heard them
@@ -53,7 +53,10 @@ def further(windows: int, heard: int) -> tuple[int, ...]:
 
 
 def settled(
-    logits: npt.NDArray[np.float32], music: npt.NDArray[np.float32], windows: int, card: Card
+    logits: npt.NDArray[np.float32],
+    music: npt.NDArray[np.float32],
+    windows: int,
+    metadata: ModelMetadata,
 ) -> bool:
     """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
     from genretag.decisions.vote import log_softmax
@@ -61,12 +64,14 @@ def settled(
     heard = len(logits)
     if heard >= windows:
         return True
-    scores = log_softmax(logits) if card.activation == "softmax" else np.asarray(logits, np.float64)
+    scores = (
+        log_softmax(logits) if metadata.activation == "softmax" else np.asarray(logits, np.float64)
+    )
     winner = int(scores.mean(axis=0).argmax())
     ahead = np.delete(scores[:, [winner]] - scores, winner, axis=1)
     threshold = (
-        math.log(card.music_threshold / (1 - card.music_threshold))
-        if 0 < card.music_threshold < 1
+        math.log(metadata.music_threshold / (1 - metadata.music_threshold))
+        if 0 < metadata.music_threshold < 1
         else 0.0
     )
     margin = np.asarray(music, np.float64)[:, None] - threshold

@@ -12,17 +12,17 @@ from genretag.decisions.plan import WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
-from genretag.inference.metadata import Card, read_card
+from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.library.walk import below
 from genretag.storage.cache import Scan, Store
 
 
-def card_of(store: Store, scan: Scan) -> Card:
+def metadata_of(store: Store, scan: Scan) -> ModelMetadata:
     """Return the card of the model that a scan heard with."""
-    text = store.model_card(scan.model or "")
+    text = store.model_metadata(scan.model or "")
     if text is None:
         raise RunError("the last scan's model is not known any more; scan again")
-    return read_card(Path("the store"), scan.model or "", text)
+    return read_metadata(Path("the store"), scan.model or "", text)
 
 
 def replan(
@@ -37,8 +37,10 @@ def replan(
 
     With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
     """
-    card, before = card_of(store, scan), Policy.from_dict(scan.policy)
-    store.begin_scan(run, card.id, (policy if tops is None else before).to_dict(), aside=scan.aside)
+    metadata, before = metadata_of(store, scan), Policy.from_dict(scan.policy)
+    store.begin_scan(
+        run, metadata.id, (policy if tops is None else before).to_dict(), aside=scan.aside
+    )
     count = 0
 
     def policy_for(path: Path) -> Policy:
@@ -49,12 +51,12 @@ def replan(
             store.save_plan(
                 run,
                 [
-                    _again(store, n, path, data, card, policy_for(path), past)
+                    _again(store, n, path, data, metadata, policy_for(path), past)
                     for n, path, data in rows
                 ],
             )
         count += len(rows)
-    settle_albums(store, run, card, policy, past)
+    settle_albums(store, run, metadata, policy, past)
     store.finish_scan(run)
     return count
 
@@ -75,15 +77,15 @@ def _again(
     ordinal: int,
     path: Path,
     data: dict[str, Any],
-    card: Any,
+    metadata: Any,
     policy: Policy,
     past: WriteHistory | None,
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
-    known = store.known(path, card.id, FEATURE_VERSION)
+    known = store.known(path, metadata.id, FEATURE_VERSION)
     if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
         return ordinal, path, data["action"], data
-    row = judge(Path(data["path"]), *known, card, policy, past=past)
+    row = judge(Path(data["path"]), *known, metadata, policy, past=past)
     return ordinal, path, row.action, row.to_dict()
 
 
@@ -92,7 +94,11 @@ def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
 
 
 def settle_albums(
-    store: Store, run: int, card: Card, policy: Policy, past: WriteHistory | None = None
+    store: Store,
+    run: int,
+    metadata: ModelMetadata,
+    policy: Policy,
+    past: WriteHistory | None = None,
 ) -> int:
     """Decide a run's plan again where albums decide; return how many rows became other than they were."""
     if policy.album is AlbumRule.OFF:
@@ -113,10 +119,12 @@ def settle_albums(
     lot: list[tuple[int, Path, str, dict[str, Any]]] = []
     for ordinal, path, row in _rows(store, run):
         verdict = verdicts.get(key_of(row))
-        known = store.known(path, card.id, FEATURE_VERSION) if verdict is not None else None
+        known = store.known(path, metadata.id, FEATURE_VERSION) if verdict is not None else None
         if known is None or row.get("reviewed"):
             continue
-        again = judge(Path(row["path"]), *known, card, policy, past=past, album=verdict).to_dict()
+        again = judge(
+            Path(row["path"]), *known, metadata, policy, past=past, album=verdict
+        ).to_dict()
         if json.dumps(again) != json.dumps(row):
             lot.append((ordinal, path, again["action"], again))
         if len(lot) >= 500:

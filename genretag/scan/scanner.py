@@ -18,12 +18,12 @@ from genretag import audio, tags
 from genretag.decisions.plan import Row, WriteHistory, failed_row, judge, linked_row
 from genretag.decisions.policy import Policy
 from genretag.decisions.policy import Windows as Windows
-from genretag.features import FEATURE_VERSION, features_of, thumbnail
+from genretag.features import FEATURE_VERSION, build_features, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
-from genretag.inference.metadata import Card, card_text
+from genretag.inference.metadata import ModelMetadata, metadata_to_json
 from genretag.inference.model import Model
 from genretag.library.urls import absolute as absolute
-from genretag.library.walk import Found, Missed, is_music, walk
+from genretag.library.walk import Found, Unreadable, is_music, walk
 from genretag.records import Analysis, FileRow
 from genretag.scan import adaptive
 from genretag.scan.memory import keep_memory
@@ -100,11 +100,11 @@ class _Track:
         """Forget what was heard."""
         self.starts, self.scores, self.pictures = [], {}, {}
 
-    def settled(self, windows: int, card: Card) -> bool:
+    def settled(self, windows: int, metadata: ModelMetadata) -> bool:
         """Return whether what is scored settles the vote of all windows."""
         logits = np.stack([s.logits for s in self.scores.values()])
         return adaptive.settled(
-            logits, np.array([s.music for s in self.scores.values()], np.float32), windows, card
+            logits, np.array([s.music for s in self.scores.values()], np.float32), windows, metadata
         )
 
 
@@ -146,7 +146,7 @@ class Scanner:
         ] = {}  # of links that lead out of the folders walked
         self._pending_heard: list[Analysis] = []
         self._pending_files: list[FileRow] = []
-        self._pending_failures: list[tuple[Found | Missed, str, str]] = []
+        self._pending_failures: list[tuple[Found | Unreadable, str, str]] = []
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -164,10 +164,13 @@ class Scanner:
             self.counts.update(held.counts)
             return self.counts
         self.store.begin_scan(
-            self.run, self.model.card.id, self.options.policy.to_dict(), aside=self.options.aside
+            self.run,
+            self.model.metadata.id,
+            self.options.policy.to_dict(),
+            aside=self.options.aside,
         )
         self.hear(on_progress)
-        settle_albums(self.store, self.run, self.model.card, self.options.policy, self._past)
+        settle_albums(self.store, self.run, self.model.metadata, self.options.policy, self._past)
         walked = (
             None if self._failed_anew else self._tally.text
         )  # the next scan says of what failed anew that it is known
@@ -184,16 +187,16 @@ class Scanner:
         paths = tuple(os.path.abspath(p) for p in o.paths)
         past = self._past.stamp() if self._past is not None else ""
         return ScanFingerprint(
-            paths, o.exclude, o.limit, o.windows, o.policy.to_dict(), self.model.card.id, past
+            paths, o.exclude, o.limit, o.windows, o.policy.to_dict(), self.model.metadata.id, past
         )
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Hear everything below the paths, and store what was heard."""
         keep_memory()  # windows come by the hundred thousand
-        self.store.save_model(self.model.card.id, card_text(self.model.card))
+        self.store.save_model(self.model.metadata.id, metadata_to_json(self.model.metadata))
         batcher = Batcher(self.model)
-        features = features_of(self.model.card.front_end)
-        ask = self.store.has_analysis(self.model.card.id, FEATURE_VERSION)
+        features = build_features(self.model.metadata.front_end)
+        ask = self.store.has_analysis(self.model.metadata.id, FEATURE_VERSION)
         try:
             with Pool(self.options.jobs, self._decoder, (features,)) as pool:
                 for _ in self._pump(pool, batcher, ask):
@@ -254,18 +257,18 @@ class Scanner:
             track.begin_anew()
         pool.give(ordinal, Task(track.found.path, False, part), time_limit(track.found.size))
 
-    def _walked(self) -> Iterator[Found | Missed]:
+    def _walked(self) -> Iterator[Found | Unreadable]:
         """Walk, up to the limit."""
         return islice(walk(self.options.paths, self.options.exclude), self.options.limit)
 
     # --- what needs no hearing ----------------------------------------------------------------------------------
 
     def _next_unknown(
-        self, walked: Iterator[tuple[int, Found | Missed]]
+        self, walked: Iterator[tuple[int, Found | Unreadable]]
     ) -> tuple[int, Found] | None:
         """Return the next file that has to be opened; those that are known get their rows on the way."""
         for ordinal, found in walked:
-            if isinstance(found, Missed):
+            if isinstance(found, Unreadable):
                 self._fail(ordinal, found, "read", f"cannot be read: {found.error}")
                 continue
             if found.link and (same := self._met_already(found)) is not None:
@@ -299,7 +302,7 @@ class Scanner:
         f = self.store.file(absolute(found.path))
         if f is None or stat_fields(f) != stat_fields(found):
             return False
-        heard = self.store.heard(f.content_key, self.model.card.id, FEATURE_VERSION)
+        heard = self.store.heard(f.content_key, self.model.metadata.id, FEATURE_VERSION)
         if heard is None or not self._suffices(heard):
             return False
         self._judge(ordinal, found.path, f, heard)
@@ -317,7 +320,7 @@ class Scanner:
         if isinstance(message, WindowReady):
             batcher.add(token, len(track.starts), message.log_mel)
             track.starts.append(message.start)
-            if (part := thumbnail.of_window(message.log_mel)) is not None:
+            if (part := thumbnail.pool_window(message.log_mel)) is not None:
                 track.pictures[message.start] = part
             return True
         if isinstance(message, TagsRead):
@@ -350,9 +353,9 @@ class Scanner:
 
     def _heard_before(self, identity: audio.Identity) -> Analysis | None:
         """Return what was heard in some music before, under whatever name; None where it has to be decoded."""
-        card = self.model.card
+        metadata = self.model.metadata
         heard = self.store.heard(
-            identity.content_key, card.id, FEATURE_VERSION, identity.second_key
+            identity.content_key, metadata.id, FEATURE_VERSION, identity.second_key
         )
         if heard is None or not self._suffices(heard):
             return None
@@ -369,7 +372,7 @@ class Scanner:
         if not track.scored or track.told is None:
             return
         if len(track.starts) < track.told.windows and not track.settled(
-            track.told.windows, self.model.card
+            track.told.windows, self.model.metadata
         ):
             self._unsettled.append(
                 (token, adaptive.further(track.told.windows, len(track.starts)) or None)
@@ -377,7 +380,7 @@ class Scanner:
             return
         del self._tracks[token]
         pictures = [track.pictures[start] for start in sorted(track.pictures)]
-        heard = whole(track.told, track.starts, track.scores, thumbnail.packed(pictures))
+        heard = whole(track.told, track.starts, track.scores, thumbnail.pack(pictures))
         self.heard_seconds += heard.seconds
         self.heard_tracks += 1
         self._pending_heard.append(heard)
@@ -414,10 +417,10 @@ class Scanner:
         self._add_row(
             ordinal,
             path,
-            judge(path, f, heard, self.model.card, self.options.policy, past=self._past),
+            judge(path, f, heard, self.model.metadata, self.options.policy, past=self._past),
         )
 
-    def _fail(self, ordinal: int, found: Found | Missed, stage: str, error: str) -> None:
+    def _fail(self, ordinal: int, found: Found | Unreadable, stage: str, error: str) -> None:
         self._pending_failures.append((found, stage, error))
         self._failed_anew = True
         self._add_row(ordinal, found.path, failed_row(found.path, error))
@@ -446,7 +449,7 @@ class Scanner:
         self._committed = time.monotonic()
         with self.store.transaction():
             for heard in self._pending_heard:
-                self.store.save_analysis(heard, self.model.card.id, FEATURE_VERSION)
+                self.store.save_analysis(heard, self.model.metadata.id, FEATURE_VERSION)
             for f in self._pending_files:
                 self.store.save_file(f)
             for found, stage, error in self._pending_failures:

@@ -17,7 +17,7 @@ import xxhash
 
 import genretag
 from genretag.features import FEATURE_VERSION
-from genretag.library.walk import Found, Missed
+from genretag.library.walk import Found, Unreadable
 from genretag.records import FileRow
 from genretag.storage.cache import Store, UnchangedScan
 
@@ -32,7 +32,7 @@ class WalkHash:
         self._told: list[str] = []  # what is not in the hash yet
         self._plain = True
 
-    def add(self, found: Found | Missed) -> None:
+    def add(self, found: Found | Unreadable) -> None:
         """Add what is met next. Links and what could not be looked into are looked at anew each time."""
         if not isinstance(found, Found) or found.link:
             self._plain = False
@@ -55,7 +55,7 @@ class WalkHash:
         self._settle()
         return self._hash.hexdigest() if self._plain else None
 
-    def passed(self, walked: Iterator[Found | Missed]) -> Iterator[Found | Missed]:
+    def passed(self, walked: Iterator[Found | Unreadable]) -> Iterator[Found | Unreadable]:
         """Yield what is walked, and add it."""
         for found in walked:
             self.add(found)
@@ -88,7 +88,7 @@ class ScanFingerprint:
 
 
 def find_unchanged_scan(
-    store: Store, asked: ScanFingerprint, walked: Iterator[Found | Missed]
+    store: Store, asked: ScanFingerprint, walked: Iterator[Found | Unreadable]
 ) -> UnchangedScan | None:
     """Return the last scan if its plan stands for what is walked now; None where anything is otherwise."""
     kept = store.untouched_scan()

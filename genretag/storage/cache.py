@@ -222,11 +222,11 @@ class Store:
 
     # --- models -------------------------------------------------------------------------------------------------
 
-    def save_model(self, model_id: str, card: str) -> None:
+    def save_model(self, model_id: str, metadata: str) -> None:
         """Keep a model's card, so that its scores can be judged without it."""
-        self._db.execute("INSERT OR REPLACE INTO model VALUES (?, ?)", (model_id, card))
+        self._db.execute("INSERT OR REPLACE INTO model VALUES (?, ?)", (model_id, metadata))
 
-    def model_card(self, model_id: str) -> str | None:
+    def model_metadata(self, model_id: str) -> str | None:
         """Return a model's card."""
         row = self._db.execute("SELECT card FROM model WHERE id = ?", (model_id,)).fetchone()
         return str(row[0]) if row else None

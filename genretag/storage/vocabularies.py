@@ -11,7 +11,6 @@ from typing import Any
 from genretag.decisions.vocabulary import EVERYONE, Vocabulary, built_in_tree, tree_of
 from genretag.errors import UsageError
 from genretag.storage.config import config_path
-from genretag.tags.id3v1 import listed as id3v1_genres
 
 _KEYS = frozenset(
     "whitelist canonical parents ignorelist count fallback title_case unknown aliases".split()
@@ -120,6 +119,8 @@ def _whitelist(value: Any, nested: Any, path: Path) -> tuple[str, ...] | None:
         tree = built_in_tree() if nested is None else tree_of(nested)
         return tuple(tree.spelling.values())
     if value == "id3v1":
+        from genretag.tags.id3v1 import listed as id3v1_genres  # imports mutagen
+
         return tuple(id3v1_genres())
     if isinstance(value, str):
         lines = _text(path.parent / Path(value).expanduser()).splitlines()

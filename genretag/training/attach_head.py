@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from genretag.errors import ModelError
-from genretag.inference.metadata import Card, put_card
-from genretag.training.head import Linear
+from genretag.inference.metadata import ModelMetadata, embed_metadata
+from genretag.training.head import LinearHead
 
 TOLERANCE = 1e-4  # between scikit-learn's head and the file's
 
 
-def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
+def attach_head(backbone: Path, head: LinearHead, metadata: ModelMetadata, path: Path) -> float:
     """Write a model file: the backbone's graph with ``head`` on its embedding; return the largest difference found.
 
     The embedding, music-or-not, IR version and operator set stay as they are. The scaler must be part of the head
@@ -45,7 +45,7 @@ def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
         if output.name == "logits":
             output.type.tensor_type.shape.dim[1].Clear()
             output.type.tensor_type.shape.dim[1].dim_value = len(bias)
-    put_card(model, card)
+    embed_metadata(model, metadata)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -55,12 +55,12 @@ def graft(backbone: Path, head: Linear, card: Card, path: Path) -> float:
     return _parity(path, head)
 
 
-def recard(source: Path, card: Card, path: Path) -> None:
+def replace_metadata(source: Path, metadata: ModelMetadata, path: Path) -> None:
     """Write the same model with other metadata; ``path`` may be ``source``."""
     import onnx
 
     model = onnx.load(str(source))
-    put_card(model, card)
+    embed_metadata(model, metadata)
     save_model(model, path)
 
 
@@ -91,13 +91,17 @@ def _without(graph: Any, output: str) -> None:
     graph.initializer.extend(weights)
 
 
-def _parity(path: Path, head: Linear) -> float:
+def _parity(path: Path, head: LinearHead) -> float:
     """Return how far the file's logits are from the head's on the file's own embeddings."""
     from genretag.inference.model import Model
 
     model = Model(path)
-    bands = model.card.front_end.bands
-    x = np.random.default_rng(0).normal(size=(4, bands, model.card.chunks[-1])).astype(np.float32)
+    bands = model.metadata.front_end.bands
+    x = (
+        np.random.default_rng(0)
+        .normal(size=(4, bands, model.metadata.chunks[-1]))
+        .astype(np.float32)
+    )
     scores = model.run(x)
     if scores.embedding.shape[1] != len(head.weight):
         raise ModelError(

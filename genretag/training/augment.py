@@ -43,7 +43,7 @@ def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
     return shifted
 
 
-def varied(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
+def augment_mel(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
     """Return ``frames`` frames out of mel power [frames or more, bands], as another room, codec or tempo would give them."""
     if len(mel) > frames + 1 and rng.random() < 0.6:
         mel = warp(rng, mel, frames)
@@ -60,7 +60,7 @@ def varied(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray
 
 
 def spare_frames(frames: int) -> int:
-    """Return how many frames more than ``frames`` ``varied`` wants, to stretch time."""
+    """Return how many frames more than ``frames`` ``augment_mel`` wants, to stretch time."""
     return round(frames * 0.09) + 2
 
 
@@ -76,7 +76,7 @@ def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
         log_mel[:, start : start + width] = fill
 
 
-def mixed(x: FloatArray, other: npt.NDArray[np.intp], share: FloatArray, std: float) -> FloatArray:
+def mix(x: FloatArray, other: npt.NDArray[np.intp], share: FloatArray, std: float) -> FloatArray:
     """Return log-mels [n, bands, frames] mixed as sounds are, by power: ``share`` [n, 1] of each and the rest of another."""
     power = np.exp(x * std) * share[..., None] + np.exp(x[other] * std) * (1 - share[..., None])
     out: FloatArray = np.log(power) / np.float32(std)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import RunError
-from genretag.features import FEATURE_VERSION, AnyFrontEnd, features_of
+from genretag.features import FEATURE_VERSION, AnyFrontEnd, build_features
 from genretag.scan.pool import Pool
 from genretag.scan.worker import Failed, Task, TrackDone, WindowReady, serve
 
@@ -145,7 +145,7 @@ class FeatureCache(Generic[Front]):
             )
 
 
-class _Spread:
+class SpreadWindows:
     """Keeps at most ``MAX_WINDOWS`` windows of a stream of unknown length, spread evenly: every k-th, k doubling."""
 
     def __init__(self) -> None:
@@ -169,18 +169,18 @@ def fill(
 ) -> list[Path]:
     """Make what is missing of (content key, path); return the files that could not be decoded."""
     todo = list({key: path for key, path in tracks if key not in cache}.items())
-    failed, kept, done = list[Path](), dict[int, _Spread](), 0
+    failed, kept, done = list[Path](), dict[int, SpreadWindows](), 0
     if not todo:  # no workers need to start
         return failed
     upcoming = iter(enumerate(todo))
-    with Pool(jobs, serve, (features_of(cache.front_end),)) as pool:
+    with Pool(jobs, serve, (build_features(cache.front_end),)) as pool:
         exhausted = False
         while not exhausted or pool.busy:
             while not exhausted and pool.idle:
                 token, (_, path) = next(upcoming, (-1, ("", Path())))
                 exhausted = token < 0
                 if not exhausted:
-                    kept[token] = _Spread()
+                    kept[token] = SpreadWindows()
                     pool.give(token, Task(path, ask=False), _SECONDS_A_TRACK)
             for token, message in pool.messages(timeout=0.1) if pool.busy else []:
                 if isinstance(message, WindowReady):
@@ -197,7 +197,7 @@ def fill(
     return failed
 
 
-def complete(
+def ensure_cached(
     cache: FeatureCache[Any], keys: Sequence[str], paths: Sequence[Path], jobs: int
 ) -> None:
     """Make what is missing; raise ``RunError`` where one of the files cannot be decoded any more."""
@@ -208,7 +208,7 @@ def complete(
         )
 
 
-def usual_folder() -> Path:
+def default_folder() -> Path:
     """Return where features are kept unless another place is named."""
     import platformdirs
 

@@ -19,7 +19,7 @@ from genretag.records import Album
 from genretag.scan.scanner import Options, Progress, Scanner, absolute
 from genretag.storage.cache import Store
 from genretag.training.layouts import Example
-from genretag.training.split import groups_of, groups_per_label, near_duplicates
+from genretag.training.split import count_groups_per_label, find_near_duplicates, group_tracks
 
 IntArray = npt.NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class Collection:
         return [e.path for e in self.examples]
 
 
-def hear(
+def analyse_tracks(
     store: Store,
     model: Model,
     paths: list[Path],
@@ -81,7 +81,9 @@ def hear(
     Scanner(store, model, Options(tuple(paths), jobs=jobs), run=0).hear(on_progress)
 
 
-def gather(store: Store, model_id: str, examples: list[Example], notes: list[str]) -> Collection:
+def load_collection(
+    store: Store, model_id: str, examples: list[Example], notes: list[str]
+) -> Collection:
     """Return the collection out of the store: what could be heard, without copies whose labels contradict each other.
 
     Raises:
@@ -147,7 +149,7 @@ def _assembled(
     notes: list[str],
 ) -> Collection:
     """Find copies, leave out those whose labels contradict each other, and group the rest."""
-    pairs = near_duplicates(x, keys)
+    pairs = find_near_duplicates(x, keys)
     duplicates = [
         Duplicate(
             examples[p.a].path,
@@ -168,7 +170,7 @@ def _assembled(
         notes.append(
             f"{len(against):,} files are the same recording under different labels, and were left out"
         )
-    groups = groups_of(artists, pairs)
+    groups = group_tracks(artists, pairs)
     keep = [i for i in range(len(examples)) if i not in against]
     y = np.array([labels.index(examples[i].label) for i in keep])
     collection = Collection(
@@ -190,6 +192,6 @@ def _assembled(
 def _one_artist_notes(collection: Collection) -> list[str]:
     return [
         f"{collection.labels[label]}: all of its tracks are of one artist (or one recording), so how well it is told cannot be judged"
-        for label, n in sorted(groups_per_label(collection.y, collection.groups).items())
+        for label, n in sorted(count_groups_per_label(collection.y, collection.groups).items())
         if n == 1
     ]

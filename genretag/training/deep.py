@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from genretag.decisions.vote import calibrated, log_softmax
 from genretag.errors import RunError
 from genretag.features import FrontEnd, LogMel
-from genretag.features.filters import Filters
-from genretag.inference.metadata import Calibration, Card
+from genretag.features.filters import MelFilters
+from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model, cut_chunks
-from genretag.training import augment, fit, teach
-from genretag.training.attach_head import recard
+from genretag.training import augment, fit, results
+from genretag.training.attach_head import replace_metadata
 from genretag.training.cache import FeatureCache
 from genretag.training.collection import Collection
-from genretag.training.export import Ear, export
-from genretag.training.head import Linear
-from genretag.training.network import Backbone, Shape, from_onnx, layer_of
+from genretag.training.export import TwoHeadNetwork, export
+from genretag.training.head import LinearHead
+from genretag.training.network import Backbone, Shape, load_backbone, to_layer
 from genretag.training.prefetch import Prefetch
 from genretag.training.split import Part
 
@@ -48,7 +48,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Plan:
+class DeepOptions:
     """What a deep training is asked for."""
 
     from_scratch: bool = False
@@ -75,7 +75,7 @@ class Batch:
     y: FloatArray
 
 
-class Kitchen:
+class BatchSampler:
     """Makes batches out of the cache: every label as often, cut at random, varied, some mixed. The same seed, the same batches."""
 
     def __init__(
@@ -87,18 +87,18 @@ class Kitchen:
         seed: int,
     ) -> None:
         self.cache, self.keys, self.y, self.labels = cache, keys, y, labels
-        self.log_mel = LogMel(cache.front_end, Filters(()))  # it scales only
+        self.log_mel = LogMel(cache.front_end, MelFilters(()))  # it scales only
         self.of_label = [np.flatnonzero(y == c) for c in range(labels)]
         self.rng = np.random.default_rng(seed)
 
-    def dish(self, window: npt.NDArray[np.float16], frames: int) -> FloatArray:
+    def random_excerpt(self, window: npt.NDArray[np.float16], frames: int) -> FloatArray:
         """Return one varied log-mel [bands, frames] out of a window [frames or more, bands]."""
         rng, fe = self.rng, self.cache.front_end
         need = frames + augment.spare_frames(frames)
         start = int(rng.integers(0, max(1, len(window) - need + 1)))
         x = np.asarray(window[start : start + need], np.float32)
         power = np.exp(x * np.float32(fe.std) + np.float32(fe.mean))
-        varied = augment.varied(rng, power, frames)
+        varied = augment.augment_mel(rng, power, frames)
         out = self.log_mel.scale(varied, float(10 ** (rng.normal(0, 2) / 20)))
         if rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
@@ -112,7 +112,7 @@ class Kitchen:
         labels = self.rng.integers(0, self.labels, BATCH)
         windows = [self.window(int(self.rng.choice(self.of_label[c]))) for c in labels]
         frames = min(CHUNK_FRAMES, *map(len, windows))
-        x = np.stack([self.dish(w, frames) for w in windows])
+        x = np.stack([self.random_excerpt(w, frames) for w in windows])
         y = np.full((BATCH, self.labels), SMOOTHING / self.labels, np.float32)
         y[np.arange(BATCH), labels] += 1 - SMOOTHING
         if self.rng.random() < MIXUP_SHARE:
@@ -121,7 +121,7 @@ class Kitchen:
                 :, None
             ]
             x, y = (
-                augment.mixed(x, other, share, self.cache.front_end.std),
+                augment.mix(x, other, share, self.cache.front_end.std),
                 share * y + (1 - share) * y[other],
             )
         return Batch(x, y)
@@ -135,11 +135,11 @@ class Kitchen:
 class Net(nn.Module):
     """The backbone with the genre head and the frozen music head."""
 
-    def __init__(self, backbone: Backbone, genre: Linear, music: Linear | None) -> None:
+    def __init__(self, backbone: Backbone, genre: LinearHead, music: LinearHead | None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.genre = layer_of(genre)
-        self.music = None if music is None else layer_of(music)
+        self.genre = to_layer(genre)
+        self.music = None if music is None else to_layer(music)
         if self.music is not None:
             self.music.requires_grad_(False)
 
@@ -151,8 +151,8 @@ class Net(nn.Module):
         )
 
 
-def _linear(layer: nn.Linear) -> Linear:
-    return Linear(
+def _linear(layer: nn.Linear) -> LinearHead:
+    return LinearHead(
         layer.weight.detach().cpu().numpy().T.astype(np.float64),
         layer.bias.detach().cpu().numpy().astype(np.float64),
     )
@@ -170,7 +170,7 @@ class History:
     waited: float = 0.0  # share of the time that training waited for data
 
 
-def chosen_device(name: str) -> torch.device:
+def select_device(name: str) -> torch.device:
     """Return where to train; raise ``RunError`` where CUDA was asked for and is not there."""
     if name == "cuda" and not torch.cuda.is_available():
         raise RunError(
@@ -181,7 +181,7 @@ def chosen_device(name: str) -> torch.device:
     )
 
 
-class Training:
+class DeepTraining:
     """One training with a checkpoint an epoch: a second call with the same plan goes on where the first was stopped."""
 
     def __init__(
@@ -190,7 +190,7 @@ class Training:
         part: npt.NDArray[np.int8],
         cache: FeatureCache[FrontEnd],
         net: Net,
-        plan: Plan,
+        plan: DeepOptions,
         checkpoint: Path,
     ) -> None:
         self.collection, self.part, self.cache, self.net, self.plan = (
@@ -200,7 +200,7 @@ class Training:
             net,
             plan,
         )
-        self.checkpoint, self.device = checkpoint, chosen_device(plan.device)
+        self.checkpoint, self.device = checkpoint, select_device(plan.device)
         self.net.to(self.device, memory_format=torch.channels_last)
         parameters = [
             {"params": self.net.backbone.parameters(), "scale": 1.0},
@@ -302,7 +302,7 @@ class Training:
         """Train one epoch; return its mean loss."""
         rows, labels = self.train_rows, len(self.collection.labels)
         keys = [self.collection.keys[i] for i in rows]
-        kitchen = Kitchen(
+        kitchen = BatchSampler(
             self.cache,
             keys,
             self.collection.y[rows],
@@ -390,41 +390,43 @@ def _writer(folder: Path | None, *, open_it: bool = True) -> Any:
 # --- from a collection to a model file ---------------------------------------------------------------------------
 
 
-def begin(collection: Collection, part: npt.NDArray[np.int8], backbone: Model, plan: Plan) -> Net:
+def initial_network(
+    collection: Collection, part: npt.NDArray[np.int8], backbone: Model, plan: DeepOptions
+) -> Net:
     """Return the network to train: the bundled one with a fitted head, or a new one."""
     torch.manual_seed(plan.seed)
     labels = len(collection.labels)
     if plan.from_scratch:
-        shape = Shape(n_mels=backbone.card.front_end.bands)
+        shape = Shape(n_mels=backbone.metadata.front_end.bands)
         rng = np.random.default_rng(plan.seed)
         return Net(
             Backbone(shape),
-            Linear(rng.normal(0, 0.02, (shape.embedding, labels)), np.zeros(labels)),
+            LinearHead(rng.normal(0, 0.02, (shape.embedding, labels)), np.zeros(labels)),
             None,
         )
-    network, _, music = from_onnx(backbone.path)
+    network, _, music = load_backbone(backbone.path)
     train = part == Part.TRAIN
     head = fit.fit_head(collection.x[train].astype(np.float32), collection.y[train], 0.003)
     return Net(network, head, music)
 
 
-def write(training: Training, card: Card, path: Path) -> float:
+def write(training: DeepTraining, metadata: ModelMetadata, path: Path) -> float:
     """Export the trained network with a card; return the largest difference to torch."""
     net = training.net.cpu().eval()
     genre = _linear(net.genre)
     music = (
         _linear(net.music)
         if net.music is not None
-        else Linear(np.zeros((len(genre.weight), 1)), np.array([NO_MUSIC_HEAD]))
+        else LinearHead(np.zeros((len(genre.weight), 1)), np.array([NO_MUSIC_HEAD]))
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    worst = export(Ear(net.backbone, genre, music), card, part)
+    worst = export(TwoHeadNetwork(net.backbone, genre, music), metadata, part)
     part.replace(path)
     return worst
 
 
-def heard_by(
+def score_tracks(
     model: Model, cache: FeatureCache[FrontEnd], keys: list[str]
 ) -> npt.NDArray[np.float64]:
     """Return each track's mean log-probabilities [n, labels] over its cached windows, by an exported file."""
@@ -433,7 +435,7 @@ def heard_by(
         votes = []
         for window in cache.windows(key):
             chunks = cut_chunks(
-                np.ascontiguousarray(np.asarray(window, np.float32).T), model.card.chunks
+                np.ascontiguousarray(np.asarray(window, np.float32).T), model.metadata.chunks
             )
             votes.append(
                 np.concatenate(
@@ -447,33 +449,33 @@ def heard_by(
     return np.stack(out)
 
 
-def teach_deep(
+def train_deep(
     collection: Collection,
-    split: teach.Split,
+    split: results.Split,
     backbone: Model,
     cache: FeatureCache[FrontEnd],
-    plan: Plan,
+    plan: DeepOptions,
     path: Path,
     on_step: Callable[[str], None] | None = None,
-) -> tuple[teach.Lesson, Card]:
+) -> tuple[results.TrainingResult, ModelMetadata]:
     """Train, export, and judge the exported file on the test part: the figures are those of the very file."""
     began = time.monotonic()
-    part = teach.parts_of(collection, split, plan.seed)
+    part = results.split_collection(collection, split, plan.seed)
     if not (part == Part.VALID).any():
         raise RunError(
             "--deep needs tracks to validate with, and every label here has one artist or one recording"
         )
-    training = Training(
+    training = DeepTraining(
         collection,
         part,
         cache,
-        begin(collection, part, backbone, plan),
+        initial_network(collection, part, backbone, plan),
         plan,
         path.with_name(path.name + ".checkpoint"),
     )
     training.run(on_step)
     h = training.history
-    curve = teach.Curve(
+    curve = results.LearningCurve(
         "epoch", [float(i + 1) for i in range(len(h.loss))], "accuracy", h.train, h.valid
     )
     settings = {
@@ -491,31 +493,31 @@ def teach_deep(
         else "the bundled CNN, trained further"
     )
     empty = np.zeros((0, len(collection.labels)))
-    draft = teach.Lesson(
+    draft = results.TrainingResult(
         how, collection, part, split, None, empty, np.zeros(0, np.int64), 1.0, 0.0, curve, settings
     )
-    write(training, teach.card_of(draft, backbone.card, path.stem), path)
-    lesson = judged_file(draft, path, cache, time.monotonic() - began)
-    card = replace(
-        teach.card_of(lesson, backbone.card, path.stem), styles=None
+    write(training, results.build_metadata(draft, backbone.metadata, path.stem), path)
+    result = evaluate_file(draft, path, cache, time.monotonic() - began)
+    metadata = replace(
+        results.build_metadata(result, backbone.metadata, path.stem), styles=None
     )  # they are of the embedding that was
-    recard(path, card, path)
+    replace_metadata(path, metadata, path)
     training.checkpoint.unlink(missing_ok=True)
-    return lesson, card
+    return result, metadata
 
 
-def judged_file(
-    draft: teach.Lesson, path: Path, cache: FeatureCache[FrontEnd], seconds: float
-) -> teach.Lesson:
+def evaluate_file(
+    draft: results.TrainingResult, path: Path, cache: FeatureCache[FrontEnd], seconds: float
+) -> results.TrainingResult:
     """Calibrate an exported file on the validation part and judge it on the test part."""
     model, c = Model(path, threads=2), draft.collection
     valid, test = draft.part == Part.VALID, draft.part == Part.TEST
     temperature = fit.calibrate(
-        heard_by(model, cache, [c.keys[i] for i in np.flatnonzero(valid)]), c.y[valid]
+        score_tracks(model, cache, [c.keys[i] for i in np.flatnonzero(valid)]), c.y[valid]
     )
     if not test.any():
-        return teach.judged_lesson(draft, draft.probabilities, temperature, seconds)
-    log_p = heard_by(model, cache, [c.keys[i] for i in np.flatnonzero(test)])
-    return teach.judged_lesson(
+        return results.with_test_metrics(draft, draft.probabilities, temperature, seconds)
+    log_p = score_tracks(model, cache, [c.keys[i] for i in np.flatnonzero(test)])
+    return results.with_test_metrics(
         draft, calibrated(log_p, 1, Calibration(temperature)), temperature, seconds
     )

@@ -9,22 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genretag.inference.metadata import Card, put_card
-from genretag.training.head import Linear
-from genretag.training.network import Backbone, fold, layer_of
+from genretag.inference.metadata import ModelMetadata, embed_metadata
+from genretag.training.head import LinearHead
+from genretag.training.network import Backbone, fold, to_layer
 
 OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
 TOLERANCE = 1e-4  # between torch and onnxruntime
 
 
-class Ear(nn.Module):
+class TwoHeadNetwork(nn.Module):
     """The backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding."""
 
-    def __init__(self, backbone: Backbone, genre: Linear, music: Linear) -> None:
+    def __init__(self, backbone: Backbone, genre: LinearHead, music: LinearHead) -> None:
         super().__init__()
         self.backbone = backbone
-        self.genre = layer_of(genre)
-        self.music = layer_of(music)
+        self.genre = to_layer(genre)
+        self.music = to_layer(music)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (logits [batch, labels], music [batch], embedding [batch, dims])."""
@@ -32,7 +32,7 @@ class Ear(nn.Module):
         return self.genre(embedding), self.music(embedding).squeeze(1), embedding
 
 
-def halved(ear: Ear) -> Ear:
+def round_to_half(ear: TwoHeadNetwork) -> TwoHeadNetwork:
     """Fold batch norms and pooling into convolutions and round all weights to float16, in place.
 
     Done before the export, so that what is judged in torch is exactly what the file holds.
@@ -76,7 +76,7 @@ def _edge(g: Any, x: Any, padding: Any, *_: Any) -> Any:
     )
 
 
-def export(ear: Ear, card: Card, path: Path) -> float:
+def export(ear: TwoHeadNetwork, metadata: ModelMetadata, path: Path) -> float:
     """Write the model file, hold it against torch, and return the largest difference. The ear's weights are rounded.
 
     Raises:
@@ -85,9 +85,9 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     import onnx
     import onnxruntime
 
-    halved(ear)
+    round_to_half(ear)
     torch.onnx.register_custom_op_symbolic("aten::pad", _edge, OPSET)
-    example = torch.randn(2, card.front_end.bands, card.chunks[0])
+    example = torch.randn(2, metadata.front_end.bands, metadata.chunks[0])
     axes = {
         "log_mel": {0: "batch", 2: "frames"},
         "logits": {0: "batch"},
@@ -106,13 +106,13 @@ def export(ear: Ear, card: Card, path: Path) -> float:
     )
     model = onnx.load(str(path))
     _store_in_half(model)
-    put_card(model, card)
+    embed_metadata(model, metadata)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     worst = 0.0
-    for frames in card.chunks:
-        x = torch.randn(3, card.front_end.bands, frames)
+    for frames in metadata.chunks:
+        x = torch.randn(3, metadata.front_end.bands, frames)
         with torch.no_grad():
             ours = ear(x)
         theirs = session.run(None, {"log_mel": x.numpy()})

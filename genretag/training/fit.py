@@ -9,8 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.decisions.vote import log_softmax
-from genretag.training.head import Linear, balanced_weights, fit_genre_head, fit_temperature, folded
-from genretag.training.split import Part, grouped_fold_numbers
+from genretag.training.head import (
+    LinearHead,
+    balanced_weights,
+    fit_genre_head,
+    fit_temperature,
+    fold_scaler,
+)
+from genretag.training.split import Part, assign_folds
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -32,7 +38,7 @@ class Search:
 class Fitted:
     """A head with its calibration."""
 
-    head: Linear  # takes embeddings as stored
+    head: LinearHead  # takes embeddings as stored
     temperature: float
     search: Search
 
@@ -50,17 +56,17 @@ class LearningPoint:
     valid: float
 
 
-def fit_head(x: npt.NDArray[np.floating], y: IntArray, c: float) -> Linear:
+def fit_head(x: npt.NDArray[np.floating], y: IntArray, c: float) -> LinearHead:
     """Fit a class-balanced multinomial logistic regression on standardised embeddings; fold the scaler in.
 
     The labels are 0 to k - 1, and each of them must occur.
     """
     x = np.asarray(x, np.float64)
     mean, std = x.mean(0), np.maximum(x.std(0), 1e-3)
-    return folded(fit_genre_head((x - mean) / std, y, np.arange(len(y)), c), mean, std)
+    return fold_scaler(fit_genre_head((x - mean) / std, y, np.arange(len(y)), c), mean, std)
 
 
-def search(
+def search_penalty(
     x: npt.NDArray[np.floating],
     y: IntArray,
     groups: IntArray,
@@ -70,7 +76,7 @@ def search(
     """Choose the penalty's strength by grouped cross-validation; ties go to the stronger penalty."""
     heavy = len(y) * len(np.unique(y)) * len(STRENGTHS) > _MAX_WORK
     strengths, wanted = (STRENGTHS[1:6:2], 3) if heavy else (STRENGTHS, 5)
-    folds = grouped_fold_numbers(y, groups, wanted, seed)
+    folds = assign_folds(y, groups, wanted, seed)
     accuracy: dict[float, float] = {}
     for c in strengths:
         right = np.zeros(len(y))
@@ -96,7 +102,7 @@ def _predicted(
     return out
 
 
-def fit(
+def fit_calibrated_head(
     x: npt.NDArray[np.floating],
     y: IntArray,
     groups: IntArray,
@@ -106,7 +112,7 @@ def fit(
 ) -> Fitted:
     """Fit on the training part, calibrate on the validation part (or by cross-validation where that is empty)."""
     train, valid = part == Part.TRAIN, part == Part.VALID
-    found = search(x[train], y[train], groups[train], seed, on_step)
+    found = search_penalty(x[train], y[train], groups[train], seed, on_step)
     head = fit_head(x[train], y[train], found.c)
     if valid.sum() >= 30:
         temperature = calibrate(head(x[valid]), y[valid])
@@ -130,7 +136,7 @@ def _out_of_fold_temperature(
     x: npt.NDArray[np.floating], y: IntArray, groups: IntArray, c: float, seed: int
 ) -> float:
     """Return the temperature of every track's logits by heads that did not meet its group."""
-    folds, labels = grouped_fold_numbers(y, groups, 5, seed + 1), len(np.unique(y))
+    folds, labels = assign_folds(y, groups, 5, seed + 1), len(np.unique(y))
     logits = np.zeros((len(y), labels))
     seen = np.zeros(len(y), bool)
     for fold in np.unique(folds):

@@ -13,7 +13,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearHead:
     """``logits = x @ weight + bias``."""
 
     weight: FloatArray  # [dims, classes]
@@ -25,10 +25,12 @@ class Linear:
         return out
 
 
-def folded(head: Linear, mean: npt.NDArray[np.floating], std: npt.NDArray[np.floating]) -> Linear:
+def fold_scaler(
+    head: LinearHead, mean: npt.NDArray[np.floating], std: npt.NDArray[np.floating]
+) -> LinearHead:
     """Return a head for raw embeddings from one for standardised ones: ``((x - mean) / std) @ W + b``."""
     weight = head.weight / std[:, None]
-    return Linear(weight, head.bias - mean @ weight)
+    return LinearHead(weight, head.bias - mean @ weight)
 
 
 def balanced_weights(y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64]) -> FloatArray:
@@ -43,7 +45,7 @@ def balanced_weights(y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64]) -> F
 
 def fit_genre_head(
     x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], clip: npt.NDArray[np.int64], c: float
-) -> Linear:
+) -> LinearHead:
     """Fit a multinomial logistic regression; ``c`` is the inverse strength of its L2 penalty."""
     from sklearn.linear_model import LogisticRegression
 
@@ -53,7 +55,7 @@ def fit_genre_head(
     if weight.shape[1] == 1:  # two classes: one column of log-odds
         weight = np.concatenate([np.zeros_like(weight), weight], axis=1)
         bias = np.concatenate([[0.0], bias])
-    return Linear(weight, bias)
+    return LinearHead(weight, bias)
 
 
 def fit_music_head(
@@ -61,10 +63,10 @@ def fit_music_head(
     is_music: npt.NDArray[np.bool_],
     clip: npt.NDArray[np.int64],
     c: float,
-) -> Linear:
+) -> LinearHead:
     """Fit a logistic regression whose one logit is that of "this is music"."""
     two = fit_genre_head(x, is_music.astype(np.int64), clip, c)
-    return Linear(
+    return LinearHead(
         (two.weight[:, 1] - two.weight[:, 0])[:, None], np.array([two.bias[1] - two.bias[0]])
     )
 

@@ -31,7 +31,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledTracks:
     """What a layout holds, and what was noticed while it was read."""
 
     examples: list[Example]
@@ -40,7 +40,7 @@ class Labelled:
 
 def read_labelled(
     source: Path, *, subset: str | None = None, audio: Path | None = None
-) -> Labelled:
+) -> LabelledTracks:
     """Read labelled tracks from a folder of genre folders, or from a CSV (FMA's ``tracks.csv`` is known by its header).
 
     Args:
@@ -59,13 +59,13 @@ def read_labelled(
         labelled = _from_csv(source, subset, audio)
     else:
         raise UsageError(f"{source}: neither a folder of genre folders nor a .csv")
-    return merged(labelled)
+    return merge_spellings(labelled)
 
 
 # --- folders -----------------------------------------------------------------------------------------------------
 
 
-def _from_folders(top: Path) -> Labelled:
+def _from_folders(top: Path) -> LabelledTracks:
     """Read ``top/Genre/**/track``; one folder that only wraps the genre folders is looked through."""
     notes: list[str] = []
     genres = _folders(top)
@@ -96,7 +96,7 @@ def _from_folders(top: Path) -> Labelled:
         raise RunError(
             f"{top}: no music in folders below it; genretag train wants one folder a genre"
         )
-    return Labelled(examples, notes)
+    return LabelledTracks(examples, notes)
 
 
 def _folders(top: Path) -> list[Path]:
@@ -113,7 +113,7 @@ def _has_music(folder: Path) -> bool:
 # --- tables ------------------------------------------------------------------------------------------------------
 
 
-def _from_csv(path: Path, subset: str | None, audio: Path | None) -> Labelled:
+def _from_csv(path: Path, subset: str | None, audio: Path | None) -> LabelledTracks:
     """Read a table of path and label, or FMA's."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
@@ -138,7 +138,7 @@ def _column(header: Sequence[str], names: Iterable[str]) -> int | None:
     return next((normalise_label.index(n) for n in names if n in normalise_label), None)
 
 
-def _from_table(path: Path, rows: list[list[str]], base: Path) -> Labelled:
+def _from_table(path: Path, rows: list[list[str]], base: Path) -> LabelledTracks:
     if not rows:
         raise RunError(f"{path}: the table is empty")
     at_path, at_label, at_artist = (
@@ -166,7 +166,7 @@ def _from_table(path: Path, rows: list[list[str]], base: Path) -> Labelled:
     return _existing(path, examples, notes)
 
 
-def _from_fma(path: Path, rows: list[list[str]], subset: str, audio: Path | None) -> Labelled:
+def _from_fma(path: Path, rows: list[list[str]], subset: str, audio: Path | None) -> LabelledTracks:
     """Read FMA's ``tracks.csv`` (Defferrard et al. 2017): a header of two rows, and the ids' row below it."""
     sizes = ("small", "medium", "large", "full")
     if subset not in sizes:
@@ -211,7 +211,7 @@ def _fma_audio(path: Path, subset: str) -> Path:
     )
 
 
-def _existing(path: Path, examples: list[Example], notes: list[str]) -> Labelled:
+def _existing(path: Path, examples: list[Example], notes: list[str]) -> LabelledTracks:
     """Leave out what is not there, and say how many."""
     there = [e for e in examples if e.path.is_file()]
     if len(there) < len(examples):
@@ -224,13 +224,13 @@ def _existing(path: Path, examples: list[Example], notes: list[str]) -> Labelled
             f"{path}: none of its {len(examples):,} files can be found"
             + (f" ({notes[-1]})" if notes else "")
         )
-    return Labelled(there, notes)
+    return LabelledTracks(there, notes)
 
 
 # --- corrected plans ---------------------------------------------------------------------------------------------
 
 
-def read_review(path: Path) -> Labelled:
+def read_corrected_plan(path: Path) -> LabelledTracks:
     """Read a plan or report that a person corrected: rows whose genre is no longer what the ear said become labels."""
     from genretag.report.files import read_plan
 
@@ -245,8 +245,8 @@ def read_review(path: Path) -> Labelled:
         raise RunError(
             f"{path}: {len(rows):,} rows, and in none of them the genre is another than the ear said: nothing to learn"
         )
-    return merged(
-        Labelled(
+    return merge_spellings(
+        LabelledTracks(
             [Example(r.absolute, r.new[0]) for r in fixed],
             [f"{path.name}: {len(fixed):,} corrected rows of {len(rows):,}"],
         )
@@ -261,7 +261,7 @@ def normalise_label(label: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
-def merged(labelled: Labelled) -> Labelled:
+def merge_spellings(labelled: LabelledTracks) -> LabelledTracks:
     """Make labels that differ only by case or space one, spelt as most of the tracks spell it."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for e in labelled.examples:
@@ -275,13 +275,13 @@ def merged(labelled: Labelled) -> Labelled:
         for key, names in raw.items()
         if len(names) > 1
     ]
-    return Labelled(
+    return LabelledTracks(
         [replace(e, label=best[normalise_label(e.label)]) for e in labelled.examples],
         [*labelled.notes, *notes],
     )
 
 
-def chosen(labelled: Labelled, classes: Sequence[str]) -> Labelled:
+def select_labels(labelled: LabelledTracks, classes: Sequence[str]) -> LabelledTracks:
     """Keep only some labels (``--classes rock,jazz``); raise for one that is not there."""
     wanted = {normalise_label(c) for c in classes}
     have = {normalise_label(e.label) for e in labelled.examples}
@@ -289,12 +289,12 @@ def chosen(labelled: Labelled, classes: Sequence[str]) -> Labelled:
         raise UsageError(
             f"--classes {', '.join(unknown)}: no such label; there are {', '.join(sorted({e.label for e in labelled.examples}))}"
         )
-    return Labelled(
+    return LabelledTracks(
         [e for e in labelled.examples if normalise_label(e.label) in wanted], labelled.notes
     )
 
 
-def checked(labelled: Labelled, *, least: int = 2) -> Labelled:
+def drop_small_labels(labelled: LabelledTracks, *, least: int = 2) -> LabelledTracks:
     """Leave out labels with fewer than ``least`` tracks; raise ``RunError`` where fewer than two labels are left."""
     counts = Counter(e.label for e in labelled.examples)
     small = sorted(label for label, n in counts.items() if n < least)
@@ -309,4 +309,4 @@ def checked(labelled: Labelled, *, least: int = 2) -> Labelled:
         raise RunError(
             f"two labels of two tracks or more are the least to learn from; found: {found}"
         )
-    return Labelled(rest, [*labelled.notes, *notes])
+    return LabelledTracks(rest, [*labelled.notes, *notes])

@@ -5,48 +5,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from genretag.evaluation.metrics import Judged
-from genretag.inference.metadata import Card
+from genretag.evaluation.metrics import ClassifierMetrics
+from genretag.inference.metadata import ModelMetadata
 from genretag.text import escape_control
-from genretag.training import figures
+from genretag.training import plots
+from genretag.training.results import Split, TrainingResult
 from genretag.training.split import Part
-from genretag.training.teach import Lesson, Split
 
 MOST_LISTED = 200  # duplicates and unreadable files on the page
 
 
 @dataclass(frozen=True)
-class Written:
+class ReportFiles:
     """What lies beside the model file."""
 
-    card: Path
+    metadata: Path
     page: Path
     pictures: Path
 
 
-def write_up(lesson: Lesson, card: Card, model: Path) -> Written:
+def write_report(result: TrainingResult, metadata: ModelMetadata, model: Path) -> ReportFiles:
     """Write ``my.md``, ``my.html`` and ``my.pictures/`` beside ``my.onnx``."""
-    out = Written(
+    out = ReportFiles(
         model.with_suffix(".md"),
         model.with_suffix(".html"),
         model.with_name(model.stem + ".pictures"),
     )
-    drawn = figures.save(lesson, out.pictures)
-    out.card.write_text(card_markdown(lesson, card, model.name), encoding="utf-8")
-    out.page.write_text(page(lesson, card, drawn), encoding="utf-8")
+    drawn = plots.save(result, out.pictures)
+    out.metadata.write_text(card_markdown(result, metadata, model.name), encoding="utf-8")
+    out.page.write_text(page(result, metadata, drawn), encoding="utf-8")
     return out
 
 
-def summary_lines(lesson: Lesson) -> list[str]:
+def summary_lines(result: TrainingResult) -> list[str]:
     """Return what a person wants to know first, one thought a line."""
-    c, j = lesson.collection, lesson.judged
+    c, j = result.collection, result.judged
     parts = ", ".join(
-        f"{int((lesson.part == p.value).sum()):,} {name}" for p, name in _PART_NAMES.items()
+        f"{int((result.part == p.value).sum()):,} {name}" for p, name in _PART_NAMES.items()
     )
     lines = [
         f"{len(c.y):,} tracks, {len(c.labels)} labels, {len(set(c.groups.tolist())):,} artists or recordings: {parts}"
     ]
-    if lesson.split is Split.RANDOM:
+    if result.split is Split.RANDOM:
         lines.append(
             "random split: artists are on both sides, so these figures compare with nothing"
         )
@@ -71,7 +71,7 @@ _PART_NAMES = {
 }
 
 
-def class_rows(j: Judged) -> list[tuple[str, str, str, str, str, str]]:
+def label_rows(j: ClassifierMetrics) -> list[tuple[str, str, str, str, str, str]]:
     """Return the table of labels: name, learned, judged, recall, precision, F1."""
 
     def share(value: float | None) -> str:
@@ -90,51 +90,51 @@ def class_rows(j: Judged) -> list[tuple[str, str, str, str, str, str]]:
     ]
 
 
-def card_markdown(lesson: Lesson, card: Card, name: str) -> str:
+def card_markdown(result: TrainingResult, metadata: ModelMetadata, name: str) -> str:
     """Return the model card."""
-    backbone = card.about["backbone"]
+    backbone = metadata.about["backbone"]
     lines = [
-        f"# {escape_control(card.name)}",
+        f"# {escape_control(metadata.name)}",
         "",
         f"A genretag model: `genretag scan ~/Music --model {name}`; `genretag models use {name}` makes it the default.",
         "",
-        f"- **How:** {lesson.how} ({backbone['name']} {backbone['version']}, {backbone['id']})",
-        f"- **Made:** {card.about['made']}; {lesson.seconds:.0f} s of fitting; settings {lesson.settings}",
-        f"- **Licence:** {card.about['licence']} (of the backbone)",
-        f"- **Music or not:** {_music_told(lesson)}",
-        f"- **Abstains** below a confidence of {card.confidence_threshold}; temperature {lesson.temperature:.2f}",
+        f"- **How:** {result.how} ({backbone['name']} {backbone['version']}, {backbone['id']})",
+        f"- **Made:** {metadata.about['made']}; {result.seconds:.0f} s of fitting; settings {result.settings}",
+        f"- **Licence:** {metadata.about['licence']} (of the backbone)",
+        f"- **Music or not:** {_music_told(result)}",
+        f"- **Abstains** below a confidence of {metadata.confidence_threshold}; temperature {result.temperature:.2f}",
         "",
         "## Figures",
         "",
-        *(f"- {line}" for line in summary_lines(lesson)),
+        *(f"- {line}" for line in summary_lines(result)),
         "",
     ]
-    if lesson.judged is not None:
+    if result.judged is not None:
         lines += [
             "| label | learned | judged | recall | precision | F1 |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         lines += [
             "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in class_rows(lesson.judged)
+            for row in label_rows(result.judged)
         ]
         lines += [
             "",
             "Intervals are 95 %, by a bootstrap over artists. The file itself learned from all parts with the same settings.",
         ]
-    if lesson.collection.notes:
+    if result.collection.notes:
         lines += [
             "",
             "## Noticed",
             "",
-            *(f"- {escape_control(note)}" for note in lesson.collection.notes),
+            *(f"- {escape_control(note)}" for note in result.collection.notes),
         ]
     return "\n".join(lines) + "\n"
 
 
-def _music_told(lesson: Lesson) -> str:
+def _music_told(result: TrainingResult) -> str:
     """Return what is to be said of music-or-not."""
-    scratch = lesson.settings.get("from scratch")
+    scratch = result.settings.get("from scratch")
     if scratch is None:
         return "told as by the backbone, whose output it is"
     return (
@@ -144,7 +144,7 @@ def _music_told(lesson: Lesson) -> str:
     )
 
 
-def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
+def page(result: TrainingResult, metadata: ModelMetadata, drawn: list[tuple[str, str, str]]) -> str:
     """Return the page: everything in one file, nothing from the network."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -152,12 +152,12 @@ def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
         loader=PackageLoader("genretag.training", "pages"),
         autoescape=select_autoescape(default=True),
     )
-    c = lesson.collection
+    c = result.collection
     return environment.get_template("training.html").render(
-        name=escape_control(card.name),
-        how=lesson.how,
-        lines=summary_lines(lesson),
-        rows=class_rows(lesson.judged) if lesson.judged else [],
+        name=escape_control(metadata.name),
+        how=result.how,
+        lines=summary_lines(result),
+        rows=label_rows(result.judged) if result.judged else [],
         pictures=drawn,
         notes=[escape_control(n) for n in c.notes],
         duplicates=[
@@ -173,5 +173,5 @@ def page(lesson: Lesson, card: Card, drawn: list[tuple[str, str, str]]) -> str:
             (escape_control(u.path), escape_control(u.error)) for u in c.unreadable[:MOST_LISTED]
         ],
         more=max(0, len(c.duplicates) - MOST_LISTED) + max(0, len(c.unreadable) - MOST_LISTED),
-        made=card.about["made"],
+        made=metadata.about["made"],
     )

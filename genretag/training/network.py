@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genretag.errors import ModelError
-from genretag.training.head import Linear
+from genretag.training.head import LinearHead
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _of_means(conv: nn.Conv2d) -> nn.Conv2d:
     return made.train(conv.training)
 
 
-def layer_of(linear: Linear) -> nn.Linear:
+def to_layer(linear: LinearHead) -> nn.Linear:
     """Return a fitted head as a layer."""
     layer = nn.Linear(*linear.weight.shape)
     with torch.no_grad():
@@ -145,7 +145,7 @@ def layer_of(linear: Linear) -> nn.Linear:
     return layer
 
 
-def from_onnx(path: Path) -> tuple[Backbone, Linear, Linear]:
+def load_backbone(path: Path) -> tuple[Backbone, LinearHead, LinearHead]:
     """Read the bundled network out of its file: the backbone (norms and pooling folded), the genre head, the music head.
 
     Raises:
@@ -188,12 +188,12 @@ def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     return weights
 
 
-def _linear(weights: dict[str, Any], name: str) -> Linear:
+def _linear(weights: dict[str, Any], name: str) -> LinearHead:
     """Return a head; one that was grafted is stored the other way round."""
     if name == "genre" and "grafted.weight" in weights:
-        return Linear(
+        return LinearHead(
             weights["grafted.weight"].astype("float64"), weights["grafted.bias"].astype("float64")
         )
-    return Linear(
+    return LinearHead(
         weights[f"{name}.weight"].T.astype("float64"), weights[f"{name}.bias"].astype("float64")
     )

@@ -63,7 +63,7 @@ class _Union:
         self.up[self.root(a)] = self.root(b)
 
 
-def near_duplicates(
+def find_near_duplicates(
     x: npt.NDArray[np.floating], keys: Sequence[str], least: float = NEAR
 ) -> list[Pair]:
     """Return pairs of tracks that are one recording, by content key and by the embeddings [n, dims]."""
@@ -74,7 +74,7 @@ def near_duplicates(
             pairs.append(Pair(of_key[key], i, 1.0))
         else:
             of_key[key] = i
-    z = standardised(x)
+    z = standardise(x)
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-9)
     for start in range(0, len(z), 1024):
         block = z[start : start + 1024] @ z.T
@@ -84,14 +84,14 @@ def near_duplicates(
     return pairs
 
 
-def standardised(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+def standardise(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """Return embeddings with mean 0 and deviation 1 in each dimension."""
     x = np.asarray(x, np.float32)
     out: npt.NDArray[np.float32] = (x - x.mean(0)) / np.maximum(x.std(0), 1e-6)
     return out
 
 
-def groups_of(artists: Sequence[Sequence[str]], pairs: Iterable[Pair]) -> IntArray:
+def group_tracks(artists: Sequence[Sequence[str]], pairs: Iterable[Pair]) -> IntArray:
     """Return a group number a track: the tracks of an artist, and the copies of a recording, are one group.
 
     ``artists`` are the names that each track bears. One without a name is a group of its own, with its copies.
@@ -107,7 +107,7 @@ def groups_of(artists: Sequence[Sequence[str]], pairs: Iterable[Pair]) -> IntArr
     return np.array([number[r] for r in roots])
 
 
-def groups_per_label(y: IntArray, groups: IntArray) -> dict[int, int]:
+def count_groups_per_label(y: IntArray, groups: IntArray) -> dict[int, int]:
     """Return how many groups each label has."""
     seen = defaultdict(set)
     for label, group in zip(y.tolist(), groups.tolist(), strict=True):
@@ -115,13 +115,13 @@ def groups_per_label(y: IntArray, groups: IntArray) -> dict[int, int]:
     return {label: len(s) for label, s in seen.items()}
 
 
-def grouped_parts(y: IntArray, groups: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
+def split_by_group(y: IntArray, groups: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
     """Return a part a track: 64 % train, 16 % validation, 20 % test, whole groups, labels spread alike.
 
     What belongs to a label of a single group is for training alone: such a label cannot be judged.
     """
     part = np.full(len(y), Part.TRAIN, np.int8)
-    counts = groups_per_label(y, groups)
+    counts = count_groups_per_label(y, groups)
     single = {label for label, n in counts.items() if n == 1}
     tied = {g for g, label in zip(groups.tolist(), y.tolist(), strict=True) if label in single}
     free = np.array([g not in tied for g in groups.tolist()])
@@ -146,7 +146,7 @@ def _fold(
     want = {label: n / 5 for label, n in total.items()}
     have: Counter[int] = Counter()
     left = {
-        label: n - 1 for label, n in groups_per_label(y[among], groups[among]).items()
+        label: n - 1 for label, n in count_groups_per_label(y[among], groups[among]).items()
     }  # one group at least stays
     out = np.zeros(len(y), bool)
     order = list(rng.permutation(sorted(members)))
@@ -168,7 +168,7 @@ def _fold(
     return out
 
 
-def grouped_fold_numbers(y: IntArray, groups: IntArray, folds: int = 5, seed: int = 0) -> IntArray:
+def assign_folds(y: IntArray, groups: IntArray, folds: int = 5, seed: int = 0) -> IntArray:
     """Return a fold a track, whole groups, labels spread alike; fewer folds where groups, or the tracks of every label, are fewer."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -186,7 +186,7 @@ def grouped_fold_numbers(y: IntArray, groups: IntArray, folds: int = 5, seed: in
     return out
 
 
-def random_parts(y: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
+def split_at_random(y: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
     """Return parts by track alone (``--split random``): artists leak, and the figures compare with nothing."""
     part = np.full(len(y), Part.TRAIN, np.int8)
     rng = np.random.default_rng(seed)
@@ -198,7 +198,7 @@ def random_parts(y: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
     return part
 
 
-def official_parts(parts: Sequence[str | None]) -> npt.NDArray[np.int8]:
+def official_split(parts: Sequence[str | None]) -> npt.NDArray[np.int8]:
     """Return the parts that the collection's own split says."""
     known = {
         "training": Part.TRAIN,

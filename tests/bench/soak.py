@@ -111,9 +111,9 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
     """Store, judge and plan made-up tracks, and watch memory and the database's size."""
     from genretag.inference.model import Model
 
-    store, card = Store(folder / "g.db"), Model().card
+    store, metadata = Store(folder / "g.db"), Model().metadata
     rng = np.random.default_rng(0)
-    store.begin_scan(1, card.id, Policy().to_dict())
+    store.begin_scan(1, metadata.id, Policy().to_dict())
     peaks = []
     for start in range(0, a.rows, 1000):
         with store.transaction():
@@ -126,7 +126,7 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
                     windows * 30.0,
                     1.0,
                     np.arange(windows, dtype=np.float32) * 30,
-                    rng.normal(0, 3, (windows, len(card.labels))).astype(np.float16),
+                    rng.normal(0, 3, (windows, len(metadata.labels))).astype(np.float16),
                     np.full(windows, 5, np.float16),
                     rng.normal(size=384).astype(np.float16),
                 )
@@ -142,9 +142,9 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
                     heard.content_key,
                     tags.Tags([], "TCON"),
                 )
-                store.save_analysis(heard, card.id, FEATURE_VERSION)
+                store.save_analysis(heard, metadata.id, FEATURE_VERSION)
                 store.save_file(f)
-                row = judge(path, f, heard, card, Policy())
+                row = judge(path, f, heard, metadata, Policy())
                 plan.append((n, path, row.action, row.to_dict()))
             store.save_plan(1, plan)
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
