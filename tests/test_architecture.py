@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).parents[1] / "genretag"
 
 #: Every package imports only packages that stand before it.
 ORDER = (
-    *("errors", "records", "text", "atomic", "layout"),
+    *("errors", "records", "text", "numeric", "atomic", "layout"),
     *("library", "audio", "features", "inference", "tags", "decisions", "storage"),
     *("writing", "scan", "review", "report", "evaluation", "cluster", "training", "baselines"),
     *("doctor", "api", "cli", "__main__"),

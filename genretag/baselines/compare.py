@@ -30,10 +30,11 @@ from genretag.baselines.loop import (
     score_tracks,
     train_network,
 )
-from genretag.decisions.vote import calibrated, log_softmax
+from genretag.decisions.vote import calibrated
 from genretag.features import build_features
 from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model
+from genretag.numeric import log_softmax
 from genretag.training import fit, results
 from genretag.training.cache import FeatureCache, ensure_cached
 from genretag.training.collection import Collection

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from genretag.decisions.policy import Rule
 from genretag.inference.metadata import Calibration, ModelMetadata
+from genretag.numeric import log_softmax as log_softmax
+from genretag.numeric import sigmoid
 from genretag.records import Analysis
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,14 +53,6 @@ class Verdict:
     )  # told beside the genre, the likeliest first; none of what is no music
 
 
-def log_softmax(logits: npt.ArrayLike) -> FloatArray:
-    """Return log-probabilities over the last axis."""
-    z = np.asarray(logits, np.float64)
-    z = z - z.max(axis=-1, keepdims=True)
-    out: FloatArray = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
-    return out
-
-
 def window_scores(
     logits: npt.ArrayLike, metadata: ModelMetadata, length: float = 1.0
 ) -> FloatArray:
@@ -67,7 +61,7 @@ def window_scores(
     ``length`` is that of each window, in windows of 30 s.
     """
     z = np.asarray(logits, np.float64) / metadata.calibration.at(length)
-    return 1 / (1 + np.exp(-z)) if metadata.activation == "sigmoid" else np.exp(log_softmax(z))
+    return sigmoid(z) if metadata.activation == "sigmoid" else np.exp(log_softmax(z))
 
 
 def calibrated(
@@ -97,9 +91,9 @@ def _each_for_itself(
     logits: FloatArray, rule: Rule, length: float, calibration: Calibration
 ) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner) where labels do not exclude each other: mean log-odds."""
-    p = 1 / (1 + np.exp(-logits.mean(axis=0) / calibration.at(length)))
+    p = sigmoid(logits.mean(axis=0) / calibration.at(length))
     if rule is Rule.WEIGHTED:
-        each = 1 / (1 + np.exp(-logits / calibration.at(length / len(logits))))
+        each = sigmoid(logits / calibration.at(length / len(logits)))
         weight = each.max(axis=1, keepdims=True)
         p = (weight * each).sum(axis=0) / weight.sum()
     if rule is not Rule.MAJORITY:
@@ -123,7 +117,7 @@ def vote(
         )
     else:
         scores, winner = _shares(log_p, rule, heard.length, metadata.calibration)
-    music = float(1 / (1 + np.exp(-heard.music.astype(np.float64).mean())))
+    music = float(sigmoid(heard.music.astype(np.float64).mean()))
     confidence = float(scores[winner])
     status = Status.OK if confidence >= threshold else Status.UNSURE
     if music < metadata.music_threshold:

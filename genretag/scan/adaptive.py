@@ -59,7 +59,7 @@ def settled(
     metadata: ModelMetadata,
 ) -> bool:
     """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
-    from genretag.decisions.vote import log_softmax
+    from genretag.numeric import log_softmax
 
     heard = len(logits)
     if heard >= windows:

@@ -20,12 +20,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from genretag.decisions.vote import calibrated, log_softmax
+from genretag.decisions.vote import calibrated
 from genretag.errors import RunError
 from genretag.features import FrontEnd, LogMel
 from genretag.features.filters import MelFilters
 from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model, cut_chunks
+from genretag.numeric import log_softmax
 from genretag.training import augment, fit, results
 from genretag.training.attach_head import replace_metadata
 from genretag.training.cache import FeatureCache

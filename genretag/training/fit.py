@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genretag.decisions.vote import log_softmax
+from genretag.numeric import log_softmax
 from genretag.training.head import (
     LinearHead,
     balanced_weights,

@@ -77,7 +77,7 @@ def fit_temperature(
     """Return the temperature that makes mean log-probabilities [n, classes] most likely (Guo et al. 2017)."""
     from scipy.optimize import minimize_scalar
 
-    from genretag.decisions.vote import log_softmax
+    from genretag.numeric import log_softmax
 
     w = np.ones(len(y)) if weight is None else weight
 
@@ -94,7 +94,7 @@ def fit_calibration(
     """Return the calibration that makes mean log-probabilities [n, classes] of tracks of some lengths (windows of 30 s) most likely."""
     from scipy.optimize import minimize
 
-    from genretag.decisions.vote import log_softmax
+    from genretag.numeric import log_softmax
 
     def loss(found: FloatArray) -> float:
         temperature = np.exp(found[0] + found[1] * np.log(length))

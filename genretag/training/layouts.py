@@ -232,7 +232,7 @@ def _existing(path: Path, examples: list[Example], notes: list[str]) -> Labelled
 
 def read_corrected_plan(path: Path) -> LabelledTracks:
     """Read a plan or report that a person corrected: rows whose genre is no longer what the ear said become labels."""
-    from genretag.report.files import read_plan
+    from genretag.report.formats import read_plan
 
     rows = list(read_plan(path))
     fixed = [

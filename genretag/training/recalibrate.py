@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag.decisions.vote import calibrated, log_softmax
+from genretag.decisions.vote import calibrated
 from genretag.errors import RunError
 from genretag.evaluation.evaluate import match_label
 from genretag.evaluation.metrics import calibration_error
@@ -18,6 +18,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference import external
 from genretag.inference.metadata import Calibration, ModelMetadata, metadata_to_json
 from genretag.library.walk import DiskCase
+from genretag.numeric import log_softmax
 from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
 from genretag.training.attach_head import replace_metadata
