@@ -41,8 +41,6 @@ class Arrivals:
         """Return, and forget, the files that have not changed for the settling period."""
         out, now = [], self.clock()
         for path, (stat_fields, since) in list(self._seen.items()):
-            if stat_fields[0] >= 0 and now - since < self.settle:
-                continue  # looked at already, and not due
             try:
                 s = os.stat(path)
             except OSError:
@@ -50,7 +48,7 @@ class Arrivals:
                 continue
             if (s.st_size, s.st_mtime_ns) != stat_fields:
                 self._seen[path] = ((s.st_size, s.st_mtime_ns), now)
-            elif s.st_size > 0:
+            elif now - since >= self.settle and s.st_size > 0:
                 del self._seen[path]
                 out.append(path)
         return sorted(out)
