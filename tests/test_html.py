@@ -15,7 +15,7 @@ from conftest import Program
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.decisions.plan import Row
-from genretag.report.html import Page, compact, render
+from genretag.report.html import Page, compact_row, render_page
 
 pytestmark = pytest.mark.skipif(browsers.PROGRAM is None, reason="Chromium is not installed")
 
@@ -151,9 +151,9 @@ def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(
             size=9_000_000,
             mtime_ns=1_700_000_000_123_456_789 + n,
         )
-        rows.append(compact(row, None, "a9b3a8a9c2a9a9a7"))
+        rows.append(compact_row(row, None, "a9b3a8a9c2a9a9a7"))
     (tmp_path / "big.html").write_text(
-        render(Page(rows, ("Blues", "Jazz", "Rock"), 0.7, True, "big")), encoding="utf-8"
+        render_page(Page(rows, ("Blues", "Jazz", "Rock"), 0.7, True, "big")), encoding="utf-8"
     )
     browser.open(f"file://{tmp_path / 'big.html'}")
     browser.until("document.querySelectorAll('.row').length > 0", seconds=60)

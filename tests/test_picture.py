@@ -72,7 +72,7 @@ def test_info_draws_a_track_into_files_and_the_terminal(
 
 
 def test_the_spectrogram_follows_the_music(track: Path) -> None:
-    mel = picture.spectrogram(track, MUSICNN)
+    mel = picture.compute_spectrogram(track, MUSICNN)
     assert mel.shape[0] == 96
     assert abs(mel.shape[1] - 400) <= 4  # 300 columns a window of 30 s
     assert np.isfinite(mel).all()

@@ -79,7 +79,7 @@ def test_a_short_library_is_listed_whole_by_folder() -> None:
     assert "— → Jazz" in text
     assert "6/8" in text
     assert "unsure (Jazz or Blues?)" in text
-    assert "already has a genre (heard: Reggae)" in text
+    assert "already has a genre (sounds like Reggae)" in text
 
 
 def test_a_long_library_is_summed_up_and_says_where_the_list_is() -> None:
@@ -87,6 +87,6 @@ def test_a_long_library_is_summed_up_and_says_where_the_list_is() -> None:
     assert len(text.splitlines()) < 40
     assert "most certain" in text
     assert "least certain" in text
-    assert "The whole list of 1,000 files: with --json" in text
+    assert "All 1,000 files: with --json" in text
     assert "600  → Jazz" in text
     assert "200  left alone: unsure" in text

@@ -21,7 +21,7 @@ from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.reporting import plan_rows
 from genretag.decisions.policy import Policy
-from genretag.review.questions import Review, questions_of
+from genretag.review.questions import Review, questions_from_rows
 from genretag.writing.session import journal_path, open_databases
 
 
@@ -159,7 +159,7 @@ def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
             opened,
             last.run,
             Policy.from_dict(last.policy),
-            questions_of(plan_rows(opened, last.run)),
+            questions_from_rows(plan_rows(opened, last.run)),
         )
         for words in (["Cumbia"], ["Ska", "Dub"], ["Polka"]):
             asked.answer(words)
@@ -216,7 +216,7 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
             opened,
             last.run,
             Policy.from_dict(last.policy),
-            questions_of(plan_rows(opened, last.run)),
+            questions_from_rows(plan_rows(opened, last.run)),
         )
         for words in (["Cumbia"], ["Ska"], ["Polka"]):
             asked.answer(words)

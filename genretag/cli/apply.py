@@ -281,7 +281,7 @@ def plan(
 def _given(path: Path) -> list[Numbered]:
     """Return the rows of a plan that was given as a file."""
     from genretag.decisions.plan import Action
-    from genretag.report.files import read_plan
+    from genretag.report.formats import read_plan
 
     return [(None, row) for row in read_plan(path) if row.action == Action.WRITE and row.new]
 

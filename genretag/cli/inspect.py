@@ -71,16 +71,17 @@ def _draw(
     from genretag.report import picture
 
     try:
-        mel = picture.spectrogram(file, metadata.front_end)
+        mel = picture.compute_spectrogram(file, metadata.front_end)
     except TrackError as error:
         raise RunError(f"{file}: {error}") from error
+    view = picture.TrackView(mel, heard, verdict, metadata)
     if output is not None:
-        picture.draw(mel, heard, verdict, metadata, file.name, output)
+        picture.save_figure(view, file.name, output)
         print(f"drew {output}", file=sys.stderr)
         return
     out = session.results()
     out.print()
-    for line in picture.terminal(mel, heard, metadata, verdict, out.width):
+    for line in picture.terminal_lines(view, out.width):
         out.print(line, no_wrap=True)
 
 

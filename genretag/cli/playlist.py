@@ -127,7 +127,7 @@ def _file_name(genre: str) -> str:
 
 
 def _write(rows: list[Row], path: Path, relative: bool, context: typer.Context) -> None:
-    from genretag.report.files import write_playlist
+    from genretag.report.playlists import write_playlist
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_playlist(rows, path, Path(os.path.abspath(path.parent)) if relative else None)

@@ -48,7 +48,7 @@ def report(
     """Show the plan of the last scan again, or write it to a file to look at, edit and give back to genretag apply."""
     from genretag.cli.reporting import last_scan, plan_rows
     from genretag.cli.reporting import report as show
-    from genretag.report.files import write_text
+    from genretag.report.formats import write_text
 
     target = output or (Path("genretag.html") if html else None)
     if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
@@ -79,8 +79,8 @@ def report(
 def _page(databases: session.Databases, last: Scan, rows: Iterable[Row]) -> str:
     """Return the page of a plan."""
     from genretag.decisions.policy import Policy
-    from genretag.report.html import page_of
+    from genretag.report.html import plan_page
     from genretag.scan.replan import metadata_of
 
     metadata, policy = metadata_of(databases.store, last), Policy.from_dict(last.policy)
-    return page_of(databases.store, rows, metadata, policy, databases.journal, "genretag: the plan")
+    return plan_page(databases.store, rows, metadata, policy, databases.journal, "genretag: the plan")

@@ -49,7 +49,7 @@ def report(
 ) -> int:
     """Print the report of a run's plan, or of what lies below ``tops``, and write it to a file; return how many files failed."""
     from genretag.library.walk import below
-    from genretag.report.files import write_json, write_report
+    from genretag.report.formats import write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
 
@@ -66,9 +66,9 @@ def report(
     if json:
         write_json(rows(), sys.stdout)
     elif plain and not quiet:
-        from genretag.report.plain import lines
+        from genretag.report.sentences import report_lines
 
-        for line in lines(rows(), summary):
+        for line in report_lines(rows(), summary):
             print(line)
     elif not quiet:
         whole = f"in {output}" if output else "with --json, or -O report.csv"

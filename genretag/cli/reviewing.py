@@ -40,8 +40,8 @@ def review(
     from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
     from genretag.decisions.policy import Policy
     from genretag.library.walk import below, on_disk_case
-    from genretag.report.files import write_report
-    from genretag.review.questions import Review, questions_of
+    from genretag.report.formats import write_report
+    from genretag.review.questions import Review, questions_from_rows
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
@@ -49,7 +49,7 @@ def review(
         last = last_scan(databases, NOTHING_HEARD)
         tops = [on_disk_case(p).absolute() for p in paths] if paths else None
         rows = plan_rows(databases, last.run)
-        questions = questions_of((n, r) for n, r in rows if below(r.absolute, tops))
+        questions = questions_from_rows((n, r) for n, r in rows if below(r.absolute, tops))
         if not questions:
             print("no track is unsure", file=sys.stderr)
             return
@@ -80,7 +80,7 @@ def app(asked: Review) -> App[None]:
     from textual.widgets import Footer, Input, ProgressBar, Static
 
     from genretag.library.urls import home_relative
-    from genretag.review.questions import MAX_CHOICES, play
+    from genretag.review.questions import MAX_CHOICES, open_in_player
     from genretag.text import escape_control, words
 
     class Screen(App[None]):
@@ -153,7 +153,7 @@ def app(asked: Review) -> App[None]:
 
         def action_play(self) -> None:
             if asked.now is not None:
-                self.refresh_question(play(asked.now.row.absolute) or "playing")
+                self.refresh_question(open_in_player(asked.now.row.absolute) or "playing")
 
         def action_type(self) -> None:
             own = self.query_one("#own", Input)

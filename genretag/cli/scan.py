@@ -133,7 +133,7 @@ def scan(
         processes.begin(
             session.jobs_of(jobs)
         )  # nothing is known, so there will be something to hear
-    from genretag.report.files import check_name
+    from genretag.report.formats import check_suffix
     from genretag.scan.scanner import Options
 
     urls = clustering.places(paths, engine, address, results)
@@ -156,7 +156,7 @@ def scan(
         convert_v22=convert_v22,
     )
     if output is not None:
-        check_name(output)
+        check_suffix(output)
     options = Options(
         tuple(paths),
         policy,

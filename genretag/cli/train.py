@@ -590,7 +590,8 @@ def _print_comparison(found: TagComparison, output: Path | None) -> None:
 
 def _write_disagreements(found: TagComparison, output: Path) -> None:
     """Write the disagreements as a plan, a table or a playlist."""
-    from genretag.report.files import write_playlist, write_report
+    from genretag.report.formats import write_report
+    from genretag.report.playlists import write_playlist
 
     rows = [d.row for d in found.disagreements]
     if output.suffix.lower() in (".m3u8", ".m3u"):

@@ -1,1 +1,1 @@
-"""Rows of a plan -> what a person or a program reads."""
+"""Render the rows of a plan for people and for programs."""

@@ -1,6 +1,7 @@
-"""The report as one self-contained page: nothing from the network, safe against script in names and tags, good for 50,000 rows.
+"""The report as one self-contained HTML page.
 
-The rows travel gzipped. What apply needs of a row and JavaScript's numbers would spoil (times in nanoseconds) travels as text.
+It loads nothing from the network, is safe against script in names and tags, and handles 50,000
+rows: these travel as gzipped JSON, and the browser draws those in view only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,54 +19,50 @@ from genretag.decisions.policy import AlbumRule, Policy
 from genretag.decisions.vote import Status, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
+from genretag.records import Analysis
 from genretag.storage.cache import Store
 from genretag.text import escape_control
 
-#: Keys of a row that a person does not edit: they are exported as they came.
-_CONSTANT = (
-    "file",
-    "size",
-    "mtime_ns",
-    "sha256",
-    "content_key",
-    "seconds",
-    "share",
-    "music",
-    "windows",
-    "agreement",
-    "scores",
-    "styles",
+#: Keys of a row that users do not edit. They travel as text and are exported unchanged, because
+#: JavaScript's numbers would round a time in nanoseconds.
+_UNCHANGED_KEYS = (
+    *("file", "size", "mtime_ns", "sha256", "content_key", "seconds"),
+    *("share", "music", "windows", "agreement", "scores", "styles"),
 )
-_MAX_PICTURES = 10_000  # rows: a page of more goes without, for they are most of its bytes
-_MAX_WINDOWS = 240  # of a timeline: two hours
+_MAX_PICTURES = 10_000  # rows; pictures are most of a page's bytes, so longer pages have none
+_MAX_WINDOWS = 240  # of a timeline: two hours of 30 s windows
+_BEST = 3  # labels of a row that the page shows
+_FIRST_LABEL = 0x100  # code point of label 0 in a timeline: above ASCII, where digits are
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is made from."""
+    """The content of a page."""
 
     rows: list[list[Any]]
     labels: tuple[str, ...]
     threshold: float
-    slider: bool  # whether another threshold can be tried: albums that decide together cannot be foreseen here
+    slider: bool  # False where albums decide together, which the page cannot recompute
     title: str
 
 
-def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -> list[Any]:
-    """Return a row as the page takes it; ``surely`` is the row if the ear were sure enough."""
+def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b"") -> list[Any]:
+    """Return a row as the list that the page reads; the script names its positions.
+
+    ``if_sure`` is the row as it would be if the confidence were above every threshold.
+    """
     data = row.to_dict()
-    tail = json.dumps({k: data[k] for k in _CONSTANT})[1:-1]
-    path = escape_control(row.path)
-    folder, _, name = path.rpartition("/")
-    sure = surely or row
+    folder, _, name = escape_control(row.path).rpartition("/")
+    best = list(row.scores.items())[:_BEST]
+    sure = if_sure or row
     return [
         folder,
         name,
         row.status,
         row.confidence,
-        list(row.scores)[:3],
-        [round(s, 2) for s in list(row.scores.values())[:3]],
-        [escape_control(g) for g in row.old],
+        [label for label, _ in best],
+        [round(score, 2) for _, score in best],
+        [escape_control(genre) for genre in row.old],
         row.old,
         sure.new,
         row.action,
@@ -75,61 +72,54 @@ def compact(row: Row, surely: Row | None, timeline: str, picture: bytes = b"") -
         escape_control(sure.reason),
         timeline,
         json.dumps(row.path),
-        tail,
+        json.dumps({key: data[key] for key in _UNCHANGED_KEYS})[1:-1],
         escape_control(row.artist),
         escape_control(row.album),
         base64.b64encode(picture).decode(),
     ]
 
 
-def _timeline(logits: Any, metadata: ModelMetadata) -> str:
-    """Return a track's windows: for each a character that stands for the label (from Ā on), and a digit of how sure."""
-    p = window_scores(logits[:_MAX_WINDOWS], metadata)
-    return "".join(f"{chr(0x100 + int(w.argmax()))}{min(9, int(w.max() * 10))}" for w in p)
+def _timeline(analysis: Analysis, metadata: ModelMetadata) -> str:
+    """Return two characters for each window: one for its best label, and a digit for its score."""
+    scores = window_scores(analysis.logits[:_MAX_WINDOWS], metadata, analysis.length_of_window)
+    return "".join(
+        f"{chr(_FIRST_LABEL + int(w.argmax()))}{min(9, int(w.max() * 10))}" for w in scores
+    )
 
 
-def rows_of(
+def page_rows(
     store: Store,
     rows: Iterable[Row],
     metadata: ModelMetadata,
     policy: Policy,
     past: WriteHistory | None,
 ) -> Iterator[list[Any]]:
-    """Yield the page's rows of a plan, each with what would be done if the ear were sure enough."""
-    from dataclasses import replace
-
+    """Yield the page's rows of a plan, each with the decision for a certain result."""
     certain = replace(policy, min_confidence=0.0)
     for row in rows:
         known = store.known(row.absolute, metadata.id, FEATURE_VERSION) if row.scores else None
         if known is None:
-            yield compact(row, None, "")
+            yield compact_row(row, None, "")
             continue
-        f, heard = known
-        surely = (
-            judge(Path(row.path), f, heard, metadata, certain, past=past)
-            if not row.reviewed
-            else None
-        )
-        yield compact(
-            row,
-            surely if surely is not None and surely.status != Status.NONMUSIC else None,
-            _timeline(heard.logits, metadata),
-            heard.picture,
-        )
+        file, analysis = known
+        if_sure = None
+        if not row.reviewed:
+            if_sure = judge(Path(row.path), file, analysis, metadata, certain, past=past)
+            if if_sure.status == Status.NONMUSIC:
+                if_sure = None
+        yield compact_row(row, if_sure, _timeline(analysis, metadata), analysis.picture)
 
 
-def render(page: Page) -> str:
-    """Return the page."""
+def render_page(page: Page) -> str:
+    """Return the HTML of a page."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    packed = base64.b64encode(
-        gzip.compress(json.dumps(page.rows, separators=(",", ":")).encode(), 6)
-    ).decode()
+    text = json.dumps(page.rows, separators=(",", ":"))
     environment = Environment(
         loader=PackageLoader("genretag.report", "pages"), autoescape=select_autoescape(default=True)
     )
     return environment.get_template("report.html").render(
-        packed=packed,
+        packed=base64.b64encode(gzip.compress(text.encode(), 6)).decode(),
         labels=list(page.labels),
         threshold=page.threshold,
         slider=page.slider,
@@ -138,7 +128,7 @@ def render(page: Page) -> str:
     )
 
 
-def page_of(
+def plan_page(
     store: Store,
     rows: Iterable[Row],
     metadata: ModelMetadata,
@@ -146,12 +136,16 @@ def page_of(
     past: WriteHistory | None,
     title: str,
 ) -> str:
-    """Return a plan's page."""
-    threshold = (
-        metadata.confidence_threshold if policy.min_confidence is None else policy.min_confidence
+    """Return the HTML page of a plan."""
+    threshold = policy.min_confidence
+    compact = list(page_rows(store, rows, metadata, policy, past))
+    if len(compact) > _MAX_PICTURES:
+        compact = [[*row[:-1], ""] for row in compact]
+    page = Page(
+        rows=compact,
+        labels=metadata.labels,
+        threshold=metadata.confidence_threshold if threshold is None else threshold,
+        slider=policy.album is AlbumRule.OFF,
+        title=title,
     )
-    slider = policy.album is AlbumRule.OFF
-    found = list(rows_of(store, rows, metadata, policy, past))
-    if len(found) > _MAX_PICTURES:
-        found = [[*row[:-1], ""] for row in found]
-    return render(Page(found, metadata.labels, threshold, slider, title))
+    return render_page(page)

@@ -94,7 +94,7 @@ class Review:
             )
 
 
-def questions_of(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:
+def questions_from_rows(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:
     """Return the unsure tracks that could be written, the nearest to sure first."""
     unsure = [
         Question(n, row)
@@ -104,7 +104,7 @@ def questions_of(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:
     return sorted(unsure, key=lambda q: (-(q.row.confidence or 0.0), q.row.path))
 
 
-def play(path: Path) -> str | None:
+def open_in_player(path: Path) -> str | None:
     """Open a file in the system's player; return what went wrong, if anything."""
     if sys.platform == "win32":  # pragma: no cover
         import os

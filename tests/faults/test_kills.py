@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from breaking import CONTAINERS, Killer, make_library, rows_for, sha
 
-from genretag.report.files import json_line
+from genretag.report.formats import json_line
 from genretag.storage.journal import Journal
 
 

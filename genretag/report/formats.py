@@ -1,0 +1,131 @@
+"""Report formats that are written row by row: CSV, JSON lines and Markdown.
+
+A new format needs a function that writes rows to an open file, and a line in ``WRITERS``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO
+
+from genretag.decisions.plan import Action, Row
+from genretag.errors import RunError, UsageError
+from genretag.text import cell, escape_control, two_digits, words
+
+CSV_COLUMNS = (
+    *("path", "action", "reason", "old", "new", "genre"),
+    *("confidence", "windows", "agreement", "status", "error"),
+)
+
+
+def json_line(row: Row) -> str:
+    """Return a row as one line of JSON. It is ASCII, so that no text can control a terminal."""
+    return json.dumps(row.to_dict())
+
+
+def write_json(rows: Iterable[Row], out: IO[str]) -> None:
+    """Write rows as JSON lines, the format that ``genretag apply`` reads."""
+    for row in rows:
+        out.write(json_line(row) + "\n")
+
+
+def write_csv(rows: Iterable[Row], out: IO[str]) -> None:
+    """Write rows as CSV that is safe to open in a spreadsheet."""
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        data = row.to_dict()
+        data["old"], data["new"] = "; ".join(row.old), "; ".join(row.new)
+        values = ["" if data[column] is None else data[column] for column in CSV_COLUMNS]
+        writer.writerow([cell(v) if isinstance(v, str) else v for v in values])
+
+
+def write_markdown(rows: Iterable[Row], out: IO[str]) -> None:
+    """Write rows as a Markdown table."""
+    out.write("| file | old | new | confidence | reason |\n| --- | --- | --- | --- | --- |\n")
+    for row in rows:
+        cells = (
+            escape_control(row.path),
+            words(row.old),
+            words(row.new) if row.action == Action.WRITE else "",
+            "" if row.confidence is None else two_digits(row.confidence),
+            escape_control(row.error or row.reason),
+        )
+        out.write("| " + " | ".join(map(_escape_markdown, cells)) + " |\n")
+
+
+def _escape_markdown(text: str) -> str:
+    """Return text without active Markdown or HTML."""
+    # The backslash comes first: those that escape the other characters are not escaped again.
+    for char in "\\`*_[]>|#":
+        text = text.replace(char, f"\\{char}")
+    return text.replace("<", "&lt;")
+
+
+#: File name extension -> function that writes rows in this format.
+WRITERS: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {
+    ".csv": write_csv,
+    ".json": write_json,
+    ".jsonl": write_json,
+    ".md": write_markdown,
+}
+
+
+def check_suffix(path: Path) -> None:
+    """Check that a file name says which format to write.
+
+    Raises:
+        UsageError: the extension is not that of a report format.
+    """
+    if path.suffix.lower() not in WRITERS:
+        *others, last = WRITERS
+        raise UsageError(f"{path}: the file name must end in {', '.join(others)} or {last}")
+
+
+def write_report(rows: Iterable[Row], path: Path) -> None:
+    """Write rows to a file, in the format of its extension.
+
+    Raises:
+        UsageError: the extension is not that of a report format.
+        RunError: the file cannot be written.
+    """
+    check_suffix(path)
+    try:
+        with path.open("w", newline="", encoding="utf-8") as out:
+            WRITERS[path.suffix.lower()](rows, out)
+    except OSError as error:
+        raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text to a file.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def read_plan(path: Path) -> Iterable[Row]:
+    """Yield the rows of a plan in JSON lines.
+
+    Raises:
+        RunError: the file cannot be read, or a line is not a row; the message names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: the plan cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield Row.from_dict(json.loads(line))
+        except (ValueError, AttributeError, RunError) as error:
+            raise RunError(f"{path}, line {number}: {error}") from error

@@ -1,0 +1,61 @@
+"""The report in plain sentences, for a screen reader, a braille display or a log.
+
+One line per track, without tables, colours or symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from genretag.decisions.plan import Action, Row
+from genretag.decisions.vote import Status
+from genretag.library.urls import home_relative
+from genretag.report.summary import Summary, is_partly_corrupt
+from genretag.text import count, escape_control, two_digits
+
+
+def sentence(row: Row) -> str:
+    """Return the decision on a track as one line."""
+    parts = [f"{home_relative(Path(row.path))}:", _change(row)]
+    if row.confidence is not None and row.status != Status.NONMUSIC:
+        parts.append(f"Confidence {two_digits(row.confidence)}.")
+    if row.windows and row.agreement is not None:
+        parts.append(_votes(row))
+    if is_partly_corrupt(row):
+        parts.append(f"Partly corrupt, {row.share:.0%} decoded.")
+    return " ".join(parts)
+
+
+def _votes(row: Row) -> str:
+    """Return how many of the windows voted for the genre."""
+    agreeing = round((row.agreement or 0.0) * row.windows)
+    of_all = f", of {row.of_windows} in the track" if row.of_windows else ""
+    return f"{agreeing} of {count(row.windows, 'window')} agree{of_all}."
+
+
+def _genres(genres: list[str]) -> str:
+    return " and ".join(map(escape_control, genres)) if genres else "empty"
+
+
+def _change(row: Row) -> str:
+    """Return what will be written and why, or why nothing will be."""
+    reason = escape_control(row.error or row.reason)
+    if row.status == Status.FAILED:
+        return f"failed: {reason}."
+    if row.action == Action.WRITE:
+        return f"{_genres(row.old)} becomes {_genres(row.new)}; {reason}."
+    if row.status == Status.UNSURE and row.scores:
+        reason += f", {' or '.join(list(row.scores)[:2])}"
+    return f"stays {_genres(row.old)}; {reason}."
+
+
+def report_lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
+    """Yield the lines of the report: the totals, then every track."""
+    yield f"{count(summary.files, 'file')}."
+    for genre, files in summary.writes.most_common():
+        verb = "becomes" if files == 1 else "become"
+        yield f"{count(files, 'file')} {verb} {escape_control(genre)}."
+    for reason, files in summary.left.most_common():
+        yield f"{count(files, 'file')} left alone: {escape_control(reason)}."
+    yield from map(sentence, rows)
