@@ -1,7 +1,8 @@
-"""Windows of samples -> what a model hears. A front end is data that travels with the model; this room turns it into numbers.
+"""Front ends: windows of samples -> features for a model.
 
-To add one: a frozen dataclass of its parameters and a callable of it (``log_mel`` is the example), a row
-in ``_KINDS``, and a parity test on numbers that come from its published definition.
+The parameters of a front end travel in the model file. To add a front end: a frozen dataclass of
+its parameters and a callable (see ``log_mel``), a row in ``_KINDS``, and a parity test against
+numbers from its published definition.
 """
 
 from __future__ import annotations
@@ -37,47 +38,47 @@ __all__ = [
     "front_end_of",
 ]
 
-#: Bumped whenever the same samples would give other numbers; stored with every row.
+#: Raised whenever the same samples give other features; stored with every analysis.
 FEATURE_VERSION = 2
 
 
 class AnyFrontEnd(Protocol):
-    """What every front end tells of itself."""
+    """Parameters of a front end."""
 
     @property
     def kind(self) -> str:
-        """Its name in a model's metadata."""
+        """Name of the kind in a model's metadata."""
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the samples that it takes, Hz."""
+        """Sample rate of the input, Hz."""
 
     @property
     def bands(self) -> int:
-        """Rows of what it makes."""
+        """Number of feature rows."""
 
     def frames(self, samples: int) -> int:
-        """Return how many columns ``samples`` samples give."""
+        """Return the number of feature columns for ``samples`` samples."""
 
     def describe(self) -> str:
-        """Return what it hears, in words."""
+        """Describe the front end in a few words."""
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return its parameters as they are written into a model file."""
+        """Return the parameters as JSON for a model file."""
 
 
 class Features(Protocol):
-    """Samples -> what a model hears."""
+    """Callable that turns samples into features."""
 
     @property
     def front_end(self) -> AnyFrontEnd:
-        """The parameters."""
+        """Parameters of the front end."""
 
     def __call__(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the features of one window of mono samples (full scale = 1), shape [bands, frames]."""
+        """Return the features [bands, frames] of a window of mono samples (full scale = 1)."""
 
 
-#: Kind -> (the parameters' class, what makes the features).
+#: Kind -> (class of the parameters, constructor of the callable).
 _KINDS: dict[str, tuple[Any, Callable[[Any], Features]]] = {
     "log-mel": (FrontEnd, LogMel.of),
     "mel": (MelFrontEnd, Mel.of),
@@ -87,10 +88,14 @@ _KINDS: dict[str, tuple[Any, Callable[[Any], Features]]] = {
 
 
 def parse_front_end(data: dict[str, Any]) -> AnyFrontEnd:
-    """Read a front end from a model's metadata; raise ``ModelError`` for what is not understood."""
+    """Read a front end from a model's metadata.
+
+    Raises:
+        ModelError: the kind or a parameter is unknown or out of range.
+    """
     kind = data.get("kind")
     if kind not in _KINDS:
-        raise ModelError(f"front end {kind!r} is not known here (known: {', '.join(_KINDS)})")
+        raise ModelError(f"front end {kind!r} is not supported (supported: {', '.join(_KINDS)})")
     try:
         found: AnyFrontEnd = _KINDS[kind][0].from_metadata(data)
     except TypeError as error:
@@ -99,5 +104,5 @@ def parse_front_end(data: dict[str, Any]) -> AnyFrontEnd:
 
 
 def build_features(front_end: AnyFrontEnd) -> Features:
-    """Return what makes the features of a front end."""
+    """Return the callable of a front end."""
     return _KINDS[front_end.kind][1](front_end)

@@ -1,8 +1,7 @@
-"""genretag's own front end: windows of samples -> log-mel, by librosa's definitions.
+"""genretag's own front end: log-mel as defined by ``librosa.feature.melspectrogram``.
 
-The definitions are those of ``librosa.feature.melspectrogram``
-(Slaney's mel scale and area normalisation, periodic Hann window, frames that are not
-centred); the parity test holds this module to librosa.
+Slaney's mel scale and area normalisation, periodic Hann window, frames that are not centred. A
+parity test compares it with librosa.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from genretag.features.parameters import Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Below this RMS (-100 dBFS) a window is silence, and its gain is not raised any further.
+# A window below this RMS (-100 dBFS) is silence: its gain is limited, or noise would be amplified.
 _SILENCE_RMS = 1e-5
-_BLOCK = 4096  # samples
+_BLOCK_SAMPLES = 4096
 
 
 @dataclass(frozen=True)
 class FrontEnd(Parameters):
-    """Parameters of a log-mel front end, as they stand in a model's metadata.
+    """Parameters of genretag's log-mel, as stored in a model's metadata.
 
-    A window is first brought to a fixed root mean square, so that the level of a
-    recording tells nothing: ``y = (ln(rms_gain^2 * mel + floor) - mean) / std``.
+    Each window is scaled to a fixed root mean square first, so that the level of a recording has
+    no influence: ``y = (ln(gain^2 * mel + floor) - mean) / std``.
     """
 
     kind: str = "log-mel"
@@ -36,14 +35,14 @@ class FrontEnd(Parameters):
     hop_length: int = 256  # samples: 16 ms, 62.5 frames a second
     n_mels: int = 80
     fmin: float = 30.0  # Hz
-    fmax: float = 7_600.0  # Hz: below 8 kHz, where resampling filters and poor codecs begin to show
+    fmax: float = 7_600.0  # Hz; resampling filters and poor codecs show from 8 kHz
     rms: float = 0.1  # target level of a window, full scale = 1
     floor: float = 1e-6  # added to the mel power before the logarithm
     mean: float = -6.5
     std: float = 3.0
 
     def check(self) -> None:
-        """Raise ``ModelError`` when a parameter is out of its range."""
+        """Raise ``ModelError`` if a parameter is out of range."""
         self.check_numbers({"kind"})
         ranges = {
             "sample_rate": 4_000 <= self.sample_rate <= 192_000,
@@ -60,21 +59,21 @@ class FrontEnd(Parameters):
 
     @property
     def bands(self) -> int:
-        """Rows of what it makes."""
+        """Number of feature rows."""
         return self.n_mels
 
     def describe(self) -> str:
-        """Return what it hears, in words."""
+        """Describe the front end in a few words."""
         return f"log-mel, {self.n_mels} bands to {self.fmax:,.0f} Hz at {self.sample_rate:,} Hz"
 
     def frames(self, samples: int) -> int:
-        """Return how many whole frames fit into ``samples`` samples."""
+        """Return the number of whole frames in ``samples`` samples."""
         return max(0, 1 + (samples - self.n_fft) // self.hop_length)
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """Samples -> log-mel. Small and picklable, so that decode workers get it ready-made."""
+    """Callable that turns samples into log-mel; picklable for the workers."""
 
     front_end: FrontEnd
     filters: MelFilters
@@ -88,10 +87,10 @@ class LogMel:
         )
 
     def mel_power(self, samples: FloatArray) -> FloatArray:
-        """Return the mel power of ``samples`` (mono, full scale = 1), shape [frames, n_mels]."""
+        """Return the mel power [frames, n_mels] of mono samples (full scale = 1)."""
         fe = self.front_end
         n = fe.frames(len(samples))
-        window = np.hanning(fe.n_fft + 1)[:-1].astype(np.float32)  # periodic Hann, as librosa's
+        window = np.hanning(fe.n_fft + 1)[:-1].astype(np.float32)  # periodic Hann
         frames = np.lib.stride_tricks.sliding_window_view(samples, fe.n_fft)[:: fe.hop_length]
         out = np.empty((n, fe.n_mels), dtype=np.float32)
         for rows, power in spectra(frames[:n], window):
@@ -99,7 +98,7 @@ class LogMel:
         return out
 
     def scale(self, mel: FloatArray, gain: float) -> FloatArray:
-        """Return the scaled logarithm of mel power at a gain (an amplitude factor)."""
+        """Return the scaled logarithm of mel power at a gain (amplitude factor)."""
         fe = self.front_end
         out = mel * np.float32(gain * gain)
         out += np.float32(fe.floor)
@@ -109,13 +108,11 @@ class LogMel:
         return out
 
     def gain(self, samples: FloatArray) -> float:
-        """Return the amplitude factor that brings ``samples`` to the front end's RMS."""
-        # In blocks, so that single precision suffices however long the window is.
-        rest = len(samples) % _BLOCK
-        blocks, last = (
-            samples[: len(samples) - rest].reshape(-1, _BLOCK),
-            samples[len(samples) - rest :],
-        )
+        """Return the amplitude factor that scales ``samples`` to the RMS of the front end."""
+        # Sum in blocks, so that single precision suffices for a window of any length.
+        rest = len(samples) % _BLOCK_SAMPLES
+        blocks = samples[: len(samples) - rest].reshape(-1, _BLOCK_SAMPLES)
+        last = samples[len(samples) - rest :]
         power = float(
             np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last)
         )
@@ -123,6 +120,6 @@ class LogMel:
         return self.front_end.rms / max(rms, _SILENCE_RMS)
 
     def __call__(self, samples: FloatArray) -> FloatArray:
-        """Return the log-mel of one window, shape [n_mels, frames], float32."""
+        """Return the log-mel [n_mels, frames] of a window, float32."""
         mel = self.scale(self.mel_power(samples), self.gain(samples))
         return np.ascontiguousarray(mel.T)

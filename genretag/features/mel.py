@@ -1,7 +1,7 @@
-"""Other people's log-mels: the spectrogram of any model whose definition can be told in numbers.
+"""Log-mel front ends of external models, defined by their parameters.
 
-Three published ones are ready-made: librosa's (``power_to_db`` of ``melspectrogram``), MusiCNN's as Essentia
-makes it, and the kaldi-like one of EfficientAT and PaSST.
+Three published ones are predefined: librosa's (``power_to_db`` of ``melspectrogram``), MusiCNN's
+as computed by Essentia, and the kaldi-like one of EfficientAT and PaSST.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class MelFrontEnd(Parameters):
-    """Parameters of a log-mel of another's definition, as they stand in a model's metadata.
+    """Parameters of an external log-mel, as stored in a model's metadata.
 
-    The samples are filtered (``x[t] - preemphasis * x[t - 1]``), cut into frames of ``win_length`` in the middle of
-    ``n_fft``, windowed, and their spectrum's magnitude to the ``power`` goes through the mel filters. Then
-    ``y = (log(add + multiply * mel) - mean) / std``; ``db`` is ``10 log10(max(mel, add))``, no lower than ``top_db``
-    under the highest of the window where that is not 0.
+    The samples are filtered (``x[t] - preemphasis * x[t - 1]``), cut into frames of ``win_length``
+    centred in ``n_fft``, windowed, and the magnitude of their spectrum to the ``power`` passes the
+    mel filters. Then ``y = (log(add + multiply * mel) - mean) / std``. With ``log = "db"`` the
+    logarithm is ``10 log10(max(mel, add))``, limited to ``top_db`` below the maximum of the window
+    (0: no limit).
     """
 
     kind: str = "mel"
@@ -44,7 +45,7 @@ class MelFrontEnd(Parameters):
     fmin: float = 0.0  # Hz
     fmax: float = 11_025.0  # Hz
     window: str = "hann"
-    center: str = "zeros"  # frames are centred, and the ends padded so; "no": only whole frames
+    center: str = "zeros"  # padding of the ends for centred frames; "no": whole frames only
     power: float = 2.0
     scale: str = "slaney"
     norm: bool = True
@@ -57,7 +58,7 @@ class MelFrontEnd(Parameters):
     std: float = 1.0
 
     def check(self) -> None:
-        """Raise ``ModelError`` when a parameter is out of its range."""
+        """Raise ``ModelError`` if a parameter is out of range."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ModelError(
@@ -83,25 +84,28 @@ class MelFrontEnd(Parameters):
 
     @property
     def bands(self) -> int:
-        """Rows of what it makes."""
+        """Number of feature rows."""
         return self.n_mels
 
     def describe(self) -> str:
-        """Return what it hears, in words."""
-        return f"log-mel ({self.scale}, {self.log}), {self.n_mels} bands to {self.fmax:,.0f} Hz at {self.sample_rate:,} Hz"
+        """Describe the front end in a few words."""
+        return (
+            f"log-mel ({self.scale}, {self.log}), {self.n_mels} bands to {self.fmax:,.0f} Hz"
+            f" at {self.sample_rate:,} Hz"
+        )
 
     def frames(self, samples: int) -> int:
-        """Return how many frames ``samples`` samples give."""
-        heard = samples - (1 if self.preemphasis else 0)
+        """Return the number of frames for ``samples`` samples."""
+        filtered = samples - (1 if self.preemphasis else 0)  # the filter needs a sample before
         if self.center != "no":
-            return 1 + heard // self.hop_length if heard > self.n_fft // 2 else 0
-        return max(0, 1 + (heard - self.n_fft) // self.hop_length)
+            return 1 + filtered // self.hop_length if filtered > self.n_fft // 2 else 0
+        return max(0, 1 + (filtered - self.n_fft) // self.hop_length)
 
 
-#: As librosa makes it: ``power_to_db(melspectrogram(y))`` with its defaults.
+#: librosa: ``power_to_db(melspectrogram(y))`` with the defaults.
 LIBROSA = MelFrontEnd()
 
-#: MusiCNN's input (Pons and Serra 2019) as Essentia makes it (Alonso-Jimenez et al. 2020).
+#: MusiCNN (Pons and Serra 2019) as computed by Essentia (Alonso-Jimenez et al. 2020).
 MUSICNN = MelFrontEnd(
     sample_rate=16_000,
     n_fft=512,
@@ -116,7 +120,7 @@ MUSICNN = MelFrontEnd(
     top_db=0.0,
 )
 
-#: The input of PaSST (Koutini et al. 2022) and EfficientAT (Schmid, Koutini and Widmer 2023) when they do not train.
+#: PaSST (Koutini et al. 2022) and EfficientAT (Schmid, Koutini and Widmer 2023) at inference.
 EFFICIENT_AT = MelFrontEnd(
     sample_rate=32_000,
     n_fft=1_024,
@@ -139,7 +143,7 @@ EFFICIENT_AT = MelFrontEnd(
 
 @dataclass(frozen=True)
 class Mel:
-    """Samples -> another's log-mel. Small and picklable, so that decode workers get it ready-made."""
+    """Callable that turns samples into an external log-mel; picklable for the workers."""
 
     front_end: MelFrontEnd
     filters: MelFilters
@@ -156,7 +160,7 @@ class Mel:
         )
 
     def _frames(self, samples: FloatArray) -> FloatArray:
-        """Return a view of the frames, [frames, n_fft]."""
+        """Return a view of the frames [frames, n_fft]."""
         fe = self.front_end
         x = samples[1:] - np.float32(fe.preemphasis) * samples[:-1] if fe.preemphasis else samples
         if fe.center != "no":
@@ -164,7 +168,7 @@ class Mel:
         return np.lib.stride_tricks.sliding_window_view(x, fe.n_fft)[:: fe.hop_length]
 
     def _window(self) -> FloatArray:
-        """Return the window, in the middle of ``n_fft`` samples."""
+        """Return the analysis window, centred in ``n_fft`` samples."""
         fe = self.front_end
         window = (
             np.hanning(fe.win_length)
@@ -175,7 +179,7 @@ class Mel:
         return np.pad(window, (left, fe.n_fft - fe.win_length - left)).astype(np.float32)
 
     def mel_power(self, samples: FloatArray) -> FloatArray:
-        """Return the mel spectrogram before the logarithm, [frames, n_mels]."""
+        """Return the mel spectrogram [frames, n_mels] before the logarithm."""
         fe, window, n = self.front_end, self._window(), self.front_end.frames(len(samples))
         out = np.empty((n, fe.n_mels), np.float32)
         if n == 0:
@@ -185,7 +189,7 @@ class Mel:
         return out
 
     def __call__(self, samples: FloatArray) -> FloatArray:
-        """Return the log-mel of one window, shape [n_mels, frames], float32."""
+        """Return the log-mel [n_mels, frames] of a window, float32."""
         fe, mel = self.front_end, self.mel_power(samples)
         if fe.log == "db":
             y = 10.0 * np.log10(np.maximum(mel, np.float32(fe.add)))

@@ -1,7 +1,8 @@
-"""Summarised features: what the systems before deep learning heard, as one column of numbers for each stretch of music.
+"""Summarised features of the systems before deep learning, one column per segment of music.
 
-Of each stretch: 13 MFCC, 12 chroma, spectral contrast of 7 bands, centroid, roll-off and zero crossings, each as
-mean, deviation and skew over its frames, and the tempo (Tzanetakis and Cook 2002; Jiang et al. 2002). By librosa.
+For each segment: 13 MFCC, 12 chroma, spectral contrast of 7 bands, centroid, roll-off and zero
+crossings, each as mean, deviation and skew over the frames, and the tempo (Tzanetakis and Cook
+2002; Jiang et al. 2002). Computed by librosa.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from genretag.features.parameters import Parameters
 
 FloatArray = npt.NDArray[np.float32]
 
-_ROWS = 13 + 12 + 7 + 3
-NUMBERS = 3 * _ROWS + 1
+_FRAME_FEATURES = 13 + 12 + 7 + 3  # MFCC, chroma, contrast, and three single ones
+N_FEATURES = 3 * _FRAME_FEATURES + 1  # mean, deviation and skew, and the tempo
+_MAX_SKEW = 20  # limit for near-constant rows
 
 
 @dataclass(frozen=True)
 class SummaryFrontEnd(Parameters):
-    """Parameters of the summary. A "frame" is a stretch."""
+    """Parameters of the summary. A "frame" is a segment."""
 
     kind: str = "summary"
     sample_rate: int = 22_050  # Hz
-    seconds: float = 3.0  # of a stretch; a shorter rest is left out, unless it is all there is
+    seconds: float = 3.0  # of a segment; a shorter rest is left out, unless there is nothing else
 
     def check(self) -> None:
-        """Raise ``ModelError`` when a parameter is out of its range."""
+        """Raise ``ModelError`` if a parameter is out of range."""
         if not (
             isinstance(self.sample_rate, int)
             and 8_000 <= self.sample_rate <= 96_000
@@ -39,47 +41,43 @@ class SummaryFrontEnd(Parameters):
 
     @property
     def bands(self) -> int:
-        """Rows of what it makes."""
-        return NUMBERS
+        """Number of feature rows."""
+        return N_FEATURES
 
     def describe(self) -> str:
-        """Return what it hears, in words."""
-        return (
-            f"{NUMBERS} summarised features of {self.seconds:g} s each, at {self.sample_rate:,} Hz"
-        )
+        """Describe the front end in a few words."""
+        return f"{N_FEATURES} summarised features per {self.seconds:g} s at {self.sample_rate:,} Hz"
 
     def frames(self, samples: int) -> int:
-        """Return how many stretches ``samples`` samples give."""
-        return max(1, samples // self.stretch) if samples else 0
+        """Return the number of segments in ``samples`` samples."""
+        return max(1, samples // self.segment_samples) if samples else 0
 
     @property
-    def stretch(self) -> int:
-        """Samples of a stretch."""
+    def segment_samples(self) -> int:
+        """Samples per segment."""
         return int(self.seconds * self.sample_rate)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Samples -> summarised features."""
+    """Callable that turns samples into summarised features."""
 
     front_end: SummaryFrontEnd
 
     def __call__(self, samples: FloatArray) -> FloatArray:
-        """Return the features of one window, shape [numbers, stretches], float32."""
+        """Return the features [features, segments] of a window, float32."""
         fe = self.front_end
         n = fe.frames(len(samples))
-        out = np.zeros((NUMBERS, n), np.float32)
+        out = np.zeros((N_FEATURES, n), np.float32)
         for i in range(n):
-            out[:, i] = _of(
-                np.asarray(samples[i * fe.stretch : (i + 1) * fe.stretch], np.float32),
-                fe.sample_rate,
-            )
+            segment = samples[i * fe.segment_samples : (i + 1) * fe.segment_samples]
+            out[:, i] = _summarise(np.asarray(segment, np.float32), fe.sample_rate)
         return out
 
 
-def _of(y: FloatArray, rate: int) -> FloatArray:
-    """Return the features of one stretch."""
-    import librosa
+def _summarise(y: FloatArray, rate: int) -> FloatArray:
+    """Return the features of one segment."""
+    import librosa  # only here: it takes a second to import
     from librosa.onset import onset_strength
 
     spectrum = np.abs(librosa.stft(y, n_fft=2048, hop_length=512))
@@ -100,5 +98,5 @@ def _of(y: FloatArray, rate: int) -> FloatArray:
     skew = ((rows - mean[:, None]) ** 3).mean(axis=1) / np.maximum(deviation, 1e-6) ** 3
     onset = onset_strength(S=librosa.power_to_db(mel), sr=rate)
     tempo = float(np.atleast_1d(librosa.feature.tempo(onset_envelope=onset, sr=rate))[0])
-    out = np.concatenate([mean, deviation, np.clip(skew, -20, 20), [tempo]])
+    out = np.concatenate([mean, deviation, np.clip(skew, -_MAX_SKEW, _MAX_SKEW), [tempo]])
     return np.nan_to_num(np.asarray(out, np.float32), posinf=0.0, neginf=0.0)

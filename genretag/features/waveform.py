@@ -1,4 +1,4 @@
-"""The front end of models that hear samples: nothing is done to them but what ``rms`` says."""
+"""Front end of models that take samples: unchanged, or scaled to a fixed RMS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from genretag.features.parameters import Parameters
 
 FloatArray = npt.NDArray[np.float32]
 
+# A window below this RMS (-100 dBFS) is silence: its gain is limited, or noise would be amplified.
+_SILENCE_RMS = 1e-5
+
 
 @dataclass(frozen=True)
 class WaveformFrontEnd(Parameters):
@@ -19,10 +22,10 @@ class WaveformFrontEnd(Parameters):
 
     kind: str = "waveform"
     sample_rate: int = 16_000  # Hz
-    rms: float = 0.0  # level that each window is brought to; 0: as it is
+    rms: float = 0.0  # level that each window is scaled to; 0: unchanged
 
     def check(self) -> None:
-        """Raise ``ModelError`` when a parameter is out of its range."""
+        """Raise ``ModelError`` if a parameter is out of range."""
         if not (
             isinstance(self.sample_rate, int)
             and 4_000 <= self.sample_rate <= 192_000
@@ -32,30 +35,28 @@ class WaveformFrontEnd(Parameters):
 
     @property
     def bands(self) -> int:
-        """Rows of what it makes."""
+        """Number of feature rows."""
         return 1
 
     def describe(self) -> str:
-        """Return what it hears, in words."""
+        """Describe the front end in a few words."""
         return f"the waveform at {self.sample_rate:,} Hz"
 
     def frames(self, samples: int) -> int:
-        """Return how many frames ``samples`` samples give: as many."""
+        """Return ``samples``: one frame per sample."""
         return samples
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """Samples -> samples, as one row."""
+    """Callable that returns samples as one row."""
 
     front_end: WaveformFrontEnd
 
     def __call__(self, samples: FloatArray) -> FloatArray:
-        """Return the samples of one window, shape [1, samples], float32."""
+        """Return the samples [1, samples] of a window, float32."""
         out = np.asarray(samples, np.float32)
         if self.front_end.rms and len(out):
-            out = out * np.float32(
-                self.front_end.rms
-                / max(float(np.sqrt(np.mean(np.square(out, dtype=np.float64)))), 1e-5)
-            )
+            rms = float(np.sqrt(np.mean(np.square(out, dtype=np.float64))))
+            out = out * np.float32(self.front_end.rms / max(rms, _SILENCE_RMS))
         return np.ascontiguousarray(out)[None]
