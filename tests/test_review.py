@@ -163,7 +163,7 @@ def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
         )
         for words in (["Cumbia"], ["Ska", "Dub"], ["Polka"]):
             asked.answer(words)
-        asked.take_back()
+        asked.go_back()
     paths = [Path(q.row.path) for q in asked.questions]
     paths[0] = paths[0].rename(paths[0].with_name("moved.flac"))  # known by its audio
 

@@ -116,9 +116,9 @@ def app(asked: Review) -> App[None]:
             self.refresh_question()
 
         def refresh_question(self, said: str = "") -> None:
-            self.query_one("#bar", ProgressBar).update(progress=asked.at)
+            self.query_one("#bar", ProgressBar).update(progress=asked.index)
             self.query_one("#said", Static).update(Content(said))
-            question = asked.now
+            question = asked.current
             if question is None:
                 self.query_one("#track", Static).update(
                     Content(
@@ -128,32 +128,32 @@ def app(asked: Review) -> App[None]:
                 self.query_one("#choices", Static).update(Content(""))
                 return
             row = question.row
-            facts = f"{asked.at + 1} of {len(asked.questions)}   {home_relative(row.absolute)}\n"
+            facts = f"{asked.index + 1} of {len(asked.questions)}   {home_relative(row.absolute)}\n"
             facts += f"{escape_control(row.artist or '—')} · {escape_control(row.album or '—')}    in the file: {words(row.old)}"
             self.query_one("#track", Static).update(Content(facts))
             lines = [
-                f"{n}  {words(written):<28} {'█' * round(score * 30)} {score:.2f}"
-                for n, (_, written, score) in enumerate(question.choices(asked.policy), 1)
+                f"{n}  {words(c.genres):<28} {'█' * round(c.score * 30)} {c.score:.2f}"
+                for n, c in enumerate(question.choices(asked.policy), 1)
             ]
             self.query_one("#choices", Static).update(Content("\n".join(lines)))
 
         def action_choose(self, number: int) -> None:
-            question = asked.now
+            question = asked.current
             choices = question.choices(asked.policy) if question is not None else []
             if number <= len(choices):
-                asked.answer(choices[number - 1][1])
-                self.refresh_question(f"written later: {words(choices[number - 1][1])}")
+                asked.answer(choices[number - 1].genres)
+                self.refresh_question(f"written later: {words(choices[number - 1].genres)}")
 
         def action_skip(self) -> None:
             asked.skip()
             self.refresh_question("skipped")
 
         def action_take_back(self) -> None:
-            self.refresh_question("taken back" if asked.take_back() else "nothing to take back")
+            self.refresh_question("taken back" if asked.go_back() else "nothing to take back")
 
         def action_play(self) -> None:
-            if asked.now is not None:
-                self.refresh_question(open_in_player(asked.now.row.absolute) or "playing")
+            if asked.current is not None:
+                self.refresh_question(open_in_player(asked.current.row.absolute) or "playing")
 
         def action_type(self) -> None:
             own = self.query_one("#own", Input)

@@ -1,0 +1,1 @@
+"""Let a person decide the unsure tracks."""

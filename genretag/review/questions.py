@@ -1,4 +1,4 @@
-"""The unsure tracks, one after another, with the answers of a person: what is asked, and what an answer does to the plan."""
+"""The unsure tracks of a plan, asked one after another, and the answers of the user."""
 
 from __future__ import annotations
 
@@ -14,98 +14,113 @@ from genretag.decisions.policy import Policy
 from genretag.decisions.vote import Status
 from genretag.writing.session import Databases
 
-MAX_CHOICES = 9  # keys 1 to 9
+MAX_CHOICES = 9  # chosen with the keys 1 to 9
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A genre that the user can choose with one key."""
+
+    label: str  # of the model
+    genres: list[str]  # to write, in the words of the vocabulary
+    score: float  # 0 to 1
 
 
 @dataclass(frozen=True)
 class Question:
-    """One track to be asked about, and where its row stands in the plan."""
+    """An unsure track, and the position of its row in the plan."""
 
     ordinal: int
     row: Row
 
-    def choices(self, policy: Policy) -> list[tuple[str, list[str], float]]:
-        """Return (label, the words that would be written, score), the likeliest first."""
-        labels = list(self.row.scores.items())[:MAX_CHOICES]
+    def choices(self, policy: Policy) -> list[Choice]:
+        """Return the genres to choose from, the likeliest first."""
         return [
-            (label, policy.vocabulary.words([label], self.row.artist) or [label], score)
-            for label, score in labels
+            Choice(label, policy.vocabulary.words([label], self.row.artist) or [label], score)
+            for label, score in list(self.row.scores.items())[:MAX_CHOICES]
         ]
 
 
 class Review:
-    """Questions with their answers; each goes into plan and journal at once (later scans keep to it), and can be taken back."""
+    """A list of questions and the answers given so far.
+
+    Each answer is saved to the plan and the journal at once, so that later scans keep to it, and
+    can be taken back.
+    """
 
     def __init__(
         self, databases: Databases, run: int, policy: Policy, questions: list[Question]
     ) -> None:
         self.databases, self.run, self.policy, self.questions = databases, run, policy, questions
-        self.answered: dict[int, Row] = {}  # index of the question -> its row now
-        self.at = 0
-        self._history: list[int] = []
+        self.answered: dict[int, Row] = {}  # index of a question -> its row with the answer
+        self.index = 0
+        self._visited: list[int] = []
 
     @property
-    def now(self) -> Question | None:
-        """The question that is open; None at the end."""
-        return self.questions[self.at] if self.at < len(self.questions) else None
+    def current(self) -> Question | None:
+        """The open question; None at the end."""
+        return self.questions[self.index] if self.index < len(self.questions) else None
 
-    def answer(self, words: list[str]) -> None:
-        """Take an answer, and go on."""
-        question = self.now
-        if question is None or not words:
+    def answer(self, genres: list[str]) -> None:
+        """Save the genres for the current track and go to the next one."""
+        question = self.current
+        if question is None or not genres:
             return
         row = replace(
             question.row,
             action=Action.WRITE,
             status=Status.OK,
-            new=words,
-            genre=words[0],
+            new=genres,
+            genre=genres[0],
             reason="reviewed",
             reviewed=True,
         )
         self._save(question, row)
-        self.databases.journal.keep_answer(row.content_key, words)
-        self.answered[self.at] = row
-        self._go_on()
+        self.databases.journal.keep_answer(row.content_key, genres)
+        self.answered[self.index] = row
+        self._advance()
 
     def skip(self) -> None:
-        """Leave a track as it is, and go on."""
-        if self.now is not None:
-            self._go_on()
+        """Leave the current track as it is and go to the next one."""
+        if self.current is not None:
+            self._advance()
 
-    def _go_on(self) -> None:
-        self._history.append(self.at)
-        self.at += 1
+    def _advance(self) -> None:
+        self._visited.append(self.index)
+        self.index += 1
 
-    def take_back(self) -> bool:
-        """Go back to the last track and forget its answer; return whether there was one."""
-        if not self._history:
+    def go_back(self) -> bool:
+        """Return to the previous track and remove its answer; False at the first track."""
+        if not self._visited:
             return False
-        self.at = self._history.pop()
-        if self.answered.pop(self.at, None) is not None:
-            self._save(self.questions[self.at], self.questions[self.at].row)
-            self.databases.journal.forget_answer(self.questions[self.at].row.content_key)
+        self.index = self._visited.pop()
+        if self.answered.pop(self.index, None) is not None:
+            question = self.questions[self.index]
+            self._save(question, question.row)
+            self.databases.journal.forget_answer(question.row.content_key)
         return True
 
     def _save(self, question: Question, row: Row) -> None:
+        """Store a row in the plan."""
+        entry = (question.ordinal, row.absolute, row.action, row.to_dict())
         with self.databases.store.transaction():
-            self.databases.store.save_plan(
-                self.run, [(question.ordinal, row.absolute, row.action, row.to_dict())]
-            )
+            self.databases.store.save_plan(self.run, [entry])
 
 
 def questions_from_rows(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:
-    """Return the unsure tracks that could be written, the nearest to sure first."""
+    """Return a question for each unsure track that can be written, the most certain first."""
     unsure = [
-        Question(n, row)
-        for n, row in rows
-        if n is not None and row.status == Status.UNSURE and row.scores
+        Question(ordinal, row)
+        for ordinal, row in rows
+        if ordinal is not None and row.status == Status.UNSURE and row.scores
     ]
-    return sorted(unsure, key=lambda q: (-(q.row.confidence or 0.0), q.row.path))
+    return sorted(
+        unsure, key=lambda question: (-(question.row.confidence or 0.0), question.row.path)
+    )
 
 
 def open_in_player(path: Path) -> str | None:
-    """Open a file in the system's player; return what went wrong, if anything."""
+    """Open a file in the default player of the system; return a message if that fails."""
     if sys.platform == "win32":  # pragma: no cover
         import os
 
@@ -113,15 +128,15 @@ def open_in_player(path: Path) -> str | None:
         return None
     opener = "open" if sys.platform == "darwin" else shutil.which("xdg-open")
     if opener is None:
-        return "no xdg-open here to play it with"
+        return "cannot play: xdg-open is not installed"
     try:
         subprocess.Popen(
             [opener, str(path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # the player outlives the review
         )
     except OSError as error:
-        return f"it cannot be played: {error.strerror}"
+        return f"cannot play: {error.strerror}"
     return None
