@@ -1,4 +1,4 @@
-"""A real, headless Chromium, driven through its debugging pipe: no driver package is needed."""
+"""Drive a headless Chromium through its debugging pipe, without a driver package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROGRAM = next(
+CHROMIUM = next(
     (
         found
         for name in ("chromium", "chromium-browser", "google-chrome")
@@ -21,15 +21,19 @@ PROGRAM = next(
 
 
 class Browser:
-    """One page. Messages go over file descriptors 3 and 4 as JSON that ends in a zero byte."""
+    """A browser with one page.
+
+    Messages go through file descriptors 3 and 4, as JSON that ends in a zero byte.
+    """
 
     def __init__(self, profile: Path) -> None:
-        assert PROGRAM is not None
-        theirs_in, self._out = os.pipe()
-        self._in, theirs_out = os.pipe()
+        assert CHROMIUM is not None
+        child_in, self._out = os.pipe()
+        self._in, child_out = os.pipe()
 
-        def wire() -> None:
-            a, b = os.dup(theirs_in), os.dup(theirs_out)
+        def connect_pipes() -> None:
+            # Copies first: either pipe may already be descriptor 3 or 4.
+            a, b = os.dup(child_in), os.dup(child_out)
             os.dup2(a, 3)
             os.dup2(b, 4)
 
@@ -42,15 +46,15 @@ class Browser:
             "about:blank",
         ]
         self._process = subprocess.Popen(
-            [PROGRAM, *flags],
-            preexec_fn=wire,
+            [CHROMIUM, *flags],
+            preexec_fn=connect_pipes,
             close_fds=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self._number, self._buffer = 0, b""
+        os.close(child_in)
+        os.close(child_out)
+        self._last_id, self._buffer = 0, b""
         (target, *_) = [
             t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page"
         ]
@@ -62,21 +66,21 @@ class Browser:
     _session: str | None = None
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        self._last_id += 1
+        message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self._buffer:
                 chunk = os.read(self._in, 1 << 16)
-                assert chunk, "the browser has gone"
+                assert chunk, "the browser has exited"
                 self._buffer += chunk
             line, _, self._buffer = self._buffer.partition(b"\0")
-            answer = json.loads(line)
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return dict(answer["result"])
+            reply = json.loads(line)
+            if reply.get("id") == self._last_id:
+                assert "error" not in reply, reply
+                return dict(reply["result"])
 
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)
@@ -93,7 +97,7 @@ class Browser:
         deadline = time.monotonic() + seconds
         while not self.run(script):
             assert time.monotonic() < deadline, (
-                f"never true: {script}\n{self.run('document.body.innerText.slice(0, 500)')}"
+                f"still false: {script}\n{self.run('document.body.innerText.slice(0, 500)')}"
             )
             time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""The report as a page, in a real browser: search, sort, filter, slider, edit, export; hostile names; many rows."""
+"""The HTML report in a real browser: search, sort, filter, slider, edit, export, hostile names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import browser as browsers
 import pytest
-from browser import Browser
+from browser import CHROMIUM, Browser
 from conftest import Program
 
 from genretag import tags
@@ -17,14 +16,14 @@ from genretag.audio import synthesis
 from genretag.decisions.plan import Row
 from genretag.report.html import Page, compact_row, render_page
 
-pytestmark = pytest.mark.skipif(browsers.PROGRAM is None, reason="Chromium is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    made = Browser(tmp_path / "profile")
-    yield made
-    made.close()
+    chromium = Browser(tmp_path / "profile")
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture
@@ -40,8 +39,8 @@ def music(tmp_path: Path) -> Path:
     for n, name in enumerate(names):
         path = folder / f"sub{n % 2}" / f"{name.replace('/', '∕')}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        given = {"artist": "<b>Band</b>", "genre": "\x1b[31m<i>Old</i>" if n == 3 else ""}
-        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=given)
+        metadata = {"artist": "<b>Band</b>", "genre": "\x1b[31m<i>Old</i>" if n == 3 else ""}
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=metadata)
     return folder
 
 
@@ -54,7 +53,7 @@ def page(genretag: Program, music: Path, browser: Browser, tmp_path: Path) -> Br
     return browser
 
 
-def names(page: Browser) -> list[str]:
+def shown_names(page: Browser) -> list[str]:
     return list(
         page.run(
             "[...document.querySelectorAll('.row')].map(r => r.children[1].firstChild.textContent)"
@@ -62,24 +61,23 @@ def names(page: Browser) -> list[str]:
     )
 
 
-def typed(page: Browser, box: str, value: str) -> None:
-    page.run(
-        f"(b => {{ b.value = {json.dumps(value)}; b.oninput(); }})(document.getElementById('{box}'))"
-    )
+def set_field(page: Browser, box: str, value: str) -> None:
+    element = f"document.getElementById('{box}')"
+    page.run(f"(b => {{ b.value = {json.dumps(value)}; b.oninput(); }})({element})")
 
 
-def test_nothing_in_names_and_tags_acts(page: Browser) -> None:
+def test_markup_in_names_and_tags_stays_text(page: Browser) -> None:
     time.sleep(0.3)
     assert page.run("document.title") == "genretag: the plan"
-    assert "<img src=x onerror=document.title='owned'>.flac" in names(page)
+    assert "<img src=x onerror=document.title='owned'>.flac" in shown_names(page)
     assert page.run("document.querySelectorAll('#view img, #view script, #view i').length") == 0
     assert "\\x1b[31m<i>Old</i>" in page.run("document.getElementById('view').innerText")
 
 
-def test_search_sort_and_filter(page: Browser) -> None:
-    typed(page, "q", "plain")
-    assert names(page) == ["plain.flac"]
-    typed(page, "q", "")
+def test_search_sort_and_filter_choose_the_rows(page: Browser) -> None:
+    set_field(page, "q", "plain")
+    assert shown_names(page) == ["plain.flac"]
+    set_field(page, "q", "")
     page.run("document.querySelector('[data-key=confidence]').click()")
     shown = page.run("[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)")
     assert shown == sorted(shown)
@@ -88,16 +86,16 @@ def test_search_sort_and_filter(page: Browser) -> None:
         "[...document.querySelectorAll('.row')].map(r => +r.children[3].textContent)"
     ) == sorted(shown, reverse=True)
     folders = page.run("[...document.getElementById('folder').options].map(o => o.value)")
-    typed(page, "folder", folders[-1])
-    assert len(names(page)) == 2
-    typed(page, "folder", "")
-    typed(page, "status", "keep")
-    assert names(page) == ["a,b;c.flac"]
+    set_field(page, "folder", folders[-1])
+    assert len(shown_names(page)) == 2
+    set_field(page, "folder", "")
+    set_field(page, "status", "keep")
+    assert shown_names(page) == ["a,b;c.flac"]
 
 
-def test_the_slider_counts_as_the_plan_does(page: Browser, genretag: Program) -> None:
+def test_the_slider_gives_the_same_plan_as_the_command(page: Browser, genretag: Program) -> None:
     for threshold in ("0.00", "0.50", "0.80", "0.95", "1.00"):
-        typed(page, "threshold", threshold)
+        set_field(page, "threshold", threshold)
         counted = page.run("rows.filter((r, i) => now(i).action === 'write').length")
         planned = genretag("plan", "--min-confidence", threshold, "--json").rows
         assert counted == sum(r["action"] == "write" for r in planned)
@@ -106,15 +104,14 @@ def test_the_slider_counts_as_the_plan_does(page: Browser, genretag: Program) ->
         ]
 
 
-def test_an_edited_plan_is_what_apply_writes(
+def test_apply_writes_the_exported_plan(
     page: Browser, genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     page.run("document.querySelector('.row').children[2].dispatchEvent(new Event('dblclick'))")
-    first = names(page)[0]
+    first = shown_names(page)[0]
     enter = "b.onkeydown({key: 'Enter', stopPropagation() {}})"
-    page.run(
-        f"(b => {{ b.value = 'Cumbia; Vallenato, old'; {enter}; }})(document.querySelector('input.genre'))"
-    )
+    genres = "b.value = 'Cumbia; Vallenato, old'"
+    page.run(f"(b => {{ {genres}; {enter}; }})(document.querySelector('input.genre'))")
     page.run("picked.add(1); show(); document.getElementById('skipall').click()")
     (tmp_path / "plan.jsonl").write_text(page.run("plan()"), encoding="utf-8")
     rows = [json.loads(line) for line in (tmp_path / "plan.jsonl").read_text().splitlines()]
@@ -122,14 +119,14 @@ def test_an_edited_plan_is_what_apply_writes(
     assert rows[0]["reviewed"] is True
     assert rows[1]["action"] == "skip"
     path = Path(rows[0]["file"])
-    assert rows[0]["mtime_ns"] == path.stat().st_mtime_ns  # a number that JavaScript could not hold
+    assert rows[0]["mtime_ns"] == path.stat().st_mtime_ns  # too large for a JavaScript number
     assert path.name == first
     assert genretag("apply", tmp_path / "plan.jsonl", "--yes").status == 0
     assert tags.read(path).genres == ["Cumbia", "Vallenato, old"]
     assert tags.read(Path(rows[1]["file"])).genres == []
 
 
-def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(
+def test_of_fifty_thousand_rows_only_those_in_view_are_drawn(
     browser: Browser, tmp_path: Path
 ) -> None:
     rows = []
@@ -159,18 +156,20 @@ def test_fifty_thousand_rows_are_drawn_as_they_are_scrolled(
     browser.until("document.querySelectorAll('.row').length > 0", seconds=60)
     assert browser.run("rows.length") == 50_000
     assert browser.run("document.querySelectorAll('.row').length") < 150
-    typed(browser, "q", "no such thing")
+    set_field(browser, "q", "no such thing")
     assert browser.run("shown.length") == 0
-    typed(browser, "q", "49999.mp3")
-    assert names(browser) == ["49999.mp3"]
-    typed(browser, "q", "")
+    set_field(browser, "q", "49999.mp3")
+    assert shown_names(browser) == ["49999.mp3"]
+    set_field(browser, "q", "")
     browser.run("window.scrollTo(0, document.body.scrollHeight)")
     browser.until(
         "[...document.querySelectorAll('.row')].some(r => r.textContent.includes('49999.mp3'))"
     )
 
 
-def test_other_forms_of_the_report(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_the_report_is_written_in_every_format(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     genretag("scan", music, "--dry-run", "--min-confidence", 0)
     assert genretag("report", "-O", tmp_path / "r.md").status == 0
     table = (tmp_path / "r.md").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Pictures of a track: the small one that is kept, and what info --plot draws."""
+"""Pictures of a track: the thumbnail in the cache, and ``info --plot``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genretag.report import picture
 
 @given(st.integers(12, 200), st.integers(16, 3_000), st.integers(1, 6))
 @settings(max_examples=60, deadline=None)
-def test_a_small_picture_has_one_size_whatever_the_track(
+def test_a_thumbnail_has_the_same_size_for_every_track(
     bands: int, frames: int, windows: int
 ) -> None:
     parts = [
@@ -32,16 +32,16 @@ def test_a_small_picture_has_one_size_whatever_the_track(
     assert thumbnail.unpack(data).shape == (thumbnail.BANDS, thumbnail.COLUMNS)
 
 
-def test_a_small_picture_shows_where_the_sound_is() -> None:
+def test_a_thumbnail_shows_where_the_sound_is() -> None:
     sound = np.zeros((80, 400), np.float32)
     sound[60:, 200:] = 5  # high and late
-    seen = thumbnail.unpack(thumbnail.pack([thumbnail.pool_window(sound)]))  # type: ignore[list-item]
-    assert seen[-1, -1] == 15
-    assert seen[0].max() == 0
-    assert seen[-1, 0] == 0
+    pixels = thumbnail.unpack(thumbnail.pack([thumbnail.pool_window(sound)]))  # type: ignore[list-item]
+    assert pixels[-1, -1] == 15
+    assert pixels[0].max() == 0
+    assert pixels[-1, 0] == 0
 
 
-def test_a_waveform_has_none() -> None:
+def test_a_waveform_has_no_thumbnail() -> None:
     assert thumbnail.pool_window(np.zeros((1, 16_000), np.float32)) is None
     assert thumbnail.pack([]) == b""
 
@@ -63,7 +63,7 @@ def test_info_draws_a_track_into_files_and_the_terminal(
     for name in ("x.svg", "x.png"):
         assert genretag("info", track, "-O", tmp_path / name).status == 0
     text = (tmp_path / "x.svg").read_text(encoding="utf-8")
-    ElementTree.fromstring(text)  # a name with markup is a name
+    ElementTree.fromstring(text)  # markup in the name is escaped
     assert "[red]track" in text
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     assert genretag("info", track, "-O", tmp_path / "x.txt").status == 2
@@ -74,5 +74,5 @@ def test_info_draws_a_track_into_files_and_the_terminal(
 def test_the_spectrogram_follows_the_music(track: Path) -> None:
     mel = picture.compute_spectrogram(track, MUSICNN)
     assert mel.shape[0] == 96
-    assert abs(mel.shape[1] - 400) <= 4  # 300 columns a window of 30 s
+    assert abs(mel.shape[1] - 400) <= 4  # 300 columns per 30 s window
     assert np.isfinite(mel).all()
