@@ -22,6 +22,7 @@ class Album:
     artist: str = ""
     album: str = ""
     album_artist: str = ""
+    compilation: bool = False  # TCMP, cpil or COMPILATION is set
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
-"""Albums decide together: one vote a sure track, ties told, compilations excepted."""
+"""The tracks of an album decide together; ties and compilations do not."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from genretag.decisions.plan import judge
-from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.albums import AlbumTally, key_of
+from genretag.decisions.plan import AlbumVerdict, judge
+from genretag.decisions.policy import AlbumRule, Existing, Policy
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.records import Album, Analysis, FileRow, Tags
@@ -21,6 +23,22 @@ METADATA = Model().metadata
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "g.db")
+
+
+def analysis(n: int, label: str, logit: float) -> Analysis:
+    """Return the analysis of a window that has one logit for a label and 0 for all others."""
+    logits = np.zeros((1, len(METADATA.labels)), np.float16)
+    logits[0, METADATA.labels.index(label)] = logit
+    start, music = np.zeros(1, np.float32), np.full(1, 5, np.float16)
+    return Analysis(str(n), None, 30.0, 1.0, start, logits, music, np.zeros(4, np.float16))
+
+
+def file_row(
+    n: int, artists: tuple[str, ...] = ("A",), album: str = "", album_artist: str = ""
+) -> FileRow:
+    path = Path(f"/m/{album or 'folder'}/{n}.mp3")
+    tags = Tags([], "TCON", Album(artists[n % len(artists)], album, album_artist))
+    return FileRow(path, 1, 1, n, 1, 1, "s", str(n), tags)
 
 
 def planned(
@@ -36,34 +54,11 @@ def planned(
     store.begin_scan(1, METADATA.id, policy.to_dict())
     rows = []
     for n, (label, logit) in enumerate(tracks):
-        logits = np.zeros((1, len(METADATA.labels)), np.float16)
-        logits[0, METADATA.labels.index(label)] = logit
-        heard = Analysis(
-            str(n),
-            None,
-            30.0,
-            1.0,
-            np.zeros(1, np.float32),
-            logits,
-            np.full(1, 5, np.float16),
-            np.zeros(4, np.float16),
-        )
-        path = Path(f"/m/{album or 'folder'}/{n}.mp3")
-        f = FileRow(
-            path,
-            1,
-            1,
-            n,
-            1,
-            1,
-            "s",
-            str(n),
-            Tags([], "TCON", Album(artists[n % len(artists)], album, album_artist)),
-        )
+        heard, f = analysis(n, label, logit), file_row(n, artists, album, album_artist)
         store.save_analysis(heard, METADATA.id, FEATURE_VERSION)
         store.save_file(f)
-        row = judge(path, f, heard, METADATA, policy)
-        rows.append((n, path, row.action, row.to_dict()))
+        row = judge(f.path, f, heard, METADATA, policy)
+        rows.append((n, f.path, row.action, row.to_dict()))
     store.save_plan(1, rows)
     settle_albums(store, 1, METADATA, policy)
     return [(row["genre"], row["reason"], row["new"]) for _, _, row in store.plan(1)]
@@ -85,10 +80,43 @@ def test_without_a_majority_each_track_is_judged_for_itself(store: Store) -> Non
     assert [g[2] for g in got] == [["Jazz"], ["Rock"], ["Pop"]]
 
 
-def test_a_tie_is_broken_by_confidence_and_told(store: Store) -> None:
+def test_a_tie_leaves_each_track_its_own_verdict(store: Store) -> None:
     got = planned(store, [("Jazz", 9), ("Rock", 20)], AlbumRule.MAJORITY)
-    assert [g[2] for g in got] == [["Rock"], ["Rock"]]
-    assert "tie" in got[0][1]
+    assert [g[2] for g in got] == [["Jazz"], ["Rock"]]
+
+
+def test_a_tie_writes_none_of_its_genres_over_another() -> None:
+    tied = AlbumVerdict(None, 1, 2, frozenset({"Jazz", "Rock"}))
+    policy = Policy(album=AlbumRule.MAJORITY, existing=Existing.REPLACE)
+    rows = []
+    for old in (["Rock"], ["Polka"], []):
+        f = replace(file_row(0, album="One"), tags=Tags(old, "TCON"))
+        rows.append(judge(f.path, f, analysis(0, "Jazz", 12), METADATA, policy, album=tied).new)
+    assert rows == [["Rock"], ["Jazz"], ["Jazz"]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"artist": "X"}, {"artist": "X feat. Y"}, {"artist": "X (ft. Z)"}],
+        [{"path": "/m/Set/CD1/1.mp3"}, {"path": "/m/Set/CD 2/1.mp3"}, {"path": "/m/Set/Disc 3/1"}],
+        [{"album_artist": "A", "path": "/a/1"}, {"album_artist": "a", "path": "/b/2"}],
+    ],
+)
+def test_guests_and_discs_stay_in_their_album(rows: list[dict[str, str]]) -> None:
+    assert len({key_of({"path": "/m/Set/1.mp3", "album": "Set", **row}) for row in rows}) == 1
+
+
+def test_albums_of_one_name_in_two_folders_are_two() -> None:
+    rows = [{"path": f"/m/{folder}/1.mp3", "album": "Greatest Hits"} for folder in ("A", "B")]
+    assert len({key_of(row) for row in rows}) == 2
+
+
+def test_the_compilation_flag_makes_a_compilation() -> None:
+    tally = AlbumTally()
+    for genre in ("Jazz", "Jazz", "Rock"):
+        tally.add({"status": "ok", "genre": genre, "album": "Hits", "compilation": True})
+    assert tally.verdict(AlbumRule.MAJORITY) is None
 
 
 def test_all_leaves_an_album_alone_that_does_not_agree(store: Store) -> None:
@@ -104,7 +132,7 @@ def test_all_leaves_an_album_alone_that_does_not_agree(store: Store) -> None:
     ("artists", "album_artist", "album"),
     [(("A", "B"), "Various Artists", "Hits"), (("A", "B", "C", "D"), "", "")],
 )
-def test_compilations_are_excepted(
+def test_tracks_of_compilations_are_judged_by_themselves(
     store: Store, artists: tuple[str, ...], album_artist: str, album: str
 ) -> None:
     got = planned(

@@ -40,7 +40,7 @@ def test_what_becomes_of_a_genre_that_is_there(
 @pytest.mark.parametrize("status", [Status.UNSURE, Status.NONMUSIC])
 def test_nothing_is_written_where_the_ear_abstains(status: Status) -> None:
     for existing in Existing:
-        action, _, new = decide(verdict(status), Tags([], "TCON"), Policy(existing=existing))
+        action, _, new, _ = decide(verdict(status), Tags([], "TCON"), Policy(existing=existing))
         assert (action, new) == (Action.SKIP, [])
 
 

@@ -68,7 +68,7 @@ def test_a_separator_of_the_users_own_comes_first() -> None:
 def test_joined_genres_are_not_joined_twice() -> None:
     policy = Policy(top=2, player=Player.WINDOWS, existing=Existing.APPEND)
     for there in (["Jazz; Blues"], ["Jazz;Blues"], ["Soul; Jazz; Blues"]):
-        _, reason, new = decide(SURE, Tags(there, "TCON"), policy)
+        _, reason, new, _ = decide(SURE, Tags(there, "TCON"), policy)
         assert sorted(new[0].split("; ")) == sorted({*map(str.strip, there[0].split(";"))}), reason
 
 

@@ -185,7 +185,7 @@ def test_a_finer_genre_is_not_replaced_by_its_parent_unless_asked() -> None:
     policy = Policy(existing=Existing.REPLACE)
     assert decide(heard(), Tags(["bebop"], "TCON"), policy)[:2] == (
         Action.KEEP,
-        "finer than what was heard",
+        "has a finer genre",
     )
     assert decide(heard(), Tags(["Grunge"], "TCON"), policy)[2] == ["Jazz"]
     assert decide(
@@ -213,7 +213,7 @@ def test_what_genretag_wrote_may_be_renewed_and_the_users_own_stays() -> None:
 def test_what_is_protected_is_never_written(protect: Protect, why: str) -> None:
     given_tags = Tags(["Hörspiel"], "TCON", Album("The Band", "A", ""))
     policy = Policy(existing=Existing.REPLACE, protect=protect)
-    action, reason, new = decide(heard(), given_tags, policy, path="/music/Bootlegs/x.flac")
+    action, reason, new, _ = decide(heard(), given_tags, policy, path="/music/Bootlegs/x.flac")
     assert (action, new) == (Action.SKIP, ["Hörspiel"])
     assert why in reason
     assert decide(heard(), Tags([], "TCON"), policy, path="/music/Mine/x.mp3")[0] is Action.WRITE

@@ -269,7 +269,7 @@ def test_joined_genres_that_are_there_are_not_added_again() -> None:
     for old in (["Blues, Jazz"], ["Jazz/Blues"], ["Rock; Blues"]):
         assert decide(sure, Tags(old, "TCON"), Policy(existing=Existing.APPEND))[:2] == (
             "keep",
-            "already says so",
+            "already has this genre",
         )
 
 

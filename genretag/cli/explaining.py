@@ -40,7 +40,7 @@ def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Pat
     """Return the steps; raise ``RunError`` for a file that was not heard."""
     import numpy as np
 
-    from genretag.decisions.plan import heard_labels, judge
+    from genretag.decisions.plan import judge, labels_to_write
     from genretag.decisions.vocabulary import Step
     from genretag.decisions.vote import vote, window_scores
     from genretag.features import FEATURE_VERSION
@@ -77,7 +77,7 @@ def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Pat
             "threshold",
             f"{verdict.confidence:.2f} against {threshold:.2f}: {verdict.status}; music {verdict.music:.2f}",
         ),
-        Line(f"labels (--top {policy.top})", ", ".join(heard_labels(verdict, policy))),
+        Line(f"labels (--top {policy.top})", ", ".join(labels_to_write(verdict, policy))),
     ]
     if verdict.styles:
         lines.append(
@@ -88,7 +88,7 @@ def steps_of(databases: session.Databases, last: Scan, policy: Policy, file: Pat
         )
     if not policy.vocabulary.changes_nothing:
         steps: list[Step] = []
-        policy.vocabulary.words(heard_labels(verdict, policy), f.tags.album.artist, steps)
+        policy.vocabulary.words(labels_to_write(verdict, policy), f.tags.album.artist, steps)
         lines += [
             Line(s.what, ", ".join(map(escape_control, s.words)) or "nothing is left")
             for s in steps

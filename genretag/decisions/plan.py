@@ -1,4 +1,4 @@
-"""Verdict and tags -> what will be done to a file, and why. Pure: nothing is read or written here."""
+"""Turn a verdict and a file's tags into a plan row: the action, the reason, the new genres."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from genretag.decisions.policy import Existing, HardLinks, Policy
 from genretag.decisions.vocabulary import built_in_tree, normalise_genre
@@ -20,47 +20,94 @@ from genretag.tags import V22, meaningful
 
 
 class WriteHistory(Protocol):
-    """What is remembered of music, by its content key. The journal is one."""
+    """Earlier writes and answers, by content key. The journal implements it."""
 
     def wrote(self, content_key: str) -> list[str] | None:
-        """Return the genres that genretag wrote last; None where nothing of that stands."""
+        """Return the genres of genretag's last write; None if there is none, or it was undone."""
 
     def answered(self, content_key: str) -> list[str] | None:
-        """Return the genres that a person chose; None where nobody was asked."""
+        """Return the genres that a person chose in review; None if there was no question."""
 
     def renew_key(self, older: str, content_key: str) -> None:
-        """Let what is remembered of some music stand under another content key."""
+        """Move what is known under an older content key to a new one."""
 
     def stamp(self) -> str:
-        """Return what is another text whenever something was written since."""
+        """Return a text that changes with every write and every answer."""
 
 
-#: Scores that a row keeps, the highest: some models know hundreds of styles.
-MAX_SCORES = 24
+MAX_SCORES = 24  # highest scores kept in a row; some models have hundreds of labels
 
-#: What people put between genres in one value.
+#: Separators that people put between genres in a single value.
 _JOINERS = re.compile(r"\s*[;,/|\\\\]\s*")
 
-LINKED = "has other hard links"
-OLD_TAG = "ID3v2.2 tag (--convert-v22 writes it as v2.3)"
-
-#: A second or third genre (``--top``) needs at least this score.
-MIN_SECOND_SCORE = 0.15
+MIN_SECOND_SCORE = 0.15  # a second or third genre (``--top``) needs at least this score
 
 
 class Action(StrEnum):
-    """What will be done to a file."""
+    """What apply does to a file."""
 
     WRITE = "write"
-    KEEP = "keep"  # it has a genre, and that stays
-    SKIP = "skip"  # nothing can be said, or nothing can be written
+    KEEP = "keep"  # it has a genre, which stays
+    SKIP = "skip"  # no verdict, or the file cannot be written
+
+
+class Reason(StrEnum):
+    """Why a row has its action: a stable code for scripts and filters."""
+
+    EMPTY = "empty"  # fills an empty genre
+    GENERIC = "generic"  # fills a genre such as Other
+    REPLACES = "replaces"
+    ADDS = "adds"
+    RENEWS = "renews"  # replaces a genre that genretag wrote
+    REVIEWED = "reviewed"
+    HAS_GENRE = "has-genre"
+    SAME = "same"  # the file already has exactly this genre
+    FINER = "finer"  # the genre in the file is finer than the model's
+    UNSURE = "unsure"
+    NOT_MUSIC = "not-music"
+    PROTECTED = "protected"
+    NO_WORD = "no-word"  # the vocabulary has no word for the label
+    ALBUM = "album"  # the tracks of the album disagree
+    HARD_LINKS = "hard-links"
+    OLD_TAG = "id3v2.2"
+    NOT_WRITABLE = "not-writable"
+    DUPLICATE = "duplicate"  # a link to a file that has a row of its own
+    FAILED = "failed"
+
+
+#: Reasons whose text does not depend on the file.
+TEXT = {
+    Reason.EMPTY: "fills an empty genre",
+    Reason.GENERIC: "fills a generic genre",
+    Reason.REPLACES: "replaces the genre",
+    Reason.ADDS: "adds to the genre",
+    Reason.RENEWS: "renews what genretag wrote",
+    Reason.REVIEWED: "reviewed",
+    Reason.HAS_GENRE: "already has a genre",
+    Reason.SAME: "already has this genre",
+    Reason.FINER: "has a finer genre",
+    Reason.UNSURE: "unsure",
+    Reason.NOT_MUSIC: "not music",
+    Reason.HARD_LINKS: "has other hard links",
+    Reason.OLD_TAG: "ID3v2.2 tag (--convert-v22 writes it as v2.3)",
+    Reason.FAILED: "failed",
+}
+
+
+class Decision(NamedTuple):
+    """The action for a file, the reason as text, the genres it will have, and the reason's code."""
+
+    action: Action
+    reason: str
+    new: list[str]
+    code: Reason
 
 
 @dataclass(frozen=True)
 class Row:
-    """One file of a report or plan; the keys of ``--json``."""
+    """One file of a plan or report; its fields are the keys of ``--json``."""
 
-    path: str  # as walked; bytes that are not UTF-8 as surrogates
+    path: str  # as walked; bytes that are not UTF-8 are surrogates
     status: str
     genre: str | None
     confidence: float | None
@@ -72,10 +119,10 @@ class Row:
     action: str
     reason: str
     error: str | None = None
-    file: str = ""  # the path from the root on; "": as ``path``
-    music: float | None = None  # 0 to 1
+    file: str = ""  # absolute path; "" if ``path`` is absolute
+    music: float | None = None  # probability of music, 0 to 1
     seconds: float | None = None
-    share: float | None = None  # of the track that decoded; under 1: partly corrupt
+    share: float | None = None  # part of the track that decoded, 0 to 1
     size: int = 0
     mtime_ns: int = 0
     sha256: str = ""
@@ -83,33 +130,35 @@ class Row:
     artist: str = ""
     album: str = ""
     album_artist: str = ""
-    reviewed: bool = False  # a person said so
-    of_windows: int = 0  # windows that the track has, where not all were heard
-    styles: list[str] = field(default_factory=list)  # what it sounds like besides; never written
+    reviewed: bool = False  # a person chose the genre
+    of_windows: int = 0  # windows in the track, if only some were analysed
+    styles: list[str] = field(default_factory=list)  # shown beside the genre, never written
+    code: str = ""  # the reason's code; "" in plans of older versions
+    compilation: bool = False  # by the file's tags
 
     @property
     def absolute(self) -> Path:
-        """The file, from the root on."""
+        """Absolute path of the file."""
         return absolute(Path(self.file or self.path))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON takes it."""
+        """Return the row as JSON data."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Row:
-        """Read a row; raise ``RunError`` for what is not one."""
+        """Read a row from JSON data.
+
+        Raises:
+            RunError: the data is not a row of a plan.
+        """
         try:
-            row = cls(
-                **(data if data.keys() <= _KEYS else {k: v for k, v in data.items() if k in _KEYS})
-            )
+            known = data if data.keys() <= _KEYS else {k: v for k, v in data.items() if k in _KEYS}
+            row = cls(**known)
         except TypeError as error:
             raise RunError(f"not a row of a plan: {error}") from error
-        fine = isinstance(row.path, str) and all(
-            isinstance(words, list) and all(isinstance(w, str) for w in words)
-            for words in (row.old, row.new)
-        )
-        if not fine or row.action not in set(Action):
+        valid = isinstance(row.path, str) and all(map(_is_word_list, (row.old, row.new)))
+        if not valid or row.action not in set(Action):
             raise RunError(f"not a row of a plan: {row.path!r}")
         return row
 
@@ -117,46 +166,49 @@ class Row:
 _KEYS = frozenset(f.name for f in fields(Row))
 
 
+def _is_word_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
 @dataclass(frozen=True)
 class AlbumVerdict:
-    """What an album says, where its tracks decide together."""
+    """The verdict of an album whose tracks decide together."""
 
-    label: str | None  # None: its tracks do not agree, and it is left alone
-    votes: int  # sure tracks that say so ...
-    of: int  # ... of so many
-    tie: bool = False  # broken by the sum of confidences
+    label: str | None  # None: the tracks disagree
+    votes: int  # sure tracks for the label ...
+    of: int  # ... of so many sure tracks
+    tied: frozenset[str] = frozenset()  # labels with equally many votes: tracks decide alone
 
     @property
-    def told(self) -> str:
-        """What the report says of it."""
-        return f"{self.votes} of {self.of} sure tracks of its album{', a tie that confidence broke' if self.tie else ''}"
+    def text(self) -> str:
+        """The verdict for reports."""
+        return f"{self.votes} of {self.of} sure tracks of its album"
 
 
-def heard_labels(verdict: Verdict, policy: Policy) -> list[str]:
+def labels_to_write(verdict: Verdict, policy: Policy) -> list[str]:
     """Return the labels that a file would get, the best first."""
-    beside = [
-        g
-        for i, (g, s) in enumerate(verdict.scores.items())
-        if i < policy.top and s >= MIN_SECOND_SCORE
+    second = [
+        genre
+        for i, (genre, score) in enumerate(verdict.scores.items())
+        if i < policy.top and score >= MIN_SECOND_SCORE
     ]
-    return [verdict.genre, *(g for g in beside if g != verdict.genre)][: policy.top]
+    return [verdict.genre, *(g for g in second if g != verdict.genre)][: policy.top]
 
 
-def _with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
-    """Return the genres that a file would have: the words alone, or after what is there; one value where so wished."""
-    between = policy.separator_in(tags.field)
+def _merge_with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
+    """Return the genres that a file will have: ``words``, after the old ones with APPEND.
+
+    A separator, where the policy or the player wants one, makes a single value of them.
+    """
+    separator = policy.separator_in(tags.field)
     if policy.existing is Existing.APPEND:
-        parts = [
-            p.strip()
-            for g in meaningful(tags.genres)
-            for p in (g.split(between.strip() or between) if between else [g])
-        ]
-        have = {normalise_genre(p) for g in parts for p in (g, *_JOINERS.split(g))}
-        words = [
-            *(parts if between else meaningful(tags.genres)),
-            *(w for w in words if normalise_genre(w) not in have),
-        ]
-    return [between.join(words)] if between and words else words
+        old = meaningful(tags.genres)
+        if separator:
+            split_at = separator.strip() or separator
+            old = [part.strip() for genre in old for part in genre.split(split_at)]
+        have = {normalise_genre(part) for genre in old for part in (genre, *_JOINERS.split(genre))}
+        words = [*old, *(w for w in words if normalise_genre(w) not in have)]
+    return [separator.join(words)] if separator and words else words
 
 
 def decide(
@@ -167,48 +219,60 @@ def decide(
     *,
     path: str = "",
     ours: bool = False,
-) -> tuple[Action, str, list[str]]:
-    """Return (action, reason, the genres that the file will have). ``ours``: its genre is what genretag wrote."""
+) -> Decision:
+    """Decide about one file. ``ours``: its genre is the one that genretag wrote last."""
     old = tags.genres
+
+    def leave(action: Action, code: Reason, text: str = "") -> Decision:
+        return Decision(action, text or TEXT[code], old, code)
+
     if verdict.status is Status.NONMUSIC:
-        return Action.SKIP, "not music", old
+        return leave(Action.SKIP, Reason.NOT_MUSIC)
     if verdict.status is Status.UNSURE:
-        return Action.SKIP, "unsure", old
+        return leave(Action.SKIP, Reason.UNSURE)
     if tags.problem is not None:
-        return Action.SKIP, tags.problem, old
-    if (
-        why := policy.protect.reason(path, (tags.album.artist, tags.album.album_artist), old)
-    ) is not None:
-        return Action.SKIP, why, old
+        return leave(Action.SKIP, Reason.NOT_WRITABLE, tags.problem)
+    artists = (tags.album.artist, tags.album.album_artist)
+    if (why := policy.protect.reason(path, artists, old)) is not None:
+        return leave(Action.SKIP, Reason.PROTECTED, why)
     has_genre = bool(meaningful(old))
     if has_genre and policy.existing is Existing.SKIP and not ours:
-        return Action.KEEP, "already has a genre", old
-    words = policy.vocabulary.words(heard_labels(verdict, policy), tags.album.artist)
+        return leave(Action.KEEP, Reason.HAS_GENRE)
+    words = policy.vocabulary.words(labels_to_write(verdict, policy), tags.album.artist)
     if not words:
-        return Action.SKIP, f"the vocabulary has no word for {verdict.genre}", old
-    new = _with_old(words, tags, policy)
+        text = f"the vocabulary has no word for {verdict.genre}"
+        return leave(Action.SKIP, Reason.NO_WORD, text)
+    new = _merge_with_old(words, tags, policy)
     if new == old:
-        return Action.KEEP, "already says so", old
-    if (
-        has_genre
-        and policy.existing is Existing.REPLACE
-        and not policy.coarsen
-        and _is_coarser(new, old, policy)
-    ):
-        return Action.KEEP, "finer than what was heard", old
+        return leave(Action.KEEP, Reason.SAME)
+    replaces = has_genre and policy.existing is Existing.REPLACE
+    if replaces and not policy.coarsen and _is_coarser(new, old, policy):
+        return leave(Action.KEEP, Reason.FINER)
+    if (obstacle := _obstacle(tags, policy, links)) is not None:
+        return leave(Action.SKIP, obstacle)
+    code = _reason_to_write(has_genre, bool(old), ours, policy)
+    return Decision(Action.WRITE, TEXT[code], new, code)
+
+
+def _obstacle(tags: Tags, policy: Policy, links: int) -> Reason | None:
+    """Return why a file is not written although its genre would change; None if it is."""
     if links > 1 and policy.hardlinks is HardLinks.SKIP:
-        return Action.SKIP, LINKED, old
+        return Reason.HARD_LINKS
     if tags.field == V22 and not (policy.convert_v22 or policy.id3.number):
-        return Action.SKIP, OLD_TAG, old
+        return Reason.OLD_TAG
+    return None
+
+
+def _reason_to_write(has_genre: bool, has_text: bool, ours: bool, policy: Policy) -> Reason:
     if not has_genre:
-        return Action.WRITE, "fills a generic genre" if old else "fills an empty genre", new
+        return Reason.GENERIC if has_text else Reason.EMPTY
     if policy.existing is Existing.APPEND:
-        return Action.WRITE, "adds to the genre", new
-    return Action.WRITE, "renews what genretag wrote" if ours else "replaces the genre", new
+        return Reason.ADDS
+    return Reason.RENEWS if ours else Reason.REPLACES
 
 
 def _is_coarser(new: list[str], old: list[str], policy: Policy) -> bool:
-    """Return whether each new word is only the general one of a word that is there: Jazz, where Bebop is."""
+    """Return whether each new genre is a parent of an old one: Jazz, where the file has Bebop."""
     trees = (policy.vocabulary.tree, built_in_tree())
     return all(any(tree.is_finer(o, word) for tree in trees for o in old) for word in new)
 
@@ -216,60 +280,85 @@ def _is_coarser(new: list[str], old: list[str], policy: Policy) -> bool:
 def judge(
     path: Path,
     f: FileRow,
-    heard: Analysis,
+    analysis: Analysis,
     metadata: ModelMetadata,
     policy: Policy,
     *,
     past: WriteHistory | None = None,
     album: AlbumVerdict | None = None,
 ) -> Row:
-    """Return the row of a file from what is stored of it: no inference, no decoding.
-
-    ``past`` tells what was written into this music before, and what a person said of it.
-    """
-    verdict = vote(heard, metadata, policy.vote, policy.min_confidence)
+    """Return the plan row of an analysed file, from stored scores alone."""
+    verdict = vote(analysis, metadata, policy.vote, policy.min_confidence)
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
-    if answer and (
-        f.tags.genres == answer or last != answer
-    ):  # once written, what the user makes of it is the user's own
-        return _answered(_row(path, f, heard, verdict), answer, f, policy)
+    # Once an answer is written, a later change of the file by its owner counts, not the answer.
+    if answer and (f.tags.genres == answer or last != answer):
+        return _reviewed_row(_base_row(path, f, analysis, verdict), answer, f, policy)
     decided = verdict
     if album is not None and album.label is not None and verdict.status is not Status.NONMUSIC:
         decided = replace(verdict, status=Status.OK, genre=album.label)
     ours = last is not None and last == f.tags.genres and bool(meaningful(last))
-    action, reason, new = decide(decided, f.tags, policy, f.links, path=str(f.path), ours=ours)
-    if album is not None and album.label is None and action is Action.WRITE:
-        action, reason, new = Action.SKIP, f"its album does not agree ({album.told})", f.tags.genres
-    elif album is not None and decided.genre != verdict.genre and action is Action.WRITE:
-        reason = f"{reason}, as {album.told}"
-    elif album is not None and verdict.status is Status.UNSURE and action is Action.WRITE:
-        reason = f"{reason}; unsure alone, but {album.told} say so"
-    return replace(_row(path, f, heard, decided), new=new, action=action, reason=reason)
+    decision = decide(decided, f.tags, policy, f.links, path=str(f.path), ours=ours)
+    if album is not None and decision.action is Action.WRITE:
+        decision = _apply_album(decision, album, verdict, decided, f.tags.genres, policy)
+    action, reason, new, code = decision
+    row = _base_row(path, f, analysis, decided)
+    return replace(row, new=new, action=action, reason=reason, code=code)
 
 
-def _answered(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
+def _apply_album(
+    decision: Decision,
+    album: AlbumVerdict,
+    alone: Verdict,
+    decided: Verdict,
+    old: list[str],
+    policy: Policy,
+) -> Decision:
+    """Return the decision to write after the album had its say."""
+    if album.tied:
+        words = {normalise_genre(w) for w in policy.vocabulary.words(sorted(album.tied))}
+        if any(normalise_genre(genre) in words for genre in old):
+            text = f"its album is tied between {' and '.join(sorted(album.tied))}"
+            return Decision(Action.KEEP, text, old, Reason.ALBUM)
+        return decision
+    if album.label is None:
+        text = f"its album does not agree ({album.text})"
+        return Decision(Action.SKIP, text, old, Reason.ALBUM)
+    if decided.genre != alone.genre:
+        return decision._replace(reason=f"{decision.reason}, as {album.text}")
+    if alone.status is Status.UNSURE:
+        return decision._replace(reason=f"{decision.reason}; unsure alone, but {album.text} agree")
+    return decision
+
+
+def _reviewed_row(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:
     """Return the row of a file whose genre a person chose."""
-    why = f.tags.problem or policy.protect.reason(
-        str(f.path), (f.tags.album.artist, f.tags.album.album_artist), f.tags.genres
-    )
-    action, reason = Action.WRITE, "reviewed"
+    artists = (f.tags.album.artist, f.tags.album.album_artist)
+    protected = policy.protect.reason(str(f.path), artists, f.tags.genres)
+    obstacle = _obstacle(f.tags, policy, f.links)
+    action, code, reason = Action.WRITE, Reason.REVIEWED, TEXT[Reason.REVIEWED]
     if f.tags.genres == words:
-        action, reason = Action.KEEP, "reviewed"
-    elif why is not None:
-        action, reason = Action.SKIP, why
-    elif f.links > 1 and policy.hardlinks is HardLinks.SKIP:
-        action, reason = Action.SKIP, LINKED
-    elif f.tags.field == V22 and not (policy.convert_v22 or policy.id3.number):
-        action, reason = Action.SKIP, OLD_TAG
-    new = words if action is not Action.SKIP else f.tags.genres
+        action = Action.KEEP
+    elif f.tags.problem is not None:
+        action, code, reason = Action.SKIP, Reason.NOT_WRITABLE, f.tags.problem
+    elif protected is not None:
+        action, code, reason = Action.SKIP, Reason.PROTECTED, protected
+    elif obstacle is not None:
+        action, code, reason = Action.SKIP, obstacle, TEXT[obstacle]
     return replace(
-        row, status=Status.OK, genre=words[0], new=new, action=action, reason=reason, reviewed=True
+        row,
+        status=Status.OK,
+        genre=words[0],
+        new=words if action is not Action.SKIP else f.tags.genres,
+        action=action,
+        reason=reason,
+        code=code,
+        reviewed=True,
     )
 
 
-def _row(path: Path, f: FileRow, heard: Analysis, verdict: Verdict) -> Row:
-    """Return what is known of a file that was heard, as a row that does nothing yet."""
+def _base_row(path: Path, f: FileRow, analysis: Analysis, verdict: Verdict) -> Row:
+    """Return the row of an analysed file before anything is decided."""
     return Row(
         path=to_url(path),
         status=verdict.status,
@@ -284,8 +373,8 @@ def _row(path: Path, f: FileRow, heard: Analysis, verdict: Verdict) -> Row:
         reason="",
         file=to_url(f.path),
         music=round(verdict.music, 4),
-        seconds=round(heard.seconds, 2),
-        share=round(heard.share, 3),
+        seconds=round(analysis.seconds, 2),
+        share=round(analysis.share, 3),
         size=f.size,
         mtime_ns=f.mtime_ns,
         sha256=f.sha256,
@@ -293,16 +382,16 @@ def _row(path: Path, f: FileRow, heard: Analysis, verdict: Verdict) -> Row:
         artist=f.tags.album.artist,
         album=f.tags.album.album,
         album_artist=f.tags.album.album_artist,
-        of_windows=heard.of,
+        compilation=f.tags.album.compilation,
+        of_windows=analysis.of,
         styles=list(verdict.styles),
     )
 
 
-def failed_row(path: Path, error: str) -> Row:
-    """Return the row of a file that could not be heard."""
+def _row_without_analysis(path: str, status: Status, code: Reason, reason: str) -> Row:
     return Row(
-        path=to_url(path),
-        status=Status.FAILED,
+        path=path,
+        status=status,
         genre=None,
         confidence=None,
         scores={},
@@ -311,23 +400,18 @@ def failed_row(path: Path, error: str) -> Row:
         old=[],
         new=[],
         action=Action.SKIP,
-        reason="failed",
-        error=error,
+        reason=reason,
+        code=code,
     )
+
+
+def failed_row(path: Path, error: str) -> Row:
+    """Return the row of a file that could not be analysed."""
+    row = _row_without_analysis(to_url(path), Status.FAILED, Reason.FAILED, TEXT[Reason.FAILED])
+    return replace(row, error=error)
 
 
 def linked_row(path: Path, target: Path) -> Row:
     """Return the row of a link to a file that has a row of its own."""
-    return Row(
-        path=str(path),
-        status=Status.OK,
-        genre=None,
-        confidence=None,
-        scores={},
-        windows=0,
-        agreement=None,
-        old=[],
-        new=[],
-        action=Action.SKIP,
-        reason=f"same file as {target}",
-    )
+    reason = f"same file as {target}"
+    return _row_without_analysis(str(path), Status.OK, Reason.DUPLICATE, reason)

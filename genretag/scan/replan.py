@@ -100,20 +100,16 @@ def settle_albums(
     policy: Policy,
     past: WriteHistory | None = None,
 ) -> int:
-    """Decide a run's plan again where albums decide; return how many rows became other than they were."""
+    """Apply the album rule to a run's plan; return how many rows changed."""
     if policy.album is AlbumRule.OFF:
         return 0
     albums: dict[Key, AlbumTally] = {}
-    tagged: set[Key] = set()
     for _, _, row in _rows(store, run):
-        key = key_of(row)
-        albums.setdefault(key, AlbumTally()).add(row)
-        if row.get("album"):
-            tagged.add(key)
+        albums.setdefault(key_of(row), AlbumTally()).add(row)
     verdicts = {
-        key: v
+        key: verdict
         for key, album in albums.items()
-        if (v := album.verdict(policy.album, key in tagged)) is not None
+        if (verdict := album.verdict(policy.album)) is not None
     }
     changed = 0
     lot: list[tuple[int, Path, str, dict[str, Any]]] = []

@@ -130,7 +130,8 @@ _ALBUM_KEYS = (
 
 def _album(audio: Any) -> Album:
     """Return the album keys of a file; what is not there is empty."""
-    return Album(*(_first(audio.tags, keys) for keys in _ALBUM_KEYS))
+    artist, album, album_artist = (_first(audio.tags, keys) for keys in _ALBUM_KEYS)
+    return Album(artist, album, album_artist)
 
 
 def _first(tags: Any, keys: tuple[str, ...]) -> str:

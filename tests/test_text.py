@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genretag.decisions.plan import Row, failed_row
-from genretag.report.files import write_csv
+from genretag.report.formats import write_csv
 from genretag.text import cell, escape_control
 
 HOSTILE = [
