@@ -1,4 +1,4 @@
-"""``genretag review`` in a real terminal (tmux): choose, type, skip, take back; the answers become plan and labels."""
+"""``genretag review`` in a real terminal (tmux): choose, type, skip, take back, and the answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def music(tmp_path: Path) -> Path:
 
 
 class Terminal:
-    """A tmux window of its own."""
+    """A program in a tmux window."""
 
     def __init__(self, socket: Path, command: list[str], env: dict[str, str]) -> None:
         self.tmux = ["tmux", "-S", str(socket)]
@@ -56,17 +56,17 @@ class Terminal:
             [*self.tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False
         ).stdout
 
-    def shows(self, text: str, seconds: float = 30) -> str:
+    def wait_for(self, text: str, seconds: float = 30) -> str:
         deadline = time.monotonic() + seconds
         while text not in (screen := self.screen()):
-            assert time.monotonic() < deadline, f"{text!r} is not on\n{screen}"
+            assert time.monotonic() < deadline, f"{text!r} is not shown:\n{screen}"
             time.sleep(0.1)
         return screen
 
     def press(self, *keys: str) -> None:
         subprocess.run([*self.tmux, "send-keys", *keys], check=True)
 
-    def ended(self, seconds: float = 30) -> bool:
+    def has_ended(self, seconds: float = 30) -> bool:
         deadline = time.monotonic() + seconds
         while (
             subprocess.run([*self.tmux, "has-session"], capture_output=True, check=False).returncode
@@ -87,13 +87,13 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         "GENRETAG_CONFIG": str(tmp_path / "config.toml"),
         "LANG": "C.UTF-8",
     }
-    made = Terminal(
+    window = Terminal(
         tmp_path / "t",
         [sys.executable, "-m", "genretag", "review", "-O", str(tmp_path / "answers.jsonl")],
         env,
     )
-    yield made
-    subprocess.run([*made.tmux, "kill-server"], capture_output=True, check=False)
+    yield window
+    subprocess.run([*window.tmux, "kill-server"], capture_output=True, check=False)
 
 
 @pytest.fixture
@@ -103,69 +103,66 @@ def scanned(genretag: Program, music: Path) -> list[dict]:
     return sorted(rows, key=lambda r: (-r["confidence"], r["path"]))
 
 
-def test_answers_become_plan_and_labels(
+def test_answers_enter_the_plan_and_become_labels(
     scanned: list[dict], terminal: Terminal, genretag: Program, music: Path, tmp_path: Path
 ) -> None:
-    screen = terminal.shows("1 of 4")
-    assert Path(scanned[0]["path"]).name in screen  # markup in a name is a name
+    screen = terminal.wait_for("1 of 4")
+    assert Path(scanned[0]["path"]).name in screen  # markup in a name stays text
     assert "\\x1b[31mBand" in screen
     second = list(scanned[0]["scores"])[1]
     terminal.press("2")
-    terminal.shows("2 of 4")
-    terminal.shows(f"written later: {second}")
+    terminal.wait_for("2 of 4")
+    terminal.wait_for(f"written later: {second}")
     terminal.press("1")
-    terminal.shows("3 of 4")
-    terminal.press("u")  # taken back ...
-    terminal.shows("2 of 4")
-    terminal.press("s")  # ... and skipped
-    terminal.shows("3 of 4")
+    terminal.wait_for("3 of 4")
+    terminal.press("u")  # take it back ...
+    terminal.wait_for("2 of 4")
+    terminal.press("s")  # ... and skip it
+    terminal.wait_for("3 of 4")
     terminal.press("t")
     terminal.press("C", "u", "m", "b", "i", "a", "Enter")
-    terminal.shows("4 of 4")
+    terminal.wait_for("4 of 4")
     terminal.press("1")
-    terminal.shows("the last one: 3 answered")
+    terminal.wait_for("the last one: 3 answered")
     terminal.press("q")
-    assert terminal.ended()
+    assert terminal.has_ended()
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [a["new"] for a in answers] == [[second], ["Cumbia"], [next(iter(scanned[3]["scores"]))]]
-    planned = {
-        r["path"]: r for r in genretag("plan", "--json").rows
-    }  # deciding again keeps what a person said
+    # A new plan keeps the answers.
+    planned = {r["path"]: r for r in genretag("plan", "--json").rows}
     assert planned[scanned[2]["path"]]["new"] == ["Cumbia"]
     assert genretag("apply", "--yes").status == 0
     assert tags.read(Path(scanned[0]["path"])).genres == [second]
     assert tags.read(Path(scanned[1]["path"])).genres == []
 
 
-def test_killed_in_the_middle_the_answers_are_kept(
-    scanned: list[dict], terminal: Terminal, genretag: Program
-) -> None:
-    terminal.shows("1 of 4")
+def test_answers_survive_a_kill(scanned: list[dict], terminal: Terminal, genretag: Program) -> None:
+    terminal.wait_for("1 of 4")
     terminal.press("1")
-    terminal.shows("2 of 4")
+    terminal.wait_for("2 of 4")
     subprocess.run([*terminal.tmux, "kill-server"], check=True)
     rows = {r["path"]: r for r in genretag("plan", "--json").rows}
     assert rows[scanned[0]["path"]]["reviewed"] is True
     assert rows[scanned[1]["path"]]["reviewed"] is False
 
 
-def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
+def test_answers_survive_a_new_scan_until_the_user_changes_them(
     scanned: list[dict], genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     with open_databases(tmp_path / "db" / "genretag.db") as opened:
         last = opened.store.last_scan()
         assert last is not None
-        asked = Review(
+        review = Review(
             opened,
             last.run,
             Policy.from_dict(last.policy),
             questions_from_rows(plan_rows(opened, last.run)),
         )
         for words in (["Cumbia"], ["Ska", "Dub"], ["Polka"]):
-            asked.answer(words)
-        asked.go_back()
-    paths = [Path(q.row.path) for q in asked.questions]
-    paths[0] = paths[0].rename(paths[0].with_name("moved.flac"))  # known by its audio
+            review.answer(words)
+        review.go_back()
+    paths = [Path(q.row.path) for q in review.questions]
+    paths[0] = paths[0].rename(paths[0].with_name("moved.flac"))  # recognised by its audio
 
     def planned() -> dict[str, dict]:
         return {
@@ -182,17 +179,16 @@ def test_answers_outlive_a_new_scan_until_the_user_says_otherwise(
         r["path"]: r
         for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
     }
-    assert (
-        sure[str(paths[0])]["action"] == "keep"
-    )  # the ear is sure now, and yet a person said otherwise
+    # The model is certain now, but the answer of the user stays.
+    assert sure[str(paths[0])]["action"] == "keep"
     tags.write(paths[0], ["My own"])
     assert planned()[str(paths[0])]["new"] == ["My own"]
     assert genretag("undo", "--yes").status != 2
-    assert planned()[str(paths[1])]["new"] == ["Ska", "Dub"]  # undone, it is a plan again
+    assert planned()[str(paths[1])]["new"] == ["Ska", "Dub"]  # after undo, it is planned again
 
 
-def _aged(db: Path) -> None:
-    """Give cache and journal the content keys that they had before these were XXH3."""
+def _use_old_content_keys(db: Path) -> None:
+    """Replace the content keys of the databases by BLAKE2b ones, as before XXH3 was used."""
     with sqlite3.connect(db) as cache, sqlite3.connect(journal_path(db)) as journal:
         for key in [str(k) for (k,) in cache.execute("SELECT DISTINCT content_key FROM file")]:
             older = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
@@ -205,30 +201,30 @@ def _aged(db: Path) -> None:
         cache.execute("PRAGMA user_version = 7")
 
 
-def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
+def test_answers_and_writes_survive_a_change_of_the_content_key(
     scanned: list[dict], genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     db = tmp_path / "db" / "genretag.db"
     with open_databases(db) as opened:
         last = opened.store.last_scan()
         assert last is not None
-        asked = Review(
+        review = Review(
             opened,
             last.run,
             Policy.from_dict(last.policy),
             questions_from_rows(plan_rows(opened, last.run)),
         )
         for words in (["Cumbia"], ["Ska"], ["Polka"]):
-            asked.answer(words)
-    written, answered, retagged = (Path(q.row.path) for q in asked.questions[:3])
+            review.answer(words)
+    written, answered, retagged = (Path(q.row.path) for q in review.questions[:3])
     assert genretag("apply", "--yes", written, retagged).status == 0
-    _aged(db)
+    _use_old_content_keys(db)
     touched = FLAC(retagged)
     touched["title"] = "changed since"
     touched.save()
-    told = genretag("verify").out
-    assert "other tags were changed since; the genre is as written" in told
-    assert "its audio was changed" not in told
+    verified = genretag("verify").out
+    assert "other tags were changed since; the genre is as written" in verified
+    assert "its audio was changed" not in verified
     rows = {
         r["path"]: r
         for r in genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
@@ -243,7 +239,9 @@ def test_answers_and_what_was_written_outlive_a_content_key_of_an_older_kind(
             assert (opened.journal.wrote(f.content_key) == ["Cumbia"]) == (path == written)
 
 
-def test_without_a_terminal_it_says_what_to_do(scanned: list[dict], genretag: Program) -> None:
+def test_without_a_terminal_it_names_the_alternative(
+    scanned: list[dict], genretag: Program
+) -> None:
     done = genretag("review")
     assert done.status == 2
     assert "playlist --unsure" in done.err
