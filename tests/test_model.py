@@ -1,4 +1,4 @@
-"""The bundled model keeps its promises, and a model that does not fit is refused with what is missing."""
+"""The bundled model keeps its promises; a model that does not fit is refused with the reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def model() -> Model:
     return Model()
 
 
-def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
+def test_bundled_model_is_small_and_described(model: Model) -> None:
     assert bundled_model().stat().st_size <= 5_000_000
     assert model.metadata.labels == (
         "Blues",
@@ -54,7 +54,7 @@ def test_the_bundled_model_is_small_and_says_what_it_is(model: Model) -> None:
     assert bundled_model().with_suffix(".md").stat().st_size > 1000
 
 
-def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
+def test_row_does_not_depend_on_its_batch(model: Model) -> None:
     rng = np.random.default_rng(0)
     chunks = rng.normal(
         size=(2 * BATCH_ROWS, model.metadata.front_end.n_mels, model.metadata.chunks[0])
@@ -66,7 +66,7 @@ def test_a_row_does_not_depend_on_its_batch(model: Model) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 5, 48])
-def test_what_is_said_does_not_depend_on_how_many_rows_a_batch_has(rows: int) -> None:
+def test_scores_do_not_depend_on_the_batch_size(rows: int) -> None:
     model = Model()
     chunks = (
         np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_what_is_said_does_not_depend_on_how_many_rows_a_batch_has(rows: int) ->
 
 
 @given(fixed=st.floats(1e-4, 1.0), each=st.floats(1e-6, 1e-2), memory=st.integers(1, 2000))
-def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(
+def test_batch_grows_while_worthwhile_and_within_memory(
     fixed: float, each: float, memory: int
 ) -> None:
     def seconds(rows: int) -> float:
@@ -92,41 +92,41 @@ def test_a_batch_grows_as_long_as_that_is_worth_it_and_fits(
     rows = find_batch_rows(seconds)
     assert 12 <= rows <= 384
     assert rows <= max(memory, 12)
-    best = each  # what a row costs in a batch without end
+    best = each  # cost of a row in an infinite batch
     assert seconds(rows) / rows <= 1.3 * best + 1e-12 or 2 * rows > min(384, max(memory, 12))
 
 
 @pytest.mark.parametrize("rows", [3, 12, 24])
-def test_decoders_are_held_back_by_batches_or_rows_that_wait_whichever_is_more(rows: int) -> None:
-    held, begun = threading.Event(), []
-    held.set()  # a model is tried when it is loaded
+def test_queue_is_full_at_the_larger_of_two_limits(rows: int) -> None:
+    released, sizes = threading.Event(), []
+    released.set()  # a model is run once when it is loaded
 
     class Slow(Model):
         def run(self, chunks: Any) -> Any:
-            begun.append(len(chunks))
-            held.wait()
+            sizes.append(len(chunks))
+            released.wait()
             return super().run(chunks)
 
     slow = Slow()
     slow.rows = rows
-    held.clear()
-    begun.clear()
+    released.clear()
+    sizes.clear()
     batcher = Batcher(slow)
     window = np.zeros((slow.metadata.front_end.n_mels, 3 * slow.metadata.chunks[0]), np.float32)
     given = 0
     while not batcher.full:
         batcher.add(0, given, window)
         given += 1
-    held.set()
+    released.set()
     assert 3 * given == max(36, 3 * rows)
-    heard = 0
+    scored = 0
     while not batcher.empty:
-        heard += len(batcher.results(wait=True))
+        scored += len(batcher.results(wait=True))
     batcher.close()
-    assert (heard, set(begun)) == (given, {rows})
+    assert (scored, set(sizes)) == (given, {rows})
 
 
-def test_every_chunk_length_is_heard(model: Model) -> None:
+def test_every_chunk_length_is_accepted(model: Model) -> None:
     for frames in model.metadata.chunks:
         scores = model.run(np.zeros((1, model.metadata.front_end.n_mels, frames), np.float32))
         assert np.isfinite(scores.logits).all()
@@ -134,35 +134,35 @@ def test_every_chunk_length_is_heard(model: Model) -> None:
 
 
 @pytest.mark.parametrize("frames", [61, 62, 124, 180, 311, 624, 625, 1200, 1874])
-def test_chunks_cover_a_window_and_pad_nothing(frames: int) -> None:
+def test_chunks_cover_a_window_without_padding(frames: int) -> None:
     chunks = (624, 312, 187, 124, 61)
     length = chunk_length(frames, chunks)
     starts = chunk_starts(frames, length)
-    heard = np.zeros(frames, bool)
+    covered = np.zeros(frames, bool)
     for s in starts:
         assert s + length <= frames
-        heard[s : s + length] = True
-    assert heard.mean() > 0.99
+        covered[s : s + length] = True
+    assert covered.mean() > 0.99
     assert [c.shape[1] for c in cut_chunks(np.zeros((4, frames), np.float32), chunks)] == [
         length
     ] * len(starts)
 
 
 @given(st.integers(1, 256))
-def test_the_bundled_network_keeps_up_with_its_workers_and_no_more(workers: int) -> None:
+def test_bundled_network_gets_a_thread_per_six_workers(workers: int) -> None:
     threads = model_threads(workers, None)
     assert threads == model_threads(workers, bundled_model())
     assert workers / 6 <= threads < workers / 6 + 1
     assert model_threads(workers, Path("another.onnx")) == workers
 
 
-def tiny(
+def write_tiny_model(
     path: Path,
     metadata: str | None,
     bands: int = 80,
     outputs: tuple[str, ...] = ("logits", "music", "embedding"),
 ) -> Path:
-    """Write an ONNX model that takes the mean over frames."""
+    """Write an ONNX model whose outputs are linear in the mean over frames."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[2], keepdims=0)]
     sizes = {"logits": 3, "music": 1, "embedding": 4}
     inits, outs = [], []
@@ -193,67 +193,73 @@ def tiny(
     return path
 
 
-def metadata(model: Model, **changes: Any) -> str:
+def metadata_json(model: Model, **changes: Any) -> str:
     return json.dumps(
         {**json.loads(metadata_to_json(model.metadata)), "labels": ["A", "B", "C"], **changes}
     )
 
 
-def test_another_model_with_our_metadata_is_taken(model: Model, tmp_path: Path) -> None:
-    assert Model(tiny(tmp_path / "m.onnx", metadata(model))).metadata.labels == ("A", "B", "C")
+def test_other_model_with_metadata_is_accepted(model: Model, tmp_path: Path) -> None:
+    assert Model(write_tiny_model(tmp_path / "m.onnx", metadata_json(model))).metadata.labels == (
+        "A",
+        "B",
+        "C",
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "say"),
+    ("changes", "message"),
     [
         ({"schema": 99}, "schema 99"),
         ({"labels": ["A"]}, "labels"),
-        ({"labels": ["A", "B"]}, "outputs do not have the shapes"),
+        ({"labels": ["A", "B"]}, "outputs do not match its metadata"),
         ({"chunks": []}, "chunk"),
         ({"front_end": {"kind": "cqt"}}, "front end"),
-        ({"calibration": {"magic": 1}}, "metadata cannot be used"),
+        ({"calibration": {"magic": 1}}, "invalid metadata"),
         ({"calibration": {"temperature": 1.0, "slope": -1000.0}}, "out of range"),
     ],
 )
-def test_lying_metadata_is_refused(
-    model: Model, tmp_path: Path, changes: dict[str, Any], say: str
+def test_wrong_metadata_is_refused(
+    model: Model, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ModelError, match=say):
-        Model(tiny(tmp_path / "m.onnx", metadata(model, **changes)))
+    with pytest.raises(ModelError, match=message):
+        Model(write_tiny_model(tmp_path / "m.onnx", metadata_json(model, **changes)))
 
 
-def test_a_model_that_does_not_fit_says_what_is_missing(model: Model, tmp_path: Path) -> None:
+def test_unsuitable_model_is_refused_with_the_reason(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no genretag metadata"):
-        Model(tiny(tmp_path / "a.onnx", None))
+        Model(write_tiny_model(tmp_path / "a.onnx", None))
     with pytest.raises(ModelError, match="lacks the output"):
-        Model(tiny(tmp_path / "b.onnx", metadata(model), outputs=("logits", "music")))
+        Model(
+            write_tiny_model(tmp_path / "b.onnx", metadata_json(model), outputs=("logits", "music"))
+        )
     with pytest.raises(ModelError, match="does not take log-mel"):
-        Model(tiny(tmp_path / "c.onnx", metadata(model), bands=64))
+        Model(write_tiny_model(tmp_path / "c.onnx", metadata_json(model), bands=64))
     (tmp_path / "d.onnx").write_bytes(b"rubbish")
-    with pytest.raises(ModelError, match="no ONNX model"):
+    with pytest.raises(ModelError, match="not an ONNX model"):
         Model(tmp_path / "d.onnx")
     with pytest.raises(ModelError, match="cannot be read"):
         Model(tmp_path / "none.onnx")
 
 
-def test_a_card_survives_its_text(model: Model) -> None:
+def test_metadata_round_trip_through_json(model: Model) -> None:
     assert (
         read_metadata(Path("x"), model.metadata.id, metadata_to_json(model.metadata))
         == model.metadata
     )
 
 
-# --- hostile models ----------------------------------------------------------------------------------------------
+# --- hostile models -----------------------------------------------------------------------------
 
 
-def changed(model: Model, path: Path, change: Any) -> Path:
-    made = onnx.load(str(tiny(path, metadata(model))))
+def write_changed(model: Model, path: Path, change: Any) -> Path:
+    made = onnx.load(str(write_tiny_model(path, metadata_json(model))))
     change(made)
     onnx.save(made, str(path))
     return path
 
 
-def outside(made: Any) -> None:
+def add_external_data(made: Any) -> None:
     tensor = made.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
@@ -261,19 +267,19 @@ def outside(made: Any) -> None:
     entry.key, entry.value = "location", "../../../../etc/passwd"
 
 
-def custom(made: Any) -> None:
+def add_custom_operator(made: Any) -> None:
     made.graph.node[0].domain = "evil.ops"
     made.opset_import.append(helper.make_opsetid("evil.ops", 1))
 
 
-def huge(made: Any) -> None:
+def add_huge_tensor(made: Any) -> None:
     made.graph.initializer.append(
         onnx.numpy_helper.from_array(np.array([1 << 20, 1 << 20], np.int64), "shape")
     )
-    made.graph.node.append(helper.make_node("ConstantOfShape", ["shape"], ["sea"]))
+    made.graph.node.append(helper.make_node("ConstantOfShape", ["shape"], ["huge"]))
 
 
-def huge_inside(made: Any) -> None:
+def add_custom_operator_in_branch(made: Any) -> None:
     inner = helper.make_graph(
         [helper.make_node("Mine", [], ["y"], domain="evil.ops")], "inner", [], []
     )
@@ -283,31 +289,29 @@ def huge_inside(made: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "say"),
+    ("change", "message"),
     [
-        (outside, "another file"),
-        (custom, "custom operator"),
-        (huge, "too large"),
-        (huge_inside, "custom operator"),
+        (add_external_data, "another file"),
+        (add_custom_operator, "custom operator"),
+        (add_huge_tensor, "too large"),
+        (add_custom_operator_in_branch, "custom operator"),
     ],
 )
-def test_a_hostile_model_is_refused_before_anything_runs(
-    model: Model, tmp_path: Path, change: Any, say: str, monkeypatch: pytest.MonkeyPatch
+def test_hostile_model_is_refused_before_it_is_loaded(
+    model: Model, tmp_path: Path, change: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = changed(model, tmp_path / "m.onnx", change)
+    path = write_changed(model, tmp_path / "m.onnx", change)
     monkeypatch.setattr(
         "onnxruntime.InferenceSession", lambda *_, **__: pytest.fail("it was loaded")
     )
-    with pytest.raises(ModelError, match=say):
+    with pytest.raises(ModelError, match=message):
         Model(path)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_mutated_model_is_an_error_or_a_model_and_nothing_else(
-    model: Model, tmp_path: Path, seed: int
-) -> None:
+def test_corrupted_model_loads_or_is_a_model_error(model: Model, tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    data = bytearray(tiny(tmp_path / "m.onnx", metadata(model)).read_bytes())
+    data = bytearray(write_tiny_model(tmp_path / "m.onnx", metadata_json(model)).read_bytes())
     for at in rng.integers(0, len(data), 5):
         data[at] = rng.integers(0, 256)
     (tmp_path / "m.onnx").write_bytes(bytes(data))

@@ -1,4 +1,4 @@
-"""Styles: what a model file carries of them comes back, and a scan tells those that reach their thresholds, and writes none."""
+"""Styles round-trip through a model file; a scan reports those above their thresholds."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from genretag.training.attach_head import replace_metadata
 DIMS = 384
 
 
-def always_and_never(dims: int = DIMS) -> Styles:
-    """Return styles of which two are always told, the second before the first, and one never is."""
+def constant_styles(dims: int = DIMS) -> Styles:
+    """Return styles: two are always above their thresholds, the second first, and one never is."""
     return Styles(
         ("Ambient", "Soul", "Ska"),
         (0.2, 0.3, 0.9),
@@ -42,7 +42,7 @@ def always_and_never(dims: int = DIMS) -> Styles:
     ),
     st.data(),
 )
-def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataObject) -> None:
+def test_styles_round_trip_through_json(weight: np.ndarray, data: st.DataObject) -> None:
     n = weight.shape[1]
     thresholds = tuple(data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
     bias = tuple(data.draw(st.lists(st.floats(-50, 50), min_size=n, max_size=n)))
@@ -53,19 +53,19 @@ def test_what_a_model_file_carries_comes_back(weight: np.ndarray, data: st.DataO
     assert back != Styles(styles.names, thresholds, weight + np.float16(200), bias)
     x = np.linspace(-1, 1, 5)
     np.testing.assert_array_equal(back.probabilities(x), styles.probabilities(x))
-    told = back.above_threshold(x)
-    assert told == styles.above_threshold(x)
-    assert list(told.values()) == sorted(told.values(), reverse=True)
-    assert set(told) == {
+    found = back.above_threshold(x)
+    assert found == styles.above_threshold(x)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert set(found) == {
         name
         for name, p, t in zip(styles.names, styles.probabilities(x), thresholds, strict=True)
         if p >= t
     }
 
 
-def test_another_networks_embedding_has_no_styles() -> None:
-    assert always_and_never(4).above_threshold(np.zeros(5)) == {}
-    assert list(always_and_never(4).above_threshold(np.zeros(4))) == ["Soul", "Ambient"]
+def test_embedding_of_another_network_has_no_styles() -> None:
+    assert constant_styles(4).above_threshold(np.zeros(5)) == {}
+    assert list(constant_styles(4).above_threshold(np.zeros(4))) == ["Soul", "Ambient"]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_another_networks_embedding_has_no_styles() -> None:
         {"thresholds": None},
     ],
 )
-def test_styles_that_cannot_be_meant_are_refused(changes: dict) -> None:
-    metadata = replace(Model().metadata, styles=always_and_never())
+def test_invalid_styles_are_refused(changes: dict) -> None:
+    metadata = replace(Model().metadata, styles=constant_styles())
     data = json.loads(metadata_to_json(metadata))
     assert parse_metadata(data, metadata.id).styles is not None
     data["styles"] |= changes
@@ -90,9 +90,9 @@ def test_styles_that_cannot_be_meant_are_refused(changes: dict) -> None:
         parse_metadata(data, metadata.id)
 
 
-def test_a_scan_tells_styles_and_writes_none(genretag: Program, tmp_path: Path) -> None:
+def test_scan_reports_styles_and_writes_none(genretag: Program, tmp_path: Path) -> None:
     model = tmp_path / "styled.onnx"
-    replace_metadata(Model().path, replace(Model().metadata, styles=always_and_never()), model)
+    replace_metadata(Model().path, replace(Model().metadata, styles=constant_styles()), model)
     track = tmp_path / "a.flac"
     synthesis.encode(track, synthesis.piece(0, 4), 44_100)
     row = genretag(

@@ -23,7 +23,7 @@ from genretag.cluster.source import fetched
 from genretag.errors import GenretagError, ModelError, RunError, TrackError
 from genretag.features import build_features, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
-from genretag.inference.external import sidecar
+from genretag.inference.documents import sidecar
 from genretag.inference.metadata import ModelMetadata
 from genretag.inference.model import Model
 from genretag.library.urls import NOT_WRITTEN, is_url, to_url

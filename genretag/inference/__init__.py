@@ -1,0 +1,1 @@
+"""Models: ONNX inference, metadata, external models and their safety check."""

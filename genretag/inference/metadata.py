@@ -1,6 +1,6 @@
-"""A model's metadata: its labels, its front end, its chunks, its calibration, and what is told about it.
+"""Metadata of a model: labels, front end, chunk lengths, thresholds, calibration and description.
 
-One JSON document travels inside the ONNX file; a scan refuses what it does not understand.
+The metadata are one JSON document inside the ONNX file. Unknown or invalid metadata are refused.
 """
 
 from __future__ import annotations
@@ -18,63 +18,69 @@ from genretag.inference.styles import Styles
 METADATA_KEY = "genretag"
 SCHEMA = 1
 ACTIVATIONS = ("softmax", "sigmoid")
-MAX_FRAMES = 100_000  # of a chunk; a hundred times as many where a frame is a sample
-_STEEPEST = 2.0  # slope of a calibration; with more, a long track's temperature is nothing or beyond all numbers
-_SHORTEST = 1 / 30  # windows: a second, which is the least that is heard
+MAX_FRAMES = 100_000  # of a chunk; times 100 for a waveform, where a frame is a sample
+_MAX_SLOPE = 2.0  # of a calibration; beyond it the temperature of a long track over- or underflows
+_MIN_LENGTH = 1 / 30  # windows of 30 s: one second, the shortest audio that is analysed
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How scores become a confidence: ``softmax(mean log-probability / (temperature * length ** slope))``."""
+    """Calibration: ``softmax(mean log-probability / (temperature * length ** slope))``."""
 
     temperature: float = 1.0  # of one window of 30 s
     slope: float = 0.0
 
     def at(self, length: float) -> float:
-        """Return the temperature for a track of which so much was heard, in windows of 30 s."""
-        return float(self.temperature * max(length, _SHORTEST) ** self.slope)
+        """Return the temperature for ``length`` analysed windows of 30 s."""
+        return float(self.temperature * max(length, _MIN_LENGTH) ** self.slope)
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model's metadata says."""
+    """Metadata of a model."""
 
     id: str  # of the file: the first 16 hex digits of its SHA-256
     name: str
     version: str
     labels: tuple[str, ...]
     front_end: AnyFrontEnd
-    chunks: tuple[int, ...]  # frames of the chunks that the network hears, the longest first
+    chunks: tuple[int, ...]  # lengths of the network's inputs in frames, longest first
     music_threshold: float
     confidence_threshold: float
     calibration: Calibration
     about: dict[str, Any] = field(default_factory=dict)  # training data, figures, licence
-    activation: str = "softmax"  # one label excludes the others; sigmoid: each is judged for itself
-    styles: Styles | None = None  # what is told beside the genre
+    activation: str = "softmax"  # labels exclude each other; sigmoid: they are independent
+    styles: Styles | None = None  # reported beside the genre
 
 
 def read_metadata(path: Path, model_id: str, text: str | None) -> ModelMetadata:
-    """Read a model's metadata; raise ``ModelError`` with what is missing."""
+    """Read the metadata of a model from its JSON text.
+
+    Raises:
+        ModelError: there are none, or they are invalid; the message names the problem.
+    """
     if not text:
         raise ModelError(
-            f"{path}: it carries no genretag metadata, so its labels and its front end are unknown"
+            f"{path}: no genretag metadata in the file, so its labels and front end are unknown"
         )
     try:
         return parse_metadata(json.loads(text), model_id)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except ValueError as error:
-        raise ModelError(
-            f"{path}: its metadata cannot be used: {type(error).__name__}: {error}"
-        ) from error
+        raise ModelError(f"{path}: invalid metadata: {error}") from error
 
 
 def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
-    """Read metadata that were parsed; raise ``ModelError`` with what is missing."""
+    """Read metadata from parsed JSON.
+
+    Raises:
+        ModelError: they are invalid; the message names the problem.
+    """
     try:
         if data.get("schema") != SCHEMA:
             raise ModelError(
-                f"metadata schema {data.get('schema')!r} is not known here (known: {SCHEMA})"
+                f"metadata schema {data.get('schema')!r} is not supported (supported: {SCHEMA})"
             )
         metadata = ModelMetadata(
             id=model_id,
@@ -93,24 +99,23 @@ def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
     except ModelError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"its metadata cannot be used: {type(error).__name__}: {error}") from error
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"invalid metadata: {what}") from error
     _check(metadata)
     return metadata
 
 
 def _check(metadata: ModelMetadata) -> None:
-    """Raise ``ModelError`` for a card that cannot be meant."""
+    """Raise ``ModelError`` for values out of range."""
     if len(metadata.labels) < 2 or len(set(metadata.labels)) != len(metadata.labels):
-        raise ModelError("its labels must be two or more, and differ")
-    if (
-        not metadata.chunks
-        or min(metadata.chunks) < 1
-        or max(metadata.chunks) > MAX_FRAMES * (1 if metadata.front_end.bands > 1 else 100)
-    ):
+        raise ModelError("its labels must be at least two, all different")
+    max_frames = MAX_FRAMES * (1 if metadata.front_end.bands > 1 else 100)
+    if not metadata.chunks or min(metadata.chunks) < 1 or max(metadata.chunks) > max_frames:
         raise ModelError(f"its chunk lengths {list(metadata.chunks)} are out of range")
     if metadata.activation not in ACTIVATIONS:
         raise ModelError(
-            f"its activation {metadata.activation!r} is not known here (known: {', '.join(ACTIVATIONS)})"
+            f"its activation {metadata.activation!r} is not supported"
+            f" (supported: {', '.join(ACTIVATIONS)})"
         )
     numbers = (
         metadata.music_threshold,
@@ -118,17 +123,14 @@ def _check(metadata: ModelMetadata) -> None:
         metadata.calibration.temperature,
         metadata.calibration.slope,
     )
-    sane = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
-    if (
-        not sane
-        or metadata.calibration.temperature <= 0
-        or abs(metadata.calibration.slope) > _STEEPEST
-    ):
-        raise ModelError("its thresholds or its calibration are out of range")
+    finite = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
+    calibration = metadata.calibration
+    if not finite or calibration.temperature <= 0 or abs(calibration.slope) > _MAX_SLOPE:
+        raise ModelError("its thresholds or calibration are out of range")
 
 
 def embed_metadata(model: Any, metadata: ModelMetadata) -> None:
-    """Put a card into an ONNX model (as the package ``onnx`` loads it), in the place of the one that it has."""
+    """Store metadata in an ONNX model (of the package ``onnx``), replacing any that it has."""
     kept = [p for p in model.metadata_props if p.key != METADATA_KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
@@ -137,7 +139,7 @@ def embed_metadata(model: Any, metadata: ModelMetadata) -> None:
 
 
 def metadata_to_json(metadata: ModelMetadata) -> str:
-    """Return a card as the JSON document that a model file carries."""
+    """Return metadata as the JSON document of a model file."""
     return json.dumps(
         {
             "schema": SCHEMA,

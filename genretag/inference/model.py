@@ -1,4 +1,4 @@
-"""The ONNX model: chunks of features -> logits, music-or-not, embedding. The only room that knows onnxruntime."""
+"""The ONNX model: chunks of features -> genre logits, music-or-not logit, embedding."""
 
 from __future__ import annotations
 
@@ -17,187 +17,160 @@ import onnxruntime
 
 from genretag.errors import ModelError
 from genretag.inference import external, safety
-from genretag.inference.external import Wiring
+from genretag.inference.documents import sidecar
 from genretag.inference.metadata import METADATA_KEY, ModelMetadata, read_metadata
+from genretag.inference.wiring import Wiring
 
 FloatArray = npt.NDArray[np.float32]
 
 BUNDLED = "genretag.onnx"
 
-#: Rows of a batch on a CPU: a window of 30 s. More bring nothing there but a need of memory, 5 MB a row, which no cache holds. Shapes
-#: never change: a batch that is not full is filled up with zeros.
+#: Rows of a batch on a CPU: one window of 30 s. Larger batches are no faster there and need 5 MB a
+#: row, which exceeds the caches. Shapes never change: an incomplete batch is filled with zeros.
 BATCH_ROWS = 3
-_MIN_DEVICE_BATCH = 12  # rows, with which the search for a GPU's batch begins
-_WORKERS_A_THREAD = 6
+_MIN_DEVICE_BATCH = 12  # rows; the search for a GPU's batch size begins here
 _MAX_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
-_WORTH = 0.9  # of the time a row took before: less is worth a batch that is twice as big
+_WORTHWHILE = 0.9  # a batch is doubled if a row then takes at most this share of the time
+_WORKERS_PER_THREAD = 6  # the bundled network takes a sixth of the time of a decode worker
 
-#: How genretag's own files are fed.
-_OURS = Wiring("", "NBT", "logits", "music", "embedding")
+#: Wiring of genretag's own model files.
+_OWN_WIRING = Wiring("", "NBT", "logits", "music", "embedding")
 
-#: What a model that does not tell music from noise says: "this is music", as a logit.
-_SURELY_MUSIC = 20.0
+_ALWAYS_MUSIC = 20.0  # music logit for models that cannot detect music
+_MIN_PROBABILITY = 1e-7  # probabilities are clipped to it before they become logits
 
-#: Probabilities become log-odds no further out than this.
-_LEAST = 1e-7
+# Some builds of onnxruntime report usage to their makers. genretag reports nothing to anybody.
+onnxruntime.disable_telemetry_events()
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the network says of chunks: one row each."""
+    """Outputs of the network, one row per chunk."""
 
     logits: FloatArray  # [n, labels]
     music: FloatArray  # [n], logit of "this is music"
     embedding: FloatArray  # [n, dims]
 
 
-def find_batch_rows(seconds: Callable[[int], float]) -> int:
-    """Return how many rows a batch should have on a device, where ``seconds(rows)`` runs one.
-
-    It is doubled for as long as a row gets a tenth cheaper by it, and the device's memory lasts.
-    """
-    rows, each = _MIN_DEVICE_BATCH, seconds(_MIN_DEVICE_BATCH) / _MIN_DEVICE_BATCH
-    while rows < _MAX_ROWS:
-        try:
-            doubled = seconds(2 * rows) / (2 * rows)
-        except (
-            Exception
-        ):  # onnxruntime's own errors have no common class; what fails here is memory
-            break
-        if doubled > _WORTH * each:
-            break
-        rows, each = 2 * rows, doubled
-    return rows
-
-
-def model_threads(workers: int, path: Path | None) -> int:
-    """Return how many threads a model (None: the bundled one) should have beside decode workers, so that both keep the same cores busy.
-
-    The bundled network takes a sixth of a worker's time, and threads that it does not need cost it a fifth by waiting for each other.
-    Another may be as heavy as can be.
-    """
-    return -(-workers // _WORKERS_A_THREAD) if path in (None, bundled_model()) else workers
-
-
 def bundled_model() -> Path:
-    """Return the path of the model that comes with genretag."""
+    """Return the path of the bundled model."""
     path = Path(str(resources.files("genretag.models").joinpath(BUNDLED)))
     if not path.exists():
         raise ModelError(f"{path}: the bundled model is missing; install genretag again")
     return path
 
 
-def _providers(device: str) -> list[str]:
-    """Return the execution providers to ask for; raise where cuda was asked for and is not there."""
-    available = onnxruntime.get_available_providers()
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" in available:
-        _find_cuda()
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    if device == "cuda":
-        raise ModelError(
-            "--device cuda: this onnxruntime has no CUDA provider; in this environment run"
-            " `pip uninstall onnxruntime` and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use --device cpu"
-        )
-    return ["CPUExecutionProvider"]
+def model_threads(workers: int, path: Path | None) -> int:
+    """Return the number of threads for a model (None: the bundled one) beside decode workers.
+
+    The bundled network needs few threads, and idle ones slow it down by a fifth. An external model
+    may be much larger, so it gets a thread per worker.
+    """
+    return -(-workers // _WORKERS_PER_THREAD) if path in (None, bundled_model()) else workers
 
 
-def _find_cuda() -> None:
-    """Load the CUDA libraries that ``onnxruntime-gpu[cuda,cudnn]`` brings, where they are installed; else the system's are found."""
-    if hasattr(onnxruntime, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what is not there
-            onnxruntime.preload_dlls()
+def find_batch_rows(seconds: Callable[[int], float]) -> int:
+    """Return the best batch size for a device, where ``seconds(rows)`` times one batch.
 
-
-# Some builds of onnxruntime tell their makers how they are used. genretag calls nobody.
-onnxruntime.disable_telemetry_events()
+    The size is doubled as long as a row gets a tenth cheaper and the device has enough memory.
+    """
+    rows, per_row = _MIN_DEVICE_BATCH, seconds(_MIN_DEVICE_BATCH) / _MIN_DEVICE_BATCH
+    while rows < _MAX_ROWS:
+        # onnxruntime's errors have no common class; what fails here is a lack of memory.
+        try:
+            doubled = seconds(2 * rows) / (2 * rows)
+        except Exception:
+            break
+        if doubled > _WORTHWHILE * per_row:
+            break
+        rows, per_row = 2 * rows, doubled
+    return rows
 
 
 class Model:
-    """One loaded model: a callable with explicit threads and a checked provider.
+    """A loaded model with a checked execution provider and an explicit number of threads.
 
-    Another's model, that carries none of genretag's metadata, is fed as the JSON beside it says (``adopted``).
+    A model without genretag's metadata is used as the JSON beside it describes (``external``).
     """
 
     def __init__(self, path: Path | None = None, device: str = "cpu", threads: int = 1) -> None:
         self.path = path or bundled_model()
         if path is not None:
             safety.check_model_file(path)
-        data = _bytes(self.path)
-        self._session = _session(self.path, data, device, threads)
-        self._first: onnxruntime.InferenceSession | None = None
-        self.stages: tuple[Path, ...] = ()  # other files that it is made of
+        data = _read_bytes(self.path)
+        self._session = _load_session(self.path, data, device, threads)
+        self._embedder: onnxruntime.InferenceSession | None = None  # first of two stages
+        self.stages: tuple[Path, ...] = ()  # further files of the model
         self.provider = self._session.get_providers()[0]
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
             raise ModelError(
-                "--device cuda: onnxruntime fell back to the CPU; is there a GPU, with a driver and the CUDA runtime (cuDNN 9)?"
-                " `pip install 'onnxruntime-gpu[cuda,cudnn]'` brings the runtime"
+                "--device cuda: onnxruntime fell back to the CPU; check the GPU, its driver and the"
+                " CUDA runtime with cuDNN 9 (pip install 'onnxruntime-gpu[cuda,cudnn]')"
             )
-        self.metadata, self._wiring, self._first_wiring = self._described(data, device, threads)
+        self.metadata, self._wiring, self._embedder_wiring = self._read_metadata(
+            data, device, threads
+        )
         self.rows = self._wiring.batch or BATCH_ROWS
         self._check()
         if self.provider == "CUDAExecutionProvider" and not self._wiring.batch:
             self.rows = find_batch_rows(self.seconds)
 
-    def _described(
+    def _read_metadata(
         self, data: bytes, device: str, threads: int
     ) -> tuple[ModelMetadata, Wiring, Wiring]:
-        """Return the card, how the model is fed, and how its first stage is, where it has two."""
+        """Return the metadata, the wiring, and the wiring of the first stage if there are two."""
         try:
-            metadata = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+            text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         except (UnicodeDecodeError, RuntimeError) as error:
             raise ModelError(f"{self.path}: its metadata cannot be read: {error}") from error
-        own = hashlib.sha256(data)
-        if metadata is not None:
+        digest = hashlib.sha256(data)
+        if text is not None:
             names = {o.name for o in self._session.get_outputs()}
             if missing := {"logits", "music", "embedding"} - names:
                 raise ModelError(
                     f"{self.path}: it lacks the output(s) {', '.join(sorted(missing))}"
                 )
-            return read_metadata(self.path, own.hexdigest()[:16], metadata), _OURS, _OURS
-        beside = external.sidecar(self.path)
-        own.update(beside.read_bytes() if beside.is_file() else b"")
+            metadata = read_metadata(self.path, digest.hexdigest()[:16], text)
+            return metadata, _OWN_WIRING, _OWN_WIRING
+        beside = sidecar(self.path)
+        # The JSON decides what the scores mean, so it is part of the model's id.
+        digest.update(beside.read_bytes() if beside.is_file() else b"")
         found = external.read_external_model(
-            self.path, own.hexdigest()[:16], *safety.list_ports(self.path)
+            self.path, digest.hexdigest()[:16], *safety.list_ports(self.path)
         )
         if found.embedder is None:
-            return found.metadata, found.wiring, _OURS
+            return found.metadata, found.wiring, _OWN_WIRING
         first, wiring = found.embedder
-        self._first = _session(first, _bytes(first), device, threads)
+        self._embedder = _load_session(first, _read_bytes(first), device, threads)
         self.stages = (first,)
         return found.metadata, found.wiring, wiring
 
     def _check(self) -> None:
-        """Run silence through the model once: a model whose shapes lie is refused before a scan begins."""
+        """Run silence through the model, so that wrong shapes are refused before a scan begins."""
         bands, labels = self.metadata.front_end.bands, len(self.metadata.labels)
         try:
             scores = self.run(np.zeros((1, bands, self.metadata.chunks[-1]), np.float32))
         except Exception as error:
-            what = "log-mel" if bands > 1 else "samples"
+            features = "log-mel" if bands > 1 else "samples"
             raise ModelError(
-                f"{self.path}: it does not take {what} [batch, {bands}, frames]: {error}"
+                f"{self.path}: it does not take {features} [batch, {bands}, frames]: {error}"
             ) from error
-        if (
-            scores.logits.shape != (1, labels)
-            or scores.music.shape != (1,)
-            or scores.embedding.ndim != 2
-        ):
-            told = (
+        expected = (1, labels), (1,), 2
+        if (scores.logits.shape, scores.music.shape, scores.embedding.ndim) != expected:
+            found = (
                 f"{scores.logits.shape[-1]} scores and {labels} labels"
                 if scores.logits.ndim == 2
                 else f"{scores.logits.ndim} axes"
             )
-            raise ModelError(
-                f"{self.path}: its outputs do not have the shapes that its metadata promise ({told})"
-            )
+            raise ModelError(f"{self.path}: its outputs do not match its metadata ({found})")
 
     def seconds(self, rows: int) -> float:
-        """Return how long a batch of so many of the longest chunks takes (s), and leave the batch at that size.
+        """Set the batch size and return the time of a batch of the longest chunks, in s.
 
-        It is run twice, and the second time counts: the first one makes room for it.
+        The batch is run twice and the second run is timed: the first one allocates memory.
         """
-        batch = np.zeros((rows, self.metadata.front_end.bands, self.metadata.chunks[0]), np.float32)
+        shape = (rows, self.metadata.front_end.bands, self.metadata.chunks[0])
+        batch = np.zeros(shape, np.float32)
         self.rows = rows
         self.run(batch)
         began = time.perf_counter()
@@ -206,40 +179,72 @@ class Model:
 
     @property
     def device(self) -> str:
-        """The provider in use, as a person says it."""
+        """Short name of the execution provider in use."""
         return str(self.provider).removesuffix("ExecutionProvider")
 
     @property
     def detects_music(self) -> bool:
-        """Whether it tells music from what is none."""
+        """Whether the model distinguishes music from other sound."""
         return self._wiring.music is not None
 
     def run(self, chunks: FloatArray) -> Scores:
         """Score chunks [n, bands, frames] of one length, ``rows`` at a time."""
-        if self._first is None:
-            return _scores(self._session, self._wiring, chunks, self.rows)
-        between = _answers(
-            self._first, self._first_wiring, chunks, self._first_wiring.batch or self.rows
-        )[self._first_wiring.logits]
-        found = _scores(self._session, self._wiring, between.reshape(len(chunks), 1, -1), self.rows)
-        return Scores(found.logits, found.music, between.reshape(len(chunks), -1))
+        if self._embedder is None:
+            return _score(self._session, self._wiring, chunks, self.rows)
+        wiring = self._embedder_wiring
+        outputs = _run_batches(self._embedder, wiring, chunks, wiring.batch or self.rows)
+        embedding = outputs[wiring.logits].reshape(len(chunks), -1)
+        scores = _score(self._session, self._wiring, embedding[:, None], self.rows)
+        return Scores(scores.logits, scores.music, embedding)
 
 
-def _bytes(path: Path) -> bytes:
+# --- onnxruntime --------------------------------------------------------------------------------
+
+
+def _providers(device: str) -> list[str]:
+    """Return the execution providers for ``--device``.
+
+    Raises:
+        ModelError: CUDA is requested and this onnxruntime does not support it.
+    """
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        _load_cuda_libraries()
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    if device == "cuda":
+        raise ModelError(
+            "--device cuda: this onnxruntime does not support CUDA; run `pip uninstall onnxruntime`"
+            " and `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use --device cpu"
+        )
+    return ["CPUExecutionProvider"]
+
+
+def _load_cuda_libraries() -> None:
+    """Load the CUDA libraries of ``onnxruntime-gpu[cuda,cudnn]``; without them, the system's."""
+    if hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints every missing library
+            onnxruntime.preload_dlls()
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
 
 
-def _session(path: Path, data: bytes, device: str, threads: int) -> onnxruntime.InferenceSession:
-    """Load a model with explicit threads."""
-    # Where no GPU was asked for by name, a CUDA that is not there is no error, and onnxruntime's own words would be alarming.
+def _load_session(
+    path: Path, data: bytes, device: str, threads: int
+) -> onnxruntime.InferenceSession:
+    """Load a model with an explicit number of threads."""
+    # Unless CUDA is requested, its absence is not an error: hide onnxruntime's alarming messages.
     onnxruntime.set_default_logger_severity(3 if device == "cuda" else 4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Spinning threads would take time from the decode workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(data, options, providers=_providers(device))
@@ -249,67 +254,58 @@ def _session(path: Path, data: bytes, device: str, threads: int) -> onnxruntime.
         raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
 
 
-def _laid_out(chunks: FloatArray, layout: str) -> FloatArray:
-    """Return chunks [n, bands, frames] with their axes as a network wants them; N, B, T, and 1 for an axis of one."""
-    plain = layout.replace("1", "")
-    moved = (
-        chunks[:, 0]
-        if plain == "NT"
-        else chunks.transpose([{"N": 0, "B": 1, "T": 2}[axis] for axis in plain])
-    )
-    return moved.reshape([1 if axis == "1" else moved.shape[plain.index(axis)] for axis in layout])
+def _arrange(chunks: FloatArray, layout: str) -> FloatArray:
+    """Return chunks [n, bands, frames] in the layout of a network (see ``Wiring``)."""
+    axes = layout.replace("1", "")
+    order = ["NBT".index(axis) for axis in axes]
+    moved = chunks[:, 0] if axes == "NT" else chunks.transpose(order)
+    return moved.reshape([1 if axis == "1" else moved.shape[axes.index(axis)] for axis in layout])
 
 
-def _answers(
+def _run_batches(
     session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int
 ) -> dict[str, FloatArray]:
-    """Run chunks in batches of one shape, and return what the outputs say, a row a chunk."""
-    names = list(
-        dict.fromkeys(n for n in (wiring.logits, wiring.music, wiring.embedding) if n is not None)
-    )
-    feed, lots = wiring.input or session.get_inputs()[0].name, []
+    """Run chunks in batches of one shape; return the outputs by name, one row per chunk."""
+    wanted = (wiring.logits, wiring.music, wiring.embedding)
+    names = list(dict.fromkeys(name for name in wanted if name is not None))
+    input_name = wiring.input or session.get_inputs()[0].name
+    parts = []
     for start in range(0, len(chunks), rows):
-        batch = lot = chunks[start : start + rows]
-        if len(lot) < rows:
+        batch = some = chunks[start : start + rows]
+        if len(some) < rows:
             batch = np.zeros((rows, *chunks.shape[1:]), np.float32)
-            batch[: len(lot)] = lot
-        lots.append(
-            [a[: len(lot)] for a in session.run(names, {feed: _laid_out(batch, wiring.layout)})]
-        )
-    return {
-        name: np.concatenate(parts)
-        for name, parts in zip(names, zip(*lots, strict=True), strict=True)
-    }
+            batch[: len(some)] = some
+        outputs = session.run(names, {input_name: _arrange(batch, wiring.layout)})
+        parts.append([output[: len(some)] for output in outputs])
+    joined = [np.concatenate(of_output) for of_output in zip(*parts, strict=True)]
+    return dict(zip(names, joined, strict=True))
 
 
-def _scores(
+def _score(
     session: onnxruntime.InferenceSession, wiring: Wiring, chunks: FloatArray, rows: int
 ) -> Scores:
-    """Return what a network says of chunks; probabilities become logits, and what it does not say is said for it."""
-    n, said = len(chunks), _answers(session, wiring, chunks, rows)
-    logits = said[wiring.logits].reshape(n, -1)
+    """Score chunks; convert probabilities to logits and fill in missing outputs."""
+    n, outputs = len(chunks), _run_batches(session, wiring, chunks, rows)
+    logits = outputs[wiring.logits].reshape(n, -1)
     if wiring.gives != "logits":
-        p = np.clip(logits, _LEAST, 1 - _LEAST)
+        p = np.clip(logits, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
         logits = np.log(p) if wiring.gives == "softmax" else np.log(p) - np.log1p(-p)
-    music = (
-        said[wiring.music].reshape(n, -1)[:, 0]
-        if wiring.music
-        else np.full(n, _SURELY_MUSIC, np.float32)
-    )
-    embedding = (
-        said[wiring.embedding].reshape(n, -1) if wiring.embedding else np.zeros((n, 1), np.float32)
-    )
-    return Scores(
-        np.asarray(logits, np.float32),
-        np.asarray(music, np.float32),
-        np.asarray(embedding, np.float32),
-    )
+    music, embedding = np.full(n, _ALWAYS_MUSIC, np.float32), np.zeros((n, 1), np.float32)
+    if wiring.music:
+        music = outputs[wiring.music].reshape(n, -1)[:, 0]
+    if wiring.embedding:
+        embedding = outputs[wiring.embedding].reshape(n, -1)
+    return Scores(*(np.asarray(x, np.float32) for x in (logits, music, embedding)))
+
+
+# --- chunks -------------------------------------------------------------------------------------
 
 
 def chunk_starts(frames: int, chunk: int) -> list[int]:
-    """Return where chunks of ``chunk`` frames begin so that they cover ``frames`` frames evenly, but for a hundredth of a chunk.
+    """Return the starts of chunks that cover ``frames`` frames evenly.
 
-    A window of 30 s has a frame more than three chunks of 10 s: a fourth would cost a third more, to hear 16 ms.
+    A hundredth of a chunk may remain uncovered: a window of 30 s has one frame more than three
+    chunks of 10 s, and a fourth chunk would cost a third more for 16 ms.
     """
     count = -(-(frames - chunk // 100) // chunk)
     if count <= 1:
@@ -318,14 +314,14 @@ def chunk_starts(frames: int, chunk: int) -> list[int]:
 
 
 def chunk_length(frames: int, chunks: tuple[int, ...]) -> int:
-    """Return the longest chunk that fits into a window of ``frames`` frames (``chunks``: the longest first)."""
+    """Return the longest of ``chunks`` (longest first) that fits in ``frames`` frames."""
     return next((c for c in chunks if c <= frames), chunks[-1])
 
 
 def cut_chunks(log_mel: FloatArray, chunks: tuple[int, ...]) -> list[FloatArray]:
-    """Cut a window's features [bands, frames] into chunks of the longest length that fits; nothing is padded.
+    """Cut a window's features [bands, frames] into chunks of the longest length that fits.
 
-    A window that is shorter than a network can hear is repeated: genretag's own hears from a second up.
+    Nothing is padded. A window shorter than the shortest chunk is repeated.
     """
     frames = log_mel.shape[1]
     length = chunk_length(frames, chunks)

@@ -1,7 +1,7 @@
-"""Another's ONNX file, looked over before any of it runs.
+"""Safety check of an external ONNX file before it is loaded.
 
 onnxruntime folds constants and opens external data while it loads, so a hostile file must be
-refused before that: it is parsed here as data alone.
+refused before that: here it is only parsed as data.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from typing import Any
 
 from genretag.errors import ModelError
 
-_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # what onnxruntime itself brings
-_MAX_BYTES = 1 << 30  # of a file
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # operators built into onnxruntime
+_MAX_BYTES = 1 << 30  # 1 GiB, of a file
 _MAX_ELEMENTS = 1 << 27  # of a tensor: 512 MiB of float32
+_MAX_RANK = 64  # elements of a constant that is taken for a shape
+_INTEGERS = (6, 7)  # TensorProto.INT32 and INT64
+
+# Operators that can make a huge tensor out of a small constant.
 _GROWING = {
     "ConstantOfShape",
     "Expand",
@@ -33,41 +37,47 @@ _GROWING = {
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of an ONNX model; 0 stands for a size that is free."""
+    """Input or output of an ONNX model; 0 stands for a variable size."""
 
     name: str
     shape: tuple[int, ...]
 
 
 def list_ports(path: Path) -> tuple[list[Port], list[Port]]:
-    """Return the inputs and outputs of a model that was checked."""
+    """Return the inputs and outputs of a checked model."""
     import onnx
 
     graph = onnx.load(str(path), load_external_data=False).graph
     weights = {t.name for t in graph.initializer}
 
-    def of(value: Any) -> Port:
-        return Port(value.name, tuple(int(d.dim_value) for d in value.type.tensor_type.shape.dim))
+    def to_port(value: Any) -> Port:
+        dims = value.type.tensor_type.shape.dim
+        return Port(value.name, tuple(int(d.dim_value) for d in dims))
 
-    return [of(v) for v in graph.input if v.name not in weights], [of(v) for v in graph.output]
+    inputs = [to_port(v) for v in graph.input if v.name not in weights]
+    return inputs, [to_port(v) for v in graph.output]
 
 
 def check_model_file(path: Path) -> None:
-    """Raise ``ModelError`` for a file that must not be loaded, and say why."""
+    """Check that an ONNX file is safe to load.
+
+    Raises:
+        ModelError: it is not an ONNX model, needs other files or custom operators, or is too large.
+    """
     import onnx
 
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ModelError(f"{path}: a model of more than 1 GiB is not loaded")
+            raise ModelError(f"{path}: the model is larger than 1 GiB and is not loaded")
         model = onnx.load(str(path), load_external_data=False)
     except ModelError:
         raise
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
     except Exception as error:
-        raise ModelError(f"{path}: it is no ONNX model ({type(error).__name__})") from error
+        raise ModelError(f"{path}: not an ONNX model (it cannot be parsed)") from error
     if not model.graph.node:
-        raise ModelError(f"{path}: it is no ONNX model (it has no nodes)")
+        raise ModelError(f"{path}: not an ONNX model (it has no nodes)")
     for graph in _graphs(model.graph):
         _check_graph(path, graph)
     for function in model.functions:
@@ -75,7 +85,7 @@ def check_model_file(path: Path) -> None:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """Yield a graph and those inside its nodes (If, Loop, Scan)."""
+    """Yield a graph and the graphs inside its nodes (If, Loop, Scan)."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -99,22 +109,23 @@ def _check_tensor(path: Path, tensor: Any) -> None:
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
         raise ModelError(
-            f"{path}: it keeps weights in another file, and only models of one file are loaded"
+            f"{path}: it keeps its weights in another file; only single-file models are loaded"
         )
     if any(d < 0 for d in tensor.dims) or math.prod(tensor.dims) > _MAX_ELEMENTS:
-        raise ModelError(f"{path}: a constant of shape {list(tensor.dims)} is not loaded")
+        raise ModelError(f"{path}: it has a constant of shape {list(tensor.dims)}, too large")
 
 
 def _check_nodes(path: Path, nodes: Any) -> None:
     for node in nodes:
         if node.domain not in _DOMAINS:
             raise ModelError(
-                f"{path}: it needs the custom operator {node.domain}::{node.op_type}, and such are not loaded"
+                f"{path}: it needs the custom operator {node.domain}::{node.op_type};"
+                " only standard operators are loaded"
             )
 
 
 def _check_growth(path: Path, graph: Any) -> None:
-    """Refuse nodes that would make a huge tensor out of a small constant."""
+    """Refuse nodes that would make a huge tensor."""
     from onnx import numpy_helper
 
     constants = {t.name: t for t in graph.initializer}
@@ -132,9 +143,9 @@ def _check_growth(path: Path, graph: Any) -> None:
         for name in node.input:
             if (
                 name in constants
-                and constants[name].data_type in (6, 7)
-                and math.prod(constants[name].dims) <= 64
+                and constants[name].data_type in _INTEGERS
+                and math.prod(constants[name].dims) <= _MAX_RANK
             ):
                 shapes.append([int(n) for n in numpy_helper.to_array(constants[name]).ravel()])
         if any(math.prod(max(1, abs(n)) for n in shape) > _MAX_ELEMENTS for shape in shapes):
-            raise ModelError(f"{path}: {node.op_type} would make a tensor too large to be loaded")
+            raise ModelError(f"{path}: {node.op_type} would create a tensor that is too large")

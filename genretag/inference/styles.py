@@ -1,6 +1,7 @@
-"""Styles beside the genre: what else a track sounds like, by the teachers' words. They are told, never written.
+"""Styles: further labels of a track, reported beside the genre and never written.
 
-A style is linear in a track's embedding, which the store keeps: what was heard once needs no hearing for them.
+A style is linear in the embedding of a track, which the cache keeps: an analysed track needs no new
+analysis to get its styles.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
+from genretag.numeric import sigmoid
 
 
 @dataclass(frozen=True, eq=False)
 class Styles:
-    """Names, from which probability each is told, and what makes the probabilities of an embedding."""
+    """Linear style classifiers on the embedding, with a threshold for each style."""
 
     names: tuple[str, ...]
     thresholds: tuple[float, ...]  # 0 to 1
@@ -31,13 +33,15 @@ class Styles:
         return hash((self.names, self.thresholds, self.bias))
 
     def probabilities(self, embedding: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Return how likely each style is, 0 to 1, in embeddings [..., dims]."""
+        """Return the probability of each style, 0 to 1, for embeddings [..., dims]."""
         z = embedding.astype(np.float64) @ self.weight.astype(np.float64) + np.array(self.bias)
-        out: npt.NDArray[np.float64] = 1 / (1 + np.exp(-z))
-        return out
+        return sigmoid(z)
 
     def above_threshold(self, embedding: npt.NDArray[np.floating]) -> dict[str, float]:
-        """Return the styles of one embedding [dims] that reach their thresholds, the likeliest first; none for another network's."""
+        """Return the styles of an embedding [dims] that reach their thresholds, likeliest first.
+
+        An embedding of another width comes from another network, and has no styles.
+        """
         if embedding.shape != self.weight.shape[:1]:
             return {}
         found = zip(self.names, self.probabilities(embedding), self.thresholds, strict=True)
@@ -47,7 +51,7 @@ class Styles:
         }
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return the styles as a model file carries them."""
+        """Return the styles as JSON for a model file."""
         weight = base64.b64encode(np.ascontiguousarray(self.weight, "<f2").tobytes()).decode(
             "ascii"
         )
@@ -60,7 +64,11 @@ class Styles:
 
     @classmethod
     def from_metadata(cls, data: dict[str, Any]) -> Styles:
-        """Read the styles of a model file; raise ``ModelError`` for what cannot be meant."""
+        """Read the styles of a model file.
+
+        Raises:
+            ModelError: the parts do not fit together, or a number is out of range.
+        """
         names, thresholds = tuple(map(str, data["names"])), tuple(map(float, data["thresholds"]))
         bias, raw = tuple(map(float, data["bias"])), base64.b64decode(data["weight"], validate=True)
         if (
@@ -68,12 +76,12 @@ class Styles:
             or not len(set(names)) == len(names) == len(thresholds) == len(bias)
             or len(raw) % (2 * len(names))
         ):
-            raise ModelError("its styles do not fit together")
+            raise ModelError("the styles in its metadata are inconsistent")
         weight = np.frombuffer(raw, "<f2").astype(np.float16).reshape(-1, len(names))
         if not (
             np.isfinite(weight).all()
             and np.isfinite(bias).all()
             and all(0 <= t <= 1 for t in thresholds)
         ):
-            raise ModelError("its styles have numbers that are out of range")
+            raise ModelError("the styles in its metadata have numbers out of range")
         return cls(names, thresholds, weight, bias)

@@ -16,6 +16,7 @@ from genretag.evaluation.evaluate import match_label
 from genretag.evaluation.metrics import calibration_error
 from genretag.features import FEATURE_VERSION
 from genretag.inference import external
+from genretag.inference.documents import sidecar
 from genretag.inference.metadata import Calibration, ModelMetadata, metadata_to_json
 from genretag.library.walk import DiskCase
 from genretag.numeric import log_softmax
@@ -107,7 +108,7 @@ def write_recalibrated(
         return
     if output.resolve() != model.resolve():
         shutil.copyfile(model, output)
-    external.sidecar(output).write_text(
+    sidecar(output).write_text(
         json.dumps({**json.loads(metadata_to_json(new)), "wiring": wiring}, indent=1),
         encoding="utf-8",
     )

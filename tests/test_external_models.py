@@ -1,4 +1,4 @@
-"""Other people's models: what the JSON beside them says is how they are fed, and what is missing is said."""
+"""External models are used as the JSON beside them describes; what is missing is named."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genretag.inference.model import Model
 LABELS = ["Rock---Punk", "Electronic---House, Deep", "Jazz"]
 
 
-def saved(
+def save_graph(
     path: Path,
     nodes: list[Any],
     inputs: tuple[str, list[Any]],
@@ -41,8 +41,10 @@ def saved(
     )
 
 
-def network(path: Path, shape: list[Any], bands: int, ends: str, seed: int = 0) -> np.ndarray:
-    """Write a small network: the mean over time is the embedding, a linear layer and ``ends`` make the predictions."""
+def write_network(
+    path: Path, shape: list[Any], bands: int, activation: str, seed: int = 0
+) -> np.ndarray:
+    """Write a network: mean over time (embedding), linear layer, ``activation``."""
     weight = np.random.default_rng(seed).normal(size=(bands, len(LABELS))).astype(np.float32)
     axes = (
         [i for i in range(1, len(shape)) if shape[i] != bands]
@@ -53,10 +55,10 @@ def network(path: Path, shape: list[Any], bands: int, ends: str, seed: int = 0) 
         helper.make_node("ReduceMean", ["x"], ["mean"], axes=axes, keepdims=0),
         helper.make_node("Reshape", ["mean", "flat"], ["embeddings"]),
         helper.make_node("MatMul", ["embeddings", "w"], ["z"]),
-        helper.make_node(ends, ["z"], ["predictions"]),
+        helper.make_node(activation, ["z"], ["predictions"]),
     ]
     flat = numpy_helper.from_array(np.array([-1, bands], np.int64), "flat")
-    saved(
+    save_graph(
         path,
         nodes,
         ("x", shape),
@@ -66,13 +68,13 @@ def network(path: Path, shape: list[Any], bands: int, ends: str, seed: int = 0) 
     return weight
 
 
-def head(path: Path, dims: int) -> np.ndarray:
+def write_classifier(path: Path, dims: int) -> np.ndarray:
     weight = np.random.default_rng(7).normal(size=(dims, len(LABELS))).astype(np.float32)
     nodes = [
         helper.make_node("MatMul", ["e", "w"], ["z"]),
         helper.make_node("Softmax", ["z"], ["activations"]),
     ]
-    saved(
+    save_graph(
         path,
         nodes,
         ("e", ["batch", dims]),
@@ -82,10 +84,10 @@ def head(path: Path, dims: int) -> np.ndarray:
     return weight
 
 
-def zoo(
+def essentia_json(
     algorithm: str = "TensorflowPredictMusiCNN", op: str = "Sigmoid", **changes: Any
 ) -> dict[str, Any]:
-    """Return a JSON as Essentia's model zoo writes them."""
+    """Return a JSON document like those of Essentia's model zoo."""
     return {
         "name": "a zoo's model",
         "type": "multi-label classifier",
@@ -121,7 +123,7 @@ def zoo(
     }
 
 
-def put(path: Path, data: dict[str, Any]) -> Path:
+def write_json(path: Path, data: dict[str, Any]) -> Path:
     path.with_suffix(".json").write_text(json.dumps(data))
     return path
 
@@ -134,11 +136,11 @@ def log_softmax(z: np.ndarray) -> np.ndarray:
     "shape", [[None, 187, 96], [None, 1, 187, 96], [None, 96, 187, 1], [64, 187, 96]]
 )
 @pytest.mark.parametrize("op", ["Sigmoid", "Softmax"])
-def test_every_layout_gives_the_answer_of_the_network(
+def test_every_layout_gives_the_scores_of_the_network(
     tmp_path: Path, shape: list[Any], op: str
 ) -> None:
-    weight = network(tmp_path / "m.onnx", shape, 96, op)
-    model = Model(put(tmp_path / "m.onnx", zoo(op=op)))
+    weight = write_network(tmp_path / "m.onnx", shape, 96, op)
+    model = Model(write_json(tmp_path / "m.onnx", essentia_json(op=op)))
     assert model.metadata.labels == tuple(LABELS)
     assert model.metadata.activation == op.lower()
     assert model.metadata.chunks == (187,)
@@ -152,10 +154,10 @@ def test_every_layout_gives_the_answer_of_the_network(
     assert (got.music > 10).all()
 
 
-def test_two_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
-    network(tmp_path / "effnet-bs64-1.onnx", [64, 128, 96], 96, "Sigmoid")
-    put(tmp_path / "effnet-bs64-1.onnx", zoo("TensorflowPredictEffnetDiscogs"))
-    weight = head(tmp_path / "styles.onnx", 96)
+def test_two_stages_run_in_sequence(tmp_path: Path) -> None:
+    write_network(tmp_path / "effnet-bs64-1.onnx", [64, 128, 96], 96, "Sigmoid")
+    write_json(tmp_path / "effnet-bs64-1.onnx", essentia_json("TensorflowPredictEffnetDiscogs"))
+    weight = write_classifier(tmp_path / "styles.onnx", 96)
     first = {
         "algorithm": "TensorflowPredictEffnetDiscogs",
         "model_name": "effnet-bs64-1",
@@ -163,9 +165,9 @@ def test_two_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
     }
     inference = {"sample_rate": 16000, "algorithm": "TensorflowPredict2D", "embedding_model": first}
     outputs = [{"name": "PartitionedCall:0", "op": "Softmax", "output_purpose": "predictions"}]
-    path = put(
+    path = write_json(
         tmp_path / "styles.onnx",
-        zoo(inference=inference, schema={"inputs": [{"name": "e"}], "outputs": outputs}),
+        essentia_json(inference=inference, schema={"inputs": [{"name": "e"}], "outputs": outputs}),
     )
     model = Model(path)
     assert model.metadata.chunks == (128,)
@@ -178,7 +180,7 @@ def test_two_stages_are_run_one_after_the_other(tmp_path: Path) -> None:
         Model(path)
 
 
-def ours(**changes: Any) -> dict[str, Any]:
+def genretag_json(**changes: Any) -> dict[str, Any]:
     return {
         "schema": 1,
         "name": "mine",
@@ -194,9 +196,9 @@ def ours(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("shape", [[None, 16000], [None, 1, 16000], [None, 16000, 1]])
-def test_a_waveform_is_heard_as_it_is(tmp_path: Path, shape: list[Any]) -> None:
-    weight = network(tmp_path / "m.onnx", shape, 1, "Softmax")
-    model = Model(put(tmp_path / "m.onnx", ours()))
+def test_waveform_model_takes_samples(tmp_path: Path, shape: list[Any]) -> None:
+    weight = write_network(tmp_path / "m.onnx", shape, 1, "Softmax")
+    model = Model(write_json(tmp_path / "m.onnx", genretag_json()))
     x = np.random.default_rng(0).random((2, 1, 16000), np.float32)
     np.testing.assert_allclose(model.run(x).logits, log_softmax(x.mean(2) @ weight), atol=1e-3)
 
@@ -205,49 +207,56 @@ def test_a_waveform_is_heard_as_it_is(tmp_path: Path, shape: list[Any]) -> None:
     ("name", "front_end"),
     [("librosa", LIBROSA), ("musicnn", MUSICNN), ("EfficientAT", EFFICIENT_AT)],
 )
-def test_a_published_front_end_goes_by_its_name(tmp_path: Path, name: str, front_end: Any) -> None:
-    network(tmp_path / "m.onnx", [None, 1, front_end.bands, 100], front_end.bands, "Softmax")
+def test_published_front_end_is_found_by_name(tmp_path: Path, name: str, front_end: Any) -> None:
+    write_network(tmp_path / "m.onnx", [None, 1, front_end.bands, 100], front_end.bands, "Softmax")
     assert (
-        Model(put(tmp_path / "m.onnx", ours(front_end=name, chunks=[100]))).metadata.front_end
+        Model(
+            write_json(tmp_path / "m.onnx", genretag_json(front_end=name, chunks=[100]))
+        ).metadata.front_end
         == front_end
     )
 
 
 @pytest.mark.parametrize(
-    ("data", "say"),
+    ("data", "message"),
     [
-        (zoo("TensorflowPredictVGGish"), "TensorflowPredictVGGish.*not known"),
-        (zoo(inference={"sample_rate": 16000}), "lacks 'inference.algorithm'"),
-        (zoo(inference={"sample_rate": 44100, "algorithm": "TensorflowPredictMusiCNN"}), "44100"),
-        (zoo(classes=["one"]), "classes"),
-        (zoo(op="Identity"), "op is 'identity'"),
-        (zoo(schema={}), "schema.outputs"),
-        (zoo(classes=[*LABELS, "a fourth"]), "3 scores and 4 labels"),
-        (zoo("TensorflowPredict2D"), "embedding_model"),
-        (ours(front_end="fft"), "one of librosa"),
-        (ours(wiring={"logits": "nothing"}), "no output 'nothing'.*predictions"),
-        (ours(wiring={"magic": 1}), "magic"),
-        (ours(wiring={"logits": "predictions", "gives": "votes"}), "gives"),
-        (ours(wiring={"logits": "predictions", "layout": "QRS"}), "layout"),
-        (ours(front_end="musicnn"), "chunk|shape|take"),
-        (ours(schema=7), "schema 7"),
+        (essentia_json("TensorflowPredictVGGish"), "TensorflowPredictVGGish.*not supported"),
+        (essentia_json(inference={"sample_rate": 16000}), "lacks 'inference.algorithm'"),
+        (
+            essentia_json(
+                inference={"sample_rate": 44100, "algorithm": "TensorflowPredictMusiCNN"}
+            ),
+            "44100",
+        ),
+        (essentia_json(classes=["one"]), "classes"),
+        (essentia_json(op="Identity"), "op is 'identity'"),
+        (essentia_json(schema={}), "schema.outputs"),
+        (essentia_json(classes=[*LABELS, "a fourth"]), "3 scores and 4 labels"),
+        (essentia_json("TensorflowPredict2D"), "embedding_model"),
+        (genretag_json(front_end="fft"), "one of librosa"),
+        (genretag_json(wiring={"logits": "nothing"}), "no output 'nothing'.*predictions"),
+        (genretag_json(wiring={"magic": 1}), "magic"),
+        (genretag_json(wiring={"logits": "predictions", "gives": "votes"}), "gives"),
+        (genretag_json(wiring={"logits": "predictions", "layout": "QRS"}), "layout"),
+        (genretag_json(front_end="musicnn"), "chunk|shape|take"),
+        (genretag_json(schema=7), "schema 7"),
         ({}, "schema None"),
     ],
 )
-def test_what_is_missing_is_said(tmp_path: Path, data: dict[str, Any], say: str) -> None:
-    zoos = "classes" in data
-    network(
+def test_missing_or_wrong_key_is_named(tmp_path: Path, data: dict[str, Any], message: str) -> None:
+    essentia = "classes" in data
+    write_network(
         tmp_path / "m.onnx",
-        [None, 187, 96] if zoos else [None, 16000],
-        96 if zoos else 1,
+        [None, 187, 96] if essentia else [None, 16000],
+        96 if essentia else 1,
         "Sigmoid",
     )
-    with pytest.raises(ModelError, match=say):
-        Model(put(tmp_path / "m.onnx", data))
+    with pytest.raises(ModelError, match=message):
+        Model(write_json(tmp_path / "m.onnx", data))
 
 
-def test_without_a_json_the_error_names_it(tmp_path: Path) -> None:
-    network(tmp_path / "m.onnx", [None, 187, 96], 96, "Sigmoid")
+def test_missing_json_is_named(tmp_path: Path) -> None:
+    write_network(tmp_path / "m.onnx", [None, 187, 96], 96, "Sigmoid")
     with pytest.raises(ModelError, match=r"m\.json"):
         Model(tmp_path / "m.onnx")
     (tmp_path / "m.json").write_text("{nonsense")
@@ -255,11 +264,11 @@ def test_without_a_json_the_error_names_it(tmp_path: Path) -> None:
         Model(tmp_path / "m.onnx")
 
 
-def test_such_a_model_scans_writes_and_is_calibrated(genretag: Program, tmp_path: Path) -> None:
+def test_external_model_scans_writes_and_is_calibrated(genretag: Program, tmp_path: Path) -> None:
     model = tmp_path / "zoo" / "m.onnx"
     model.parent.mkdir()
-    network(model, [None, 187, 96], 96, "Sigmoid", seed=3)
-    put(model, zoo())
+    write_network(model, [None, 187, 96], 96, "Sigmoid", seed=3)
+    write_json(model, essentia_json())
     music = tmp_path / "music"
     for n in range(42):
         (music / LABELS[n % 2]).mkdir(parents=True, exist_ok=True)
@@ -275,9 +284,9 @@ def test_such_a_model_scans_writes_and_is_calibrated(genretag: Program, tmp_path
     words.write_text("parents = true\n")
     for row in genretag("plan", "--vocabulary", words, "--json").rows:
         assert sorted(row["new"]) == sorted(row["genre"].split("---"))
-    told = genretag("models", "info", model).out
-    assert "not calibrated" in told
-    assert "96 bands" in told
+    info = genretag("models", "info", model).out
+    assert "not calibrated" in info
+    assert "96 bands" in info
     made = tmp_path / "calibrated.onnx"
     assert genretag("models", "calibrate", model, music, "-O", made).status == 0
     again = genretag("scan", music, "--dry-run", "--json", "--model", made).rows
