@@ -473,10 +473,10 @@ def _evaluate_labels(
     found = evaluate_labels(
         databases.store, model.metadata, [(e.path, e.label) for e in labelled.examples], artists
     )
-    j = found.judged
+    j = found.metrics
     if json:
         print(json_lib.dumps({**found.to_dict(), "notes": labelled.notes}))
-        return len(found.unheard)
+        return len(found.not_analysed)
     out = session.results()
     for note in labelled.notes:
         out.print(f"noticed: {escape_control(note)}", soft_wrap=True)
@@ -500,7 +500,7 @@ def _evaluate_labels(
     )
     out.print()
     out.print(_label_table(j))
-    return len(found.unheard)
+    return len(found.not_analysed)
 
 
 def _label_table(j: ClassifierMetrics) -> Table:
@@ -541,7 +541,7 @@ def _evaluate_tags(
             print(json_lib.dumps({"path": d.row.path, **facts, "row": d.row.to_dict()}))
     else:
         _print_comparison(found, output)
-    return len(found.unheard)
+    return len(found.not_analysed)
 
 
 def _print_comparison(found: TagComparison, output: Path | None) -> None:
@@ -577,9 +577,9 @@ def _print_comparison(found: TagComparison, output: Path | None) -> None:
         f" {sum(found.incomparable.values()):,} whose genre is none of its labels{': ' + others if others else ''}",
         soft_wrap=True,
     )
-    if found.unheard:
+    if found.not_analysed:
         out.print(
-            f"{len(found.unheard):,} files could not be heard: genretag errors", soft_wrap=True
+            f"{len(found.not_analysed):,} files could not be heard: genretag errors", soft_wrap=True
         )
     if found.disagreements and output is None:
         out.print(

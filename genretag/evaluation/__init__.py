@@ -1,0 +1,1 @@
+"""Evaluation of models: metrics, and comparison with labels and tags."""

@@ -1,9 +1,11 @@
-"""The ear against labels: of labelled folders, or of the genres that are in the tags already. Reads the store; writes nothing."""
+"""Compare a model with labels: of labelled folders, or of the genres in the tags of a library.
+
+The analyses are read from the cache; nothing is written.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,41 +14,38 @@ from pathlib import Path
 
 import numpy as np
 
+from genretag.decisions.albums import Key, key_of
 from genretag.decisions.plan import Row, judge
 from genretag.decisions.policy import Existing, HardLinks, Policy
+from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
-from genretag.evaluation import metrics
+from genretag.evaluation.metrics import ClassifierMetrics, compute_metrics
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
+from genretag.library.urls import absolute
 from genretag.library.walk import DiskCase
 from genretag.records import FileRow
-from genretag.scan.scanner import absolute
 from genretag.storage.cache import Store
 from genretag.tags import meaningful
 
-_SURE = 0.9  # an ear as sure as this ...
-_RULED_OUT = 0.03  # ... that gives the tag's genre no more than this, doubts the tag
+# A tag is suspect if the model is at least this confident ...
+_CONFIDENT = 0.9
+# ... and gives the tag's genre at most this score.
+_RULED_OUT = 0.03
+_MIN_ALBUM_VOTES = 2  # other tracks of the album that outweigh the model
 
 
-def normalise_label(word: str) -> str:
-    """Return letters and digits alone, without case: Hip-Hop, hip hop and HipHop are one."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", word).casefold())
-
-
-def match_label(word: str, labels: Iterable[str]) -> str | None:
-    """Return the label that a genre word means: the label itself, or one that the word ends in ("Bebop Jazz": Jazz)."""
-    wanted = normalise_label(word)
-    by_name = {normalise_label(label): label for label in labels}
-    if wanted in by_name:
-        return by_name[wanted]
-    last = normalise_label(re.split(r"[\s/\-]+", word.strip())[-1]) if word.strip() else ""
-    return by_name.get(last)
+def match_label(genre: str, labels: Iterable[str]) -> str | None:
+    """Return the label that a genre means: an equal one, or its last word ("Bebop Jazz": Jazz)."""
+    by_name = {normalise_genre(label): label for label in labels}
+    words = re.split(r"[\s/\-]+", genre.strip())
+    return by_name.get(normalise_genre(genre)) or by_name.get(normalise_genre(words[-1]))
 
 
 @dataclass(frozen=True)
 class AnalysedTrack:
-    """One track that was heard."""
+    """A track with its analysis decided by a policy."""
 
     path: Path
     file: FileRow
@@ -57,47 +56,42 @@ class AnalysedTrack:
 def analysed_tracks(
     store: Store, metadata: ModelMetadata, paths: Iterable[Path], policy: Policy
 ) -> Iterator[AnalysedTrack | Path]:
-    """Yield what the store knows of files; the path alone where a file could not be heard."""
-    spell = DiskCase()
+    """Yield the analysed tracks of the cache; only the path of a file that was not analysed."""
+    on_disk_case = DiskCase()
     for path in paths:
-        found = store.known(absolute(spell(path)), metadata.id, FEATURE_VERSION)
+        found = store.known(absolute(on_disk_case(path)), metadata.id, FEATURE_VERSION)
         if found is None:
             yield path
-        else:
-            f, heard = found
-            yield AnalysedTrack(
-                path,
-                f,
-                judge(path, f, heard, metadata, policy),
-                vote(heard, metadata, policy.vote, policy.min_confidence),
-            )
+            continue
+        file, analysis = found
+        row = judge(path, file, analysis, metadata, policy)
+        verdict = vote(analysis, metadata, policy.vote, policy.min_confidence)
+        yield AnalysedTrack(path, file, row, verdict)
 
 
-# --- labelled folders --------------------------------------------------------------------------------------------
+# --- labelled folders ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model does on labelled tracks."""
+    """Result of a model on labelled tracks."""
 
-    judged: metrics.ClassifierMetrics
+    metrics: ClassifierMetrics
     labels: list[str]  # of the model
-    unsure: int  # below the threshold
+    unsure: int  # tracks below the threshold
     nonmusic: int
-    unknown: dict[str, int] = field(
-        default_factory=dict
-    )  # labels that the model does not know -> tracks
-    unheard: list[Path] = field(default_factory=list)
+    unknown: dict[str, int] = field(default_factory=dict)  # labels the model lacks -> tracks
+    not_analysed: list[Path] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the figures as JSON takes them."""
+        """Return the evaluation as JSON."""
         return {
-            **self.judged.to_dict(),
+            **self.metrics.to_dict(),
             "labels": self.labels,
             "unsure": self.unsure,
             "nonmusic": self.nonmusic,
             "unknown_labels": self.unknown,
-            "unheard": [str(p) for p in self.unheard],
+            "unheard": [str(p) for p in self.not_analysed],
         }
 
 
@@ -107,88 +101,92 @@ def evaluate_labels(
     labelled: list[tuple[Path, str]],
     artists: dict[Path, str],
 ) -> Evaluation:
-    """Hold the ear against labels; raise ``RunError`` where no label is one of the model's.
+    """Evaluate a model against labels.
 
-    ``artists`` are whose tracks the files are, where tags do not say: intervals are over artists.
+    Args:
+        store: cache with the analyses.
+        metadata: of the model.
+        labelled: (path, label) of the tracks.
+        artists: artists of the tracks whose tags name none; intervals are over artists.
+
+    Raises:
+        RunError: no label is one of the model's, or no track was analysed.
     """
     truth = {path: match_label(label, metadata.labels) for path, label in labelled}
     unknown = Counter(label for path, label in labelled if truth[path] is None)
-    if len(unknown) and not any(truth.values()):
+    if unknown and not any(truth.values()):
         raise RunError(
-            f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's ({', '.join(metadata.labels)})"
+            f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's"
+            f" ({', '.join(metadata.labels)})"
         )
-    p, y, groups, unheard = list[list[float]](), list[int](), list[str](), list[Path]()
-    status: Counter[str] = Counter()
-    for one in analysed_tracks(
-        store, metadata, [path for path, _ in labelled if truth[path]], Policy()
-    ):
-        if isinstance(one, Path):
-            unheard.append(one)
+    p, y, groups, not_analysed = list[list[float]](), list[int](), list[str](), list[Path]()
+    statuses: Counter[str] = Counter()
+    paths = [path for path, _ in labelled if truth[path]]
+    for track in analysed_tracks(store, metadata, paths, Policy()):
+        if isinstance(track, Path):
+            not_analysed.append(track)
             continue
-        p.append([one.verdict.scores[label] for label in metadata.labels])
-        y.append(metadata.labels.index(truth[one.path] or ""))
-        groups.append(
-            one.file.tags.album.artist.casefold() or artists.get(one.path) or str(one.path)
-        )
-        status[one.verdict.status] += 1
+        p.append([track.verdict.scores[label] for label in metadata.labels])
+        y.append(metadata.labels.index(truth[track.path] or ""))
+        artist = track.file.tags.album.artist.casefold()
+        groups.append(artist or artists.get(track.path) or str(track.path))
+        statuses[track.verdict.status] += 1
     if not y:
-        raise RunError("none of the labelled files could be heard")
-    number = np.unique(groups, return_inverse=True)[1]
-    truths = np.array(y)
-    judged = metrics.compute_metrics(
+        raise RunError("none of the labelled files could be analysed")
+    metrics = compute_metrics(
         np.array(p),
-        truths,
-        number,
+        np.array(y),
+        np.unique(groups, return_inverse=True)[1],
         list(metadata.labels),
         np.zeros(0, np.int64),
         metadata.confidence_threshold,
     )
     return Evaluation(
-        judged,
+        metrics,
         list(metadata.labels),
-        status[Status.UNSURE],
-        status[Status.NONMUSIC],
+        statuses[Status.UNSURE],
+        statuses[Status.NONMUSIC],
         dict(unknown),
-        unheard,
+        not_analysed,
     )
 
 
-# --- tags --------------------------------------------------------------------------------------------------------
+# --- tags ---------------------------------------------------------------------------------------
 
 
 class Suspect(StrEnum):
-    """Which of the two looks wrong."""
+    """Which of the two genres looks wrong."""
 
     TAG = "tag"
-    EAR = "ear"
+    MODEL = "ear"  # the value of earlier versions, which scripts read
     UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A track whose tag and whose sound say different genres."""
+    """A track whose tag and analysis have different genres."""
 
     row: Row
-    tag: str  # the genre in the tag ...
-    label: str  # ... and the label it means
-    said: str
+    tag: str  # genre in the tag
+    label: str  # label that the tag means
+    said: str  # genre of the model
     confidence: float
-    tag_score: float  # what the ear gives the tag's label
+    tag_score: float  # score of the tag's label
     suspect: Suspect
     why: str
 
 
 @dataclass(frozen=True)
 class TagComparison:
-    """The ear against the tags of a library."""
+    """Result of comparing a model with the tags of a library, in tracks."""
 
     compared: int
     agreeing: int
-    disagreements: list[Disagreement]  # the most confident first
-    incomparable: dict[str, int]  # genres in tags that are none of the model's labels -> tracks
+    disagreements: list[Disagreement]  # most confident first
+    incomparable: dict[str, int]  # genres in tags that match no label -> tracks
     untagged: int
-    unsure: int  # the ear says nothing
-    unheard: list[Path]
+    unsure: int
+    not_analysed: list[Path]
 
 
 def compare_with_tags(
@@ -197,72 +195,74 @@ def compare_with_tags(
     paths: Iterable[Path],
     min_confidence: float | None = None,
 ) -> TagComparison:
-    """Hold the ear against the genres in the tags."""
+    """Compare the verdicts of a model with the genres in the tags."""
     policy = Policy(
         min_confidence=min_confidence, existing=Existing.REPLACE, hardlinks=HardLinks.SKIP
     )
-    tracks, unheard = list[AnalysedTrack](), list[Path]()
-    for one in analysed_tracks(store, metadata, paths, policy):
-        if isinstance(one, Path):
-            unheard.append(one)
+    tracks, not_analysed = list[AnalysedTrack](), list[Path]()
+    for track in analysed_tracks(store, metadata, paths, policy):
+        if isinstance(track, Path):
+            not_analysed.append(track)
         else:
-            tracks.append(one)
+            tracks.append(track)
     incomparable: Counter[str] = Counter()
     untagged = unsure = agreeing = 0
     differing: list[tuple[AnalysedTrack, str, str]] = []
-    album_votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for one in tracks:
-        if one.verdict.status is Status.OK:
-            album_votes[_album(one)][one.verdict.genre] += 1
-        genres = meaningful(one.file.tags.genres)
-        meant = [
-            (g, label) for g in genres if (label := match_label(g, metadata.labels)) is not None
-        ]
+    for track in tracks:
+        genres = meaningful(track.file.tags.genres)
+        matches = [(g, label) for g in genres if (label := match_label(g, metadata.labels))]
         if not genres:
             untagged += 1
-        elif not meant:
+        elif not matches:
             incomparable[genres[0]] += 1
-        elif one.verdict.status is not Status.OK:
+        elif track.verdict.status is not Status.OK:
             unsure += 1
-        elif any(label == one.verdict.genre for _, label in meant):
+        elif any(label == track.verdict.genre for _, label in matches):
             agreeing += 1
         else:
-            differing.append((one, *meant[0]))
-    found = [
-        _disagreement(one, tag, label, album_votes[_album(one)]) for one, tag, label in differing
+            differing.append((track, *matches[0]))
+    albums = _album_votes(tracks)
+    disagreements = [
+        _disagreement(track, tag, label, albums[_album_key(track)])
+        for track, tag, label in differing
     ]
-    found.sort(key=lambda d: (-d.confidence, d.tag_score, d.row.path))
+    disagreements.sort(key=lambda d: (-d.confidence, d.tag_score, d.row.path))
     return TagComparison(
-        agreeing + len(found),
+        agreeing + len(disagreements),
         agreeing,
-        found,
+        disagreements,
         dict(incomparable.most_common()),
         untagged,
         unsure,
-        unheard,
+        not_analysed,
     )
 
 
-def _album(one: AnalysedTrack) -> tuple[str, str]:
-    """Return what tells the track's album: its tags, else its folder."""
-    album = one.file.tags.album
-    if album.album:
-        return (album.album_artist or album.artist).casefold(), album.album.casefold()
-    return "", str(one.file.path.parent)
+def _album_key(track: AnalysedTrack) -> Key:
+    return key_of(track.row.to_dict())
 
 
-def _disagreement(one: AnalysedTrack, tag: str, label: str, album: Counter[str]) -> Disagreement:
-    """Say which of tag and ear looks wrong: by how sure the ear is, and by what it says of the rest of the album."""
-    said, score = one.verdict.genre, one.verdict.scores.get(label, 0.0)
-    rest = album.copy()
-    rest[said] -= 1
-    suspect, why = Suspect.UNCLEAR, f"the ear gives {label} {score:.2f}"
-    if rest[label] >= 2 and rest[label] > rest[said]:
-        suspect, why = Suspect.EAR, f"{rest[label]} other tracks of the album sound like {label}"
-    elif one.verdict.confidence >= _SURE and score <= _RULED_OUT:
-        others = f", and so do {rest[said]} other tracks of the album" if rest[said] else ""
-        suspect, why = (
-            Suspect.TAG,
-            f"it sounds like {said} throughout ({one.verdict.agreement:.0%} of its windows){others}",
-        )
-    return Disagreement(one.row, tag, label, said, one.verdict.confidence, score, suspect, why)
+def _album_votes(tracks: list[AnalysedTrack]) -> dict[Key, Counter[str]]:
+    """Return the genres of the sure tracks of each album."""
+    votes: dict[Key, Counter[str]] = defaultdict(Counter)
+    for track in tracks:
+        if track.verdict.status is Status.OK:
+            votes[_album_key(track)][track.verdict.genre] += 1
+    return votes
+
+
+def _disagreement(track: AnalysedTrack, tag: str, label: str, album: Counter[str]) -> Disagreement:
+    """Decide which of tag and model looks wrong, by the confidence and the rest of the album."""
+    genre, score = track.verdict.genre, track.verdict.scores.get(label, 0.0)
+    others = album.copy()
+    others[genre] -= 1
+    suspect, why = Suspect.UNCLEAR, f"the model gives {label} a score of {score:.2f}"
+    if others[label] >= _MIN_ALBUM_VOTES and others[label] > others[genre]:
+        suspect = Suspect.MODEL
+        why = f"{others[label]} other tracks of the album sound like {label}"
+    elif track.verdict.confidence >= _CONFIDENT and score <= _RULED_OUT:
+        suspect = Suspect.TAG
+        why = f"{track.verdict.agreement:.0%} of its windows sound like {genre}"
+        if others[genre]:
+            why += f", and so do {others[genre]} other tracks of the album"
+    return Disagreement(track.row, tag, label, genre, track.verdict.confidence, score, suspect, why)

@@ -1,7 +1,14 @@
-"""How well a model does: accuracy, macro recall and F1, top-2, calibration, with confidence intervals.
+"""Metrics of a genre classifier, with confidence intervals.
 
-Every figure is of tracks. Intervals are percentiles of a bootstrap over *groups* (artists): tracks of one artist
-are not independent, and an interval over tracks would be too narrow (Efron and Tibshirani 1993).
+Task: one label per track.
+
+Conventions: predictions are probabilities [n, labels]; truth and groups are integers [n]. Every
+figure counts tracks. Intervals are percentiles of a bootstrap over *groups* (artists): tracks of
+one artist are not independent, and an interval over tracks would be too narrow (Efron and Tibshirani
+1993).
+
+Metrics: accuracy, macro recall, macro F1, top-2 accuracy, expected calibration error, coverage and
+precision at a threshold.
 """
 
 from __future__ import annotations
@@ -17,8 +24,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 BINS = 10  # of the calibration error
-ROUNDS = 1000  # of the bootstrap
-_CHANCE_ROUNDS = 300
+_BOOTSTRAP_ROUNDS = 1000
+_CHANCE_ROUNDS = 300  # simulations of an exactly calibrated model
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class LabelMetrics:
-    """One label's figures; ``recall`` is None where the test part has none of it."""
+    """Metrics of one label; None where they are undefined in the test part."""
 
     label: str
-    train: int
-    test: int
+    train: int  # tracks
+    test: int  # tracks
     recall: float | None
     precision: float | None
     f1: float | None
@@ -47,7 +54,7 @@ class LabelMetrics:
 
 @dataclass(frozen=True)
 class ClassifierMetrics:
-    """All figures of one model on one test part."""
+    """Metrics of a model on one test part."""
 
     tracks: int
     groups: int
@@ -55,21 +62,32 @@ class ClassifierMetrics:
     macro_recall: Interval
     macro_f1: Interval
     top2: Interval
-    ece: float  # expected calibration error ...
-    ece_if_exact: float  # ... and that of exact confidence, by chance alone, on so many tracks
-    majority: float  # accuracy of always saying the commonest label of the training part
+    ece: float  # expected calibration error
+    ece_if_exact: float  # mean error of an exactly calibrated model with as many tracks
+    majority: float  # accuracy of always guessing the most frequent label of the training part
     classes: list[LabelMetrics]
-    confusion: list[list[int]]  # [truth][said]
-    coverage: float  # share of the tracks at or above the threshold ...
-    precision: float | None  # ... and how many of these are right
+    confusion: list[list[int]]  # [truth][prediction]
+    coverage: float  # share of the tracks at or above the threshold
+    precision: float | None  # share of these that is right
 
     @property
     def calibration(self) -> str:
-        """How far confidence and truth are apart, in words."""
-        return f"calibration error {self.ece:.3f} ({self.ece_if_exact:.3f} by chance alone on so many tracks)"
+        """Calibration error beside the error expected by chance, as text."""
+        return (
+            f"calibration error {self.ece:.3f}"
+            f" ({self.ece_if_exact:.3f} expected by chance with this many tracks)"
+        )
+
+    @property
+    def beats_guessing(self) -> bool:
+        """Whether the model is better than guessing the most frequent label.
+
+        The lower end of the interval of its accuracy must be above the accuracy of guessing.
+        """
+        return self.accuracy.low > self.majority
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON takes them."""
+        """Return the metrics as JSON."""
         out: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, Interval):
@@ -81,63 +99,78 @@ class ClassifierMetrics:
         return out
 
 
-def confusion_matrix(said: IntArray, y: IntArray, labels: int) -> IntArray:
-    """Return how often each label (row) was taken for each (column)."""
-    return np.bincount(y * labels + said, minlength=labels * labels).reshape(labels, labels)
+# --- labels -------------------------------------------------------------------------------------
+
+
+def confusion_matrix(predicted: IntArray, y: IntArray, labels: int) -> IntArray:
+    """Return the number of tracks of each label (row) by predicted label (column)."""
+    return np.bincount(y * labels + predicted, minlength=labels * labels).reshape(labels, labels)
 
 
 def per_label_scores(confusion: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return (recall, precision, F1) a label; 0 where a denominator is 0."""
-    hit, there, claimed = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    recall, precision = hit / np.maximum(there, 1), hit / np.maximum(claimed, 1)
-    f1: FloatArray = 2 * hit / np.maximum(there + claimed, 1)
+    """Return (recall, precision, F1) of each label; 0 where a denominator is 0."""
+    hits, actual, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    recall, precision = hits / np.maximum(actual, 1), hits / np.maximum(predicted, 1)
+    f1: FloatArray = 2 * hits / np.maximum(actual + predicted, 1)
     return recall, precision, f1
 
 
-def macro_recall(confusion: IntArray) -> float:
-    """Return the mean recall over the labels that occur."""
-    return float(per_label_scores(confusion)[0][confusion.sum(1) > 0].mean())
+def macro_recall(predicted: IntArray, y: IntArray) -> float:
+    """Return the mean recall over the labels that occur in ``y`` (balanced accuracy)."""
+    hits = np.bincount(y, predicted == y)
+    counts = np.bincount(y)
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
 
 
-def macro_f1(confusion: IntArray) -> float:
-    """Return the mean F1 over the labels that occur."""
+def macro_f1(predicted: IntArray, y: IntArray, labels: int) -> float:
+    """Return the mean F1 over the labels that occur in ``y``."""
+    confusion = confusion_matrix(predicted, y, labels)
     return float(per_label_scores(confusion)[2][confusion.sum(1) > 0].mean())
+
+
+# --- calibration --------------------------------------------------------------------------------
 
 
 def calibration_error(
     confidence: FloatArray, right: npt.NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """Return the expected calibration error over bins of equal width (Naeini et al. 2015), 0 to 1."""
+    """Return the expected calibration error over bins of equal width, 0 to 1.
+
+    Source: Naeini et al. (2015).
+    """
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(confidence[bin_of == b].mean() - right[bin_of == b].mean()) * (bin_of == b).mean()
-            for b in np.unique(bin_of)
-        )
-    )
+    error = 0.0
+    for b in np.unique(bin_of):
+        mine = bin_of == b
+        error += abs(confidence[mine].mean() - right[mine].mean()) * mine.mean()
+    return float(error)
 
 
 def exact_calibration_error(confidence: FloatArray, seed: int = 0) -> tuple[float, float]:
-    """Return the mean calibration error, and its 95th percentile, of one who is exactly as often right as it says, on so many tracks.
+    """Return mean and 95th percentile of the calibration error of an exactly calibrated model.
 
-    On few tracks chance alone makes an error: what is measured means nothing below this (consistency: Broecker and Smith 2007).
+    With few tracks chance alone causes an error; a measured error below it means nothing
+    (consistency resampling: Broecker and Smith 2007).
     """
     rng = np.random.default_rng(seed)
-    drawn = [
+    errors = [
         calibration_error(confidence, rng.random(len(confidence)) < confidence)
         for _ in range(_CHANCE_ROUNDS)
     ]
-    return float(np.mean(drawn)), float(np.percentile(drawn, 95))
+    return float(np.mean(errors)), float(np.percentile(errors, 95))
+
+
+# --- intervals ----------------------------------------------------------------------------------
 
 
 def interval(figure: Callable[[IntArray], float], groups: IntArray, seed: int = 0) -> Interval:
-    """Return a figure of rows with its interval; ``figure`` takes the rows that count."""
+    """Return a figure with its interval; ``figure`` takes the indices of the tracks to count."""
     names, number = np.unique(groups, return_inverse=True)
     rows = [np.flatnonzero(number == g) for g in range(len(names))]
     rng = np.random.default_rng(seed)
     drawn = [
         figure(np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))]))
-        for _ in range(ROUNDS)
+        for _ in range(_BOOTSTRAP_ROUNDS)
     ]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Interval(figure(np.arange(len(groups))), float(low), float(high))
@@ -151,51 +184,60 @@ def compute_metrics(
     y_train: IntArray,
     threshold: float = 0.7,
 ) -> ClassifierMetrics:
-    """Judge probabilities [n, labels] of a test part; ``y_train`` is empty where nothing was learned here.
+    """Compute all metrics of probabilities [n, labels] on a test part.
+
+    Args:
+        p: probabilities [n, labels].
+        y: true labels [n].
+        groups: artists [n].
+        labels: names of the labels.
+        y_train: labels of the training part; empty if the model was not trained here.
+        threshold: confidence below which a track is unsure.
 
     Raises:
         ValueError: the test part is empty.
     """
     if len(y) == 0:
-        raise ValueError("nothing to judge on")
-    said, confidence = p.argmax(1), p.max(1)
-    right = said == y
-    two = (np.argsort(-p, axis=1)[:, :2] == y[:, None]).any(1)
-    confusion = confusion_matrix(said, y, len(labels))
+        raise ValueError("the test part is empty")
+    predicted, confidence = p.argmax(1), p.max(1)
+    right = predicted == y
+    top2 = (np.argsort(-p, axis=1)[:, :2] == y[:, None]).any(1)
+    confusion = confusion_matrix(predicted, y, len(labels))
     majority = np.bincount(y_train if len(y_train) else y, minlength=len(labels)).argmax()
     sure = confidence >= threshold
-    train, (recall, precision, f1) = (
-        np.bincount(y_train, minlength=len(labels)),
-        per_label_scores(confusion),
-    )
-    there, claimed = confusion.sum(1), confusion.sum(0)
-    classes = [
-        LabelMetrics(
-            label,
-            int(train[c]),
-            int(there[c]),
-            round(float(recall[c]), 4) if there[c] else None,
-            round(float(precision[c]), 4) if claimed[c] else None,
-            round(float(f1[c]), 4) if there[c] else None,
-        )
-        for c, label in enumerate(labels)
-    ]
     return ClassifierMetrics(
         tracks=len(y),
         groups=len(np.unique(groups)),
         accuracy=interval(lambda rows: float(right[rows].mean()), groups),
-        macro_recall=interval(
-            lambda rows: macro_recall(confusion_matrix(said[rows], y[rows], len(labels))), groups
-        ),
-        macro_f1=interval(
-            lambda rows: macro_f1(confusion_matrix(said[rows], y[rows], len(labels))), groups
-        ),
-        top2=interval(lambda rows: float(two[rows].mean()), groups),
+        macro_recall=interval(lambda rows: macro_recall(predicted[rows], y[rows]), groups),
+        macro_f1=interval(lambda rows: macro_f1(predicted[rows], y[rows], len(labels)), groups),
+        top2=interval(lambda rows: float(top2[rows].mean()), groups),
         ece=calibration_error(confidence, right),
         ece_if_exact=exact_calibration_error(confidence)[0],
         majority=float((y == majority).mean()),
-        classes=classes,
+        classes=_label_metrics(confusion, labels, y_train),
         confusion=confusion.tolist(),
         coverage=float(sure.mean()),
         precision=float(right[sure].mean()) if sure.any() else None,
     )
+
+
+def _label_metrics(confusion: IntArray, labels: list[str], y_train: IntArray) -> list[LabelMetrics]:
+    train = np.bincount(y_train, minlength=len(labels))
+    recall, precision, f1 = per_label_scores(confusion)
+    actual, predicted = confusion.sum(1), confusion.sum(0)
+
+    def defined(value: float, denominator: int) -> float | None:
+        return round(float(value), 4) if denominator else None
+
+    return [
+        LabelMetrics(
+            label,
+            int(train[c]),
+            int(actual[c]),
+            defined(recall[c], actual[c]),
+            defined(precision[c], predicted[c]),
+            defined(f1[c], actual[c]),
+        )
+        for c, label in enumerate(labels)
+    ]
