@@ -1,4 +1,4 @@
-"""A file -> its content key, and mono samples at a fixed rate in 30 s windows. The only room that knows decoders."""
+"""Decode files: content keys, and mono samples at a fixed rate in 30 s windows. The only user of FFmpeg."""
 
 from __future__ import annotations
 

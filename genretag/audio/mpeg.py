@@ -1,8 +1,8 @@
-"""Where the MPEG audio of a file lies between its tags.
+"""Find the audio of a bare stream (MP3, AAC, Monkey's Audio ...) between its tags.
 
-FFmpeg's MP3 demuxer takes sync bytes inside an APEv2 tag for audio. Given only the bytes
-between the tags it cannot, so that the hash of the packets is the hash of the music.
-Layouts: ID3v2 (id3.org, 2.3 and 2.4, section 3), ID3v1, APEv2 (Hydrogenaudio), Lyrics3v2.
+Given only the bytes between the tags, FFmpeg cannot take any byte of a tag for audio, so that the
+hash of the packets depends on the audio alone. Layouts: ID3v2 (id3.org, 2.3 and 2.4, section 3),
+ID3v1 with its TAG+ extension, APEv2 (Hydrogenaudio), Lyrics3 v1 and v2 (id3.org).
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ ID3V1_LENGTH = 128
 _APE_FOOTER = 32
 _APE_HEADER_FLAG = 1 << 31
 _LYRICS3_END = 15  # six digits of size and "LYRICS200"
+_LYRICS3_V1_MAX = 5100 + 20  # bytes, with LYRICSBEGIN and LYRICSEND
+_TAG_PLUS_LENGTH = 227
+
+#: First bytes of formats without a container: their tags stand before and behind the stream.
+_BARE = (b"fLaC", b"\x0bw", b"MAC ", b"MP+", b"MPCK", b"wvpk", b"TTA1", b"tBaK", b"OFR ")
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Span:
 
 
 def id3v2_size(header: bytes) -> int:
-    """Return the whole length of the ID3v2 tag that begins with these ten bytes; 0 where there is none."""
+    """Return the length of the ID3v2 tag with this header of ten bytes; 0 if it is none."""
     if len(header) < _ID3V2_HEADER or header[:3] != b"ID3" or any(b & 0x80 for b in header[6:10]):
         return 0
     size = header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9]
@@ -38,8 +43,13 @@ def id3v2_size(header: bytes) -> int:
     return _ID3V2_HEADER + size + footer
 
 
+def is_bare_stream(head: bytes) -> bool:
+    """Return whether a stream without a container begins with these bytes (12 or more)."""
+    return head.startswith(_BARE) or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+
+
 def audio_span(handle: BinaryIO) -> Span:
-    """Return the bytes between the tags at the head and those at the tail of an open file."""
+    """Return the bytes between the tags at the start and those at the end of an open file."""
     end = handle.seek(0, os.SEEK_END)
     start = 0
     while True:
@@ -55,7 +65,7 @@ def audio_span(handle: BinaryIO) -> Span:
 
 
 def has_id3v1(handle: BinaryIO, stop: int) -> bool:
-    """Return whether an ID3v1 block ends at ``stop``; the TAG of an APEv2 tag's own name is none."""
+    """Return whether an ID3v1 tag ends at ``stop``; the TAG within ``APETAGEX`` is none."""
     if stop < ID3V1_LENGTH:
         return False
     handle.seek(stop - ID3V1_LENGTH - min(3, stop - ID3V1_LENGTH))
@@ -64,29 +74,67 @@ def has_id3v1(handle: BinaryIO, stop: int) -> bool:
 
 
 def _before_tail_tag(handle: BinaryIO, start: int, stop: int) -> int:
-    """Return where the tag that ends at ``stop`` begins, or ``stop`` where no tag ends there."""
-    if stop - start >= ID3V1_LENGTH and has_id3v1(handle, stop):
-        return stop - ID3V1_LENGTH
-    if stop - start >= _APE_FOOTER:
-        handle.seek(stop - _APE_FOOTER)
-        footer = handle.read(_APE_FOOTER)
-        if footer[:8] == b"APETAGEX":
-            size = int.from_bytes(footer[12:16], "little")
-            flags = int.from_bytes(footer[20:24], "little")
-            whole = size + (_APE_FOOTER if flags & _APE_HEADER_FLAG else 0)
-            if _APE_FOOTER <= whole <= stop - start:
-                return stop - whole
-    if stop - start >= _LYRICS3_END:
-        handle.seek(stop - _LYRICS3_END)
-        tail = handle.read(_LYRICS3_END)
-        if tail[6:] == b"LYRICS200" and tail[:6].isdigit():
-            whole = int(tail[:6]) + _LYRICS3_END
-            if whole <= stop - start:
-                return stop - whole
+    """Return the start of the tag that ends at ``stop``, or ``stop`` if no tag ends there."""
+    for length in (_id3v1, _apev2, _lyrics3_v2, _lyrics3_v1, _appended_id3v2):
+        if 0 < (size := length(handle, start, stop)) <= stop - start:
+            return stop - size
     return stop
 
 
-#: Samples of a frame and rates (Hz) by MPEG version's bits: 2.5, reserved, 2, 1 (ISO 11172-3, 13818-3), for layer III.
+def _read(handle: BinaryIO, start: int, stop: int) -> bytes:
+    handle.seek(max(0, start))
+    return handle.read(stop - max(0, start))
+
+
+def _id3v1(handle: BinaryIO, start: int, stop: int) -> int:
+    """Return the length of an ID3v1 tag, with its TAG+ extension, that ends at ``stop``, or 0."""
+    if stop - start < ID3V1_LENGTH or not has_id3v1(handle, stop):
+        return 0
+    whole = ID3V1_LENGTH + _TAG_PLUS_LENGTH
+    if stop - start >= whole and _read(handle, stop - whole, stop - whole + 4) == b"TAG+":
+        return whole
+    return ID3V1_LENGTH
+
+
+def _apev2(handle: BinaryIO, start: int, stop: int) -> int:
+    """Return the length of an APEv2 tag that ends at ``stop``, or 0."""
+    if stop - start < _APE_FOOTER:
+        return 0
+    footer = _read(handle, stop - _APE_FOOTER, stop)
+    if footer[:8] != b"APETAGEX":
+        return 0
+    size = int.from_bytes(footer[12:16], "little")
+    flags = int.from_bytes(footer[20:24], "little")
+    return size + (_APE_FOOTER if flags & _APE_HEADER_FLAG else 0) if size >= _APE_FOOTER else 0
+
+
+def _lyrics3_v2(handle: BinaryIO, start: int, stop: int) -> int:
+    """Return the length of a Lyrics3 v2 tag that ends at ``stop``, or 0."""
+    tail = _read(handle, max(start, stop - _LYRICS3_END), stop)
+    if len(tail) < _LYRICS3_END or tail[6:] != b"LYRICS200" or not tail[:6].isdigit():
+        return 0
+    return int(tail[:6]) + _LYRICS3_END
+
+
+def _lyrics3_v1(handle: BinaryIO, start: int, stop: int) -> int:
+    """Return the length of a Lyrics3 v1 tag that ends at ``stop``, or 0; it states no size."""
+    tail = _read(handle, max(start, stop - _LYRICS3_V1_MAX), stop)
+    at = tail.find(b"LYRICSBEGIN") if tail.endswith(b"LYRICSEND") else -1
+    return len(tail) - at if at >= 0 else 0
+
+
+def _appended_id3v2(handle: BinaryIO, start: int, stop: int) -> int:
+    """Return the length of an ID3v2.4 tag with a footer that ends at ``stop``, or 0."""
+    footer = _read(handle, max(start, stop - _ID3V2_HEADER), stop)
+    if footer[:3] != b"3DI":
+        return 0
+    size = id3v2_size(b"ID3" + footer[3:])
+    head = _read(handle, stop - size, stop - size + 3) if 0 < size <= stop - start else b""
+    return size if head == b"ID3" else 0
+
+
+#: Samples per frame and rates (Hz) of layer III, by the version's bits: 2.5, reserved, 2, 1
+#: (ISO 11172-3, 13818-3).
 _SAMPLES = (576, 0, 576, 1152)
 _RATES = ((11_025, 12_000, 8_000), (), (22_050, 24_000, 16_000), (44_100, 48_000, 32_000))
 _SIDE = {
@@ -96,15 +144,14 @@ _SIDE = {
     (2, True): 9,
     (0, False): 17,
     (0, True): 9,
-}  # bytes, by version and mono
-_LOST_AT_THE_ENDS = 3  # frames that encoder and decoder delays may take off
+}  # bytes of side information, by (version, mono)
+_DELAY_FRAMES = 3  # most that the delays of encoder and decoder take off
 
 
 def declared_seconds(path: Path) -> float | None:
-    """Return the length that an MP3's Xing or Info header states; None where it has none.
+    """Return the length in s that an MP3's Xing or Info header states; None if it has none.
 
-    An encoder writes the number of frames there, so that a file which was cut off later shows. The delays of
-    encoder and decoder are taken off generously.
+    The encoder writes the number of frames, so that a file that was truncated later shows.
     """
     with path.open("rb") as handle:
         handle.seek(audio_span(cast(BinaryIO, handle)).start)
@@ -120,12 +167,12 @@ def declared_seconds(path: Path) -> float | None:
     tag = at + 4 + _SIDE[version, mono]
     if head[tag : tag + 4] not in (b"Xing", b"Info") or not head[tag + 7] & 1:
         return None
-    frames = int.from_bytes(head[tag + 8 : tag + 12], "big") - _LOST_AT_THE_ENDS
+    frames = int.from_bytes(head[tag + 8 : tag + 12], "big") - _DELAY_FRAMES
     return frames * _SAMPLES[version] / _RATES[version][rate] if frames > 0 else None
 
 
 class SpanReader(io.RawIOBase):
-    """A read-only file that holds just a span of another."""
+    """A read-only file that is a span of another file."""
 
     def __init__(self, handle: BinaryIO, span: Span) -> None:
         super().__init__()
@@ -150,7 +197,7 @@ class SpanReader(io.RawIOBase):
         return self._at
 
     def tell(self) -> int:
-        """Return where the next byte is read."""
+        """Return the position of the next byte."""
         return self._at
 
     def read(self, size: int = -1) -> bytes:

@@ -1,10 +1,12 @@
-"""A file -> its container, its packets, its identity. Nothing is decoded here.
+"""Open a file's container and read its packets; compute the identity of its audio. Nothing is decoded.
 
-FFmpeg is imported where it is used, here and in the whole room: the main process asks for words and facts, and starts without it.
+FFmpeg is imported where it is used, here and in the whole package: the main process only needs
+constants and records, and starts without it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,89 +19,83 @@ import xxhash
 from genretag.audio import mpeg
 from genretag.errors import TrackError
 
-SHORTEST_TRACK_SECONDS = 1
+MIN_TRACK_SECONDS = 0.95  # encoders cut a few frames off a second of audio
 KEY_DIGITS = 32  # of a content key; older ones had 40
 
-#: Formats whose declared length is exact, so that a file that was cut off shows.
+#: FFmpeg's names of formats that declare an exact length, so that a truncated file shows.
 _EXACT_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "ape", "wv", "tta", "dsf"}
+
+#: A container that can be read no further for one of these reasons may be whole: the disk failed.
+_DISK_ERRORS = {errno.EIO, errno.ENOENT, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells that two files hold the same music."""
+    """Keys that are equal for files with the same audio."""
 
-    content_key: (
-        str  # XXH3 (128 bits; Collet 2020) over codec parameters and demuxed packets, 32 hex digits
-    )
-    second_key: str | None  # FLAC: STREAMINFO's MD5 of the decoded samples, where it is not zero
+    content_key: str  # XXH3 (128 bits; Collet 2020) of codec parameters and packets, 32 hex digits
+    second_key: str | None  # FLAC: the MD5 of the samples in STREAMINFO, if it is set
     sha256: str  # of the whole file
 
 
 @dataclass
 class DecodeLog:
-    """What a decoding found out; whole once its blocks are used up."""
+    """Results of a decoding beside the samples; complete once all blocks were read."""
 
     seconds: float = 0.0
     packets: int = 0
     broken: int = 0  # packets that did not decode
-    declared_seconds: float | None = None  # where the container states it exactly
-    _hash: xxhash.xxh3_128 = field(
-        default_factory=xxhash.xxh3_128
-    )  # a cryptographic one would take a fifteenth of an MP3's decoding
+    declared_seconds: float | None = None  # if the container states it exactly
+    # A cryptographic hash would take a fifteenth of an MP3's decoding.
+    _hash: xxhash.xxh3_128 = field(default_factory=xxhash.xxh3_128)
 
-    def demuxed(self, data: Any) -> None:
-        """Take a packet, or what else belongs to the identity, into the content key."""
+    def add_to_key(self, data: Any) -> None:
+        """Add a packet, or codec parameters, to the content key."""
         self._hash.update(data)
 
     @property
     def content_key(self) -> str:
-        """The hash of what was demuxed."""
+        """Hash of everything added so far, 32 hex digits."""
         return self._hash.hexdigest()
 
     @property
     def share(self) -> float:
-        """Which part of the track decoded, 0 to 1."""
+        """Part of the track that decoded, 0 to 1."""
         share = 1 - self.broken / self.packets if self.packets else 0.0
-        if self.declared_seconds and self.declared_seconds > SHORTEST_TRACK_SECONDS:
+        if self.declared_seconds and self.declared_seconds > MIN_TRACK_SECONDS:
             share = min(share, self.seconds / self.declared_seconds)
         return share
 
 
 def _message(error: BaseException) -> str:
-    """Return an error's text without the path that FFmpeg adds."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """Return an error's text without the path and log that FFmpeg adds."""
+    text = getattr(error, "strerror", None) or str(error) or "unknown error"
     return str(text).split("; last error log")[0]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file's container, bounded to the audio where tags could be taken for music."""
+    """Open a file's container, without the tags around it that FFmpeg could take for audio.
+
+    Raises:
+        TrackError: the file cannot be read, or is no audio that FFmpeg can decode.
+    """
     import av
     import av.error
 
     av.logging.set_level(None)
-    # Tags that are not UTF-8 must not keep a file from being heard. PyAV 19 has no such setting any more, and needs none.
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    # Tags that are not UTF-8 must not keep a file from being analysed. PyAV 19 needs no setting.
+    options = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     container: Any = None
     try:
         with path.open("rb") as handle:
-            source: Any = handle
-            head = handle.read(10)
-            handle.seek(0)
-            if not head:
-                raise TrackError("read", "the file is empty")
-            if mpeg.id3v2_size(head) or (head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
-                source = mpeg.SpanReader(
-                    cast(BinaryIO, handle), mpeg.audio_span(cast(BinaryIO, handle))
-                )
+            source = _without_tags(cast(BinaryIO, handle))
             try:
-                container = av.open(source, **lenient)
+                container = av.open(source, **options)
             except (av.error.FFmpegError, ValueError, EOFError) as error:
-                raise TrackError(
-                    "decode", f"no decoder understands it ({_message(error)})"
-                ) from error
-            if not container.streams.audio:
-                raise TrackError("decode", "it has no audio stream")
+                message = f"it is no audio that can be decoded ({_message(error)})"
+                raise TrackError("decode", message) from error
+            _check_stream(container)
             yield container
     except OSError as error:
         raise TrackError("read", f"cannot be read: {_message(error)}") from error
@@ -108,38 +104,67 @@ def opened(path: Path) -> Iterator[Any]:
             container.close()
 
 
+def _without_tags(handle: BinaryIO) -> Any:
+    """Return the file, or its audio alone where tags surround a bare stream.
+
+    FFmpeg takes sync bytes inside an APEv2 tag for MP3 frames, and lets the last packet of
+    Monkey's Audio reach to the end of the file; the packets, and so the content key, would change
+    with the tags.
+    """
+    head = handle.read(10)
+    if not head:
+        raise TrackError("read", "the file is empty")
+    span = mpeg.audio_span(handle)
+    handle.seek(span.start)
+    bare = mpeg.is_bare_stream(handle.read(12)) or (span.start and span.stop > span.start)
+    handle.seek(0)
+    return mpeg.SpanReader(handle, span) if bare else handle
+
+
+def _check_stream(container: Any) -> None:
+    """Raise unless there is an audio stream with a decoder."""
+    if not container.streams.audio:
+        raise TrackError("decode", "it has no audio stream")
+    if container.streams.audio[0].codec_context is None:
+        raise TrackError("decode", "there is no decoder for its audio codec")
+
+
 def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the stream's packets; a demuxer that stumbles ends the track there."""
+    """Yield the stream's packets; a container that FFmpeg cannot follow further ends there.
+
+    Raises:
+        TrackError: the disk failed.
+    """
     import av.error
 
     try:
         yield from container.demux(stream)
-    except (av.error.InvalidDataError, av.error.EOFError, av.error.UndefinedError):
-        return
     except av.error.FFmpegError as error:
-        raise TrackError("read", f"cannot be read to its end: {_message(error)}") from error
+        if getattr(error, "errno", None) in _DISK_ERRORS:
+            message = f"cannot be read to its end: {_message(error)}"
+            raise TrackError("read", message) from error
 
 
-def begin_key(listening: DecodeLog, stream: Any) -> None:
-    """Put the codec's parameters at the head of the content key."""
+def begin_key(log: DecodeLog, stream: Any) -> None:
+    """Start the content key with the codec's parameters."""
     context = stream.codec_context
-    listening.demuxed(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
+    log.add_to_key(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
 
 
 def identify(path: Path) -> Identity:
-    """Return a file's identity without decoding it.
+    """Return the identity of a file's audio without decoding it.
 
     Raises:
         TrackError: the file cannot be read, or is no audio.
     """
     with opened(path) as container:
         stream = container.streams.audio[0]
-        listening = DecodeLog()
-        begin_key(listening, stream)
+        log = DecodeLog()
+        begin_key(log, stream)
         for packet in packets(container, stream):
             if packet.size:
-                listening.demuxed(packet)
-    return Identity(listening.content_key, streaminfo_md5(path), file_sha256(path))
+                log.add_to_key(packet)
+    return Identity(log.content_key, streaminfo_md5(path), file_sha256(path))
 
 
 def file_sha256(path: Path) -> str:
@@ -149,10 +174,9 @@ def file_sha256(path: Path) -> str:
 
 
 def streaminfo_md5(path: Path) -> str | None:
-    """Return the MD5 of the samples that a FLAC file states, or None where it states none."""
+    """Return the MD5 of the samples in a FLAC file's STREAMINFO; None if it is not set."""
     with path.open("rb") as handle:
-        start = mpeg.id3v2_size(handle.read(10))
-        handle.seek(start)
+        handle.seek(mpeg.id3v2_size(handle.read(10)))
         head = handle.read(4 + 4 + 34)
     if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 0x7F != 0:
         return None
@@ -161,7 +185,7 @@ def streaminfo_md5(path: Path) -> str | None:
 
 
 def declared_seconds(container: Any, stream: Any, path: Path) -> float | None:
-    """Return the length that a file states, where such a statement is exact; None elsewhere."""
+    """Return the length in s that a file declares, if its format declares it exactly; else None."""
     if container.format.name in _EXACT_LENGTH and stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return mpeg.declared_seconds(path) if container.format.name == "mp3" else None

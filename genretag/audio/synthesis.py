@@ -87,9 +87,6 @@ def encode(
         out.mux(stream.encode(None))
 
 
-# --- synthesis ---------------------------------------------------------------------------------------------------
-
-
 def _note(frequency: float, seconds: float, rate: int, brightness: float) -> FloatArray:
     """Return a plucked tone with falling harmonics."""
     t = np.arange(int(seconds * rate)) / rate
