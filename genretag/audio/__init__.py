@@ -1,4 +1,4 @@
-"""Decode files: content keys, and mono samples at a fixed rate in 30 s windows. The only user of FFmpeg."""
+"""Decode files: content keys, and mono samples in 30 s windows. The only user of FFmpeg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open a file's container and read its packets; compute the identity of its audio. Nothing is decoded.
+"""Open a file's container, read its packets, compute the identity of its audio.
 
 FFmpeg is imported where it is used, here and in the whole package: the main process only needs
 constants and records, and starts without it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,12 +105,12 @@ def opened(path: Path) -> Iterator[Any]:
             container.close()
 
 
-def _without_tags(handle: BinaryIO) -> Any:
-    """Return the file, or its audio alone where tags surround a bare stream.
+def _without_tags(handle: BinaryIO) -> mpeg.SpanReader:
+    """Return a reader of the file, or of the audio alone where tags surround a bare stream.
 
     FFmpeg takes sync bytes inside an APEv2 tag for MP3 frames, and lets the last packet of
     Monkey's Audio reach to the end of the file; the packets, and so the content key, would change
-    with the tags.
+    with the tags. The reader never raises on odd seeks: PyAV prints such errors as tracebacks.
     """
     head = handle.read(10)
     if not head:
@@ -117,8 +118,8 @@ def _without_tags(handle: BinaryIO) -> Any:
     span = mpeg.audio_span(handle)
     handle.seek(span.start)
     bare = mpeg.is_bare_stream(handle.read(12)) or (span.start and span.stop > span.start)
-    handle.seek(0)
-    return mpeg.SpanReader(handle, span) if bare else handle
+    whole = mpeg.Span(0, handle.seek(0, os.SEEK_END))
+    return mpeg.SpanReader(handle, span if bare else whole)
 
 
 def _check_stream(container: Any) -> None:

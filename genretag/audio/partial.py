@@ -139,7 +139,7 @@ def _native_blocks(reader: _Reader, begin: int) -> Iterator[FloatArray]:
 
 
 def _blocks(reader: _Reader, begin: int, rate: int) -> Iterator[FloatArray]:
-    """Yield mono blocks at ``rate`` Hz from the sample ``begin`` (at the native rate) to the end."""
+    """Yield mono blocks at ``rate`` Hz from the native sample ``begin`` to the end."""
     import soxr
 
     native = reader.rate
