@@ -1,4 +1,4 @@
-"""What works on this machine, found out by doing it: decoders, containers, the model, databases, disks."""
+"""Check the installation by trying it: containers, the model, settings, databases, disks."""
 
 from __future__ import annotations
 
@@ -12,60 +12,65 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
-_TIGHT = 200 << 20  # bytes free on a disk: less is told
+_MIN_FREE = 200 << 20  # bytes; a disk with less gets a note
+_GENRES = ["Jazz", "R&B, slow"]  # several values, one with a comma
 
 
 class Health(StrEnum):
-    """How something is."""
+    """The result of a check."""
 
     FINE = "fine"
-    NOTE = "note"  # works, and is worth knowing
+    NOTE = "note"  # works, but is worth knowing
     BROKEN = "broken"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One check with its result; the fields are the keys of ``--json``."""
 
     what: str
     health: Health
-    told: str
+    told: str  # the result as a sentence
 
 
 def examine(database: Path, model: Path | None = None) -> Iterator[Finding]:
-    """Yield what was found; nothing that goes wrong keeps the rest from being looked at."""
-    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("versions", versions),
-        ("settings", settings),
-        ("model", lambda: listening(model)),
-        ("containers", containers),
-        ("threads", threads),
-        ("database", lambda: databases(database)),
-        ("disk", lambda: disks(database)),
+    """Yield the results of all checks; a check that fails does not stop the others."""
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("versions", check_versions),
+        ("settings", check_settings),
+        ("model", lambda: check_model(model)),
+        ("containers", check_containers),
+        ("threads", check_threads),
+        ("database", lambda: check_databases(database)),
+        ("disk", lambda: check_disk(database)),
     ]
-    for what, look in looks:
+    for what, check in checks:
         try:
-            yield from look()
+            yield from check()
         except Exception as error:
-            yield Finding(what, Health.BROKEN, f"{type(error).__name__}: {error}")
+            yield Finding(what, Health.BROKEN, _describe(error))
 
 
-def versions() -> Iterator[Finding]:
-    """Yield the versions of what genretag stands on."""
+def _describe(error: Exception) -> str:
+    """Return an error's message; with its type if it comes from a library."""
+    from genretag.errors import GenretagError
+
+    return str(error) if isinstance(error, GenretagError) else f"{type(error).__name__}: {error}"
+
+
+def check_versions() -> Iterator[Finding]:
+    """Yield the versions of genretag, Python and the main libraries."""
     names = ("av", "ducc0", "librosa", "mutagen", "numpy", "onnxruntime", "soxr", "typer", "xxhash")
-    told = ", ".join(f"{name} {_version(name)}" for name in names)
-    yield Finding(
-        "versions",
-        Health.FINE,
-        f"genretag {_version('genretag')}, Python {sys.version.split()[0]}, {told}",
-    )
-    both = [n for n in ("onnxruntime", "onnxruntime-gpu") if _version(n) != "—"]
-    if len(both) == 2:
-        yield Finding(
-            "onnxruntime",
-            Health.BROKEN,
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; remove both, then install one",
+    libraries = ", ".join(f"{name} {_version(name)}" for name in names)
+    python = sys.version.split()[0]
+    text = f"genretag {_version('genretag')}, Python {python}, {libraries}"
+    yield Finding("versions", Health.FINE, text)
+    if all(_version(name) != "—" for name in ("onnxruntime", "onnxruntime-gpu")):
+        text = (
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other;"
+            " remove both, then install one"
         )
+        yield Finding("onnxruntime", Health.BROKEN, text)
 
 
 def _version(name: str) -> str:
@@ -75,47 +80,40 @@ def _version(name: str) -> str:
         return "—"
 
 
-def settings() -> Iterator[Finding]:
+def check_settings() -> Iterator[Finding]:
     """Yield whether config.toml can be read."""
     from genretag.storage import config
 
     path = config.config_path()
     config.read()
-    yield Finding(
-        "settings", Health.FINE, f"{path}{'' if path.exists() else ' (none; that is fine)'}"
-    )
+    yield Finding("settings", Health.FINE, f"{path}{'' if path.exists() else ' (not there yet)'}")
 
 
-def listening(path: Path | None) -> Iterator[Finding]:
-    """Yield whether the model loads and runs, on what, and how fast."""
+def check_model(path: Path | None) -> Iterator[Finding]:
+    """Yield whether the model loads and runs, on which device, and how fast."""
     import onnxruntime
 
     from genretag.inference.model import Model
     from genretag.storage.config import default_model
 
     model = Model(path or default_model(), "auto", threads=1)
-    fe = model.metadata.front_end
-    heard = (
-        model.rows * model.metadata.chunks[0] / fe.frames(30 * fe.sample_rate)
-    )  # windows in a batch
-    ms = model.seconds(model.rows) * 1000 / heard
-    yield Finding(
-        "model",
-        Health.FINE,
-        f"{model.metadata.name} {model.metadata.version} on {model.device}, {ms:.0f} ms a 30 s window on one thread",
-    )
-    gpu = [p for p in onnxruntime.get_available_providers() if p == "CUDAExecutionProvider"]
-    if gpu and model.device == "CPU":
-        yield Finding(
-            "CUDA",
-            Health.NOTE,
-            "onnxruntime brings CUDA, and it cannot be used: is the CUDA runtime (with cuDNN 9) installed?",
+    front_end = model.metadata.front_end
+    frames = front_end.frames(30 * front_end.sample_rate)
+    windows = model.rows * model.metadata.chunks[0] / frames  # in a batch
+    ms = model.seconds(model.rows) * 1000 / windows
+    name = f"{model.metadata.name} {model.metadata.version} on {model.device}"
+    text = f"{name}, {ms:.0f} ms per 30 s window on one thread"
+    yield Finding("model", Health.FINE, text)
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and model.device == "CPU":
+        text = (
+            "onnxruntime supports CUDA but cannot use it here;"
+            " is the CUDA runtime with cuDNN 9 installed?"
         )
+        yield Finding("CUDA", Health.NOTE, text)
 
 
-def containers() -> Iterator[Finding]:
-    """Yield whether a tiny piece in each container is decoded, holds a genre, and is the same audio afterwards."""
-    from genretag import audio, tags
+def check_containers() -> Iterator[Finding]:
+    """Yield, per container, whether a short piece is decoded and keeps its audio when tagged."""
     from genretag.audio import synthesis
 
     piece = synthesis.piece(1, 2.0)
@@ -124,45 +122,50 @@ def containers() -> Iterator[Finding]:
             path = Path(folder) / f"piece{extension}"
             try:
                 synthesis.encode(path, piece, 44_100, tags={"title": "a title"})
-                heard = audio.DecodeLog()
-                samples = sum(len(block) for block in audio.decode(path, 16_000, heard))
-                if not 1.5 < samples / 16_000 < 2.5:
-                    raise ValueError(f"{samples / 16_000:.1f} s of 2 s were decoded")
-                read = tags.read(path)
-                if read.problem is None:
-                    tags.write(path, ["Jazz", "R&B, slow"])
-                    if (
-                        tags.read(path).genres != ["Jazz", "R&B, slow"]
-                        or audio.identify(path).content_key != heard.content_key
-                    ):
-                        raise ValueError(
-                            "a genre that was written does not read back, or the audio changed"
-                        )
+                problem = _try_container(path)
             except Exception as error:
-                yield Finding(extension, Health.BROKEN, f"{type(error).__name__}: {error}")
+                yield Finding(extension, Health.BROKEN, _describe(error))
                 continue
-            yield Finding(
-                extension,
-                Health.FINE,
-                "heard and tagged" if read.problem is None else f"heard; {read.problem}",
-            )
+            text = f"decoded; {problem}" if problem else "decoded and tagged"
+            yield Finding(extension, Health.FINE, text)
 
 
-def threads() -> Iterator[Finding]:
-    """Yield how many decode workers there would be."""
+def _try_container(path: Path) -> str | None:
+    """Decode and tag a file; return why it cannot hold a genre, or None.
+
+    Raises:
+        ValueError: the length, the genre or the audio is not as expected.
+    """
+    from genretag import audio, tags
+
+    log = audio.DecodeLog()
+    seconds = sum(len(block) for block in audio.decode(path, 16_000, log)) / 16_000
+    if not 1.5 < seconds < 2.5:
+        raise ValueError(f"{seconds:.1f} s of 2 s were decoded")
+    if (problem := tags.read(path).problem) is not None:
+        return problem
+    tags.write(path, _GENRES)
+    if tags.read(path).genres != _GENRES:
+        raise ValueError("a written genre does not read back")
+    if audio.identify(path).content_key != log.content_key:
+        raise ValueError("writing a genre changed the audio")
+    return None
+
+
+def check_threads() -> Iterator[Finding]:
+    """Yield the number of decode workers."""
     from genretag.scan.cores import automatic_jobs
 
     jobs, cores = automatic_jobs(), os.cpu_count() or 1
-    told = f"{jobs} decode workers (--jobs auto)"
-    yield Finding(
-        "threads",
-        Health.FINE if jobs == cores else Health.NOTE,
-        told + ("" if jobs == cores else f"; of {cores} cores"),
-    )
+    text = f"{jobs} decode workers (--jobs auto)"
+    if jobs == cores:
+        yield Finding("threads", Health.FINE, text)
+    else:
+        yield Finding("threads", Health.NOTE, f"{text} on {cores} cores")
 
 
-def databases(path: Path) -> Iterator[Finding]:
-    """Yield whether the cache and the journal are whole; they are only read."""
+def check_databases(path: Path) -> Iterator[Finding]:
+    """Yield whether the databases are intact, or can be made. Nothing is written into them."""
     import contextlib
     import sqlite3
 
@@ -170,30 +173,36 @@ def databases(path: Path) -> Iterator[Finding]:
 
     for what, file in (("database", path), ("journal", journal_path(path))):
         if not file.exists():
-            yield Finding(what, Health.FINE, f"{file} (not made yet)")
+            yield _can_be_made(what, file)
             continue
-        with contextlib.closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
-        ) as db:
-            said = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-        fine = said == "ok"
-        yield Finding(
-            what,
-            Health.FINE if fine else Health.BROKEN,
-            f"{file}, {file.stat().st_size / 1e6:.1f} MB{'' if fine else ': ' + said}",
-        )
+        uri = f"{file.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+            result = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        text = f"{file}, {file.stat().st_size / 1e6:.1f} MB"
+        if result == "ok":
+            yield Finding(what, Health.FINE, text)
+        else:
+            yield Finding(what, Health.BROKEN, f"{text}: {result}")
 
 
-def disks(database: Path) -> Iterator[Finding]:
-    """Yield how much room there is where the database lies."""
-    folder = next(
-        p for p in (database.absolute().parent, *database.absolute().parents) if p.exists()
-    )
-    usage = shutil.disk_usage(folder)
-    writable = os.access(folder, os.W_OK)
-    health = Health.BROKEN if not writable else Health.NOTE if usage.free < _TIGHT else Health.FINE
-    yield Finding(
-        "disk",
-        health,
-        f"{folder}: {usage.free / 1e9:.1f} GB free{'' if writable else ', and it cannot be written'}",
-    )
+def _can_be_made(what: str, file: Path) -> Finding:
+    """Return whether a database could be made: its folder, or the nearest above, is writable."""
+    folder = _existing_folder(file)
+    if os.access(folder, os.W_OK):
+        return Finding(what, Health.FINE, f"{file} (not made yet)")
+    return Finding(what, Health.BROKEN, f"{file} cannot be made: {folder} is not writable")
+
+
+def _existing_folder(file: Path) -> Path:
+    return next(p for p in (file.absolute().parent, *file.absolute().parents) if p.is_dir())
+
+
+def check_disk(database: Path) -> Iterator[Finding]:
+    """Yield the free space on the disk of the databases."""
+    folder = _existing_folder(database)
+    free = shutil.disk_usage(folder).free
+    text = f"{folder}: {free / 1e9:.1f} GB free"
+    if not os.access(folder, os.W_OK):
+        yield Finding("disk", Health.BROKEN, f"{text}, but it is not writable")
+    else:
+        yield Finding("disk", Health.NOTE if free < _MIN_FREE else Health.FINE, text)

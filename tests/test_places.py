@@ -64,7 +64,7 @@ def test_the_doctor_tries_every_container_and_finds_a_broken_journal(
     assert done.status == 0, done.out
     assert set(synthesis.CONTAINERS) <= set(found)
     assert all(f["health"] in ("fine", "note") for f in found.values())
-    assert "ms a 30 s window" in found["model"]["told"]
+    assert "ms per 30 s window" in found["model"]["told"]
     journal = tmp_path / "db" / "genretag.journal.db"
     journal.write_bytes(b"broken" * 1000)
     done = genretag("doctor")

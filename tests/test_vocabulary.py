@@ -115,9 +115,6 @@ def test_any_nested_tree_is_read_and_its_chains_end(nested: object) -> None:
     assert all(len(tree.chain(w)) <= len(tree.spelling) + 1 for w in tree.spelling)
 
 
-# --- beets -------------------------------------------------------------------------------------------------------
-
-
 def test_beets_own_files_are_read_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "tree.yaml").write_text(
         "- electronic:\n    - house:\n        - deep house\n- rock\n"
@@ -174,9 +171,6 @@ def test_a_policy_with_a_vocabulary_survives_json(tmp_path: Path) -> None:
     assert json.dumps(again.to_dict()) == json.dumps(policy.to_dict())
 
 
-# --- rules -------------------------------------------------------------------------------------------------------
-
-
 def heard(genre: str = "Jazz") -> Verdict:
     return Verdict(Status.OK, genre, 0.9, {genre: 0.9, "Pop": 0.1}, 4, 1.0, 0.99)
 
@@ -217,9 +211,6 @@ def test_what_is_protected_is_never_written(protect: Protect, why: str) -> None:
     assert (action, new) == (Action.SKIP, ["Hörspiel"])
     assert why in reason
     assert decide(heard(), Tags([], "TCON"), policy, path="/music/Mine/x.mp3")[0] is Action.WRITE
-
-
-# --- the program -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Small pieces of music, synthesised and encoded by real encoders: for a first look, and for the tests."""
+"""Synthesise short pieces of music and encode them, for ``demo``, ``doctor`` and the tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Container:
-    """How PyAV writes one container: its encoder, and the rate that it takes."""
+    """Encoder settings of one container."""
 
     encoder: str
     rate: int = 44_100
@@ -25,13 +25,11 @@ class Container:
     sample_format: str | None = None  # None: the encoder's first
 
 
-#: Extension -> how it is encoded. What PyAV's wheels cannot encode is not here.
+#: Extension -> encoder settings, for the encoders in PyAV's wheels.
 CONTAINERS = {
     ".mp3": Container("libmp3lame"),
     ".flac": Container("flac", sample_format="s16"),
-    ".ogg": Container(
-        "vorbis", options=(("strict", "experimental"),)
-    ),  # FFmpeg's own; it takes stereo alone
+    ".ogg": Container("vorbis", options=(("strict", "experimental"),)),  # FFmpeg's; stereo only
     ".oga": Container("flac", format="ogg"),
     ".opus": Container("libopus", 48_000),
     ".m4a": Container("aac", format="ipod"),
@@ -52,7 +50,7 @@ def encode(
     container: Container | None = None,
     tags: dict[str, str] | None = None,
 ) -> None:
-    """Encode mono or stereo float samples [n] or [2, n] into a file, in the container that its name asks for."""
+    """Encode float samples [n] or [2, n] to a file; its extension selects the container."""
     how = container or CONTAINERS[path.suffix.lower()]
     planes = np.atleast_2d(np.asarray(samples, np.float32))
     if how.encoder == "vorbis" and len(planes) == 1:
@@ -88,7 +86,7 @@ def encode(
 
 
 def _note(frequency: float, seconds: float, rate: int, brightness: float) -> FloatArray:
-    """Return a plucked tone with falling harmonics."""
+    """Return a plucked tone with decaying harmonics."""
     t = np.arange(int(seconds * rate)) / rate
     tone = sum(
         np.sin(2 * np.pi * frequency * k * t) * brightness ** (k - 1) / k for k in range(1, 7)
@@ -108,9 +106,9 @@ def _drum(
 
 
 def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -> FloatArray:
-    """Return a made-up piece in stereo [2, n]: chords, a bass and, if asked for, drums. The same seed, the same piece."""
+    """Return a random piece in stereo [2, n]: chords, a bass and drums; equal for equal seeds."""
     rng = np.random.default_rng(seed)
-    tempo = rng.uniform(80, 150)  # beats a minute
+    tempo = rng.uniform(80, 150)  # beats per minute
     step = 60 / tempo / 2
     total = int(seconds * rate)
     mix = np.zeros((2, total + rate * 2), np.float32)
@@ -139,7 +137,7 @@ def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -
 
 
 def make_library(folder: Path) -> list[Path]:
-    """Make a small library: two albums in several containers, with tags, some genres, and a file that is no music."""
+    """Make a library of two albums in six containers, some with genres, and a file of noise."""
     kinds = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".wav")
     made = []
     for n, extension in enumerate(kinds):

@@ -1,8 +1,8 @@
-"""How players read several genres out of a file, and where each fact comes from.
+"""How players read several genres from a file, with the source of each fact.
 
-The default, several values as each container defines them, is right for players that keep to the
-formats. A player that does not gets what it is known to read; where nothing is known of one, nothing
-is changed, and that is said. No case is set: none of the sources tells of a player that minds it.
+The default, several values as each container defines them, is right for players that follow the
+formats. Other players get the form that they are known to read; without a known fact nothing is
+changed. No player is known to depend on letter case.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Player(StrEnum):
-    """The players that genretag knows facts of."""
+    """Players with known facts."""
 
     NAVIDROME = "navidrome"
     PLEX = "plex"
@@ -27,7 +27,7 @@ class Player(StrEnum):
 
 
 class Id3Version(StrEnum):
-    """The version that ID3v2 tags are written in."""
+    """Version of written ID3v2 tags."""
 
     KEEP = "keep"
     V23 = "3"
@@ -35,22 +35,22 @@ class Id3Version(StrEnum):
 
     @property
     def number(self) -> int | None:
-        """3 or 4; None: the one that a tag has."""
+        """3 or 4; None keeps the version of each tag."""
         return None if self is Id3Version.KEEP else int(self)
 
 
 class Trust(StrEnum):
-    """How sure a fact is."""
+    """Kind of a fact's source."""
 
     OWN = "its own documentation or code"
-    PEER = "a tagger's or a community's documentation"
-    TESTED = "a test that somebody published"
+    PEER = "the documentation of a tagger or a community"
+    TESTED = "a published test"
     REPORT = "a user's report"
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is known of a player."""
+    """A known fact about a player."""
 
     says: str
     source: str
@@ -59,7 +59,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a player is given. ``joined``: the field of a container (as ``tags`` names it) -> what stands between genres there."""
+    """The form in which a player reads genres.
+
+    ``joined`` maps a container's genre field (as ``tags`` names it) to the separator of a single
+    value; fields that are not in it get several values.
+    """
 
     joined: Mapping[str, str] = field(default_factory=dict)
     id3: Id3Version = Id3Version.KEEP
@@ -75,7 +79,7 @@ READINGS: dict[Player, Reading] = {
                 Trust.OWN,
             ),
             Fact(
-                "splits one value at ; / and , unless it is set otherwise: a word with a slash needs a setting of its own",
+                "splits a value at ; / and , by default: a genre with a slash needs a setting",
                 "github.com/navidrome/navidrome discussion 2904, and model/tag_mappings.go",
                 Trust.OWN,
             ),
@@ -90,13 +94,13 @@ READINGS: dict[Player, Reading] = {
         id3=Id3Version.V24,
         facts=(
             Fact(
-                "reads several values, and splits one value at nothing unless it is set so",
+                "reads several values, and does not split a value by default",
                 "github.com/jellyfin/jellyfin, AudioFileProber.cs and LibraryOptions.cs",
                 Trust.OWN,
             ),
             Fact(
-                "does not take several values of ID3v2.3 apart",
-                "the same: ID3v2_separatev2v3Values is off",
+                "does not split several values of ID3v2.3",
+                "the same files: ID3v2_separatev2v3Values is off",
                 Trust.OWN,
             ),
         ),
@@ -114,7 +118,7 @@ READINGS: dict[Player, Reading] = {
         joined={"©gen": ";"},
         facts=(
             Fact(
-                "splits an MP4's one value at ;",
+                "splits a single MP4 value at ;",
                 "github.com/seanap/Audiobooks.bundle issue 45",
                 Trust.REPORT,
             ),
@@ -123,7 +127,7 @@ READINGS: dict[Player, Reading] = {
     Player.ITUNES: Reading(
         facts=(
             Fact(
-                "shows the first of several values, and leaves the others alone",
+                "shows the first of several values, and keeps the others",
                 "github.com/quodlibet/mutagen-specs, mp4 (iTunes 11.4)",
                 Trust.TESTED,
             ),
@@ -134,12 +138,12 @@ READINGS: dict[Player, Reading] = {
         id3=Id3Version.V23,
         facts=(
             Fact(
-                "knows one genre in an MP3: of several values only the first; WMA may have several",
+                "reads one genre from an MP3, the first of several values; several from WMA",
                 "learn.microsoft.com, System.Music.Genre",
                 Trust.OWN,
             ),
             Fact(
-                "'; ' is what most programs split in ID3v2.3",
+                "most programs split ID3v2.3 values at '; '",
                 "picard-docs.musicbrainz.org, ID3 compatibility",
                 Trust.PEER,
             ),
@@ -154,12 +158,12 @@ READINGS: dict[Player, Reading] = {
         joined={"©gen": "; "},
         facts=(
             Fact(
-                "reads several values, and takes no value apart",
+                "reads several values, and splits none",
                 "github.com/Marekkon5/onetagger issue 222",
                 Trust.REPORT,
             ),
             Fact(
-                "in MP4 it reads the first value, and drops the others when it saves: one value is safe there",
+                "reads the first MP4 value and drops the others when it saves: one value is safe",
                 "github.com/quodlibet/mutagen-specs, mp4 (foobar2000 1.3.3)",
                 Trust.TESTED,
             ),
@@ -173,7 +177,7 @@ READINGS: dict[Player, Reading] = {
     Player.REKORDBOX: Reading(
         facts=(
             Fact(
-                "shows the first value of a repeated FLAC tag; nothing else is known",
+                "shows the first value of a repeated FLAC tag",
                 "github.com/Marekkon5/onetagger issue 439",
                 Trust.REPORT,
             ),
@@ -183,7 +187,7 @@ READINGS: dict[Player, Reading] = {
         joined={"GENRE": "; "},
         facts=(
             Fact(
-                "runs the values of a repeated FLAC tag together; nothing is known of ID3",
+                "joins the values of a repeated FLAC tag without a separator",
                 "github.com/Marekkon5/onetagger issue 357",
                 Trust.REPORT,
             ),
@@ -193,5 +197,5 @@ READINGS: dict[Player, Reading] = {
 
 
 def separator_of(player: Player | None, place: str | None) -> str | None:
-    """Return what stands between genres in a container's field for a player; None: they are values of their own."""
+    """Return the separator of genres in a container's field; None for several values."""
     return READINGS[player].joined.get(place or "") if player is not None else None

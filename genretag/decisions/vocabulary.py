@@ -1,17 +1,17 @@
-"""A model's labels -> the user's words. Keys as beets' lastgenre has them; nothing here hears or writes.
+"""Map a model's labels to the user's words. The keys are those of beets' lastgenre.
 
-A vocabulary is a TOML file (or beets' own YAML configuration, or its tree, whitelist and alias files as they are):
+A vocabulary is a TOML file, beets' YAML configuration, or beets' tree, whitelist and alias files:
 
-    whitelist = "mine.txt"         # a file of words, a list of words, "id3v1", or true for all words of the tree
-    canonical = true               # true: the tree that comes along; or a file like beets' genres-tree.yaml
-    parents = true                 # write general and fine as separate values: Electronic; Techno
-    ignorelist = ["Pop"]           # never write these; or { artist = [patterns], "*" = [patterns] }
-    count = 2                      # the most values a file gets
-    fallback = "Unclassified"      # where the heard genre has no word left
-    title_case = true              # words that are all lower case get capitals
-    unknown = "pass"               # words outside the whitelist: "pass" or "drop" (drop where there is a whitelist)
+    whitelist = "mine.txt"         # a file, a list, "id3v1", or true for all words of the tree
+    canonical = true               # true: the built-in tree; or a file like beets' genres-tree.yaml
+    parents = true                 # write parent and child as separate values: Electronic; Techno
+    ignorelist = ["Pop"]           # never written; or { artist = [patterns], "*" = [patterns] }
+    count = 2                      # maximum number of values per file
+    fallback = "Unclassified"      # if no word is left
+    title_case = true              # capitalise words that are all lower case
+    unknown = "pass"               # words outside the whitelist: "pass" or "drop"
 
-    [aliases]                      # the ear's label = your word
+    [aliases]                      # the model's label = your word
     Hip-Hop = "Rap"
 """
 
@@ -28,11 +28,14 @@ from typing import Any
 
 from genretag.errors import UsageError
 
-EVERYONE = "*"  # of an ignorelist: for all artists
+ALL_ARTISTS = "*"  # key of an ignorelist
 
 
 def normalise_genre(word: str) -> str:
-    """Return letters and digits alone, without case: Hip-Hop, hip hop and HipHop are one word."""
+    """Return a genre's letters and digits, case folded, with ``&`` as *and*.
+
+    Hip-Hop, hip hop and HipHop are one genre, and so are Drum & Bass and Drum and Bass.
+    """
     bare = re.sub(
         r"[\W_]+", "", unicodedata.normalize("NFKC", word).replace("&", " and ").casefold()
     )
@@ -41,30 +44,30 @@ def normalise_genre(word: str) -> str:
 
 @dataclass(frozen=True)
 class Tree:
-    """Words with their parents."""
+    """A tree of genres; keys are normalised genres."""
 
-    parent: Mapping[str, str] = field(default_factory=dict)  # plain -> plain
-    spelling: Mapping[str, str] = field(default_factory=dict)  # plain -> as the tree spells it
+    parent: Mapping[str, str] = field(default_factory=dict)  # genre -> parent
+    spelling: Mapping[str, str] = field(default_factory=dict)  # genre -> as written in the tree
 
     def chain(self, word: str) -> list[str]:
-        """Return a word and its parents, the finest first; the word alone where the tree does not have it."""
+        """Return a word and its parents, finest first; the word alone if it is not in the tree."""
         at, out = normalise_genre(word), [self.spelling.get(normalise_genre(word), word)]
         while (at := self.parent.get(at, "")) and self.spelling[at] not in out:
             out.append(self.spelling[at])
         return out
 
     def is_finer(self, word: str, general: str) -> bool:
-        """Return whether a word lies below another."""
+        """Return whether ``word`` is a descendant of ``general``."""
         return normalise_genre(word) != normalise_genre(general) and normalise_genre(general) in {
             normalise_genre(w) for w in self.chain(word)
         }
 
 
 def tree_of(nested: Any) -> Tree:
-    """Return the tree of nested lists and mappings, as beets' genres-tree.yaml nests them.
+    """Return the tree of nested lists and mappings, as in beets' genres-tree.yaml.
 
     Raises:
-        UsageError: it is nested otherwise.
+        UsageError: the nesting is different.
     """
     parent: dict[str, str] = {}
     spelling: dict[str, str] = {}
@@ -91,7 +94,7 @@ def tree_of(nested: Any) -> Tree:
 
 @cache
 def built_in_tree() -> Tree:
-    """Return the tree that comes along."""
+    """Return the built-in tree."""
     import yaml
 
     text = (
@@ -100,13 +103,13 @@ def built_in_tree() -> Tree:
     return tree_of(yaml.safe_load(text))
 
 
-#: What stands between parent and child in the labels of models that hear styles (Discogs': ``Rock---Punk``).
-PARTED = "---"
+#: Separates parent and child in the labels of models with styles (Discogs: ``Rock---Punk``).
+PARENT_SEPARATOR = "---"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a word on its way, for ``--explain``."""
+    """One step from labels to words, for ``--explain``."""
 
     what: str
     words: tuple[str, ...]
@@ -114,10 +117,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How labels become words. The default changes nothing."""
+    """Rules that map labels to words. The default changes nothing."""
 
     whitelist: tuple[str, ...] | None = None
-    nested: Any = None  # the tree as it was read; None: no canonicalisation
+    nested: Any = None  # the tree as read; None: no canonicalisation
     parents: bool = False
     ignorelist: Mapping[str, Sequence[str]] = field(
         default_factory=dict
@@ -125,12 +128,12 @@ class Vocabulary:
     count: int | None = None
     fallback: str | None = None
     title_case: bool = True
-    drop_unknown: bool | None = None  # None: where there is a whitelist
-    aliases: tuple[tuple[str, str], ...] = ()  # (pattern of a whole word, replacement)
+    drop_unknown: bool | None = None  # None: only with a whitelist
+    aliases: tuple[tuple[str, str], ...] = ()  # (pattern of a whole label, replacement)
 
     @cached_property
     def tree(self) -> Tree:
-        """The tree of ``canonical``; empty without it."""
+        """The canonical tree; empty without one."""
         return Tree() if self.nested is None else tree_of(self.nested)
 
     @cached_property
@@ -143,15 +146,15 @@ class Vocabulary:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether words are written as the model calls them."""
+        """Whether labels are written unchanged."""
         return self == Vocabulary()
 
     def words(
         self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None
     ) -> list[str]:
-        """Return the words for labels, the best first; ``steps`` is filled with what became of them."""
+        """Return the words for labels, best first; append each step to ``steps``."""
         if self.changes_nothing:
-            return [label.rpartition(PARTED)[2] for label in labels]
+            return [label.rpartition(PARENT_SEPARATOR)[2] for label in labels]
         note = steps.append if steps is not None else (lambda _: None)
         renamed = [self._renamed(label) for label in labels]
         note(Step("aliases", tuple(renamed)))
@@ -168,9 +171,9 @@ class Vocabulary:
         if not found and self.fallback:
             found = [self.fallback]
             note(Step("fallback", tuple(found)))
-        shown = [self._spelt(w) for w in found[: self.count]]
-        note(Step("count and case", tuple(shown)))
-        return shown
+        spelled = [self._spelled(w) for w in found[: self.count]]
+        note(Step("count and case", tuple(spelled)))
+        return spelled
 
     def _renamed(self, label: str) -> str:
         for pattern, replacement in self.aliases:
@@ -180,12 +183,12 @@ class Vocabulary:
                     return match.expand(replacement)
             except re.error:
                 continue
-        parent, mark, child = label.rpartition(PARTED)
+        parent, mark, child = label.rpartition(PARENT_SEPARATOR)
         return parent + mark + self._renamed(child) if mark else label
 
     def _chain(self, word: str) -> list[str]:
-        """Return a word and what stands above it: in the tree, or in a label that names its parent itself (Rock---Punk)."""
-        child, *parents = reversed(word.split(PARTED))
+        """Return a word and its parents, from the tree or from a label such as ``Rock---Punk``."""
+        child, *parents = reversed(word.split(PARENT_SEPARATOR))
         above = [*parents, *(self.tree.chain(child)[1:] if self.nested is not None else [])]
         return [
             child,
@@ -206,23 +209,26 @@ class Vocabulary:
         return normalise_genre(word) in self._allowed or self.drop_unknown is False
 
     def _ignored(self, word: str, artist: str) -> bool:
-        patterns = [*self.ignorelist.get(EVERYONE, ()), *self.ignorelist.get(artist.casefold(), ())]
+        patterns = [
+            *self.ignorelist.get(ALL_ARTISTS, ()),
+            *self.ignorelist.get(artist.casefold(), ()),
+        ]
         return any(
             normalise_genre(p) == normalise_genre(word) or _matches(p, word) for p in patterns
         )
 
-    def _spelt(self, word: str) -> str:
-        """Return a word as the whitelist or the tree spells it, with capitals where it has none."""
+    def _spelled(self, word: str) -> str:
+        """Return a word in the spelling of the whitelist, capitalised if it is all lower case."""
         word = self._spelling.get(normalise_genre(word), word)
         return string.capwords(word) if self.title_case and word == word.lower() else word
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the vocabulary as JSON takes it."""
+        """Return the vocabulary as JSON data."""
         return {k: v for k, v in vars(self).items() if k in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
-        """Read what ``to_dict`` wrote."""
+        """Read the output of ``to_dict``."""
         whitelist = data.get("whitelist")
         aliases = tuple((str(a), str(b)) for a, b in data.get("aliases", ()))
         return cls(

@@ -1,14 +1,13 @@
-"""Window scores -> a verdict on the track, or an abstention.
+"""Turn window scores into a verdict on the track, or an abstention.
 
 The default vote is the mean of log-probabilities over windows, a product of experts (Hinton 1999):
 
     s_c = mean over windows w of ln p_w(c)          p(c) = softmax(s / T)_c
 
-It lets a window that is sure outvote one that is not, and a genre that any window all but rules
-out loses, where a mean of probabilities is led by the loudest window. T is the calibration's
-temperature (Guo et al. 2017), fitted on the result of this very vote, so that the confidence of a
-*track* is what is calibrated. It may fall with the length that was heard: of a minute the same scores are more to be
-trusted than of two seconds.
+A sure window outvotes an unsure one, and a genre that any window all but excludes loses; a mean of
+probabilities would follow the loudest window. T is the temperature (Guo et al. 2017), fitted on the
+result of this vote, so that the confidence of the *track* is calibrated. T may fall with the
+analysed length: the same scores are more reliable for a minute than for two seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Status(StrEnum):
-    """What the ear says of a track."""
+    """The outcome of a track's analysis."""
 
     OK = "ok"
     UNSURE = "unsure"
@@ -39,26 +38,26 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the vote says."""
+    """The result of a track's vote."""
 
     status: Status
-    genre: str  # the winner, also where the status says not to trust it
+    genre: str  # the winner, whatever the status
     confidence: float  # calibrated, 0 to 1
-    scores: dict[str, float]  # label -> 0 to 1, sum 1 (softmax), the highest first
+    scores: dict[str, float]  # label -> 0 to 1, highest first; sum 1 for softmax
     windows: int
-    agreement: float  # share of the windows that vote for the winner
-    music: float  # 0 to 1
-    styles: dict[str, float] = field(
-        default_factory=dict
-    )  # told beside the genre, the likeliest first; none of what is no music
+    agreement: float  # share of the windows that vote for the winner, 0 to 1
+    music: float  # probability, 0 to 1
+    # Styles above their threshold, likeliest first; empty if it is not music.
+    styles: dict[str, float] = field(default_factory=dict)
 
 
 def window_scores(
     logits: npt.ArrayLike, metadata: ModelMetadata, length: float = 1.0
 ) -> FloatArray:
-    """Return how strongly each window [windows, labels] speaks for each label, 0 to 1: as sure as a track of this one would be.
+    """Return the calibrated score, 0 to 1, of each label in each window [windows, labels].
 
-    ``length`` is that of each window, in windows of 30 s.
+    A window is as sure as a track of that window alone. ``length`` is the length of each window in
+    units of 30 s.
     """
     z = np.asarray(logits, np.float64) / metadata.calibration.at(length)
     return sigmoid(z) if metadata.activation == "sigmoid" else np.exp(log_softmax(z))
@@ -67,14 +66,17 @@ def window_scores(
 def calibrated(
     log_probabilities: FloatArray, length: float, calibration: Calibration
 ) -> FloatArray:
-    """Return probabilities of log-probabilities [..., labels] that are means over ``length`` windows of 30 s."""
+    """Return calibrated probabilities [..., labels] of mean log-probabilities.
+
+    ``length`` is the length of the mean, in windows of 30 s.
+    """
     return np.exp(log_softmax(log_probabilities / calibration.at(length)))
 
 
-def _shares(
+def _exclusive_scores(
     window_log_p: FloatArray, rule: Rule, length: float, calibration: Calibration
 ) -> tuple[FloatArray, int]:
-    """Return (score of each label, index of the winner)."""
+    """Return (score of each label, index of the winner) for softmax labels."""
     mean = calibrated(window_log_p.mean(axis=0), length, calibration)
     if rule is Rule.MEAN:
         return mean, int(mean.argmax())
@@ -87,10 +89,10 @@ def _shares(
     return mean, int(np.lexsort((mean, votes))[-1])
 
 
-def _each_for_itself(
+def _independent_scores(
     logits: FloatArray, rule: Rule, length: float, calibration: Calibration
 ) -> tuple[FloatArray, int]:
-    """Return (score of each label, index of the winner) where labels do not exclude each other: mean log-odds."""
+    """Return (score of each label, index of the winner) for sigmoid labels: mean log-odds."""
     p = sigmoid(logits.mean(axis=0) / calibration.at(length))
     if rule is Rule.WEIGHTED:
         each = sigmoid(logits / calibration.at(length / len(logits)))
@@ -103,21 +105,21 @@ def _each_for_itself(
 
 
 def vote(
-    heard: Analysis,
+    analysis: Analysis,
     metadata: ModelMetadata,
     rule: Rule = Rule.MEAN,
     min_confidence: float | None = None,
 ) -> Verdict:
-    """Let a track's windows vote, and abstain below ``min_confidence`` or where it is not music."""
+    """Return the vote of a track's windows; abstain below ``min_confidence`` and for non-music."""
     threshold = metadata.confidence_threshold if min_confidence is None else min_confidence
-    log_p = log_softmax(heard.logits)
+    log_p = log_softmax(analysis.logits)
     if metadata.activation == "sigmoid":
-        scores, winner = _each_for_itself(
-            np.asarray(heard.logits, np.float64), rule, heard.length, metadata.calibration
+        scores, winner = _independent_scores(
+            np.asarray(analysis.logits, np.float64), rule, analysis.length, metadata.calibration
         )
     else:
-        scores, winner = _shares(log_p, rule, heard.length, metadata.calibration)
-    music = float(sigmoid(heard.music.astype(np.float64).mean()))
+        scores, winner = _exclusive_scores(log_p, rule, analysis.length, metadata.calibration)
+    music = float(sigmoid(analysis.music.astype(np.float64).mean()))
     confidence = float(scores[winner])
     status = Status.OK if confidence >= threshold else Status.UNSURE
     if music < metadata.music_threshold:
@@ -131,7 +133,7 @@ def vote(
         windows=len(log_p),
         agreement=float((log_p.argmax(axis=1) == winner).mean()),
         music=music,
-        styles=metadata.styles.above_threshold(heard.embedding)
+        styles=metadata.styles.above_threshold(analysis.embedding)
         if metadata.styles is not None and status is not Status.NONMUSIC
         else {},
     )

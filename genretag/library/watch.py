@@ -60,7 +60,7 @@ class Arrivals:
 
 
 def file_system_of(path: Path) -> str | None:
-    """Return the type of the file system that holds a path, as ``/proc`` names it; None elsewhere."""
+    """Return the type of the file system of a path, as in ``/proc``; None without ``/proc``."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:

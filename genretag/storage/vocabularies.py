@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.vocabulary import EVERYONE, Vocabulary, built_in_tree, tree_of
+from genretag.decisions.vocabulary import ALL_ARTISTS, Vocabulary, built_in_tree, tree_of
 from genretag.errors import UsageError
 from genretag.storage.config import config_path
 
@@ -134,7 +134,7 @@ def _whitelist(value: Any, nested: Any, path: Path) -> tuple[str, ...] | None:
 
 def _ignorelist(value: Any, path: Path) -> dict[str, tuple[str, ...]]:
     if isinstance(value, list):
-        return {EVERYONE: tuple(map(str, value))}
+        return {ALL_ARTISTS: tuple(map(str, value))}
     if isinstance(value, dict) and all(isinstance(v, list) for v in value.values()):
         return {
             str(artist).casefold(): tuple(map(str, patterns)) for artist, patterns in value.items()
