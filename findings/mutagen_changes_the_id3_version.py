@@ -2,7 +2,7 @@
 
 One would guess: changing one text frame and calling save() keeps the version of the tag.
 What happens: save() writes v2.4, and converts other frames (TYER to TDRC), unless told otherwise.
-    save(v2_version=3) keeps the version, but rewrites the date frames all the same.
+    save(v2_version=3) keeps the version, but writes the date frames of v2.4 into it.
 Why it matters here: old players and Windows Explorer read v2.3 only, and a tool that promises to
     change nothing but the genre must keep every other frame. genretag.tags.id3 loads the tag with
     translate=False and only TCON known.
