@@ -1,4 +1,4 @@
-"""Small labelled music for the tests of training: three kinds that can be told apart, several artists each."""
+"""Synthetic labelled music for tests of training: three kinds, several artists each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = ("Beats", "Chords", "Hiss & Hum")
 
 
 def sound(kind: str, seed: int, seconds: float = 4.0) -> np.ndarray:
-    """Return a made-up piece of a kind: chords with drums, chords alone, or swelling noise over a hum."""
+    """Return synthetic music of a kind: chords with drums, chords, or noise over a hum."""
     if kind != KINDS[2]:
         return synthesis.piece(seed, seconds, RATE, beat=kind == KINDS[0])
     rng = np.random.default_rng(seed)
@@ -29,9 +29,10 @@ def make(
     artists: int = 6,
     each: int = 2,
     extension: str = ".flac",
+    first_seed: int = 0,
 ) -> list[Path]:
-    """Write ``Kind/track`` with artists in the tags."""
-    made = []
+    """Write ``Kind/track`` with artists in the tags; return the paths."""
+    paths = []
     for k, kind in enumerate(kinds):
         for a in range(artists):
             for n in range(each):
@@ -39,9 +40,9 @@ def make(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 synthesis.encode(
                     path,
-                    sound(kind, 1000 * k + 10 * a + n),
+                    sound(kind, first_seed + 1000 * k + 10 * a + n),
                     RATE,
                     tags={"artist": f"{kind} Band {a}", "title": str(n)},
                 )
-                made.append(path)
-    return made
+                paths.append(path)
+    return paths

@@ -1,4 +1,4 @@
-"""``train --deep``: the feature cache, prefetching, the loop that goes on after Ctrl-C, and the exported file."""
+"""``train --deep``: feature cache, prefetching, resuming after Ctrl-C, and the exported file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genretag.training.cache import MAX_WINDOWS, FeatureCache, SpreadWindows, fi
 from genretag.training.prefetch import Prefetch
 
 
-def windows(rng: np.random.Generator, count: int) -> list[tuple[float, np.ndarray]]:
+def random_windows(rng: np.random.Generator, count: int) -> list[tuple[float, np.ndarray]]:
     return [
         (30.0 * n, rng.normal(size=(80, int(rng.integers(61, 200)))).astype(np.float32))
         for n in range(count)
@@ -29,39 +29,38 @@ def windows(rng: np.random.Generator, count: int) -> list[tuple[float, np.ndarra
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_what_is_cached_comes_back_and_survives_a_kill(
+def test_cache_round_trips_and_survives_a_kill(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int], seed: int
 ) -> None:
     folder, rng = tmp_path_factory.mktemp("cache"), np.random.default_rng(seed)
-    cache, given_windows = FeatureCache(folder, FrontEnd()), {}
+    cache, added = FeatureCache(folder, FrontEnd()), {}
     for n, count in enumerate(counts):
-        given_windows[str(n)] = windows(rng, count)
-        cache.add(str(n), given_windows[str(n)])
+        added[str(n)] = random_windows(rng, count)
+        cache.add(str(n), added[str(n)])
     shard = next(cache.folder.glob("shard-*"))
-    with shard.open(
-        "ab"
-    ) as out:  # a kill in the middle of the next track: half a row, and half a line
+    # A kill in the middle of the next track leaves half a row and half a line.
+    with shard.open("ab") as out:
         out.write(b"\x00" * 77)
     with (cache.folder / "index.jsonl").open("a") as out_index:
         out_index.write('{"key": "half", "spa')
     again = FeatureCache(folder, FrontEnd())
     assert "half" not in again
     (again.folder / "index.jsonl").open("a").write("\n")
-    given_windows["more"] = windows(rng, 2)
-    again.add("more", given_windows["more"])
+    added["more"] = random_windows(rng, 2)
+    again.add("more", added["more"])
     third = FeatureCache(folder, FrontEnd())
-    for key, made in given_windows.items():
+    for key, made in added.items():
         for (_, log_mel), kept in zip(made, third.windows(key), strict=True):
             np.testing.assert_allclose(kept, log_mel.T, atol=2e-3)
 
 
-def test_another_front_end_is_another_cache(tmp_path: Path) -> None:
+def test_cache_depends_on_the_front_end(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, FrontEnd())
-    cache.add("a", windows(np.random.default_rng(0), 1))
+    cache.add("a", random_windows(np.random.default_rng(0), 1))
     assert "a" not in FeatureCache(tmp_path, FrontEnd(n_mels=40))
 
 
-def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None:
+def test_full_disk_is_an_error_before_features_are_made(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, FrontEnd())
     assert cache.size_of([240.0] * 1000) == pytest.approx(1000 * 180 * 62.5 * 80 * 2, rel=0.01)
     with pytest.raises(RunError, match=r"would take .* are free"):
@@ -70,7 +69,7 @@ def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None
 
 @given(st.integers(1, 3000))
 @settings(max_examples=40, deadline=None)
-def test_a_long_track_leaves_a_few_windows_spread_over_it(count: int) -> None:
+def test_windows_of_a_long_track_are_spread_evenly(count: int) -> None:
     spread = SpreadWindows()
     for n in range(count):
         spread.add(float(n), np.zeros((1, 1), np.float32))
@@ -80,7 +79,7 @@ def test_a_long_track_leaves_a_few_windows_spread_over_it(count: int) -> None:
     assert len({b - a for a, b in itertools.pairwise(starts)}) <= 1
 
 
-def test_a_failure_while_making_batches_is_the_trainings_failure() -> None:
+def test_prefetch_raises_the_error_of_its_thread() -> None:
     def make() -> int:
         raise ValueError("broken")
 
@@ -96,7 +95,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_cache_is_filled_once_and_a_broken_file_named(music: Path, tmp_path: Path) -> None:
+def test_cache_is_filled_once_and_names_broken_files(music: Path, tmp_path: Path) -> None:
     files = sorted(music.rglob("*.flac"))[:3]
     (tmp_path / "broken.mp3").write_bytes(b"no music" * 100)
     cache = FeatureCache(tmp_path / "c", FrontEnd())
@@ -108,9 +107,7 @@ def test_the_cache_is_filled_once_and_a_broken_file_named(music: Path, tmp_path:
     assert [p.stat().st_size for p in cache.folder.iterdir()] == sizes
 
 
-def test_deep_training_makes_a_model_that_a_scan_uses(
-    genretag: Program, music: Path, tmp_path: Path
-) -> None:
+def test_deep_training_makes_a_usable_model(genretag: Program, music: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     library = shutil.copytree(music, tmp_path / "L")
@@ -140,10 +137,10 @@ def test_deep_training_makes_a_model_that_a_scan_uses(
     assert np.mean(right) >= 0.8
 
 
-def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> None:
+def test_interrupted_training_resumes(music: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from genretag.storage.cache import Store
-    from genretag.training import collection, deep, layouts, results
+    from genretag.training import collection, deep, deep_loop, layouts, results
 
     model, store = Model(threads=2), Store(tmp_path / "g.db")
     examples = layouts.read_labelled(music).examples
@@ -151,11 +148,11 @@ def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> Non
     gathered = collection.load_collection(store, model.metadata.id, examples, [])
     cache = FeatureCache(tmp_path / "c", model.metadata.front_end)
     fill(cache, list(zip(gathered.keys, gathered.paths, strict=True)), 1)
-    plan = deep.DeepOptions(from_scratch=True, epochs=3, device="cpu")
+    plan = deep_loop.DeepOptions(from_scratch=True, epochs=3, device="cpu")
     part = results.split_collection(gathered, results.Split.ARTIST, 0)
 
-    def training() -> deep.DeepTraining:
-        return deep.DeepTraining(
+    def training() -> deep_loop.DeepTraining:
+        return deep_loop.DeepTraining(
             gathered,
             part,
             cache,
@@ -170,23 +167,23 @@ def test_a_training_that_was_stopped_goes_on(music: Path, tmp_path: Path) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         training().run(stop)
-    said: list[str] = []
-    going = training()
-    going.run(said.append)
-    assert said[0] == "going on after epoch 2"
-    assert len(going.history.loss) == 3
-    other = deep.DeepTraining(
+    messages: list[str] = []
+    resumed = training()
+    resumed.run(messages.append)
+    assert messages[0] == "resuming after epoch 2"
+    assert len(resumed.history.loss) == 3
+    other = deep_loop.DeepTraining(
         gathered,
         part,
         cache,
         deep.initial_network(gathered, part, model, plan),
-        deep.DeepOptions(True, 3, seed=1),
+        deep_loop.DeepOptions(True, 3, seed=1),
         tmp_path / "x.checkpoint",
     )
     assert other.resume() == 0
 
 
-def test_without_torch_deep_says_what_to_install(
+def test_missing_torch_is_an_error_with_advice(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "torch").mkdir()
@@ -198,7 +195,7 @@ def test_without_torch_deep_says_what_to_install(
     assert "genretag[train]" in done.err
 
 
-def test_what_deep_training_lacks_is_told_before_anything_is_heard(
+def test_missing_requirements_are_errors_before_the_analysis(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -220,4 +217,4 @@ def test_what_deep_training_lacks_is_told_before_anything_is_heard(
     )
     assert done.status == 1
     assert "pip install tensorboard" in done.err
-    assert not (tmp_path / "db").exists()  # no database: nothing was heard
+    assert not (tmp_path / "db").exists()  # no database: nothing was analysed

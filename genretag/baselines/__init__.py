@@ -1,7 +1,7 @@
-"""The classics of the field: small definitions of the systems that papers and tutorials teach, all trained and exported alike.
+"""Baselines: the classic systems of papers and tutorials, trained and exported in the same way.
 
-To add one: a function in ``networks`` (or ``shallow``) and a row in ``SYSTEMS``. PyTorch and skl2onnx come with
-the extra ``train``; nothing here is imported before a system is asked for.
+To add one: a function in ``networks`` (or ``shallow``) and a row in ``_ROWS``. PyTorch and skl2onnx
+come with the extra ``train``; they are imported only when a system is trained.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from genretag.features.summary import SummaryFrontEnd
 
 @dataclass(frozen=True)
 class System:
-    """One classic: what it hears, how it is built and trained, and where it comes from.
+    """A baseline: its input, construction, training and source.
 
-    ``seconds`` is what it hears at once; shorter where the shortest track that it learns from is shorter: were some tracks
-    padded, it would learn which, and not the music.
+    ``seconds`` is the length of the input, shortened to the shortest training track: a network
+    would learn which tracks are padded, not the music.
     """
 
     name: str
-    build: str  # of the function in ``networks`` or ``shallow``
+    build: str  # name of the function in ``networks`` or ``shallow``
     front_end: AnyFrontEnd
     seconds: float
     source: str  # author, year
-    differs: str  # how it differs here from its source
-    shallow: bool = False  # scikit-learn's, on summarised features
+    differs: str  # difference from the source
+    shallow: bool = False  # of scikit-learn, on summarised features
     optimiser: str = "adam"
-    rate: float = 1e-3
+    rate: float = 1e-3  # learning rate
     batch: int = 32
-    steps: int = 150  # of an epoch, at most
+    steps: int = 150  # maximum per epoch
 
 
-#: 22.05 kHz, n_fft 2048, hop 1024: half a minute is 128 x 646 (papers pad it to 660).
+#: 22.05 kHz, n_fft 2048, hop 1024: 30 s are 128 x 646 (papers pad them to 660).
 _MEL = MelFrontEnd(hop_length=1024)
-#: 22.05 kHz, hop 512: three seconds are 130 frames.
+#: 22.05 kHz, hop 512: 3 s are 130 frames.
 _FINE = MelFrontEnd()
-_SLICE = 100_000 / 22_050  # s
+_SLICE_SECONDS = 100_000 / 22_050  # 4.5
 
 _GTZAN = "Tzanetakis and Cook 2002"
 
-_LIBROSAS = "librosa's features"
+_LIBROSA_FEATURES = "librosa's features"
 _SUMMARY = SummaryFrontEnd()
 _RAW = WaveformFrontEnd(sample_rate=11_025, rms=0.1)
 
@@ -52,7 +52,7 @@ _ROWS = (
         "ffnn",
         _MEL,
         30.0,
-        "the usual baseline beside a CNN on the same log-mel, as in Velardo 2020",
+        "feed-forward network on the log-mel, as in Velardo 2020",
         "averages over 8 frames first",
     ),
     System(
@@ -61,7 +61,7 @@ _ROWS = (
         _MEL,
         30.0,
         "two convolutions and two pools on the log-mel, after Dieleman and Schrauwen 2014",
-        "kernels of 3 x 3; half a minute is 646 frames and is not padded to 660",
+        "kernels of 3 x 3; 30 s are 646 frames, not padded to 660",
     ),
     System(
         "mfcc-cnn",
@@ -76,8 +76,8 @@ _ROWS = (
         "slices-cnn",
         "slices_cnn",
         _FINE,
-        _SLICE,
-        "mel-spectrograms of slices of 100,000 samples, a project of students, not published",
+        _SLICE_SECONDS,
+        "mel spectrograms of slices of 100,000 samples, a students' project, not published",
         "widths, rate and dropout are chosen here",
         optimiser="rmsprop",
         rate=5e-4,
@@ -107,7 +107,7 @@ _ROWS = (
         _SUMMARY,
         3.0,
         f"logistic regression, Cox 1958, on summarised features, after {_GTZAN}",
-        _LIBROSAS,
+        _LIBROSA_FEATURES,
         shallow=True,
     ),
     System(
@@ -116,7 +116,7 @@ _ROWS = (
         _SUMMARY,
         3.0,
         f"nearest neighbours, {_GTZAN}",
-        f"fifteen of them; {_LIBROSAS}",
+        f"15 neighbours; {_LIBROSA_FEATURES}",
         shallow=True,
     ),
     System(
@@ -124,8 +124,8 @@ _ROWS = (
         "gaussian_nb",
         _SUMMARY,
         3.0,
-        f"one Gaussian a genre, after {_GTZAN}",
-        f"diagonal; {_LIBROSAS}",
+        f"one Gaussian per genre, after {_GTZAN}",
+        f"diagonal; {_LIBROSA_FEATURES}",
         shallow=True,
     ),
     System(
@@ -134,7 +134,7 @@ _ROWS = (
         _SUMMARY,
         3.0,
         "a support vector machine, Mandel and Ellis 2005",
-        f"RBF kernel; {_LIBROSAS}",
+        f"RBF kernel; {_LIBROSA_FEATURES}",
         shallow=True,
     ),
     System(
@@ -162,7 +162,7 @@ _ROWS = (
         _MEL,
         30.0,
         "attention over an LSTM, after Bahdanau et al. 2015",
-        "48 cells each way; no decoder",
+        "48 cells per direction; no decoder",
     ),
     System(
         "crnn",
@@ -177,8 +177,8 @@ _ROWS = (
         "cnn_rnn",
         _MEL,
         30.0,
-        "two paths side by side, fused before the dense layer: Feng et al. 2017",
-        "smaller; one GRU one way",
+        "two parallel paths, fused before the dense layer: Feng et al. 2017",
+        "smaller; one GRU in one direction",
     ),
 )
 
@@ -189,10 +189,10 @@ DEFAULT_MEMBERS = ("mel-cnn", "cnn-bn", "crnn")
 
 
 def parse_systems(text: str) -> list[str]:
-    """Return the systems that ``--system`` or ``--compare`` names; ``all`` is every one, and their ensemble.
+    """Return the systems of ``--system`` or ``--compare``; ``all`` includes the ensemble.
 
     Raises:
-        UsageError: a name that is none; the text suggests the nearest.
+        UsageError: there is no such system; the message suggests a similar one.
     """
     import difflib
 
@@ -206,7 +206,7 @@ def parse_systems(text: str) -> list[str]:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             raise UsageError(
-                f"{name}: no such system"
+                f"there is no system {name}"
                 + (f"; did you mean {near[0]}?" if near else "")
                 + f" (known: {', '.join(known)})"
             )
@@ -214,23 +214,23 @@ def parse_systems(text: str) -> list[str]:
 
 
 def parse_members(text: str) -> tuple[str, ...]:
-    """Return the systems that ``--members`` names.
+    """Return the systems of ``--members``.
 
     Raises:
-        UsageError: they cannot be one file, which is fed once.
+        UsageError: they do not take the same input, so they cannot form one file.
     """
     names = parse_systems(text)
     systems = [SYSTEMS[n] for n in names if n != ENSEMBLE]
-    alike = {(s.front_end, s.seconds) for s in systems}
-    if len(systems) < max(2, len(names)) or len(alike) > 1 or any(s.shallow for s in systems):
+    inputs = {(s.front_end, s.seconds) for s in systems}
+    if len(systems) < max(2, len(names)) or len(inputs) > 1 or any(s.shallow for s in systems):
         raise UsageError(
-            f"--members {text}: an ensemble is one file, so its members must be two networks or more that hear the same"
+            f"--members {text}: the members must be at least two networks with the same input"
         )
     return tuple(names)
 
 
 def limit_window(system: System, shortest: float) -> System:
-    """Return a system that hears no more at once than the shortest track (s) has."""
+    """Return a system with an input no longer than the shortest track, in s."""
     seconds = min(system.seconds, shortest)
     front_end = system.front_end
     if isinstance(front_end, SummaryFrontEnd):
@@ -239,7 +239,7 @@ def limit_window(system: System, shortest: float) -> System:
 
 
 def input_frames(system: System) -> int:
-    """Return how many columns of its features a system hears at once."""
+    """Return the number of feature columns in the input of a system."""
     if isinstance(system.front_end, SummaryFrontEnd):
         return 1
     return max(1, system.front_end.frames(int(system.seconds * system.front_end.sample_rate)))

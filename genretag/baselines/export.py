@@ -1,4 +1,4 @@
-"""Any classic -> one ONNX file with genretag's metadata, held against what it was made from."""
+"""Export baselines to ONNX files with genretag's metadata, and compare them with the original."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from genretag.inference.metadata import ModelMetadata, embed_metadata
 from genretag.training.attach_head import save_model
 from genretag.training.export import OPSET
 
-TOLERANCE = 1e-4
-SURELY_MUSIC = 10.0  # logit: no classic learns what is no music, and takes everything for music
+TOLERANCE = 1e-4  # largest difference of the exported model
+_MAX_TIES = 0.1  # share of inputs of k-NN with a tie in single precision
+_MIN_PROBABILITY = 1e-9  # probabilities are clipped to it before the logarithm
+ALWAYS_MUSIC = 10.0  # music logit: no baseline detects music
 
 FloatArray = npt.NDArray[np.float32]
 
 
 class _Outputs(nn.Module):
-    """A network with the outputs that a scan asks for."""
+    """A network with the outputs of a genretag model."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -32,21 +34,19 @@ class _Outputs(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (logits, music, embedding)."""
         logits, embedding = self.net(x)
-        return logits, logits[:, :1] * 0 + SURELY_MUSIC, embedding
+        return logits, logits[:, :1] * 0 + ALWAYS_MUSIC, embedding
 
 
 def export_network(net: nn.Module, metadata: ModelMetadata, path: Path, x: FloatArray) -> float:
-    """Write a network, and return the largest difference between onnxruntime and torch on inputs ``x``.
+    """Write a network; return the largest difference from PyTorch on inputs ``x``.
 
     Raises:
-        RunError: they differ by more than ``TOLERANCE``.
+        RunError: the outputs differ by more than ``TOLERANCE``.
     """
     import onnx
 
-    whole, raw = (
-        _Outputs(net).eval(),
-        io.BytesIO(),
-    )  # the whole of it: exporting gives back the mode that it found
+    # The exporter restores the mode that it found, so the whole network is set to eval.
+    whole, raw = _Outputs(net).eval(), io.BytesIO()
     axes = {name: {0: "batch"} for name in ("log_mel", "logits", "music", "embedding")}
     torch.onnx.export(
         whole,
@@ -62,18 +62,23 @@ def export_network(net: nn.Module, metadata: ModelMetadata, path: Path, x: Float
     embed_metadata(model, metadata)
     with torch.no_grad():
         want = whole(torch.from_numpy(x))[0].numpy()
-    return _saved(model, path, x, want)
+    return _save(model, path, x, want)
 
 
 def export_shallow(
     pipeline: Any, metadata: ModelMetadata, path: Path, x: FloatArray, *, ties: bool = False
 ) -> float:
-    """Write a scikit-learn pipeline, and return the largest difference of probabilities on inputs ``x`` [n, numbers].
+    """Write a scikit-learn pipeline; return the largest difference of its probabilities.
 
-    ``ties``: one input in ten may be told otherwise, as neighbours are that lie equally far in single precision.
+    Args:
+        pipeline: the fitted pipeline.
+        metadata: of the model.
+        path: the model file.
+        x: inputs [n, numbers] to compare on.
+        ties: tolerate some inputs with other results, as of neighbours at equal distance.
 
     Raises:
-        RunError: the two differ by more than ``TOLERANCE``.
+        RunError: the probabilities differ by more than ``TOLERANCE``.
     """
     from onnx import TensorProto, helper, numpy_helper
     from skl2onnx import to_onnx
@@ -86,10 +91,10 @@ def export_shallow(
     numbers = np.array([-1, x.shape[1]], np.int64)
     constants = {
         "numbers": numbers,
-        "least": np.float32(1e-9),
-        "most": np.float32(1.0),
-        "nought": np.float32(0),
-        "surely": np.float32(SURELY_MUSIC),
+        "min": np.float32(_MIN_PROBABILITY),
+        "max": np.float32(1.0),
+        "zero": np.float32(0),
+        "music": np.float32(ALWAYS_MUSIC),
         "first": np.array([0], np.int64),
         "second": np.array([1], np.int64),
         "columns": np.array([1], np.int64),
@@ -99,17 +104,15 @@ def export_shallow(
     )
     before = helper.make_node("Reshape", ["log_mel", "genretag.numbers"], [inside])
     after = [
-        helper.make_node(
-            "Clip", [probabilities, "genretag.least", "genretag.most"], ["genretag.p"]
-        ),
+        helper.make_node("Clip", [probabilities, "genretag.min", "genretag.max"], ["genretag.p"]),
         helper.make_node("Log", ["genretag.p"], ["logits"]),
         helper.make_node(
             "Slice",
             ["genretag.p", "genretag.first", "genretag.second", "genretag.columns"],
             ["genretag.one"],
         ),
-        helper.make_node("Mul", ["genretag.one", "genretag.nought"], ["genretag.none"]),
-        helper.make_node("Add", ["genretag.none", "genretag.surely"], ["music"]),
+        helper.make_node("Mul", ["genretag.one", "genretag.zero"], ["genretag.none"]),
+        helper.make_node("Add", ["genretag.none", "genretag.music"], ["music"]),
         helper.make_node("Identity", [inside], ["embedding"]),
     ]
     nodes = [before, *graph.node, *after]
@@ -123,22 +126,24 @@ def export_shallow(
         for n in ("logits", "music", "embedding")
     )
     embed_metadata(model, metadata)
-    want = np.log(np.clip(pipeline.predict_proba(x), 1e-9, 1))
-    return _saved(model, path, x[:, :, None], want, probabilities=True, leave=0.1 if ties else 0.0)
+    want = np.log(np.clip(pipeline.predict_proba(x), _MIN_PROBABILITY, 1))
+    return _save(
+        model, path, x[:, :, None], want, probabilities=True, ignored=_MAX_TIES if ties else 0.0
+    )
 
 
-def _saved(
+def _save(
     model: Any,
     path: Path,
     x: FloatArray,
     want: npt.NDArray[np.floating],
     *,
     probabilities: bool = False,
-    leave: float = 0.0,
+    ignored: float = 0.0,
 ) -> float:
-    """Write a model that says what it was made from, and return the largest difference, the ``leave`` worst inputs left out.
+    """Write a model; return its largest difference from ``want``, without the ``ignored`` worst.
 
-    It is written last: what does not hold, or is interrupted, leaves the file that was there.
+    It is written after the comparison, so that a failure leaves an older file as it was.
     """
     import onnxruntime
 
@@ -153,9 +158,9 @@ def _saved(
         if probabilities
         else np.abs(got - want).max(1) / max(1.0, float(np.abs(want).max()))
     )
-    worst = float(np.sort(each)[max(0, int(len(each) * (1 - leave)) - 1)])
+    worst = float(np.sort(each)[max(0, int(len(each) * (1 - ignored)) - 1)])
     if worst > TOLERANCE:
-        raise RunError(f"{path}: onnxruntime differs from what it was made from by {worst:.1e}")
+        raise RunError(f"{path}: onnxruntime differs from the trained system by {worst:.1e}")
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, path)
     return worst

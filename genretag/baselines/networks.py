@@ -1,4 +1,7 @@
-"""The networks of the classics. Each function takes (bands, frames) and returns what makes an embedding of an input [n, bands, frames]."""
+"""Networks of the baselines.
+
+Each function takes (bands, frames) and returns a module: input [n, bands, frames] -> embedding.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 
 class BaselineNetwork(nn.Module):
-    """Scaling to 0..1 by what the training part holds, a body, and a linear layer on its embedding."""
+    """Scaling to 0..1 by the range of the training part, a body, and a linear layer."""
 
     def __init__(
         self, body: nn.Module, low: float, high: float, bands: int, frames: int, labels: int
@@ -27,11 +30,11 @@ class BaselineNetwork(nn.Module):
         return self.head(embedding), embedding
 
 
-class Picture(nn.Module):
+class AddChannel(nn.Module):
     """[n, bands, frames] -> [n, 1, bands, frames]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the axis of channels."""
+        """Add an axis for channels."""
         return x.unsqueeze(1)
 
 
@@ -42,20 +45,22 @@ def _dense(*widths: int, dropout: float) -> list[nn.Module]:
     return out
 
 
-def _level(rows: int) -> nn.Module:
-    """Return a layer that brings each row of [n, rows, frames] to mean 0 and deviation 1, as the training part has them.
+def _standardise(rows: int) -> nn.Module:
+    """Return a layer that standardises each row of [n, rows, frames].
 
-    Within 0..1 music takes up little room around the middle; layers without batch norm would learn the middle, and little else.
+    Music fills only a small range around the middle of 0..1; layers without batch norm would learn
+    little more than the middle.
     """
     return nn.BatchNorm1d(rows)
 
 
 def _pool(height: int, width: int, rows: int, columns: int) -> nn.Module:
-    """Return a max pool that never asks for more than there is."""
+    """Return a max pool no larger than its input of rows x columns."""
     return nn.MaxPool2d((min(height, rows), min(width, columns)), ceil_mode=True)
 
 
-def _least(n: int, times: int, by: int) -> int:
+def _pooled_size(n: int, times: int, by: int) -> int:
+    """Return the size of an axis after pooling by ``by`` several times."""
     for _ in range(times):
         n = max(1, -(-n // by))
     return n
@@ -64,7 +69,7 @@ def _least(n: int, times: int, by: int) -> int:
 def ffnn(bands: int, frames: int) -> nn.Module:
     """Return the feed-forward baseline."""
     return nn.Sequential(
-        _level(bands),
+        _standardise(bands),
         nn.AvgPool1d(min(8, frames), ceil_mode=True),
         nn.Flatten(),
         *_dense(256, 64, dropout=0.3),
@@ -72,25 +77,25 @@ def ffnn(bands: int, frames: int) -> nn.Module:
 
 
 def mel_cnn(bands: int, frames: int) -> nn.Module:
-    """Return conv 16 of 3 x 3, pool 2 x 4, conv 32 of 3 x 3, pool 2 x 4, dense 64."""
+    """Return two convolutions (16 and 32 of 3 x 3) with pools of 2 x 4, and a dense layer of 64."""
     return nn.Sequential(
-        _level(bands),
-        Picture(),
+        _standardise(bands),
+        AddChannel(),
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),
         _pool(2, 4, bands, frames),
         nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
-        _pool(2, 4, bands, _least(frames, 1, 4)),
+        _pool(2, 4, bands, _pooled_size(frames, 1, 4)),
         nn.Flatten(),
         *_dense(64, dropout=0.5),
     )
 
 
 class Mfcc(nn.Module):
-    """Log-mel in decibels -> its first cepstral coefficients: an orthonormal DCT-II, as librosa's ``mfcc`` takes it.
+    """Log-mel in dB -> cepstral coefficients: an orthonormal DCT-II, as librosa's ``mfcc``.
 
-    The input comes scaled to 0..1, which changes the coefficients by a factor and the first by a constant.
+    The input is scaled to 0..1, which multiplies the coefficients by a factor and shifts the first.
     """
 
     def __init__(self, bands: int, coefficients: int = 13) -> None:
@@ -106,7 +111,7 @@ class Mfcc(nn.Module):
 
 
 def mfcc_cnn(bands: int, frames: int) -> nn.Module:
-    """Return three blocks (32 of 3 x 3, 32 of 3 x 3, 32 of 2 x 2) with max pooling and batch norm, dense 64, dropout 0.3."""
+    """Return three blocks (32 of 3 x 3, 3 x 3 and 2 x 2) with pooling and batch norm, dense 64."""
     blocks: list[nn.Module] = []
     channels = 1
     for size, pool in ((3, 3), (3, 3), (2, 2)):
@@ -118,21 +123,21 @@ def mfcc_cnn(bands: int, frames: int) -> nn.Module:
         ]
         channels = 32
     return nn.Sequential(
-        Mfcc(bands), _level(13), Picture(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3)
+        Mfcc(bands), _standardise(13), AddChannel(), *blocks, nn.Flatten(), *_dense(64, dropout=0.3)
     )
 
 
 def slices_cnn(bands: int, frames: int) -> nn.Module:
-    """Return three convolutions and two max pools."""
+    """Return three convolutions with two max pools, and a dense layer of 64."""
     return nn.Sequential(
-        _level(bands),
-        Picture(),
+        _standardise(bands),
+        AddChannel(),
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),
         _pool(4, 4, bands, frames),
         nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
-        _pool(4, 4, _least(bands, 1, 4), _least(frames, 1, 4)),
+        _pool(4, 4, _pooled_size(bands, 1, 4), _pooled_size(frames, 1, 4)),
         nn.Conv2d(32, 32, 3, padding=1),
         nn.ReLU(),
         nn.Flatten(),
@@ -141,13 +146,14 @@ def slices_cnn(bands: int, frames: int) -> nn.Module:
 
 
 def raw_cnn(bands: int, frames: int) -> nn.Module:
-    """Return conv 128 k3, pool, conv 64 k3, pool, dense 100, dropout 0.5, dense 20, dropout 0.5, on samples [n, 1, samples].
+    """Return two convolutions (128 and 64 of 3) with pools and two dense layers, on samples.
 
-    A batch norm after each pool, without which two dropouts of a half leave nothing to learn from; the pools stand before
-    the ReLUs, which is the same and faster. The second pool is long, so that the dense layer learns what, and not when.
+    A batch norm follows each pool: without it nothing is learned through two dropouts of 0.5. The
+    pools come before the ReLUs, which is equivalent and faster. The second pool is long, so that
+    the dense layer does not depend on time.
     """
     return nn.Sequential(
-        _level(bands),
+        _standardise(bands),
         nn.Conv1d(1, 128, 3, padding=1),
         nn.MaxPool1d(8),
         nn.BatchNorm1d(128),
@@ -171,8 +177,8 @@ def _block(channels: int, width: int, pool: tuple[int, int]) -> list[nn.Module]:
 
 
 def _stack(frames: int) -> nn.Sequential:
-    """Return three blocks of convolution, batch norm, ReLU and pool: [n, 1, bands, frames] -> [n, 64, bands / 32, frames / 16 or so]."""
-    steps = [2 if _least(frames, i, 2) > 4 else 1 for i in range(1, 4)]
+    """Return three convolution blocks: [n, 1, bands, frames] -> [n, 64, bands / 32, frames / 8]."""
+    steps = [2 if _pooled_size(frames, i, 2) > 4 else 1 for i in range(1, 4)]
     return nn.Sequential(
         *_block(1, 24, (2, steps[0])),
         *_block(24, 48, (4, steps[1])),
@@ -181,9 +187,9 @@ def _stack(frames: int) -> nn.Sequential:
 
 
 def cnn_bn(bands: int, frames: int) -> nn.Module:
-    """Return the stack, its mean over time and over quarters of the bands, and a dense layer."""
+    """Return the convolution blocks, the mean over time and quarters of the bands, dense 64."""
     return nn.Sequential(
-        Picture(),
+        AddChannel(),
         _stack(frames),
         nn.AdaptiveAvgPool2d((4, 1)) if bands >= 128 else nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
@@ -192,7 +198,7 @@ def cnn_bn(bands: int, frames: int) -> nn.Module:
 
 
 class Recurrent(nn.Module):
-    """Frames in order through an LSTM or a GRU; the last state, or attention over all of them."""
+    """An LSTM or GRU over frames; returns the last state, or attention over all states."""
 
     def __init__(
         self,
@@ -200,12 +206,12 @@ class Recurrent(nn.Module):
         bands: int,
         width: int,
         *,
-        both_ways: bool = False,
+        bidirectional: bool = False,
         attention: bool = False,
     ) -> None:
         super().__init__()
-        self.cells = kind(bands, width, batch_first=True, bidirectional=both_ways)
-        dims = width * (2 if both_ways else 1)
+        self.cells = kind(bands, width, batch_first=True, bidirectional=bidirectional)
+        dims = width * (2 if bidirectional else 1)
         self.scores = (
             nn.Sequential(nn.Linear(dims, 32), nn.Tanh(), nn.Linear(32, 1)) if attention else None
         )
@@ -222,22 +228,22 @@ class Recurrent(nn.Module):
 
 def lstm(bands: int, frames: int) -> nn.Module:
     """Return an LSTM over frames."""
-    return nn.Sequential(_level(bands), Recurrent(nn.LSTM, bands, 64))
+    return nn.Sequential(_standardise(bands), Recurrent(nn.LSTM, bands, 64))
 
 
 def gru(bands: int, frames: int) -> nn.Module:
     """Return a GRU over frames."""
-    return nn.Sequential(_level(bands), Recurrent(nn.GRU, bands, 64))
+    return nn.Sequential(_standardise(bands), Recurrent(nn.GRU, bands, 64))
 
 
 def lstm_attention(bands: int, frames: int) -> nn.Module:
-    """Return an LSTM in both directions with attention over its states."""
+    """Return a bidirectional LSTM with attention over its states."""
     return nn.Sequential(
-        _level(bands), Recurrent(nn.LSTM, bands, 48, both_ways=True, attention=True)
+        _standardise(bands), Recurrent(nn.LSTM, bands, 48, bidirectional=True, attention=True)
     )
 
 
-class Rows(nn.Module):
+class JoinChannels(nn.Module):
     """[n, channels, bands, frames] -> [n, channels * bands, frames]."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -246,30 +252,30 @@ class Rows(nn.Module):
 
 
 def crnn(bands: int, frames: int) -> nn.Module:
-    """Return the stack, and a GRU over what is left of time."""
+    """Return the convolution blocks, and a GRU over the remaining frames."""
     return nn.Sequential(
-        Picture(), _stack(frames), Rows(), Recurrent(nn.GRU, 64 * (-(-bands // 32)), 64)
+        AddChannel(), _stack(frames), JoinChannels(), Recurrent(nn.GRU, 64 * (-(-bands // 32)), 64)
     )
 
 
 class TwoPaths(nn.Module):
-    """A convolutional and a recurrent path side by side, their embeddings joined."""
+    """A convolutional and a recurrent path in parallel; returns both embeddings."""
 
     def __init__(self, bands: int, frames: int) -> None:
         super().__init__()
-        self.seen, self.followed = cnn_bn(bands, frames), gru(bands, frames)
+        self.convolutional, self.recurrent = cnn_bn(bands, frames), gru(bands, frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, bands, frames] to [n, dims]."""
-        return torch.cat([self.seen(x), self.followed(x)], dim=1)
+        return torch.cat([self.convolutional(x), self.recurrent(x)], dim=1)
 
 
 def cnn_rnn(bands: int, frames: int) -> nn.Module:
-    """Return the two paths."""
+    """Return a convolutional and a recurrent path in parallel."""
     return TwoPaths(bands, frames)
 
 
-# --- MobileNetV2 -------------------------------------------------------------------------------------------------------
+# --- MobileNetV2 --------------------------------------------------------------------------------
 
 
 class _ConvNorm(nn.Sequential):
@@ -305,7 +311,7 @@ class _Inverted(nn.Module):
 
 
 class MobileNet(nn.Module):
-    """MobileNetV2 (Sandler et al. 2018) on a log-mel that is made an image; names as torchvision's state dict has them."""
+    """MobileNetV2 (Sandler et al. 2018) on a log-mel as an image, with torchvision's names."""
 
     #: Expansion, width, blocks, stride of the first.
     PLAN = (
@@ -329,7 +335,7 @@ class MobileNet(nn.Module):
         blocks.append(_ConvNorm(channels, 1280, 1))
         self.features = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(0.2)
-        self.to(memory_format=torch.channels_last)  # a third faster on a CPU
+        self.to(memory_format=torch.channels_last)  # a third less time on a CPU
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, bands, frames] to [n, 1280]."""
@@ -351,7 +357,7 @@ def body_builder(build: str) -> Callable[[int, int], nn.Module]:
 
 
 class Ensemble(nn.Module):
-    """Several trained systems that hear the same: their probabilities, weighted, or one vote each."""
+    """Trained networks with the same input: weighted probabilities, or one vote each."""
 
     def __init__(
         self, members: list[BaselineNetwork], weights: list[float], *, majority: bool = False
@@ -361,11 +367,13 @@ class Ensemble(nn.Module):
         self.register_buffer("weights", torch.tensor(weights))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (log-probabilities [n, labels], the members' embeddings side by side)."""
-        said = [member(x) for member in self.members]
-        each = torch.stack([torch.softmax(logits, dim=1) for logits, _ in said])
-        if self.majority:  # a vote for the winner, and its share to break ties
+        """Return (log-probabilities [n, labels], concatenated embeddings of the members)."""
+        outputs = [member(x) for member in self.members]
+        each = torch.stack([torch.softmax(logits, dim=1) for logits, _ in outputs])
+        if self.majority:  # a vote for the winner, and its probability to break ties
             best = each.max(dim=2, keepdim=True).values
             each = (each >= best).float() + 1e-3 * each
         p = (self.weights[:, None, None] * each).sum(0)
-        return torch.log(p / p.sum(1, keepdim=True) + 1e-9), torch.cat([e for _, e in said], dim=1)
+        return torch.log(p / p.sum(1, keepdim=True) + 1e-9), torch.cat(
+            [e for _, e in outputs], dim=1
+        )

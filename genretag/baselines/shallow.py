@@ -1,4 +1,4 @@
-"""The classics that are no networks: scikit-learn's, on summarised features."""
+"""Baselines of scikit-learn, on summarised features."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def logreg(pca: int | None = None) -> Any:
 
 
 def knn(pca: int | None = None) -> Any:
-    """Return the nearest neighbours' vote."""
+    """Return a vote of the nearest neighbours."""
     from sklearn.neighbors import KNeighborsClassifier
 
     return _pipeline(KNeighborsClassifier(15), pca)
 
 
 def gaussian_nb(pca: int | None = None) -> Any:
-    """Return one diagonal Gaussian a label; all labels count alike."""
+    """Return one diagonal Gaussian per label."""
     from sklearn.naive_bayes import GaussianNB
 
     return _pipeline(GaussianNB(var_smoothing=1e-2), pca)
@@ -42,5 +42,5 @@ def svm(pca: int | None = None) -> Any:
 
 
 def build_pipeline(build: str, pca: int | None) -> Any:
-    """Return a system's pipeline."""
+    """Return the pipeline of a system, by the name of its function."""
     return globals()[build](pca)

@@ -135,17 +135,17 @@ def _entries(lessons: SystemComparison, many: bool) -> Iterator[Entry]:
     """Train each system that was asked for; its file, card, page and pictures are written before the next begins."""
     from genretag.training import model_report
 
-    output = lessons.asked.output
-    for name in lessons.asked.names:
+    output = lessons.options.output
+    for name in lessons.options.names:
         path = output.with_name(f"{output.stem}-{name.replace('+', '-')}.onnx") if many else output
-        entry = lessons.entry(name, path)
+        entry = lessons.train(name, path)
         model_report.write_report(entry.result, entry.metadata, path)
         yield entry
 
 
 def _as_json(entry: Entry) -> str:
     figures = {
-        **entry.result.figures,
+        **entry.result.to_dict(),
         "model": str(entry.path),
         "parameters": entry.parameters,
         "ms": round(entry.ms, 2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_lib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -221,6 +222,12 @@ def calibrate(
             databases.store,
             model.metadata,
             [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples],
+        )
+    if found.overlap:
+        print(
+            f"{found.overlap:.0%} of these tracks were used to train the model, so its confidence"
+            " will be too high; calibrate it on other music",
+            file=sys.stderr,
         )
     write_recalibrated(file, model.metadata, found, target)
     print(

@@ -187,7 +187,7 @@ def train(
     genretag scan ~/Music --model my.onnx.
     """
     from genretag.inference.model import Model, model_threads
-    from genretag.training import collection, model_report, results
+    from genretag.training import collection, linear, model_report, results
 
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: the name of a model file ends in .onnx")
@@ -232,32 +232,34 @@ def train(
         plan = DeepPlan(from_scratch, epochs, device.value, seed, tensorboard, cache, workers)
         result, metadata = _deep(gathered, how, model, plan, output, say)
     else:
-        result, fitted = results.train_head(gathered, how, seed, say)
-        metadata = results.write_head_model(result, fitted, model, output)
+        result, fitted = linear.train_head(gathered, how, seed, say)
+        metadata = linear.write_head_model(result, fitted, model, output)
     written = model_report.write_report(result, metadata, output)
     if json:
-        print(json_lib.dumps({**result.figures, "model": str(output), "page": str(written.page)}))
+        print(json_lib.dumps({**result.to_dict(), "model": str(output), "page": str(written.page)}))
     else:
         print_training_result(result)
     talk.print(
-        f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.metadata.name}, {written.page.name}, {written.pictures.name}/"
+        f"made {output} ({output.stat().st_size / 1e6:.1f} MB), {written.model_card.name}, {written.page.name}, {written.plots.name}/"
     )
-    talk.print(
-        f"try it: genretag scan FOLDER --dry-run --model {output}     for good: genretag models use {output}"
-    )
+    if result.advice is None:
+        talk.print(
+            f"try it: genretag scan FOLDER --dry-run --model {output}"
+            f"     for good: genretag models use {output}"
+        )
     raise typer.Exit(1 if gathered.unreadable else 0)
 
 
 def _check_deep(device: str, tensorboard: Path | None) -> None:
     """Raise for what --deep lacks here, before hours are spent on hearing."""
     try:
-        from genretag.training import deep
+        from genretag.training import deep_loop
     except ImportError as error:
         raise RunError(
             "--deep needs PyTorch: pip install 'genretag[train]' (for the CPU alone: a +cpu build of torch first)"
         ) from error
-    deep.select_device(device)
-    deep.check_tensorboard(tensorboard)
+    deep_loop.select_device(device)
+    deep_loop.check_tensorboard(tensorboard)
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,7 @@ def _deep(
 ) -> tuple[TrainingResult, ModelMetadata]:
     """Cache the log-mels and train the network."""
     from genretag.features import FrontEnd
-    from genretag.training import deep
+    from genretag.training import deep, deep_loop
     from genretag.training.cache import FeatureCache, default_folder, ensure_cached
 
     folder = asked.cache or default_folder()
@@ -296,7 +298,7 @@ def _deep(
     say(
         f"log-mels of {new:,} tracks to make ({size / 1e6:,.0f} MB), {len(gathered.keys) - new:,} are in {features.folder}"
     )
-    plan = deep.DeepOptions(
+    options = deep_loop.DeepOptions(
         asked.from_scratch,
         asked.epochs,
         device=asked.device,
@@ -305,7 +307,7 @@ def _deep(
     )
     try:
         ensure_cached(features, gathered.keys, gathered.paths, asked.jobs)
-        return deep.train_deep(gathered, split, model, features, plan, output, say)
+        return deep.train_deep(gathered, split, model, features, options, output, say)
     except KeyboardInterrupt as error:
         raise session.stopped("the same command goes on after the last whole epoch") from error
 
@@ -390,10 +392,10 @@ def print_training_result(result: TrainingResult) -> None:
     out.print()
     for line in summary_lines(result):
         out.print(line, soft_wrap=True)
-    if result.judged is None:
+    if result.metrics is None:
         return
     out.print()
-    out.print(_label_table(result.judged))
+    out.print(_label_table(result.metrics))
 
 
 def evaluate(

@@ -5,6 +5,7 @@ The analyses are read from the cache; nothing is written.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import absolute
 from genretag.library.walk import DiskCase
-from genretag.records import FileRow
+from genretag.records import Analysis, FileRow
 from genretag.storage.cache import Store
 from genretag.tags import meaningful
 
@@ -53,13 +54,24 @@ class AnalysedTrack:
     verdict: Verdict
 
 
+def find_analysis(
+    store: Store, path: Path, model_id: str, on_disk_case: DiskCase
+) -> tuple[FileRow, Analysis] | None:
+    """Return the file and analysis of a path, or of the file that it links to; None without one."""
+    for place in dict.fromkeys((path, Path(os.path.realpath(path)))):
+        found = store.known(absolute(on_disk_case(place)), model_id, FEATURE_VERSION)
+        if found is not None:
+            return found
+    return None
+
+
 def analysed_tracks(
     store: Store, metadata: ModelMetadata, paths: Iterable[Path], policy: Policy
 ) -> Iterator[AnalysedTrack | Path]:
     """Yield the analysed tracks of the cache; only the path of a file that was not analysed."""
     on_disk_case = DiskCase()
     for path in paths:
-        found = store.known(absolute(on_disk_case(path)), metadata.id, FEATURE_VERSION)
+        found = find_analysis(store, path, metadata.id, on_disk_case)
         if found is None:
             yield path
             continue

@@ -1,1 +1,4 @@
-"""Teaching genretag a user's own folders: labelled tracks -> an honest split -> a model file. A scan never imports this."""
+"""Training on labelled music: labelled tracks -> split by artist -> model file and report.
+
+A scan never imports this package.
+"""

@@ -1,4 +1,4 @@
-"""A fitted linear head -> a copy of the backbone's ONNX file with that head in the place of its own."""
+"""Replace the head of an ONNX model by a fitted linear head, or its metadata."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from genretag.atomic import atomic_write
 from genretag.errors import ModelError
 from genretag.inference.metadata import ModelMetadata, embed_metadata
 from genretag.training.head import LinearHead
 
-TOLERANCE = 1e-4  # between scikit-learn's head and the file's
+TOLERANCE = 1e-4  # between the logits of the fitted head and of the file
+_NODE = "grafted"  # prefix of the new node's names; earlier versions wrote it too
 
 
 def attach_head(backbone: Path, head: LinearHead, metadata: ModelMetadata, path: Path) -> float:
-    """Write a model file: the backbone's graph with ``head`` on its embedding; return the largest difference found.
+    """Write a model file with ``head`` on the embedding of a backbone.
 
-    The embedding, music-or-not, IR version and operator set stay as they are. The scaler must be part of the head
-    already (``folded``), so that it takes embeddings as the store keeps them.
+    Embedding, music-or-not, IR version and operator set stay unchanged. The scaler must be part of
+    the head (``fold_scaler``).
+
+    Returns:
+        The largest difference between the logits of the head and of the file.
 
     Raises:
-        ModelError: the backbone has no embedding of that width, or the new file does not say what the head says.
+        ModelError: the backbone has no embedding of that width, or the logits differ too much.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -29,18 +34,14 @@ def attach_head(backbone: Path, head: LinearHead, metadata: ModelMetadata, path:
     model = onnx.load(str(backbone))
     graph = model.graph
     if "embedding" not in {o.name for o in graph.output}:
-        raise ModelError(f"{backbone}: it has no embedding that a new head could be put onto")
-    _without(graph, "logits")
-    weight, bias = head.weight.astype(np.float32), head.bias.astype(np.float32)
-    graph.initializer.append(
-        numpy_helper.from_array(np.ascontiguousarray(weight), "grafted.weight")
-    )
-    graph.initializer.append(numpy_helper.from_array(bias, "grafted.bias"))
-    graph.node.append(
-        helper.make_node(
-            "Gemm", ["embedding", "grafted.weight", "grafted.bias"], ["logits"], name="grafted"
-        )
-    )
+        raise ModelError(f"{backbone}: it has no embedding to attach a head to")
+    _remove_output(graph, "logits")
+    weight = np.ascontiguousarray(head.weight.astype(np.float32))
+    bias = head.bias.astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(weight, f"{_NODE}.weight"))
+    graph.initializer.append(numpy_helper.from_array(bias, f"{_NODE}.bias"))
+    inputs = ["embedding", f"{_NODE}.weight", f"{_NODE}.bias"]
+    graph.node.append(helper.make_node("Gemm", inputs, ["logits"], name=_NODE))
     for output in graph.output:
         if output.name == "logits":
             output.type.tensor_type.shape.dim[1].Clear()
@@ -49,14 +50,14 @@ def attach_head(backbone: Path, head: LinearHead, metadata: ModelMetadata, path:
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise ModelError(f"{backbone}: no new head can be put onto it: {error}") from error
+        raise ModelError(f"{backbone}: a head cannot be attached to it: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, path)
-    return _parity(path, head)
+    return _compare(path, head)
 
 
 def replace_metadata(source: Path, metadata: ModelMetadata, path: Path) -> None:
-    """Write the same model with other metadata; ``path`` may be ``source``."""
+    """Write a model with other metadata; ``path`` may be ``source``."""
     import onnx
 
     model = onnx.load(str(source))
@@ -65,21 +66,16 @@ def replace_metadata(source: Path, metadata: ModelMetadata, path: Path) -> None:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Write a model file through a temporary one, so that a kill leaves the old one or the new one."""
+    """Write a model file as a whole or not at all."""
     import onnx
 
-    part = path.with_name(path.name + ".part")
-    try:
+    with atomic_write(path) as part:
         onnx.save(model, str(part))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _without(graph: Any, output: str) -> None:
-    """Take out the nodes and weights that only make one output."""
-    kept_outputs = {o.name for o in graph.output} - {output}
-    needed, nodes = set(kept_outputs), []
+def _remove_output(graph: Any, output: str) -> None:
+    """Remove the nodes and weights that only one output needs; keep its declaration."""
+    needed, nodes = {o.name for o in graph.output} - {output}, []
     for node in reversed(graph.node):
         if set(node.output) & needed:
             needed.update(node.input)
@@ -91,23 +87,20 @@ def _without(graph: Any, output: str) -> None:
     graph.initializer.extend(weights)
 
 
-def _parity(path: Path, head: LinearHead) -> float:
-    """Return how far the file's logits are from the head's on the file's own embeddings."""
+def _compare(path: Path, head: LinearHead) -> float:
+    """Return the largest difference of the logits, on the file's own embeddings of noise."""
     from genretag.inference.model import Model
 
     model = Model(path)
-    bands = model.metadata.front_end.bands
-    x = (
-        np.random.default_rng(0)
-        .normal(size=(4, bands, model.metadata.chunks[-1]))
-        .astype(np.float32)
-    )
-    scores = model.run(x)
+    shape = (4, model.metadata.front_end.bands, model.metadata.chunks[-1])
+    noise = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    scores = model.run(noise)
     if scores.embedding.shape[1] != len(head.weight):
         raise ModelError(
-            f"{path}: an embedding of {scores.embedding.shape[1]} numbers, and a head for {len(head.weight)}"
+            f"{path}: its embedding has {scores.embedding.shape[1]} dimensions,"
+            f" the head expects {len(head.weight)}"
         )
     worst = float(np.abs(head(scores.embedding) - scores.logits).max())
     if worst > TOLERANCE * max(1.0, float(np.abs(scores.logits).max())):
-        raise ModelError(f"{path}: the file says other than what was fitted (by {worst:.1e})")
+        raise ModelError(f"{path}: its logits differ from those of the fitted head by {worst:.1e}")
     return worst

@@ -1,4 +1,4 @@
-"""Changes to a log-mel's power that leave the genre alone, so that the network learns to ignore them."""
+"""Augmentation: changes to a mel spectrogram that do not change the genre."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def tilt(rng: np.random.Generator, bands: int) -> FloatArray:
-    """Return band gains (power) of a random smooth filter: a slope and two bumps, within about 8 dB."""
+    """Return band gains (power) of a random smooth filter: a slope and two bumps, about 8 dB."""
     x = np.linspace(-1, 1, bands)
     db = rng.normal(0, 3) * x
     for _ in range(2):
@@ -20,7 +20,7 @@ def tilt(rng: np.random.Generator, bands: int) -> FloatArray:
 
 
 def low_pass(rng: np.random.Generator, bands: int) -> FloatArray:
-    """Return band gains that cut everything above a random band in the upper third, as poor codecs do."""
+    """Return band gains (power) of a random low-pass in the upper third, like a poor codec's."""
     edge = rng.integers(bands * 2 // 3, bands)
     gains = np.ones(bands, dtype=np.float32)
     gains[edge:] = 10 ** (-rng.uniform(2, 6))
@@ -28,7 +28,10 @@ def low_pass(rng: np.random.Generator, bands: int) -> FloatArray:
 
 
 def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
-    """Stretch time by up to 8 % and move pitch by up to one and a half bands; ``mel`` has frames to spare."""
+    """Stretch time by up to 8 % and shift pitch by up to 1.5 bands.
+
+    ``mel`` [frames + ``spare_frames``, bands] has frames to spare.
+    """
     speed = rng.uniform(0.92, 1.08)
     speed = min(speed, (len(mel) - 1) / frames)
     at = np.arange(frames) * speed
@@ -44,7 +47,7 @@ def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
 
 
 def augment_mel(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
-    """Return ``frames`` frames out of mel power [frames or more, bands], as another room, codec or tempo would give them."""
+    """Return ``frames`` frames of mel power [frames or more, bands] with random changes."""
     if len(mel) > frames + 1 and rng.random() < 0.6:
         mel = warp(rng, mel, frames)
     else:
@@ -60,12 +63,12 @@ def augment_mel(rng: np.random.Generator, mel: FloatArray, frames: int) -> Float
 
 
 def spare_frames(frames: int) -> int:
-    """Return how many frames more than ``frames`` ``augment_mel`` wants, to stretch time."""
+    """Return the additional frames that ``augment_mel`` needs to stretch time."""
     return round(frames * 0.09) + 2
 
 
 def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
-    """Blot out two stretches of time and two of bands in place (SpecAugment, Park et al. 2019)."""
+    """Mask two ranges of time and two of bands in place (SpecAugment: Park et al. 2019)."""
     frames, bands = log_mel.shape
     for _ in range(2):
         width = rng.integers(0, max(1, frames // 8))
@@ -77,7 +80,7 @@ def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
 
 
 def mix(x: FloatArray, other: npt.NDArray[np.intp], share: FloatArray, std: float) -> FloatArray:
-    """Return log-mels [n, bands, frames] mixed as sounds are, by power: ``share`` [n, 1] of each and the rest of another."""
+    """Mix log-mels [n, bands, frames] by power: ``share`` [n, 1] of each, the rest of another."""
     power = np.exp(x * std) * share[..., None] + np.exp(x[other] * std) * (1 - share[..., None])
     out: FloatArray = np.log(power) / np.float32(std)
     return out

@@ -1,4 +1,7 @@
-"""Log-mels on disk: made once, keyed by content and front end, in shards that training maps into memory."""
+"""Cache of log-mels on disk for training, in shards that are mapped into memory.
+
+Features are keyed by content key and front end, and made once.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,18 @@ from genretag.scan.worker import Failed, Task, TrackDone, WindowReady, serve
 Half = npt.NDArray[np.float16]
 Front = TypeVar("Front", bound=AnyFrontEnd)
 
-MAX_WINDOWS = 6  # of a track: spread over it
-_SHARD_BYTES = 256 << 20
-_SECONDS_A_TRACK = 600.0  # time limit
+MAX_WINDOWS = 6  # kept per track, spread over it
+_WINDOW_SECONDS = 30.0
+_ITEM_BYTES = 2  # of a float16
+_SHARD_BYTES = 256 << 20  # 256 MiB; then a new shard begins
+_FREE_BYTES = 100 << 20  # 100 MiB that stay free on the disk
+_OVERHEAD = 1.05  # of the files over the estimated size
+_TRACK_SECONDS = 600.0  # time limit for decoding a track
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where one window lies: ``frames`` rows of ``bands`` float16 numbers in a shard."""
+    """Place of a window: ``frames`` rows of ``bands`` float16 numbers in a shard."""
 
     start: float  # s, in the track
     shard: int
@@ -37,31 +44,37 @@ class Span:
 
 
 class FeatureCache(Generic[Front]):
-    """A folder of shards with an index of lines; it may be killed at any moment and goes on from the last whole track."""
+    """A folder of shards with an index of JSON lines.
+
+    After a kill at any moment, it continues after the last complete track.
+    """
 
     def __init__(self, folder: Path, front_end: Front) -> None:
-        told = json.dumps([FEATURE_VERSION, front_end.to_metadata(), MAX_WINDOWS], sort_keys=True)
-        self.folder = folder / hashlib.sha256(told.encode()).hexdigest()[:16]
+        identity = [FEATURE_VERSION, front_end.to_metadata(), MAX_WINDOWS]
+        text = json.dumps(identity, sort_keys=True)
+        self.folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
         self.front_end = front_end
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(
-                f"{folder}: the feature cache cannot be made: {error.strerror}"
+                f"{folder}: the feature cache cannot be created: {error.strerror}"
             ) from error
         self._index: dict[str, list[Span]] = {}
         self._read_index()
         self._maps: dict[int, Half] = {}
 
+    # --- files ----------------------------------------------------------------------------------
+
     @property
     def _index_path(self) -> Path:
         return self.folder / "index.jsonl"
 
-    def _shard(self, number: int) -> Path:
+    def _shard_path(self, number: int) -> Path:
         return self.folder / f"shard-{number:05d}.f16"
 
     def _read_index(self) -> None:
-        """Read the index; a last line that a kill cut off does not count."""
+        """Read the index; skip a line that a kill cut off, and spans that were not written."""
         if not self._index_path.exists():
             return
         for line in self._index_path.read_text(encoding="utf-8").splitlines():
@@ -70,40 +83,51 @@ class FeatureCache(Generic[Front]):
                 spans = [Span(*span) for span in row["spans"]]
             except (ValueError, KeyError, TypeError):
                 continue
-            if all(
-                self._shard(s.shard).exists() and self._rows(s.shard) >= s.row + s.frames
-                for s in spans
-            ):
+            if all(self._count_rows(s.shard) >= s.row + s.frames for s in spans):
                 self._index[row["key"]] = spans
 
-    def _rows(self, shard: int) -> int:
-        """Return how many whole rows a shard holds."""
-        path = self._shard(shard)
-        return path.stat().st_size // (2 * self.front_end.bands) if path.exists() else 0
+    def _count_rows(self, shard: int) -> int:
+        """Return the number of complete rows in a shard; 0 if it does not exist."""
+        path = self._shard_path(shard)
+        row_bytes = _ITEM_BYTES * self.front_end.bands
+        return path.stat().st_size // row_bytes if path.exists() else 0
+
+    def _map(self, shard: int) -> Half:
+        if shard not in self._maps:
+            shape = (self._count_rows(shard), self.front_end.bands)
+            self._maps[shard] = np.memmap(self._shard_path(shard), np.float16, "r", shape=shape)
+        return self._maps[shard]
+
+    # --- tracks ---------------------------------------------------------------------------------
 
     def __contains__(self, key: str) -> bool:
         return key in self._index
 
+    def windows(self, key: str) -> list[Half]:
+        """Return the log-mels [frames, bands] of a track, mapped from disk."""
+        return [self._map(s.shard)[s.row : s.row + s.frames] for s in self._index[key]]
+
     def add(self, key: str, windows: list[tuple[float, npt.NDArray[np.float32]]]) -> None:
-        """Append a track's windows: (start in s, log-mel [bands, frames])."""
+        """Append the windows of a track: (start in s, log-mel [bands, frames])."""
         shard = max(0, len(list(self.folder.glob("shard-*.f16"))) - 1)
-        if self._shard(shard).exists() and self._shard(shard).stat().st_size > _SHARD_BYTES:
+        path = self._shard_path(shard)
+        if path.exists() and path.stat().st_size > _SHARD_BYTES:
             shard += 1
-        row, spans = self._rows(shard), []
-        width = 2 * self.front_end.bands
+            path = self._shard_path(shard)
+        row, spans = self._count_rows(shard), []
         try:
-            with self._shard(shard).open("r+b" if self._shard(shard).exists() else "wb") as out:
-                out.seek(row * width)  # what a kill left of a row is written over
+            with path.open("r+b" if path.exists() else "wb") as out:
+                # Overwrite an incomplete row that a kill left.
+                out.seek(row * _ITEM_BYTES * self.front_end.bands)
                 for start, log_mel in windows:
                     frames = log_mel.shape[1]
                     out.write(np.ascontiguousarray(log_mel.T, np.float16).tobytes())
                     spans.append(Span(start, shard, row, frames))
                     row += frames
-            with self._index_path.open("a", encoding="utf-8") as out_index:
-                out_index.write(
-                    json.dumps({"key": key, "spans": [list(vars(s).values()) for s in spans]})
-                    + "\n"
-                )
+            # The index last: a track counts once its windows are complete.
+            line = {"key": key, "spans": [list(vars(s).values()) for s in spans]}
+            with self._index_path.open("a", encoding="utf-8") as index:
+                index.write(json.dumps(line) + "\n")
         except OSError as error:
             raise RunError(
                 f"{self.folder}: the feature cache cannot be written: {error.strerror}"
@@ -111,54 +135,54 @@ class FeatureCache(Generic[Front]):
         self._index[key] = spans
         self._maps.pop(shard, None)
 
-    def windows(self, key: str) -> list[Half]:
-        """Return a track's log-mels [frames, bands], mapped, not read."""
-        return [self._map(s.shard)[s.row : s.row + s.frames] for s in self._index[key]]
-
-    def _map(self, shard: int) -> Half:
-        if shard not in self._maps:
-            rows = self._rows(shard)
-            self._maps[shard] = np.memmap(
-                self._shard(shard), np.float16, "r", shape=(rows, self.front_end.bands)
-            )
-        return self._maps[shard]
+    # --- disk space -----------------------------------------------------------------------------
 
     def size_of(self, seconds: Iterable[float]) -> int:
-        """Return how many bytes tracks of such lengths take."""
+        """Return the size in bytes of tracks of these lengths."""
         fe = self.front_end
-        a_second = fe.frames(30 * fe.sample_rate) / 30
-        return round(sum(min(s, MAX_WINDOWS * 30.0) for s in seconds) * a_second * fe.bands * 2)
+        frames_per_second = fe.frames(int(_WINDOW_SECONDS) * fe.sample_rate) / _WINDOW_SECONDS
+        kept = sum(min(s, MAX_WINDOWS * _WINDOW_SECONDS) for s in seconds)
+        return round(kept * frames_per_second * fe.bands * _ITEM_BYTES)
 
     def missing(self, keys: Sequence[str], seconds: npt.NDArray[np.float64]) -> tuple[int, int]:
-        """Return how many tracks are not here yet, and the bytes that they will take; raise where the disk has no room for them."""
+        """Return the number of tracks that are not in the cache, and their size in bytes.
+
+        Raises:
+            RunError: the disk has no room for them.
+        """
         new = [i for i, key in enumerate(keys) if key not in self]
         size = self.size_of(seconds[new].tolist())
         self.check_room(size)
         return len(new), size
 
     def check_room(self, size: int) -> None:
-        """Raise ``RunError`` where the disk has no room for ``size`` bytes more."""
+        """Raise ``RunError`` if the disk has no room for ``size`` more bytes."""
         free = shutil.disk_usage(self.folder).free
-        if size * 1.05 + (100 << 20) > free:
+        if size * _OVERHEAD + _FREE_BYTES > free:
             raise RunError(
-                f"{self.folder}: the feature cache would take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; say --cache"
+                f"{self.folder}: the feature cache would take {size / 1e9:.1f} GB and"
+                f" {free / 1e9:.1f} GB are free; choose another folder with --cache"
             )
 
 
 class SpreadWindows:
-    """Keeps at most ``MAX_WINDOWS`` windows of a stream of unknown length, spread evenly: every k-th, k doubling."""
+    """Keep at most ``MAX_WINDOWS`` of a stream of windows of unknown length, spread evenly.
+
+    Every k-th window is kept, and k doubles whenever there are too many.
+    """
 
     def __init__(self) -> None:
         self.kept: list[tuple[float, npt.NDArray[np.float32]]] = []
-        self._stride, self._met = 1, 0
+        self._stride, self._count = 1, 0
 
     def add(self, start: float, log_mel: npt.NDArray[np.float32]) -> None:
-        if self._met % self._stride == 0:
+        """Add a window: start in s, log-mel [bands, frames]."""
+        if self._count % self._stride == 0:
             self.kept.append((start, log_mel))
             if len(self.kept) > MAX_WINDOWS:
                 self.kept = self.kept[::2]
                 self._stride *= 2
-        self._met += 1
+        self._count += 1
 
 
 def fill(
@@ -167,10 +191,14 @@ def fill(
     jobs: int,
     on_track: Callable[[int], None] | None = None,
 ) -> list[Path]:
-    """Make what is missing of (content key, path); return the files that could not be decoded."""
+    """Make the missing features of (content key, path).
+
+    Returns:
+        The files that could not be decoded.
+    """
     todo = list({key: path for key, path in tracks if key not in cache}.items())
     failed, kept, done = list[Path](), dict[int, SpreadWindows](), 0
-    if not todo:  # no workers need to start
+    if not todo:  # start no workers
         return failed
     upcoming = iter(enumerate(todo))
     with Pool(jobs, serve, (build_features(cache.front_end),)) as pool:
@@ -181,7 +209,7 @@ def fill(
                 exhausted = token < 0
                 if not exhausted:
                     kept[token] = SpreadWindows()
-                    pool.give(token, Task(path, ask=False), _SECONDS_A_TRACK)
+                    pool.give(token, Task(path, ask=False), _TRACK_SECONDS)
             for token, message in pool.messages(timeout=0.1) if pool.busy else []:
                 if isinstance(message, WindowReady):
                     kept[token].add(message.start, message.log_mel)
@@ -200,16 +228,21 @@ def fill(
 def ensure_cached(
     cache: FeatureCache[Any], keys: Sequence[str], paths: Sequence[Path], jobs: int
 ) -> None:
-    """Make what is missing; raise ``RunError`` where one of the files cannot be decoded any more."""
+    """Make the missing features.
+
+    Raises:
+        RunError: a file that was analysed before cannot be decoded any more.
+    """
     failed = fill(cache, list(zip(keys, paths, strict=True)), jobs)
     if failed:
         raise RunError(
-            f"{failed[0]}: it was heard before, and cannot be decoded now ({len(failed):,} such files)"
+            f"{failed[0]}: this file was analysed before and cannot be decoded now"
+            f" ({len(failed):,} such files)"
         )
 
 
 def default_folder() -> Path:
-    """Return where features are kept unless another place is named."""
+    """Return the folder of the feature cache unless another is chosen."""
     import platformdirs
 
     return platformdirs.user_cache_path("genretag") / "features"

@@ -1,8 +1,8 @@
-"""Labelled tracks that were heard: embeddings from the store, labels, groups, and what is wrong with them."""
+"""Labelled tracks with their analyses: embeddings, labels, groups and problems."""
 
 from __future__ import annotations
 
-import re
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,24 +11,31 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.albums import main_artist
 from genretag.errors import RunError
-from genretag.features import FEATURE_VERSION
+from genretag.evaluation.evaluate import find_analysis
 from genretag.inference.model import Model
+from genretag.library.urls import absolute
 from genretag.library.walk import DiskCase
 from genretag.records import Album
-from genretag.scan.scanner import Options, Progress, Scanner, absolute
+from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.storage.cache import Store
 from genretag.training.layouts import Example
-from genretag.training.split import count_groups_per_label, find_near_duplicates, group_tracks
+from genretag.training.split import (
+    Pair,
+    count_groups_per_label,
+    find_near_duplicates,
+    group_tracks,
+)
 
 IntArray = npt.NDArray[np.int64]
 
-_FEATURING = re.compile(r"\s+(?:feat\.?|ft\.?|featuring)\s+", re.IGNORECASE)
+_MIN_TRACKS = 2  # of a label
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A labelled file that could not be heard."""
+    """A labelled file that could not be analysed."""
 
     path: Path
     error: str
@@ -36,38 +43,49 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two files that are one recording."""
+    """Two files with the same recording."""
 
     a: Path
     b: Path
-    cosine: float  # of the embeddings; 1.0: the very same packets
+    cosine: float  # of the embeddings; 1.0: identical audio packets
     labels: tuple[str, str]
 
     @property
     def conflicting(self) -> bool:
-        """Whether the two are labelled differently."""
+        """Whether the two have different labels."""
         return self.labels[0] != self.labels[1]
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Labelled tracks with what was heard in them."""
+    """Labelled tracks that were analysed."""
 
     examples: list[Example]
-    labels: list[str]  # sorted; ``y`` counts in them
-    x: npt.NDArray[np.float16]  # [n, dims], as stored
+    labels: list[str]  # sorted; ``y`` holds indices of them
+    x: npt.NDArray[np.float16]  # [n, dims], embeddings as stored
     y: IntArray
     groups: IntArray
     keys: list[str]  # content keys
-    seconds: npt.NDArray[np.float64]  # of music
+    seconds: npt.NDArray[np.float64]  # length of the tracks
     duplicates: list[Duplicate] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def paths(self) -> list[Path]:
-        """The files, in order."""
+        """Paths of the tracks, in order."""
         return [e.path for e in self.examples]
+
+
+@dataclass(frozen=True)
+class _Track:
+    """A labelled track with what the cache holds of it."""
+
+    example: Example
+    embedding: npt.NDArray[np.float16]
+    key: str
+    seconds: float
+    artists: tuple[str, ...]
 
 
 def analyse_tracks(
@@ -77,121 +95,107 @@ def analyse_tracks(
     jobs: int,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Hear what is not in the store yet; what was scanned before costs a look at its file's size and time."""
-    Scanner(store, model, Options(tuple(paths), jobs=jobs), run=0).hear(on_progress)
+    """Analyse the tracks that are not in the cache yet."""
+    # A scan skips a link to a file that it meets anyway, and takes given files for met: follow
+    # links to files first.
+    real = [Path(os.path.realpath(p)) if p.is_file() else p for p in paths]
+    options = Options(tuple(dict.fromkeys(real)), jobs=jobs)
+    Scanner(store, model, options, run=0).hear(on_progress)
 
 
 def load_collection(
     store: Store, model_id: str, examples: list[Example], notes: list[str]
 ) -> Collection:
-    """Return the collection out of the store: what could be heard, without copies whose labels contradict each other.
+    """Load the analyses of labelled tracks, without copies whose labels contradict each other.
 
     Raises:
-        RunError: fewer than two labels of two tracks are left.
+        RunError: fewer than two labels with two tracks remain.
     """
-    spell, unreadable = DiskCase(), list[Unreadable]()
-    kept: list[Example] = []
-    rows, artists, keys, seconds = [], [], [], []
+    on_disk_case = DiskCase()
+    tracks, unreadable = list[_Track](), list[Unreadable]()
     for example in examples:
-        path = absolute(spell(example.path))
-        known, failure = store.known(path, model_id, FEATURE_VERSION), store.failure(path)
-        if failure is not None or known is None:
-            unreadable.append(
-                Unreadable(example.path, failure.error if failure else "could not be heard")
-            )
+        found = find_analysis(store, example.path, model_id, on_disk_case)
+        real = absolute(on_disk_case(Path(os.path.realpath(example.path))))
+        failure = store.failure(real)
+        if failure is not None or found is None:
+            error = failure.error if failure else "could not be analysed"
+            unreadable.append(Unreadable(example.path, error))
             continue
-        f, heard = known
-        kept.append(example)
-        rows.append(heard.embedding)
-        keys.append(f.content_key)
-        seconds.append(heard.seconds)
-        artists.append(_artists(f.tags.album, example))
-    counts = Counter(e.label for e in kept)
-    labels = sorted(label for label, n in counts.items() if n >= 2)
-    lonely = [
-        f"{label}: fewer than two of its tracks could be heard; left out"
-        for label, n in counts.items()
-        if n < 2
-    ]
+        file, analysis = found
+        artists = _artists(file.tags.album, example)
+        tracks.append(
+            _Track(example, analysis.embedding, file.content_key, analysis.seconds, artists)
+        )
+    counts = Counter(t.example.label for t in tracks)
+    labels = sorted(label for label, n in counts.items() if n >= _MIN_TRACKS)
     if len(labels) < 2:
         raise RunError(
-            f"fewer than two labels are left after hearing; {len(unreadable):,} of {len(examples):,} files could not be heard"
+            "training needs two labels with two tracks each;"
+            f" {len(unreadable):,} of {len(examples):,} files could not be analysed"
+            + (f" ({unreadable[0].path}: {unreadable[0].error})" if unreadable else "")
         )
-    use = [i for i, e in enumerate(kept) if e.label in labels]
-    return _assembled(
-        [kept[i] for i in use],
-        labels,
-        np.stack([rows[i] for i in use]),
-        [artists[i] for i in use],
-        [keys[i] for i in use],
-        np.array([seconds[i] for i in use]),
-        unreadable,
-        [*notes, *lonely],
-    )
+    small = [
+        f"{label}: only one track could be analysed; the label was left out"
+        for label, n in counts.items()
+        if n < _MIN_TRACKS
+    ]
+    kept = [t for t in tracks if t.example.label in labels]
+    return _assemble(kept, labels, unreadable, [*notes, *small])
 
 
 def _artists(album: Album, example: Example) -> tuple[str, ...]:
-    """Return whose track it is: as a table says, else the tags (track and album artist), else the folder below the genre's."""
+    """Return the artists of a track: of the table, else of the tags, else the artist's folder."""
     if example.artist:
         return (example.artist,)
-    tagged = tuple(name for name in (_FEATURING.split(album.artist)[0], album.album_artist) if name)
+    tagged = tuple(name for name in (main_artist(album.artist), album.album_artist) if name)
     return tagged or ((example.folder,) if example.folder else ())
 
 
-def _assembled(
-    examples: list[Example],
-    labels: list[str],
-    x: npt.NDArray[np.float16],
-    artists: list[tuple[str, ...]],
-    keys: list[str],
-    seconds: npt.NDArray[np.float64],
-    unreadable: list[Unreadable],
-    notes: list[str],
+def _assemble(
+    tracks: list[_Track], labels: list[str], unreadable: list[Unreadable], notes: list[str]
 ) -> Collection:
-    """Find copies, leave out those whose labels contradict each other, and group the rest."""
-    pairs = find_near_duplicates(x, keys)
-    duplicates = [
-        Duplicate(
-            examples[p.a].path,
-            examples[p.b].path,
-            p.cosine,
-            (examples[p.a].label, examples[p.b].label),
-        )
-        for p in pairs
-    ]
-    against = {
+    """Find copies, leave out those with contradictory labels, and group the rest."""
+    x = np.stack([t.embedding for t in tracks])
+    pairs = find_near_duplicates(x, [t.key for t in tracks])
+    duplicates = [_duplicate(tracks, p) for p in pairs]
+    contradictory = {
         i
         for p, d in zip(pairs, duplicates, strict=True)
         if d.conflicting and p.cosine == 1.0
         for i in (p.a, p.b)
     }
-    notes = list(notes)
-    if against:
+    if contradictory:
         notes.append(
-            f"{len(against):,} files are the same recording under different labels, and were left out"
+            f"{len(contradictory):,} files are the same recording under different labels,"
+            " and were left out"
         )
-    groups = group_tracks(artists, pairs)
-    keep = [i for i in range(len(examples)) if i not in against]
-    y = np.array([labels.index(examples[i].label) for i in keep])
+    groups = group_tracks([t.artists for t in tracks], pairs)
+    kept = [i for i in range(len(tracks)) if i not in contradictory]
     collection = Collection(
-        [examples[i] for i in keep],
-        labels,
-        x[keep],
-        y,
-        groups[keep],
-        [keys[i] for i in keep],
-        seconds[keep],
-        duplicates,
-        unreadable,
-        notes,
+        examples=[tracks[i].example for i in kept],
+        labels=labels,
+        x=x[kept],
+        y=np.array([labels.index(tracks[i].example.label) for i in kept]),
+        groups=groups[kept],
+        keys=[tracks[i].key for i in kept],
+        seconds=np.array([tracks[i].seconds for i in kept]),
+        duplicates=duplicates,
+        unreadable=unreadable,
+        notes=notes,
     )
-    notes += _one_artist_notes(collection)
+    notes += _single_artist_notes(collection)
     return collection
 
 
-def _one_artist_notes(collection: Collection) -> list[str]:
+def _duplicate(tracks: list[_Track], pair: Pair) -> Duplicate:
+    a, b = tracks[pair.a].example, tracks[pair.b].example
+    return Duplicate(a.path, b.path, pair.cosine, (a.label, b.label))
+
+
+def _single_artist_notes(collection: Collection) -> list[str]:
     return [
-        f"{collection.labels[label]}: all of its tracks are of one artist (or one recording), so how well it is told cannot be judged"
+        f"{collection.labels[label]}: all tracks are by one artist (or of one recording),"
+        " so the label cannot be evaluated"
         for label, n in sorted(count_groups_per_label(collection.y, collection.groups).items())
         if n == 1
     ]

@@ -1,4 +1,4 @@
-"""Backbone and heads -> one ONNX file with all that a scan needs in its metadata."""
+"""Export a backbone with its heads to an ONNX file with metadata."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from genretag.inference.metadata import ModelMetadata, embed_metadata
 from genretag.training.head import LinearHead
 from genretag.training.network import Backbone, fold, to_layer
 
-OPSET = 17  # onnxruntime 1.20 and newer run it, and so do ones much older
-TOLERANCE = 1e-4  # between torch and onnxruntime
+OPSET = 17  # supported by onnxruntime 1.12 and newer
+TOLERANCE = 1e-4  # between the outputs of PyTorch and onnxruntime
+_MIN_HALF_WEIGHTS = 256  # smaller tensors stay in single precision
 
 
 class TwoHeadNetwork(nn.Module):
-    """The backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding."""
+    """Backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding."""
 
     def __init__(self, backbone: Backbone, genre: LinearHead, music: LinearHead) -> None:
         super().__init__()
@@ -32,28 +33,31 @@ class TwoHeadNetwork(nn.Module):
         return self.genre(embedding), self.music(embedding).squeeze(1), embedding
 
 
-def round_to_half(ear: TwoHeadNetwork) -> TwoHeadNetwork:
-    """Fold batch norms and pooling into convolutions and round all weights to float16, in place.
+def round_to_half(network: TwoHeadNetwork) -> TwoHeadNetwork:
+    """Fold batch norms and pooling, and round all weights to float16, in place.
 
-    Done before the export, so that what is judged in torch is exactly what the file holds.
+    Before the export, so that the network in PyTorch is exactly that of the file.
     """
-    ear.eval()
-    fold(ear)
+    network.eval()
+    fold(network)
     with torch.no_grad():
-        for parameter in ear.parameters():
+        for parameter in network.parameters():
             parameter.copy_(parameter.half().float())
-    return ear
+    return network
 
 
 def _store_in_half(model: Any) -> None:
-    """Keep big weights as float16 with a cast beside them: half the file, the same numbers (they were rounded before)."""
+    """Store large weights as float16 with a cast, which halves the file.
+
+    They were rounded before, so the numbers stay the same.
+    """
     import onnx
     from onnx import numpy_helper
 
     casts = []
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor)
-        if weights.dtype != np.float32 or weights.size < 256:
+        if weights.dtype != np.float32 or weights.size < _MIN_HALF_WEIGHTS:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), name + ".half"))
@@ -65,8 +69,8 @@ def _store_in_half(model: Any) -> None:
     model.graph.node.extend(nodes)
 
 
-def _edge(g: Any, x: Any, padding: Any, *_: Any) -> Any:
-    """Return the one ONNX node that repeats the last band and the last frame; the exporter would reckon the padding in a dozen."""
+def _edge_padding(g: Any, x: Any, padding: Any, *_: Any) -> Any:
+    """Return one ONNX node for the edge padding; PyTorch's exporter would make a dozen."""
     left, right, top, bottom = torch.onnx.symbolic_helper._maybe_get_const(padding, "is")
     return g.op(
         "Pad",
@@ -76,17 +80,19 @@ def _edge(g: Any, x: Any, padding: Any, *_: Any) -> Any:
     )
 
 
-def export(ear: TwoHeadNetwork, metadata: ModelMetadata, path: Path) -> float:
-    """Write the model file, hold it against torch, and return the largest difference. The ear's weights are rounded.
+def export(network: TwoHeadNetwork, metadata: ModelMetadata, path: Path) -> float:
+    """Write the model file and return the largest difference from PyTorch.
+
+    The weights of ``network`` are rounded to float16 in place.
 
     Raises:
-        ValueError: onnxruntime and torch differ by more than ``TOLERANCE``.
+        ValueError: the outputs differ by more than ``TOLERANCE``.
     """
     import onnx
     import onnxruntime
 
-    round_to_half(ear)
-    torch.onnx.register_custom_op_symbolic("aten::pad", _edge, OPSET)
+    round_to_half(network)
+    torch.onnx.register_custom_op_symbolic("aten::pad", _edge_padding, OPSET)
     example = torch.randn(2, metadata.front_end.bands, metadata.chunks[0])
     axes = {
         "log_mel": {0: "batch", 2: "frames"},
@@ -95,7 +101,7 @@ def export(ear: TwoHeadNetwork, metadata: ModelMetadata, path: Path) -> float:
         "embedding": {0: "batch"},
     }
     torch.onnx.export(
-        ear,
+        network,
         (example,),
         str(path),
         input_names=["log_mel"],
@@ -114,13 +120,13 @@ def export(ear: TwoHeadNetwork, metadata: ModelMetadata, path: Path) -> float:
     for frames in metadata.chunks:
         x = torch.randn(3, metadata.front_end.bands, frames)
         with torch.no_grad():
-            ours = ear(x)
+            ours = network(x)
         theirs = session.run(None, {"log_mel": x.numpy()})
         worst = max(
             worst, *(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours, theirs, strict=True))
         )
     if worst > TOLERANCE:
         raise ValueError(
-            f"onnxruntime differs from torch by {worst:.1e}, more than {TOLERANCE:.0e}"
+            f"onnxruntime differs from PyTorch by {worst:.1e}, more than {TOLERANCE:.0e}"
         )
     return worst

@@ -1,4 +1,4 @@
-"""A lesson, told: the model card (Markdown), one self-contained page (HTML) and the pictures (PNG)."""
+"""Report of a training: model card (Markdown), page (HTML) and plots (PNG) beside the model."""
 
 from __future__ import annotations
 
@@ -8,73 +8,79 @@ from pathlib import Path
 from genretag.evaluation.metrics import ClassifierMetrics
 from genretag.inference.metadata import ModelMetadata
 from genretag.text import escape_control
-from genretag.training import plots
-from genretag.training.results import Split, TrainingResult
+from genretag.training.plots import save_plots
+from genretag.training.results import CONFIDENCE_THRESHOLD, Split, TrainingResult
 from genretag.training.split import Part
 
-MOST_LISTED = 200  # duplicates and unreadable files on the page
+MAX_LISTED = 200  # duplicates and unreadable files on the page
+
+_PART_NAMES = {Part.TRAIN: "for training", Part.VALID: "for calibration", Part.TEST: "for testing"}
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What lies beside the model file."""
+    """Files beside the model file."""
 
-    metadata: Path
+    model_card: Path
     page: Path
-    pictures: Path
+    plots: Path
 
 
 def write_report(result: TrainingResult, metadata: ModelMetadata, model: Path) -> ReportFiles:
     """Write ``my.md``, ``my.html`` and ``my.pictures/`` beside ``my.onnx``."""
-    out = ReportFiles(
+    files = ReportFiles(
         model.with_suffix(".md"),
         model.with_suffix(".html"),
         model.with_name(model.stem + ".pictures"),
     )
-    drawn = plots.save(result, out.pictures)
-    out.metadata.write_text(card_markdown(result, metadata, model.name), encoding="utf-8")
-    out.page.write_text(page(result, metadata, drawn), encoding="utf-8")
-    return out
+    plots = save_plots(result, files.plots)
+    files.model_card.write_text(render_card(result, metadata, model.name), encoding="utf-8")
+    files.page.write_text(render_page(result, metadata, plots), encoding="utf-8")
+    return files
 
 
 def summary_lines(result: TrainingResult) -> list[str]:
-    """Return what a person wants to know first, one thought a line."""
-    c, j = result.collection, result.judged
+    """Return the most important facts, one per line; the advice against a bad model is last."""
+    c, m = result.collection, result.metrics
     parts = ", ".join(
-        f"{int((result.part == p.value).sum()):,} {name}" for p, name in _PART_NAMES.items()
+        f"{int((result.part == part.value).sum()):,} {name}" for part, name in _PART_NAMES.items()
     )
     lines = [
-        f"{len(c.y):,} tracks, {len(c.labels)} labels, {len(set(c.groups.tolist())):,} artists or recordings: {parts}"
+        f"{len(c.y):,} tracks, {len(c.labels)} labels,"
+        f" {len(set(c.groups.tolist())):,} artists or recordings: {parts}"
     ]
     if result.split is Split.RANDOM:
         lines.append(
-            "random split: artists are on both sides, so these figures compare with nothing"
+            "random split: the same artists are in all parts, so the figures are too high"
+            " and comparable with nothing else"
         )
-    if j is None:
-        lines.append(
-            "nothing could be kept apart to judge on: every label has one artist or one recording"
-        )
+    if m is None:
+        lines.append("not evaluated: every label has only one artist or recording")
         return lines
+    precision = f", {m.precision:.0%} of these correctly" if m.precision is not None else ""
     lines += [
-        f"accuracy {j.accuracy}, macro recall {j.macro_recall}, macro F1 {j.macro_f1}, right among the first two {j.top2}",
-        f"always saying the commonest label: {j.majority:.1%}; {j.calibration}",
-        f"at 0.7 and above: {j.coverage:.0%} of the tracks get a genre"
-        + (f", {j.precision:.0%} of them rightly" if j.precision is not None else ""),
+        *metric_lines(m),
+        f"guessing: {m.majority:.1%} for always the most frequent label,"
+        f" {m.chance.low:.1%} to {m.chance.high:.1%} by chance",
+        f"at a confidence of {CONFIDENCE_THRESHOLD:g}: {m.coverage:.0%} of the tracks get a genre"
+        + precision,
     ]
-    return lines
+    return [*lines, result.advice] if result.advice else lines
 
 
-_PART_NAMES = {
-    Part.TRAIN: "to learn from",
-    Part.VALID: "to calibrate with",
-    Part.TEST: "to judge on",
-}
+def metric_lines(m: ClassifierMetrics) -> list[str]:
+    """Return the metrics with intervals, and the calibration."""
+    return [
+        f"accuracy {m.accuracy}, macro recall {m.macro_recall},"
+        f" macro F1 {m.macro_f1}, correct among the first two {m.top2}",
+        m.calibration,
+    ]
 
 
-def label_rows(j: ClassifierMetrics) -> list[tuple[str, str, str, str, str, str]]:
-    """Return the table of labels: name, learned, judged, recall, precision, F1."""
+def label_rows(m: ClassifierMetrics) -> list[tuple[str, str, str, str, str, str]]:
+    """Return the table of labels: name, training and test tracks, recall, precision, F1."""
 
-    def share(value: float | None) -> str:
+    def percent(value: float | None) -> str:
         return "—" if value is None else f"{value:.0%}"
 
     return [
@@ -82,70 +88,73 @@ def label_rows(j: ClassifierMetrics) -> list[tuple[str, str, str, str, str, str]
             escape_control(c.label),
             f"{c.train:,}",
             f"{c.test:,}",
-            share(c.recall),
-            share(c.precision),
-            share(c.f1),
+            percent(c.recall),
+            percent(c.precision),
+            percent(c.f1),
         )
-        for c in j.classes
+        for c in m.classes
     ]
 
 
-def card_markdown(result: TrainingResult, metadata: ModelMetadata, name: str) -> str:
-    """Return the model card."""
-    backbone = metadata.about["backbone"]
+# --- model card ---------------------------------------------------------------------------------
+
+
+def render_card(result: TrainingResult, metadata: ModelMetadata, name: str) -> str:
+    """Return the model card in Markdown."""
+    backbone, about = metadata.about["backbone"], metadata.about
     lines = [
         f"# {escape_control(metadata.name)}",
         "",
-        f"A genretag model: `genretag scan ~/Music --model {name}`; `genretag models use {name}` makes it the default.",
+        f"A genretag model. Use it with `genretag scan ~/Music --model {name}`, or make it the"
+        f" default with `genretag models use {name}`.",
         "",
-        f"- **How:** {result.how} ({backbone['name']} {backbone['version']}, {backbone['id']})",
-        f"- **Made:** {metadata.about['made']}; {result.seconds:.0f} s of fitting; settings {result.settings}",
-        f"- **Licence:** {metadata.about['licence']} (of the backbone)",
-        f"- **Music or not:** {_music_told(result)}",
-        f"- **Abstains** below a confidence of {metadata.confidence_threshold}; temperature {result.temperature:.2f}",
+        f"- **Model:** {result.how} ({backbone['name']} {backbone['version']}, {backbone['id']})",
+        f"- **Made:** {about['made']}; training took {result.seconds:.0f} s;"
+        f" settings {result.settings}",
+        f"- **Licence:** {about['licence']} (of the backbone)",
+        f"- **Music or not:** {_describe_music_detection(result)}",
+        f"- **Unsure** below a confidence of {metadata.confidence_threshold};"
+        f" temperature {result.temperature:.2f}",
         "",
         "## Figures",
         "",
         *(f"- {line}" for line in summary_lines(result)),
         "",
     ]
-    if result.judged is not None:
-        lines += [
-            "| label | learned | judged | recall | precision | F1 |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in label_rows(result.judged)
-        ]
-        lines += [
-            "",
-            "Intervals are 95 %, by a bootstrap over artists. The file itself learned from all parts with the same settings.",
-        ]
+    if result.metrics is not None:
+        lines += _card_table(result.metrics)
     if result.collection.notes:
-        lines += [
-            "",
-            "## Noticed",
-            "",
-            *(f"- {escape_control(note)}" for note in result.collection.notes),
-        ]
+        notes = [f"- {escape_control(note)}" for note in result.collection.notes]
+        lines += ["", "## Notes", "", *notes]
     return "\n".join(lines) + "\n"
 
 
-def _music_told(result: TrainingResult) -> str:
-    """Return what is to be said of music-or-not."""
-    scratch = result.settings.get("from scratch")
-    if scratch is None:
-        return "told as by the backbone, whose output it is"
-    return (
-        "it never learned what is none, and takes everything for music"
-        if scratch
-        else "was not judged after the training"
-    )
+def _card_table(m: ClassifierMetrics) -> list[str]:
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in label_rows(m)]
+    return [
+        "| label | training | test | recall | precision | F1 |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "Intervals are 95 %, by a bootstrap over artists. The final model was trained on all parts"
+        " with the same settings.",
+    ]
 
 
-def page(result: TrainingResult, metadata: ModelMetadata, drawn: list[tuple[str, str, str]]) -> str:
-    """Return the page: everything in one file, nothing from the network."""
+def _describe_music_detection(result: TrainingResult) -> str:
+    from_scratch = result.settings.get("from scratch")
+    if from_scratch is None:
+        return "as the backbone, whose output is unchanged"
+    return "not detected: everything counts as music" if from_scratch else "not evaluated"
+
+
+# --- page ---------------------------------------------------------------------------------------
+
+
+def render_page(
+    result: TrainingResult, metadata: ModelMetadata, plots: list[tuple[str, str, str]]
+) -> str:
+    """Return the page in HTML: one file that loads nothing from the network."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(
@@ -153,25 +162,20 @@ def page(result: TrainingResult, metadata: ModelMetadata, drawn: list[tuple[str,
         autoescape=select_autoescape(default=True),
     )
     c = result.collection
+    duplicates = [
+        (str(d.a), str(d.b), f"{d.cosine:.3f}", *d.labels) for d in c.duplicates[:MAX_LISTED]
+    ]
+    unreadable = [(str(u.path), u.error) for u in c.unreadable[:MAX_LISTED]]
     return environment.get_template("training.html").render(
         name=escape_control(metadata.name),
         how=result.how,
-        lines=summary_lines(result),
-        rows=label_rows(result.judged) if result.judged else [],
-        pictures=drawn,
+        advice=result.advice,
+        lines=[line for line in summary_lines(result) if line != result.advice],
+        rows=label_rows(result.metrics) if result.metrics else [],
+        plots=plots,
         notes=[escape_control(n) for n in c.notes],
-        duplicates=[
-            (
-                escape_control(d.a),
-                escape_control(d.b),
-                f"{d.cosine:.3f}",
-                *map(escape_control, d.labels),
-            )
-            for d in c.duplicates[:MOST_LISTED]
-        ],
-        unreadable=[
-            (escape_control(u.path), escape_control(u.error)) for u in c.unreadable[:MOST_LISTED]
-        ],
-        more=max(0, len(c.duplicates) - MOST_LISTED) + max(0, len(c.unreadable) - MOST_LISTED),
+        duplicates=[tuple(map(escape_control, row)) for row in duplicates],
+        unreadable=[tuple(map(escape_control, row)) for row in unreadable],
+        more=sum(max(0, len(some) - MAX_LISTED) for some in (c.duplicates, c.unreadable)),
         made=metadata.about["made"],
     )

@@ -17,7 +17,7 @@ from genretag.training.head import LinearHead
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the network; the default costs about 0.7 GMAC a 30 s window."""
+    """Widths of the network; the default takes about 0.7 GMAC for a window of 30 s."""
 
     n_mels: int = 80
     stem: int = 24
@@ -29,7 +29,7 @@ class Shape:
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a short cut (He et al. 2016; the short cut pools, He et al. 2019)."""
+    """Residual block of two 3 x 3 convolutions (He et al. 2016) with pooling (He et al. 2019)."""
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__()
@@ -56,8 +56,8 @@ class Residual(nn.Module):
 class Backbone(nn.Module):
     """Log-mel [batch, n_mels, frames] -> embedding [batch, embedding].
 
-    Pooling keeps the bands apart (a convolution over all of them) and takes the mean
-    over time, so any number of frames from about one second upward is heard as it is.
+    The bands are combined by a convolution over all of them, and time by the mean, so that any
+    number of frames from about one second upwards is accepted.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -82,7 +82,7 @@ class Backbone(nn.Module):
         self.project = nn.Linear(shape.pooled, shape.embedding)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the embedding of each log-mel in the batch."""
+        """Return the embeddings [batch, embedding] of log-mels."""
         y = nn.functional.hardswish(self.across(self.features(x.unsqueeze(1))))
         pooled: Tensor = y.mean(dim=(2, 3))
         out: Tensor = self.project(self.dropout(pooled))
@@ -90,7 +90,7 @@ class Backbone(nn.Module):
 
 
 class Student(nn.Module):
-    """The backbone with the head that learns the teacher's class logits while distilling."""
+    """Backbone with a head for the teacher's class logits, for distillation."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -105,7 +105,10 @@ class Student(nn.Module):
 
 
 def fold(module: nn.Module) -> None:
-    """Fold batch norms and pooling into the convolutions beside them, in place: what is judged in torch is exactly what a file holds."""
+    """Fold batch norms and pooling into the neighbouring convolutions, in place.
+
+    The network in PyTorch then computes exactly what the exported file does.
+    """
     for block in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
         for i in range(len(block) - 1):
             conv, norm = block[i], block[i + 1]
@@ -120,24 +123,25 @@ def fold(module: nn.Module) -> None:
                 and pool.kernel_size == 2
                 and isinstance(conv, nn.Conv2d)
             ):
-                block[i], block[i + 1] = nn.ReplicationPad2d((0, 1, 0, 1)), _of_means(conv)
+                block[i], block[i + 1] = nn.ReplicationPad2d((0, 1, 0, 1)), _absorb_pool(conv)
 
 
-def _of_means(conv: nn.Conv2d) -> nn.Conv2d:
-    """Return the convolution of 2 x 2 samples that does what one of single samples does to their means.
+def _absorb_pool(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return a 2 x 2 convolution equal to 2 x 2 mean pooling followed by a 1 x 1 convolution.
 
-    Where an axis is odd its last sample stands alone, as if it were there twice. onnxruntime's own pooling of bytes takes half of it.
+    On an axis of odd length the last sample is repeated (by the padding before it). onnxruntime's
+    own pooling of quantised values would halve it instead.
     """
-    made = nn.Conv2d(conv.in_channels, conv.out_channels, 2, 2, bias=conv.bias is not None)
+    merged = nn.Conv2d(conv.in_channels, conv.out_channels, 2, 2, bias=conv.bias is not None)
     with torch.no_grad():
-        made.weight.copy_(conv.weight.repeat(1, 1, 2, 2) / 4)
-        if made.bias is not None and conv.bias is not None:
-            made.bias.copy_(conv.bias)
-    return made.train(conv.training)
+        merged.weight.copy_(conv.weight.repeat(1, 1, 2, 2) / 4)
+        if merged.bias is not None and conv.bias is not None:
+            merged.bias.copy_(conv.bias)
+    return merged.train(conv.training)
 
 
 def to_layer(linear: LinearHead) -> nn.Linear:
-    """Return a fitted head as a layer."""
+    """Return a linear head as a PyTorch layer."""
     layer = nn.Linear(*linear.weight.shape)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(linear.weight.T.copy()))
@@ -146,50 +150,52 @@ def to_layer(linear: LinearHead) -> nn.Linear:
 
 
 def load_backbone(path: Path) -> tuple[Backbone, LinearHead, LinearHead]:
-    """Read the bundled network out of its file: the backbone (norms and pooling folded), the genre head, the music head.
+    """Load (backbone, genre head, music head) from the file of a bundled network.
+
+    Norms and pooling of the backbone are folded.
 
     Raises:
-        ModelError: the file holds another network.
+        ModelError: the file contains another network.
     """
     weights = _weights(path)
     backbone = Backbone(Shape(dropout=0.0)).eval()
     fold(backbone)
-    mine = {
+    state = {
         name.removeprefix("backbone."): torch.from_numpy(w.copy())
         for name, w in weights.items()
         if name.startswith("backbone.")
     }
     try:
-        backbone.load_state_dict(mine)
+        backbone.load_state_dict(state)
         heads = [_linear(weights, name) for name in ("genre", "music")]
     except (RuntimeError, KeyError) as error:
         raise ModelError(
-            f"{path}: it does not hold the bundled network, so it cannot be trained further (leave --deep out)"
+            f"{path}: not the bundled network, so it cannot be fine-tuned; train without --deep"
         ) from error
     return backbone, heads[0], heads[1]
 
 
 def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Return a file's weights by name as floats, whether they are kept as floats, halves or bytes."""
+    """Return the weights of a file by name as floats; half precision and int8 are converted."""
     import onnx
     from onnx import numpy_helper
 
-    kept = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
+    stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
     weights = {
         name.removesuffix(".half"): w.astype(np.float32)
-        for name, w in kept.items()
+        for name, w in stored.items()
         if w.dtype.kind == "f" and not name.endswith("_scale")
     }
-    for name, w in kept.items():
-        if (plain := name.removesuffix("_quantized")) != name:
-            scale = kept.get(f"{plain}_scale", kept.get(f"{name}_scale"))
+    for name, w in stored.items():
+        if (original := name.removesuffix("_quantized")) != name:
+            scale = stored.get(f"{original}_scale", stored.get(f"{name}_scale"))
             assert scale is not None
-            weights[plain] = (w * scale.reshape(-1, *[1] * (w.ndim - 1))).astype(np.float32)
+            weights[original] = (w * scale.reshape(-1, *[1] * (w.ndim - 1))).astype(np.float32)
     return weights
 
 
 def _linear(weights: dict[str, Any], name: str) -> LinearHead:
-    """Return a head; one that was grafted is stored the other way round."""
+    """Return a head; an attached one is stored transposed."""
     if name == "genre" and "grafted.weight" in weights:
         return LinearHead(
             weights["grafted.weight"].astype("float64"), weights["grafted.bias"].astype("float64")

@@ -1,4 +1,4 @@
-"""Batches made ahead in a thread, and how long training had to wait for them."""
+"""Make training batches ahead in a thread, and measure how long training waits for them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_POLL_SECONDS = 0.2  # after which a full queue is checked for the end
+
 
 class Prefetch(Generic[T]):
-    """Yields ``count`` results of ``make``, up to ``ahead`` of them made before they are wanted."""
+    """Yield ``count`` results of ``make``, made up to ``ahead`` in advance by a thread."""
 
     def __init__(self, make: Callable[[], T], count: int, ahead: int = 8) -> None:
         self._make, self._count = make, count
@@ -23,23 +25,23 @@ class Prefetch(Generic[T]):
 
     @property
     def share_waited(self) -> float:
-        """Share of the time since it began that was spent waiting for a batch, 0 to 1."""
+        """Share of the elapsed time that was spent waiting, 0 to 1."""
         return self.waited / max(1e-9, time.monotonic() - self._began)
 
     def _work(self) -> None:
         for _ in range(self._count):
-            made: T | Exception
+            item: T | Exception
             try:
-                made = self._make()
-            except Exception as error:  # the thread's failure is the training's failure
-                made = error
+                item = self._make()
+            except Exception as error:  # raised again in the thread of the training
+                item = error
             while not self._stop.is_set():
                 try:
-                    self._ready.put(made, timeout=0.2)
+                    self._ready.put(item, timeout=_POLL_SECONDS)
                     break
                 except queue.Full:
                     continue
-            if self._stop.is_set() or isinstance(made, Exception):
+            if self._stop.is_set() or isinstance(item, Exception):
                 return
 
     def __iter__(self) -> Iterator[T]:
@@ -47,11 +49,11 @@ class Prefetch(Generic[T]):
         self._began = time.monotonic()
         try:
             for _ in range(self._count):
-                asked = time.monotonic()
-                made = self._ready.get()
-                self.waited += time.monotonic() - asked
-                if isinstance(made, Exception):
-                    raise made
-                yield made
+                began = time.monotonic()
+                item = self._ready.get()
+                self.waited += time.monotonic() - began
+                if isinstance(item, Exception):
+                    raise item
+                yield item
         finally:
             self._stop.set()

@@ -1,7 +1,8 @@
-"""Honest parts: tracks of one artist, one recording or one sound are never on both sides."""
+"""Split tracks for training: those of one artist or recording are never in two parts."""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,115 +11,119 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-#: Cosine of two tracks' embeddings (each dimension standardised over the collection) from which they count as
-#: one recording. Measured with the bundled model: 60 clips of 30 s encoded anew (MP3 96 kb/s; Opus 48 kb/s at half
-#: the level) are at 0.988 to 1.0 from themselves. Some songs of one artist are as near: they are one group anyway.
-NEAR = 0.985
+from genretag.decisions.albums import VARIOUS_ARTISTS
 
-_NO_ARTIST = {
-    "",
-    "various",
-    "various artists",
-    "va",
-    "v.a.",
-    "unknown",
-    "unknown artist",
-    "<unknown>",
-    "n/a",
-}
+#: Cosine of two embeddings (standardised over the collection) from which two tracks count as one
+#: recording. With the bundled model, 60 clips of 30 s and their re-encodings (MP3 at 96 kb/s, Opus
+#: at 48 kb/s and half the level) have 0.988 to 1.0. A few pairs of songs of one artist do too; an
+#: artist is one group anyway.
+DUPLICATE_COSINE = 0.985
+
+#: Names that do not identify an artist.
+_NO_ARTIST = VARIOUS_ARTISTS | {"", "unknown", "unknown artist", "<unknown>", "n/a"}
+
+_BLOCK_TRACKS = 1024  # tracks compared with all others at once
+_MAX_OVERSHOOT = 2  # times the wanted tracks, for a label that has none in the fold yet
 
 IntArray = npt.NDArray[np.int64]
 
 
 class Part(IntEnum):
-    """What a track is for."""
+    """Purpose of a track."""
 
     TRAIN = 0  # 64 %
     VALID = 1  # 16 %: calibration, early stopping
-    TEST = 2  # 20 %: figures
+    TEST = 2  # 20 %: metrics
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two tracks that are one recording: same packets (cosine 1) or nearly the same sound."""
+    """Two tracks that are the same recording; cosine 1 for identical audio packets."""
 
     a: int
     b: int
     cosine: float
 
 
-class _Union:
-    """Sets that grow together (union-find)."""
+# --- groups -------------------------------------------------------------------------------------
+
+
+class _UnionFind:
+    """Disjoint sets of the numbers below n."""
 
     def __init__(self, n: int) -> None:
-        self.up = list(range(n))
+        self.parent = list(range(n))
 
     def root(self, i: int) -> int:
-        while self.up[i] != i:
-            self.up[i] = self.up[self.up[i]]
-            i = self.up[i]
+        while self.parent[i] != i:
+            self.parent[i] = self.parent[self.parent[i]]  # halve the path
+            i = self.parent[i]
         return i
 
     def join(self, a: int, b: int) -> None:
-        self.up[self.root(a)] = self.root(b)
+        self.parent[self.root(a)] = self.root(b)
 
 
 def find_near_duplicates(
-    x: npt.NDArray[np.floating], keys: Sequence[str], least: float = NEAR
+    x: npt.NDArray[np.floating], keys: Sequence[str], min_cosine: float = DUPLICATE_COSINE
 ) -> list[Pair]:
-    """Return pairs of tracks that are one recording, by content key and by the embeddings [n, dims]."""
-    of_key: dict[str, int] = {}
+    """Find pairs that are the same recording, by content key and by embeddings [n, dims]."""
+    first: dict[str, int] = {}
     pairs = []
     for i, key in enumerate(keys):
-        if key in of_key:
-            pairs.append(Pair(of_key[key], i, 1.0))
+        if key in first:
+            pairs.append(Pair(first[key], i, 1.0))
         else:
-            of_key[key] = i
+            first[key] = i
     z = standardise(x)
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-9)
-    for start in range(0, len(z), 1024):
-        block = z[start : start + 1024] @ z.T
-        for i, j in np.argwhere(block >= least):
+    for start in range(0, len(z), _BLOCK_TRACKS):
+        cosines = z[start : start + _BLOCK_TRACKS] @ z.T
+        for i, j in np.argwhere(cosines >= min_cosine):
             if start + i < j and keys[start + i] != keys[j]:
-                pairs.append(Pair(int(start + i), int(j), float(block[i, j])))
+                pairs.append(Pair(int(start + i), int(j), float(cosines[i, j])))
     return pairs
 
 
 def standardise(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    """Return embeddings with mean 0 and deviation 1 in each dimension."""
+    """Return embeddings [n, dims] with mean 0 and deviation 1 in each dimension."""
     x = np.asarray(x, np.float32)
     out: npt.NDArray[np.float32] = (x - x.mean(0)) / np.maximum(x.std(0), 1e-6)
     return out
 
 
 def group_tracks(artists: Sequence[Sequence[str]], pairs: Iterable[Pair]) -> IntArray:
-    """Return a group number a track: the tracks of an artist, and the copies of a recording, are one group.
+    """Return a group number for each track: one group per artist, with all copies of a recording.
 
-    ``artists`` are the names that each track bears. One without a name is a group of its own, with its copies.
+    ``artists`` are the names of each track; a track without a name is a group of its own.
     """
-    union, first = _Union(len(artists)), dict[str, int]()
+    sets, first = _UnionFind(len(artists)), dict[str, int]()
     for i, names in enumerate(artists):
         for key in {name.strip().casefold() for name in names} - _NO_ARTIST:
-            union.join(i, first.setdefault(key, i))
+            sets.join(i, first.setdefault(key, i))
     for pair in pairs:
-        union.join(pair.a, pair.b)
-    roots = [union.root(i) for i in range(len(artists))]
+        sets.join(pair.a, pair.b)
+    roots = [sets.root(i) for i in range(len(artists))]
     number = {root: k for k, root in enumerate(dict.fromkeys(roots))}
     return np.array([number[r] for r in roots])
 
 
 def count_groups_per_label(y: IntArray, groups: IntArray) -> dict[int, int]:
-    """Return how many groups each label has."""
+    """Return the number of groups of each label."""
     seen = defaultdict(set)
     for label, group in zip(y.tolist(), groups.tolist(), strict=True):
         seen[label].add(group)
     return {label: len(s) for label, s in seen.items()}
 
 
-def split_by_group(y: IntArray, groups: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
-    """Return a part a track: 64 % train, 16 % validation, 20 % test, whole groups, labels spread alike.
+# --- parts --------------------------------------------------------------------------------------
 
-    What belongs to a label of a single group is for training alone: such a label cannot be judged.
+
+def split_by_group(y: IntArray, groups: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
+    """Split tracks into 64 % training, 16 % validation and 20 % test, by whole groups.
+
+    Each label is split alike. Groups with a label that has no other group are for training only:
+    such a label cannot be evaluated.
     """
     part = np.full(len(y), Part.TRAIN, np.int8)
     counts = count_groups_per_label(y, groups)
@@ -127,17 +132,21 @@ def split_by_group(y: IntArray, groups: IntArray, seed: int = 0) -> npt.NDArray[
     free = np.array([g not in tied for g in groups.tolist()])
     if not free.any():
         return part
-    test = free & _fold(y, groups, free, seed)
+    test = free & _draw_fifth(y, groups, free, seed)
     part[test] = Part.TEST
     rest = free & ~test
-    part[rest & _fold(y, groups, rest, seed + 1)] = Part.VALID
+    part[rest & _draw_fifth(y, groups, rest, seed + 1)] = Part.VALID
     return part
 
 
-def _fold(
+def _draw_fifth(
     y: IntArray, groups: IntArray, among: npt.NDArray[np.bool_], seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Return one fifth of the tracks marked, whole groups, each label's share as near to a fifth as it can be."""
+    """Return a mask of whole groups with about a fifth of the tracks of each label.
+
+    Greedy: a group is taken if it brings its labels nearer to a fifth. Every label keeps a group
+    that is not taken.
+    """
     rng = np.random.default_rng(seed)
     members: dict[int, list[int]] = defaultdict(list)
     for i in np.flatnonzero(among):
@@ -145,39 +154,39 @@ def _fold(
     total = Counter(y[among].tolist())
     want = {label: n / 5 for label, n in total.items()}
     have: Counter[int] = Counter()
-    left = {
-        label: n - 1 for label, n in count_groups_per_label(y[among], groups[among]).items()
-    }  # one group at least stays
+    groups_left = count_groups_per_label(y[among], groups[among])
     out = np.zeros(len(y), bool)
     order = list(rng.permutation(sorted(members)))
-    order.sort(key=lambda g: min(total[int(y[i])] for i in members[g]))  # rare labels choose first
+    # Groups with rare labels choose first: they have the fewest alternatives.
+    order.sort(key=lambda g: min(total[int(y[i])] for i in members[g]))
     for group in order:
         counts = Counter(int(y[i]) for i in members[group])
         before = sum((have[c] - want[c]) ** 2 / want[c] for c in counts)
         after = sum((have[c] + k - want[c]) ** 2 / want[c] for c, k in counts.items())
-        # A label that has nothing yet takes a group even if that overshoots, within reason.
-        missing = (
-            any(have[c] == 0 for c in counts)
-            and counts.total() <= 2 * max(want[c] for c in counts) + 1
-        )
-        if all(left[c] > 0 for c in counts) and (after < before or missing):
+        # A label without any track in the fold may overshoot, within limits.
+        missing = any(have[c] == 0 for c in counts)
+        limit = _MAX_OVERSHOOT * max(want[c] for c in counts) + 1
+        helps = after < before or (missing and counts.total() <= limit)
+        if helps and all(groups_left[c] > 1 for c in counts):
             have.update(counts)
             for c in counts:
-                left[c] -= 1
+                groups_left[c] -= 1
             out[members[group]] = True
     return out
 
 
 def assign_folds(y: IntArray, groups: IntArray, folds: int = 5, seed: int = 0) -> IntArray:
-    """Return a fold a track, whole groups, labels spread alike; fewer folds where groups, or the tracks of every label, are fewer."""
+    """Return a fold for each track, by whole groups and with similar labels in each fold.
+
+    There are fewer folds if there are fewer groups, or fewer tracks of every label.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     out = np.zeros(len(y), np.int64)
-    n = min(folds, len(np.unique(groups)), int(np.unique(y, return_counts=True)[1].max(initial=0)))
+    most_tracks = int(np.unique(y, return_counts=True)[1].max(initial=0))
+    n = min(folds, len(np.unique(groups)), most_tracks)
     if n < 2:
         return out
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a label with fewer groups than folds is expected here
         splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
@@ -187,7 +196,7 @@ def assign_folds(y: IntArray, groups: IntArray, folds: int = 5, seed: int = 0) -
 
 
 def split_at_random(y: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
-    """Return parts by track alone (``--split random``): artists leak, and the figures compare with nothing."""
+    """Split tracks without regard to artists (``--split random``); the metrics are too high."""
     part = np.full(len(y), Part.TRAIN, np.int8)
     rng = np.random.default_rng(seed)
     for label in np.unique(y):
@@ -199,7 +208,7 @@ def split_at_random(y: IntArray, seed: int = 0) -> npt.NDArray[np.int8]:
 
 
 def official_split(parts: Sequence[str | None]) -> npt.NDArray[np.int8]:
-    """Return the parts that the collection's own split says."""
+    """Return the parts of a collection's own split; training where it names none."""
     known = {
         "training": Part.TRAIN,
         "train": Part.TRAIN,

@@ -1,4 +1,4 @@
-"""The classics: each trains a little, becomes a file that says the same, and hears a file; the table stands beside."""
+"""Every baseline trains, exports a file with the same output, and tags a track."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from genretag.baselines import (
     limit_window,
     parse_systems,
 )
+from genretag.baselines.loop import load_imagenet_weights
 from genretag.baselines.networks import BaselineNetwork, Mfcc, MobileNet, body_builder
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, cut_chunks
 from genretag.storage.cache import Store
-from genretag.training import results
 from genretag.training.collection import Collection, analyse_tracks, load_collection
 from genretag.training.layouts import drop_small_labels, read_labelled
 
 
 @pytest.fixture(scope="module", autouse=True)
 def short_runs() -> Iterator[None]:
-    """Three steps a training, on one thread: what is held here is that each system works, not that it is good."""
+    """Limit trainings to three steps on one thread: systems must work here, not be good."""
     with pytest.MonkeyPatch.context() as patch:
         for name, system in SYSTEMS.items():
             patch.setitem(SYSTEMS, name, replace(system, steps=3))
-        patch.setattr(compare, "COST_TIMES", 1)
+        patch.setattr(compare, "COST_RUNS", 1)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield
@@ -71,49 +71,51 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return gathered
 
 
-def class_of(collection: Collection, folder: Path, **asked: object) -> compare.SystemComparison:
+def comparison_of(
+    collection: Collection, folder: Path, **options: object
+) -> compare.SystemComparison:
     wanted = compare.ComparisonOptions(
-        (), folder / "x.onnx", epochs=1, cache=folder / "cache", **asked
+        (), folder / "x.onnx", epochs=1, cache=folder / "cache", **options
     )  # type: ignore[arg-type]
     return compare.SystemComparison(collection, wanted, lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def course(
+def comparison(
     collection: Collection, tmp_path_factory: pytest.TempPathFactory
 ) -> compare.SystemComparison:
-    return class_of(
-        collection, tmp_path_factory.mktemp("course"), window=1.0, members=("mel-cnn", "gru")
+    return comparison_of(
+        collection, tmp_path_factory.mktemp("comparison"), window=1.0, members=("mel-cnn", "gru")
     )
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, ENSEMBLE])
-def test_every_system_trains_says_the_same_as_a_file_and_tags(
-    genretag: Program, course: compare.SystemComparison, tmp_path: Path, name: str
+def test_every_system_trains_exports_and_tags(
+    genretag: Program, comparison: compare.SystemComparison, tmp_path: Path, name: str
 ) -> None:
-    entry = course.entry(name, tmp_path / "m.onnx")
+    entry = comparison.train(name, tmp_path / "m.onnx")
     assert entry.parity <= 1e-4 * 10
-    assert entry.result.judged is not None
-    assert entry.result.curve is not None or name == ENSEMBLE  # whose members have theirs
+    assert entry.result.metrics is not None
+    assert entry.result.curve is not None or name == ENSEMBLE  # its members have theirs
     model = Model(entry.path)
-    assert model.metadata.labels == tuple(course.collection.labels)
+    assert model.metadata.labels == tuple(comparison.collection.labels)
     assert entry.metadata.about["settings"]["source"]
     x = np.zeros((3, model.metadata.front_end.bands, model.metadata.chunks[0]), np.float32)
     p = np.exp(model.run(x).logits.astype(np.float64))
     assert np.isfinite(p).all()
     assert not model.run(x).music.any() or (model.run(x).music > 5).all()
-    track = shutil.copy(course.collection.paths[0], tmp_path / "track.flac")
+    track = shutil.copy(comparison.collection.paths[0], tmp_path / "track.flac")
     done = genretag("scan", track, "--model", entry.path, "--min-confidence", 0, "--yes", "--json")
     assert done.status == 0, done.err
     (row,) = done.rows
-    assert set(row["scores"]) == set(course.collection.labels)
+    assert set(row["scores"]) == set(comparison.collection.labels)
     assert tags.read(track).genres == [max(row["scores"], key=row["scores"].get)]
 
 
-def test_several_are_compared_in_one_table(
-    genretag: Program, course: compare.SystemComparison, tmp_path: Path
+def test_comparison_writes_one_table(
+    genretag: Program, comparison: compare.SystemComparison, tmp_path: Path
 ) -> None:
-    labelled_folder = course.collection.paths[0].parents[1]
+    labelled_folder = comparison.collection.paths[0].parents[1]
     done = genretag(
         "train",
         labelled_folder,
@@ -128,7 +130,7 @@ def test_several_are_compared_in_one_table(
         "--db",
         labelled_folder.with_name("g.db"),
         "--cache",
-        course.asked.cache,
+        comparison.options.cache,
         "--json",
         "-j",
         1,
@@ -142,10 +144,10 @@ def test_several_are_compared_in_one_table(
     assert (tmp_path / "new" / "c-ffnn.html").exists()
 
 
-def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(
-    course: compare.SystemComparison, tmp_path: Path
+def test_interrupted_comparison_keeps_finished_systems_only(
+    comparison: compare.SystemComparison, tmp_path: Path
 ) -> None:
-    labelled_folder = course.collection.paths[0].parents[1]
+    labelled_folder = comparison.collection.paths[0].parents[1]
     options = [
         "--compare",
         "gaussian-nb,raw-cnn",
@@ -156,16 +158,21 @@ def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(
         "-j",
         "1",
     ]
-    options += ["--db", str(labelled_folder.with_name("g.db")), "--cache", str(course.asked.cache)]
+    options += [
+        "--db",
+        str(labelled_folder.with_name("g.db")),
+        "--cache",
+        str(comparison.options.cache),
+    ]
     command = [sys.executable, "-m", "genretag", "train", str(labelled_folder), *options]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    told = list[str]()
-    while not told or not told[-1].strip().startswith("raw-cnn 1/10000"):
-        told.append(process.stderr.readline())
-        assert told[-1], "".join(told)
+    lines = list[str]()
+    while not lines or not lines[-1].strip().startswith("raw-cnn 1/10000"):
+        lines.append(process.stderr.readline())
+        assert lines[-1], "".join(lines)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -182,39 +189,39 @@ def test_stopped_a_comparison_keeps_what_is_made_and_no_half_of_a_system(
 
 
 @pytest.mark.parametrize("name", ["gru", "logreg"])
-def test_what_does_not_hold_does_not_replace_the_file_that_was_there(
-    course: compare.SystemComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_failed_export_keeps_the_older_file(
+    comparison: compare.SystemComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / "m.onnx").write_text("before")
     monkeypatch.setattr(export, "TOLERANCE", -1)
     with pytest.raises(RunError, match="onnxruntime differs"):
-        course.entry(name, tmp_path / "m.onnx")
+        comparison.train(name, tmp_path / "m.onnx")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "say"),
+    ("arguments", "message"),
     [
         (("--system", "mel-cn"), "did you mean mel-cnn"),
         (("--system", "svm", "--deep"), "take one"),
         (("--system", "svm,knn"), "takes one name"),
         (("--compare", "svm", "--system", "knn"), "take one"),
-        (("--system", "ensemble", "--members", "crnn,svm"), "hear the same"),
+        (("--system", "ensemble", "--members", "crnn,svm"), "the same input"),
         (("--compare", "all", "--members", "gru"), "two networks"),
-        (("--system", "ensemble", "--members", "gru,mfcc-cnn"), "hear the same"),
+        (("--system", "ensemble", "--members", "gru,mfcc-cnn"), "the same input"),
         (("--system", "mobilenet", "--weights", "no.pt"), "no such file"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_at_once(
-    genretag: Program, tmp_path: Path, arguments: tuple[str, ...], say: str
+def test_wrong_options_are_refused_at_once(
+    genretag: Program, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "A").mkdir()
     done = genretag("train", tmp_path, *arguments)
     assert done.status == 2
-    assert say in done.err
+    assert message in done.err
 
 
-def test_all_are_all_and_a_wrong_name_is_named() -> None:
+def test_all_means_every_system_and_unknown_names_are_errors() -> None:
     assert parse_systems("all") == [*SYSTEMS, ENSEMBLE]
     assert parse_systems("SVM, crnn,svm") == ["svm", "crnn"]
     with pytest.raises(UsageError, match="crn"):
@@ -223,21 +230,19 @@ def test_all_are_all_and_a_wrong_name_is_named() -> None:
 
 @given(st.sampled_from(list(SYSTEMS)), st.floats(0.6, 30))
 @settings(max_examples=40, deadline=None)
-def test_no_system_hears_more_at_once_than_the_shortest_track_has(
-    name: str, shortest: float
-) -> None:
+def test_input_is_no_longer_than_the_shortest_track(name: str, shortest: float) -> None:
     system = limit_window(SYSTEMS[name], shortest)
     rate = system.front_end.sample_rate
     assert system.seconds <= shortest
-    heard = system.front_end.frames(int(shortest * rate))
-    assert input_frames(system) <= heard
+    available = system.front_end.frames(int(shortest * rate))
+    assert input_frames(system) <= available
 
 
 @pytest.mark.parametrize(
     "name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"]
 )
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 7.3])
-def test_every_network_takes_every_length(name: str, seconds: float) -> None:
+def test_every_network_accepts_every_length(name: str, seconds: float) -> None:
     system = limit_window(SYSTEMS[name], seconds)
     bands, frames = system.front_end.bands, input_frames(system)
     net = BaselineNetwork(
@@ -251,8 +256,8 @@ def test_every_network_takes_every_length(name: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "name", [n for n, s in SYSTEMS.items() if not s.shallow and n != "mobilenet"]
 )
-def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -> None:
-    """Music fills little of the scaled range: a network that is fed it as it is learns the middle of the range, and hardly more."""
+def test_every_network_learns_small_differences(name: str) -> None:
+    """Music fills a small part of the scaled range, and networks must learn from that part."""
     torch.manual_seed(0)
     bands, frames = SYSTEMS[name].front_end.bands, 400 if name == "raw-cnn" else 22
     net = BaselineNetwork(
@@ -262,7 +267,7 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
     side = (2 * y - 1)[:, None, None]
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
     losses = list[float]()
-    for _ in range(100 if name == "raw-cnn" else 40):  # two dropouts of a half are slow
+    for _ in range(100 if name == "raw-cnn" else 40):  # two dropouts of 0.5 are slow
         noise = torch.randn(16, bands, frames)
         # One label leans to the treble; samples, which have no bands, swing further.
         x = (
@@ -278,7 +283,7 @@ def test_every_network_learns_from_little_differences_within_0_to_1(name: str) -
     assert np.mean(losses[-5:]) < 0.2
 
 
-def test_the_page_tells_where_each_system_comes_from() -> None:
+def test_page_names_the_source_of_each_system() -> None:
     page = (Path(__file__).parents[1] / "genretag" / "docs" / "classics.md").read_text(
         encoding="utf-8"
     )
@@ -293,7 +298,7 @@ def test_the_page_tells_where_each_system_comes_from() -> None:
         assert system.differs, name
 
 
-def test_the_first_layer_is_librosas_dct() -> None:
+def test_first_layer_is_librosas_dct() -> None:
     import librosa
 
     decibels = np.random.default_rng(0).normal(size=(128, 40)).astype(np.float32)
@@ -303,7 +308,7 @@ def test_the_first_layer_is_librosas_dct() -> None:
     )
 
 
-def test_mobilenet_is_torchvisions_by_name_and_size(tmp_path: Path) -> None:
+def test_mobilenet_matches_torchvision_by_name_and_size(tmp_path: Path) -> None:
     body = MobileNet()
     names = set(body.state_dict())
     assert {
@@ -316,13 +321,11 @@ def test_mobilenet_is_torchvisions_by_name_and_size(tmp_path: Path) -> None:
         sum(p.numel() for p in body.parameters()) == 3_504_872 - 1_281_000
     )  # MobileNetV2 without its 1,000 ImageNet classes
     torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "w.pt")
-    from genretag.baselines.loop import _load_imagenet
-
-    with pytest.raises(RunError, match="no weights of MobileNetV2"):
-        _load_imagenet(body, tmp_path / "w.pt")
+    with pytest.raises(RunError, match="not weights of MobileNetV2"):
+        load_imagenet_weights(body, tmp_path / "w.pt")
 
 
-def test_an_ensemble_weighs_the_better_member_more() -> None:
+def test_ensemble_gives_the_better_member_more_weight() -> None:
     y = np.arange(40) % 4
     good = np.full((40, 4), 0.1)
     good[np.arange(40), y] = 0.7
@@ -331,21 +334,24 @@ def test_an_ensemble_weighs_the_better_member_more() -> None:
     assert sum(weights) == pytest.approx(1)
 
 
-def test_an_ensemble_of_what_is_trained_already_tells_the_whole_time(
-    course: compare.SystemComparison, tmp_path: Path
+def test_ensemble_reports_the_time_of_its_members(
+    comparison: compare.SystemComparison, tmp_path: Path
 ) -> None:
-    members = [course.entry(name, tmp_path / f"{name}.onnx") for name in course.asked.members]
-    whole = course.entry(ENSEMBLE, tmp_path / "e.onnx")
-    assert whole.result.seconds >= sum(course.learned[m.system.name].seconds for m in members) > 0
+    members = [
+        comparison.train(name, tmp_path / f"{name}.onnx") for name in comparison.options.members
+    ]
+    whole = comparison.train(ENSEMBLE, tmp_path / "e.onnx")
+    assert (
+        whole.result.seconds >= sum(comparison.networks[m.system.name].seconds for m in members) > 0
+    )
 
 
-def test_a_window_shorter_than_a_network_hears_is_repeated() -> None:
+def test_window_shorter_than_the_input_is_repeated() -> None:
     x = np.arange(10, dtype=np.float32)[None].repeat(3, 0)
-    (piece,) = cut_chunks(x, (25,))
-    assert piece.shape == (3, 25)
-    assert piece[0].tolist() == [n % 10 for n in range(25)]
+    (chunk,) = cut_chunks(x, (25,))
+    assert chunk.shape == (3, 25)
+    assert chunk[0].tolist() == [n % 10 for n in range(25)]
 
 
-def test_a_random_split_is_told_in_the_table() -> None:
-    assert "compare with nothing" in compare.markdown([], random=True)
-    assert str(results.Split.RANDOM) == "random"
+def test_random_split_is_stated_in_the_table() -> None:
+    assert "comparable with nothing" in compare.markdown([], random=True)
