@@ -1,4 +1,4 @@
-"""The pages: every command is in them, every example runs, and nothing in them points nowhere."""
+"""The pages: they show every command, every example runs, and every name and path exists."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from pathlib import Path
 import pytest
 import typer
 from conftest import Program
+from test_architecture import ORDER
 
 from genretag.audio import synthesis
 from genretag.cli import app
-from genretag.cli.helping import TOPICS, page
+from genretag.cli.help import TOPICS, page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: What is shown in the pages and not run here: it waits for a person, a disk or a shell, or is run with more music in tests of its own.
-ELSEWHERE = (
+SITE = "https://example.org/genretag"
+
+#: Examples that are not run here: they wait for a person, or other tests run them with more music.
+NOT_RUN = (
     "genretag train ",
     "genretag models calibrate ",
     "genretag models use ",
     "genretag evaluate ~/Labelled2",
     "genretag watch ",
 )
-ELSEWHERE_WITH = ("other.onnx", "Labelled.onnx", "mel-cnn.onnx", "--engine ray", "results/")
+NOT_RUN_WITH = ("other.onnx", "Labelled.onnx", "mel-cnn.onnx", "--engine ray", "results/")
 
 
-RAN: set[str] = set()  # one page's example is another's, too
+RAN: set[str] = set()  # an example that several pages show is run once
 
 
 def examples(text: str) -> list[str]:
-    """Return the genretag lines of a page's shell blocks, without their comments."""
+    """Return the genretag commands in the shell blocks of a page, without comments."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("genretag ")]
 
 
-def waits(line: str) -> bool:
+def is_not_run(line: str) -> bool:
     """Return whether an example is not run here."""
     return (
-        line.startswith(ELSEWHERE)
-        or any(w in line for w in ELSEWHERE_WITH)
+        line.startswith(NOT_RUN)
+        or any(word in line for word in NOT_RUN_WITH)
         or line in ("genretag review", "genretag apply")
     )
 
@@ -52,10 +55,10 @@ def commands() -> set[str]:
     return set(group.commands)  # type: ignore[attr-defined]
 
 
-def test_every_command_is_in_some_page() -> None:
-    told = "\n".join(page(t) for t in TOPICS) + README
-    assert "`genretag help`" in told
-    missing = {c for c in commands() if f"genretag {c}" not in told}
+def test_every_command_is_in_a_page() -> None:
+    text = "\n".join(page(t) for t in TOPICS) + README
+    assert "`genretag help`" in text
+    missing = {c for c in commands() if f"genretag {c}" not in text}
     assert not missing
 
 
@@ -71,13 +74,51 @@ def test_tests_that_the_pages_name_exist() -> None:
         assert f"def {name}(" in source, name
 
 
-def test_files_that_the_readme_points_to_exist() -> None:
-    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_links_of_the_readme_are_absolute_and_lead_to_pages() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert all(link.startswith("https://") for link in links), "PyPI shows relative links broken"
+    docs = [
+        link.removeprefix(f"{SITE}/docs/") for link in links if link.startswith(f"{SITE}/docs/")
+    ]
+    assert set(TOPICS) <= set(docs)
+    for name in docs:
+        file = name if "." in name else f"{name}.md"
+        assert (ROOT / "genretag" / "docs" / file).exists(), name
+
+
+def test_the_readme_has_the_commands_that_ci_runs() -> None:
+    for marker in ("<!-- first look: -->\n```sh\n", "<!-- tests: -->\n```sh\n"):
+        assert marker in README
+
+
+def test_paths_in_the_guides_exist() -> None:
+    guides = README + (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for text in (guides, page("architecture")):
+        for path in re.findall(r"`((?:genretag|tests|models|findings|\.ci)/[\w./-]*)`", text):
+            assert (ROOT / path).exists(), path
+
+
+def test_every_package_is_in_the_architecture_page() -> None:
+    text = page("architecture")
+    listed = re.search(r"## Packages(.*?)\n## ", text, re.DOTALL)
+    assert listed is not None
+    rows = re.findall(r"^\| (`.*?) \|", listed[1], re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert names == [name for name in ORDER if name != "__main__"]
+
+
+def test_the_recipes_cover_every_kind_of_extension() -> None:
+    recipes = page("architecture").split("## How to add")[1]
+    kinds = (
+        *("container", "front end", "player", "report format"),
+        *("scan option", "baseline", "engine", "command"),
+    )
+    for kind in kinds:
+        assert re.search(rf"^\*\*An? {kind}\.\*\*", recipes, re.MULTILINE), kind
 
 
 def test_options_in_the_pages_are_options() -> None:
-    """Whatever is not run below is parsed at least: a flag that went away is found."""
+    """Check the options of every example, also of those that are not run."""
     group = typer.main.get_command(app)
     for text in (README, *map(page, TOPICS)):
         for line in examples(text):
@@ -97,7 +138,7 @@ def test_options_in_the_pages_are_options() -> None:
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the files that the pages speak of."""
+    """Make a home folder with the files that the pages mention."""
     folder = tmp_path_factory.mktemp("home")
     for n, place in enumerate(("Music", "Music/Jazz", "Music/New")):
         (folder / place).mkdir(parents=True)
@@ -116,14 +157,14 @@ def text_of(topic: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "topic", [t for t in ("README", *TOPICS) if not all(map(waits, examples(text_of(t))))]
+    "topic", [t for t in ("README", *TOPICS) if not all(map(is_not_run, examples(text_of(t))))]
 )
 def test_every_example_runs(
     genretag: Program, home: Path, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
-    lines = [line for line in examples(text_of(topic)) if not waits(line)]
+    lines = [line for line in examples(text_of(topic)) if not is_not_run(line)]
     monkeypatch.setenv("GENRETAG_MIN_CONFIDENCE", "0")
     genretag("scan", home / "Music", "--dry-run", "-O", home / "plan.jsonl")
     for line in lines:
@@ -133,15 +174,14 @@ def test_every_example_runs(
         words = [
             w.replace("~", str(home), 1) if w.startswith("~") else w for w in shlex.split(line)[1:]
         ]
-        words = [
-            "electronic" if w == "jazz" else w for w in words
-        ]  # what the ear makes of synthesised music
+        # The synthesised music is Electronic to the model.
+        words = ["electronic" if w == "jazz" else w for w in words]
         if "plan.jsonl" in line and words[0] == "apply":
-            genretag("undo", "--all", "--yes")  # an older plan fits only the files as they were
+            genretag("undo", "--all", "--yes")  # the plan fits only unwritten files
         if "--unsure" in words:
-            genretag("plan", "--min-confidence", 1)  # so that something is
+            genretag("plan", "--min-confidence", 1)  # so that some tracks are unsure
         if words[0] == "undo":
             genretag("plan", "--force", "--min-confidence", 0)
-            genretag("apply", "--yes")  # so that there is something to undo
+            genretag("apply", "--yes")  # so that there is a write to undo
         done = genretag(*words)
         assert done.status == 0, (line, done.err)

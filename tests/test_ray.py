@@ -546,9 +546,9 @@ def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path
         ),
         (("--engine", "ray", "--address", "here"), "HOST:PORT, or auto"),
         (("--engine", "ray", "--address", "ray://127.0.0.1:10001"), "HOST:PORT"),
-        (("--address", "127.0.0.1:1"), "--address: that takes --engine ray"),
-        (("--results", "x"), "--results: that takes --engine ray"),
-        (("s3://music/shelf",), "s3://music/shelf: that takes --engine ray"),
+        (("--address", "127.0.0.1:1"), "--address: that needs --engine ray"),
+        (("--results", "x"), "--results: that needs --engine ray"),
+        (("s3://music/shelf",), "s3://music/shelf: that needs --engine ray"),
     ):
         ran = genretag("scan", short, *words, "--dry-run")
         assert ran.status == 2, (words, ran.err)
@@ -557,12 +557,12 @@ def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path
 
 
 def test_what_is_not_installed_is_told_with_the_command() -> None:
-    from genretag.cli.clustering import need
+    from genretag.cli.cluster import require_packages
 
     with pytest.raises(
         UsageError, match=r"no_such_ray is not installed; pip install 'genretag\[ray\]'"
     ):
-        need("--engine ray", "ray", "no_such_ray")
+        require_packages("--engine ray", "ray", "no_such_ray")
 
 
 def test_results_that_cannot_be_kept_end_the_scan(told: tuple[Path, Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mutagen.flac import FLAC
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.cli.reporting import plan_rows
+from genretag.cli.plans import plan_rows
 from genretag.decisions.policy import Policy
 from genretag.review.questions import Review, questions_from_rows
 from genretag.writing.session import journal_path, open_databases

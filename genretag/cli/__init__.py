@@ -1,13 +1,15 @@
-"""The command line: parse, dispatch, errors to exit codes. Nothing heavy is imported before a command runs."""
+"""The command line: commands, common options, and errors as messages and exit codes.
+
+Each command has a module of its name. Nothing heavy is imported before a command runs.
+"""
 
 from __future__ import annotations
 
-import copy
-import gc
 import logging
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,94 +18,125 @@ import typer
 import genretag
 from genretag.cli import (
     apply,
-    doctoring,
-    helping,
-    inspect,
+    config,
+    demo,
+    doctor,
+    errors,
+    evaluate,
+    help,
+    history,
+    info,
+    plan,
     players,
     playlist,
     report,
-    reviewing,
+    review,
     scan,
     settings,
     train,
-    watching,
+    undo,
+    verify,
+    watch,
 )
-from genretag.cli.models import models
+from genretag.cli.formatting import Command, Group
+from genretag.cli.models import models_app
+from genretag.cli.options import with_groups
+from genretag.cli.output import OutputMode
 from genretag.errors import GenretagError, UsageError
-from genretag.storage.config import config_path
 
-SOME_FAILED, WRONG_USAGE = 1, 2
-_OF_ALL_COMMANDS = ("config",)  # it tells of the settings of all
+FAILED, WRONG_USAGE = 1, 2  # exit codes; 130: interrupted
+_LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # of -v's
 
 app = typer.Typer(
     name="genretag",
-    help="Hears your music, and writes the genre into the files' own tags - after you have seen the plan.",
-    epilog="First look: genretag scan ~/Music --dry-run     then: genretag apply     and back: genretag undo     more: genretag help",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help"]},
 )
 
-app.command("scan", rich_help_panel="Hear and write")(scan.scan)
-app.command("plan", rich_help_panel="Hear and write")(apply.plan)
-app.command("review", rich_help_panel="Hear and write")(reviewing.review)
-app.command("apply", rich_help_panel="Hear and write")(apply.apply)
-app.command("watch", rich_help_panel="Hear and write")(watching.watch)
-app.command("undo", rich_help_panel="Hear and write")(apply.undo)
-app.command("verify", rich_help_panel="Look")(apply.verify)
-app.command("train", rich_help_panel="Teach")(train.train)
-app.command("evaluate", rich_help_panel="Teach")(train.evaluate)
-app.command("report", rich_help_panel="Look")(report.report)
-app.command("info", rich_help_panel="Look")(inspect.info)
-app.command("history", rich_help_panel="Look")(inspect.history)
-app.command("errors", rich_help_panel="Look")(inspect.errors)
-app.add_typer(models, name="models", rich_help_panel="Look")
-app.command("playlist", rich_help_panel="Look")(playlist.playlist)
-app.command("players", rich_help_panel="Look")(players.players)
-app.command("doctor", rich_help_panel="Look")(doctoring.doctor)
-app.command("config", rich_help_panel="Look")(settings.config)
-app.command("demo", rich_help_panel="Try")(inspect.demo)
-app.command("help", rich_help_panel="Try")(helping.help_)
+
+def _add(heading: str, name: str, command: Callable[..., Any], **groups: Any) -> None:
+    """Add a command under a heading of the help."""
+    app.command(name, cls=Command, rich_help_panel=heading)(with_groups(command, **groups))
 
 
-def _version(wanted: bool) -> None:
+_add("Analyse and write", "scan", scan.scan)
+_add("Analyse and write", "plan", plan.plan)
+_add("Analyse and write", "review", review.review)
+_add("Analyse and write", "apply", apply.apply)
+# An album that arrives in parts cannot be decided as a whole.
+_add("Analyse and write", "watch", watch.watch, omit=("album",))
+_add("Analyse and write", "undo", undo.undo)
+_add("Inspect", "report", report.report)
+_add("Inspect", "info", info.info)
+_add("Inspect", "playlist", playlist.playlist)
+_add("Inspect", "history", history.history)
+_add("Inspect", "verify", verify.verify)
+_add("Inspect", "errors", errors.errors)
+_add("Train and evaluate", "train", train.train)
+_add("Train and evaluate", "evaluate", evaluate.evaluate)
+app.add_typer(models_app, name="models", rich_help_panel="Train and evaluate")
+_add("Setup and help", "demo", demo.demo)
+_add("Setup and help", "doctor", doctor.doctor)
+_add("Setup and help", "config", config.config)
+_add("Setup and help", "players", players.players)
+_add("Setup and help", "help", help.help_)
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version and exit."""
     if wanted:
         print(f"genretag {genretag.__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _common(
+def _set_up(
     context: typer.Context,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
+        int,
+        typer.Option("-v", "--verbose", count=True, help="Print more; -vv prints everything."),
     ] = 0,
     plain: Annotated[
         bool,
         typer.Option(
             "--plain",
             envvar="GENRETAG_PLAIN",
-            help="Plain sentences instead of tables, for screen readers and logs.",
+            help="Print sentences instead of tables.\n\nFor screen readers and logs.",
         ),
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Settings from this file instead of config.toml."),
+        typer.Option("--config", metavar="FILE", help="Read settings from this file."),
     ] = None,
     log_file: Annotated[
-        Path | None, typer.Option("--log-file", help="Keep a log in this file.")
+        Path | None, typer.Option("--log-file", metavar="FILE", help="Write a log to this file.")
     ] = None,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and exit."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    level = (
-        logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
-    )
+    """Analyse your music, and write genres into its tags after you approve the plan.
+
+    genretag scan shows which genre each file would get, genretag apply writes exactly that, and
+    genretag undo restores every byte.
+
+    Examples:
+      genretag scan ~/Music --dry-run
+      genretag apply
+      genretag undo
+      genretag help everyday
+    """
+    _set_up_logging(logging.ERROR if quiet else _LOG_LEVELS[min(verbose, 2)], log_file)
+    context.obj = OutputMode(quiet, plain)
+
+
+def _set_up_logging(level: int, log_file: Path | None) -> None:
+    """Log to stderr from this level on, and everything to a file if one is given."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(level)
     if log_file is not None:
@@ -118,84 +151,67 @@ def _common(
     )
     logging.getLogger("genretag").setLevel(logging.DEBUG)
     logging.getLogger("filelock").setLevel(logging.WARNING)
-    context.obj = {"quiet": quiet, "verbose": verbose, "plain": plain}
 
 
 def main() -> None:
-    """Run the command line, and leave with its exit status."""
-    _start_lightly()
+    """Run the command line and exit with its status."""
+    # OpenBLAS threads wait busily for 2^26 ticks by default; numpy reads this when it loads.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     try:
-        arguments = _common_first(sys.argv[1:])
-        command = typer.main.get_command(_needed(arguments))
-        command(arguments, prog_name="genretag", default_map=_defaults(command))
+        arguments = _reorder(sys.argv[1:])
+        command = typer.main.get_command(app)
+        command(arguments, prog_name="genretag", default_map=_read_defaults(command))
     except UsageError as error:
-        _say(str(error))
+        _print_error(str(error))
         sys.exit(WRONG_USAGE)
     except GenretagError as error:
-        _say(str(error))
-        sys.exit(SOME_FAILED)
+        _print_error(str(error))
+        sys.exit(FAILED)
     except sqlite3.Error as error:
-        _say(f"the database could not be used: {error}; no music file was changed by this")
-        sys.exit(SOME_FAILED)
-    except BrokenPipeError:  # the reader of our output has gone
+        _print_error(f"the database could not be used: {error}; no music file was changed by this")
+        sys.exit(FAILED)
+    except BrokenPipeError:  # the reader of the output, such as head, has closed it
         sys.stderr.close()
-        sys.exit(SOME_FAILED)
-    finally:
-        gc.freeze()  # the interpreter looks through all that is left, twice, before it lets it go
-
-
-def _start_lightly() -> None:
-    """Spare what loading modules would cost: collections of garbage that find none, and BLAS threads that wait busily."""
-    gc.set_threshold(20_000, 20, 20)
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 ticks; read when numpy loads
-
-
-def _needed(arguments: list[str]) -> typer.Typer:
-    """Return the command line, or the one command of it that is asked for: to build all takes longer than most commands.
-
-    All are there for the help, and where settings have to be held against what every command knows.
-    """
-    name = next((a for a in arguments if not _is_common(a)), "")
-    named = [c for c in app.registered_commands if c.name == name and name not in _OF_ALL_COMMANDS]
-    if not named or any(v.startswith("GENRETAG_") for v in os.environ) or config_path().exists():
-        return app
-    alone = copy.copy(app)
-    alone.registered_commands, alone.registered_groups = named, []
-    return alone
+        sys.exit(FAILED)
 
 
 def _is_common(word: str) -> bool:
-    """Return whether a word is a flag that may stand before and after every command."""
+    """Return whether a word is a flag of every command."""
     return word in ("-q", "--quiet", "--verbose", "--plain") or (
         word.startswith("-v") and set(word[1:]) == {"v"}
     )
 
 
-def _common_first(arguments: list[str]) -> list[str]:
-    """Let -q, -v and --plain stand after the command as well as before it, and take --config to heart."""
-    if any(
-        not a and (i == 0 or not arguments[i - 1].startswith("-")) for i, a in enumerate(arguments)
-    ):
-        raise UsageError("an argument is empty: is a variable of the shell not set?")
+def _reorder(arguments: list[str]) -> list[str]:
+    """Move -q, -v and --plain before the command, where click wants them; export --config.
+
+    Settings are read before click parses anything, hence ``GENRETAG_CONFIG``.
+    """
+    for i, word in enumerate(arguments):
+        if not word and not (i and arguments[i - 1].startswith("-")):
+            raise UsageError("an argument is empty: is a shell variable not set?")
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    for i, word in enumerate(arguments[:end]):  # settings are read before anything is parsed
-        if word == "--config" and i + 1 < end:
-            os.environ["GENRETAG_CONFIG"] = arguments[i + 1]
+    if (path := _config_argument(arguments[:end])) is not None:
+        os.environ["GENRETAG_CONFIG"] = path
+        if path and not Path(path).is_file():
+            raise UsageError(f"--config {path}: there is no such file")
+    common = [word for word in arguments[:end] if _is_common(word)]
+    return [*common, *(w for w in arguments[:end] if not _is_common(w)), *arguments[end:]]
+
+
+def _config_argument(arguments: list[str]) -> str | None:
+    """Return the value of the last --config; None if there is none."""
+    path = None
+    for i, word in enumerate(arguments):
+        if word == "--config" and i + 1 < len(arguments):
+            path = arguments[i + 1]
         elif word.startswith("--config="):
-            os.environ["GENRETAG_CONFIG"] = word.removeprefix("--config=")
-    named = (
-        os.environ.get("GENRETAG_CONFIG")
-        if any(a.partition("=")[0] == "--config" for a in arguments[:end])
-        else None
-    )
-    if named and not Path(named).is_file():
-        raise UsageError(f"--config {named}: there is no such file")
-    common = [a for a in arguments[:end] if _is_common(a)]
-    return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
+            path = word.removeprefix("--config=")
+    return path
 
 
-def _defaults(command: Any) -> dict[str, Any]:
-    """Return what config.toml says; a mistake in it does not keep anybody from the help."""
+def _read_defaults(command: Any) -> dict[str, Any]:
+    """Return the defaults of config.toml; a mistake in it does not keep anyone from the help."""
     try:
         return settings.install(command)
     except GenretagError:
@@ -204,7 +220,8 @@ def _defaults(command: Any) -> dict[str, Any]:
         raise
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
+    """Print an error message on stderr."""
     from genretag.text import escape_control
 
     print(f"genretag: {escape_control(text)}", file=sys.stderr)

@@ -1,120 +1,130 @@
-"""``genretag models``: the model that listens, its card, and which one is the default."""
+"""``genretag models``: show, choose and calibrate models."""
 
 from __future__ import annotations
 
 import json as json_lib
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import session
+from genretag.cli.analysis import analyse_tracks
+from genretag.cli.formatting import Command, Group
+from genretag.cli.labelled import read_labels
+from genretag.cli.options import (
+    OUTPUT,
+    Database,
+    Jobs,
+    JsonObject,
+    LabelOptions,
+    one_call,
+    parse_jobs,
+)
+from genretag.cli.output import output_mode, result_console
 from genretag.errors import UsageError
+from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from genretag.inference.model import Model
 
 _MAX_LABELS = 24  # that are listed
 
-models = typer.Typer(
-    invoke_without_command=True,
-    help="Show the model in use: what it hears, how it was made, how well it does.",
-)
+models_app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
+
+Card = Annotated[
+    bool, one_call("--card", rich_help_panel=OUTPUT, help="Show the whole model card.")
+]
+ModelArgument = Annotated[Path, typer.Argument(help="A model file (.onnx).")]
 
 
-@models.callback()
-def show(
-    context: typer.Context,
-    card: Annotated[bool, typer.Option("--card", help="Show the whole model card.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show the model in use: what it hears, how it was made, and how well it does."""
+@models_app.callback()
+def show(context: typer.Context, card: Card = False, json: JsonObject = False) -> None:
+    """Show the model in use, choose another one, or calibrate one.
+
+    Without a command, shows the model's labels, front end and figures.
+
+    Examples:
+      genretag models
+      genretag models --card
+      genretag models use my.onnx
+    """
     if context.invoked_subcommand is not None:
         return
     from genretag.inference.model import bundled_model
     from genretag.storage.config import default_model
 
-    describe(default_model() or bundled_model(), card, json)
+    _show_model(default_model() or bundled_model(), card, json)
 
 
-def describe(path: Path, card: bool, json: bool, *, tried: bool = False) -> None:
-    """Print what a model's metadata say, or the card beside it; ``tried``: and how it does on a clip."""
+def _show_model(path: Path, card: bool, json: bool, *, try_it: bool = False) -> None:
+    """Print a model's metadata or its card; with ``try_it``, also how it does on a clip."""
     from rich.text import Text
 
     from genretag.inference.model import Model, bundled_model
 
-    text = path.with_suffix(".md")
+    card_file = path.with_suffix(".md")
     if card:
-        if not text.exists():
-            raise UsageError(f"{path}: no card {text.name} lies beside it")
-        print(text.read_text(encoding="utf-8"))
+        if not card_file.exists():
+            raise UsageError(f"{path}: there is no card {card_file.name} beside it")
+        print(card_file.read_text(encoding="utf-8"))
         return
-    model = Model(None if path == bundled_model() else path)
-    c = model.metadata
+    is_bundled = path == bundled_model()
+    model = Model(None if is_bundled else path)
     if json:
-        about = {
-            "name": c.name,
-            "version": c.version,
-            "id": c.id,
-            "labels": list(c.labels),
-            "about": c.about,
-        }
-        print(
-            json_lib.dumps(
-                {
-                    "path": str(path),
-                    "bytes": path.stat().st_size,
-                    "front_end": c.front_end.to_metadata(),
-                    **about,
-                }
-            )
-        )
+        print(json_lib.dumps(_to_dict(model, path)))
         return
-    out = session.results()
-    where = "" if path == bundled_model() else f" {path}"
-    out.print(
-        Text(f"{c.name} {c.version} ({path.stat().st_size / 1e6:.1f} MB, {c.id}){where}"),
-        soft_wrap=True,
-    )
-    for line in _facts(model):
+    out, m = result_console(), model.metadata
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    lines = [f"{m.name} {m.version} ({size}, {m.id}){'' if is_bundled else f' {path}'}"]
+    lines += _describe_model(model)
+    if card_file.exists():
+        lines.append("genretag models --card shows how it was made, and its limits")
+    if try_it:
+        lines.append(_try_model(model))
+    for line in lines:
         out.print(Text(line), soft_wrap=True)
-    if text.exists():
-        out.print("genretag models --card shows how it was made, and what it does not hear")
-    if tried:
-        out.print(Text(_tried(model)), soft_wrap=True)
 
 
-def _facts(model: Model) -> Iterator[str]:
-    """Yield what is worth knowing of a model, a line each."""
+def _to_dict(model: Model, path: Path) -> dict[str, object]:
+    """Return the object that ``models --json`` prints."""
+    m = model.metadata
+    return {
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "front_end": m.front_end.to_metadata(),
+        "name": m.name,
+        "version": m.version,
+        "id": m.id,
+        "labels": list(m.labels),
+        "about": m.about,
+    }
+
+
+def _describe_model(model: Model) -> Iterator[str]:
+    """Yield a model's labels, styles, front end and figures, a line each."""
     from genretag.text import escape_control
 
-    c = model.metadata
-    shown_labels = [escape_control(label) for label in c.labels]
-    labels = (
-        ", ".join(shown_labels)
-        if len(shown_labels) <= _MAX_LABELS
-        else f"{', '.join(shown_labels[:_MAX_LABELS])} ..."
-    )
-    yield f"{len(c.labels)} labels: {labels}" + (
-        "; and music or not" if model.detects_music else "; noise is taken for music, too"
-    )
-    if c.styles is not None:
-        yield f"styles, told and not written: {', '.join(map(escape_control, c.styles.names))}"
-    yield f"hears: {c.front_end.describe()}"
-    yield f"each label {'for itself' if c.activation == 'sigmoid' else 'against the others'}; below {c.confidence_threshold:g} it is unsure"
-    for name, value in c.about.items():
+    m = model.metadata
+    labels = [escape_control(label) for label in m.labels[:_MAX_LABELS]]
+    more = " ..." if len(m.labels) > _MAX_LABELS else ""
+    music = "detects music" if model.detects_music else "does not detect whether it is music"
+    yield f"{len(m.labels)} labels: {', '.join(labels)}{more}; {music}"
+    if m.styles is not None:
+        yield f"styles (shown, not written): {', '.join(map(escape_control, m.styles.names))}"
+    yield f"input: {m.front_end.describe()}"
+    kind = "independent labels" if m.activation == "sigmoid" else "one label per track"
+    yield f"{kind}; unsure below {m.confidence_threshold:g}"
+    for name, value in m.about.items():
         if isinstance(value, str) and value:
             yield f"{name}: {escape_control(value)}"
-    figures = c.about.get("figures", {})
+    figures = m.about.get("figures", {})
     for name, value in figures.items() if isinstance(figures, dict) else ():
         yield f"{name}: {escape_control(str(value))}"
 
 
-def _tried(model: Model) -> str:
-    """Return how a model does on a clip of half a minute that is made for it: what it costs, and that it answers."""
+def _try_model(model: Model) -> str:
+    """Return a model's answer to a synthesised clip of 30 s, and the time it took."""
     import time
 
     import numpy as np
@@ -125,115 +135,121 @@ def _tried(model: Model) -> str:
     from genretag.inference.model import cut_chunks
     from genretag.text import escape_control
 
-    samples = np.ascontiguousarray(
-        synthesis.piece(3, 30, model.metadata.front_end.sample_rate).mean(0), np.float32
-    )
-    heard = np.stack(
-        cut_chunks(build_features(model.metadata.front_end)(samples), model.metadata.chunks)
-    )
-    model.run(heard)
+    m = model.metadata
+    stereo = synthesis.piece(3, 30, m.front_end.sample_rate)
+    samples = np.ascontiguousarray(stereo.mean(0), np.float32)
+    chunks = np.stack(cut_chunks(build_features(m.front_end)(samples), m.chunks))
+    model.run(chunks)  # the first run allocates memory
     began = time.perf_counter()
-    scores = model.run(heard)
+    scores = model.run(chunks)
     ms = (time.perf_counter() - began) * 1000
-    p = window_scores(scores.logits.mean(0, keepdims=True), model.metadata)[0]
+    p = window_scores(scores.logits.mean(0, keepdims=True), m)[0]
     if not np.isfinite(p).all():
-        return "tried on a made-up clip: its answer is no number; it cannot be used"
-    return f"tried on a made-up clip: {escape_control(model.metadata.labels[int(p.argmax())])} {p.max():.2f}; {ms:.0f} ms a 30 s window on one thread"
+        return "on a synthesised clip its output is not a number; it cannot be used"
+    label = escape_control(m.labels[int(p.argmax())])
+    return (
+        f"on a synthesised clip: {label} {p.max():.2f}; {ms:.0f} ms for a window of 30 s"
+        " on one thread"
+    )
 
 
-@models.command("use")
+@models_app.command("use", cls=Command)
 def use(
     file: Annotated[Path | None, typer.Argument(help="A model file (.onnx).")] = None,
     bundled: Annotated[
-        bool, typer.Option("--bundled", help="Go back to the bundled model.")
+        bool, one_call("--bundled", help="Make the bundled model the default again.")
     ] = False,
 ) -> None:
-    """Make a model the default of scan, info and evaluate."""
+    """Make a model the default of scan, info and evaluate.
+
+    Examples:
+      genretag models use my.onnx
+      genretag models use --bundled
+    """
     from genretag.inference.model import Model
     from genretag.storage import config
 
     if bundled == (file is not None):
-        raise UsageError("say which model to use: a file, or --bundled")
+        raise UsageError("give either a model file or --bundled")
     if file is None:
         path = config.write("model", None)
         print(f"the bundled model is the default again ({path})")
         return
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    metadata = Model(file).metadata  # refused here rather than at the next scan
+    metadata = Model(file).metadata  # a model that cannot be used is refused here, not by a scan
     path = config.write("model", str(file.resolve()))
-    print(
-        f"{metadata.name} {metadata.version} is the default now ({path}); labels: {', '.join(metadata.labels)}"
-    )
+    labels = ", ".join(metadata.labels)
+    print(f"{metadata.name} {metadata.version} is the default now ({path}); labels: {labels}")
 
 
-@models.command("info")
-def info(
-    file: Annotated[Path, typer.Argument(help="A model file (.onnx).")],
-    card: Annotated[
-        bool, typer.Option("--card", help="Show the whole model card beside it.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show what a model file says of itself: labels, front end, size, figures. It is looked over before anything of it runs."""
+@models_app.command("info", cls=Command)
+def info(file: ModelArgument, card: Card = False, json: JsonObject = False) -> None:
+    """Show a model file: labels, front end, size and figures.
+
+    The file is checked before any of it runs.
+
+    Examples:
+      genretag models info other.onnx
+    """
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    describe(file, card, json, tried=True)
+    _show_model(file, card, json, try_it=True)
 
 
-@models.command("calibrate")
+@models_app.command("calibrate", cls=Command)
 def calibrate(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A model file (.onnx).")],
+    file: ModelArgument,
     folder: Annotated[
         Path,
-        typer.Argument(help="Labelled music that it never learned from: genre folders or a .csv."),
+        typer.Argument(
+            help="Labelled music: genre folders or a .csv.\n\n"
+            "The model must not have been trained on it."
+        ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        one_call(
             "-O",
             "--output",
-            help="The file to make; FILE.calibrated.onnx if not given.",
-            show_default=False,
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            show_default="FILE.calibrated.onnx",
+            help="Model file to write.",
         ),
     ] = None,
-    jobs: session.Jobs = "auto",
-    db: session.Database = None,
+    jobs: Jobs = "auto",
+    db: Database = None,
 ) -> None:
-    """Fit a model's confidence anew on labelled music, so that 0.7 means seven of ten there; its verdicts stay as they are."""
-    from genretag.cli.train import analyse_tracks, labelled_of
+    """Calibrate a model's confidence on labelled music.
+
+    A confidence of 0.7 then means that seven of ten such tracks are right. The verdicts stay.
+
+    Examples:
+      genretag models calibrate my.onnx ~/Labelled
+    """
     from genretag.inference.model import Model
     from genretag.training.recalibrate import recalibrate, write_recalibrated
 
     target = output or file.with_name(f"{file.stem}.calibrated.onnx")
-    if not file.is_file() or target.suffix.lower() != ".onnx":
-        raise UsageError(
-            f"{target}: the name of a model file ends in .onnx"
-            if file.is_file()
-            else f"{file}: there is no such file"
-        )
-    labelled = labelled_of(folder, None, None, None, None)
-    workers = session.jobs_of(jobs)
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file")
+    if target.suffix.lower() != ".onnx":
+        raise UsageError(f"{target}: the name of a model file must end in .onnx")
+    examples = read_labels(folder, LabelOptions()).examples
+    workers = parse_jobs(jobs)
     model = Model(file, threads=workers)
-    with session.open_databases(db) as databases:
-        analyse_tracks(databases, model, [e.path for e in labelled.examples], workers, context)
-        found = recalibrate(
-            databases.store,
-            model.metadata,
-            [(e.path, e.label, e.artist or e.folder or "") for e in labelled.examples],
-        )
-    if found.overlap:
-        print(
-            f"{found.overlap:.0%} of these tracks were used to train the model, so its confidence"
-            " will be too high; calibrate it on other music",
-            file=sys.stderr,
-        )
+    with open_databases(db) as databases:
+        paths = [example.path for example in examples]
+        analyse_tracks(databases, model, paths, workers, output_mode(context))
+        labelled = [(e.path, e.label, e.artist or e.folder or "") for e in examples]
+        found = recalibrate(databases.store, model.metadata, labelled)
     write_recalibrated(file, model.metadata, found, target)
+    before, after = found.before.temperature, found.after.temperature
+    print(f"temperature {before:.3f} -> {after:.3f} on {found.tracks:,} tracks")
     print(
-        f"temperature {found.before.temperature:.3f} -> {found.after.temperature:.3f} on {found.tracks:,} tracks"
-    )
-    print(
-        f"calibration error {found.error_before:.3f} -> {found.error_after:.3f} (of tracks that it was not fitted on)"
+        f"calibration error {found.error_before:.3f} -> {found.error_after:.3f}"
+        " (cross-validated over artists)"
     )
     print(f"made {target}")

@@ -1,56 +1,54 @@
-"""``genretag players``: what each player is given, and where that is known from."""
+"""``genretag players``: what each player reads, and how that is known."""
 
 from __future__ import annotations
 
 import json as json_lib
-from typing import Annotated
 
-import typer
-
-from genretag.cli import session
+from genretag.cli.options import Json
+from genretag.cli.output import result_console
 from genretag.decisions.players import READINGS, Id3Version, Reading
 
 
-def players(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-) -> None:
-    """Show what --player writes for each player, and the source of each fact."""
+def players(json: Json = False) -> None:
+    """Show what --player writes for each player.
+
+    Each fact has its source.
+
+    Examples:
+      genretag players
+      genretag scan ~/Music --dry-run --player plex
+    """
     from rich.text import Text
 
     if json:
         for player, reading in READINGS.items():
-            facts = [{"says": f.says, "source": f.source, "trust": f.trust} for f in reading.facts]
-            print(
-                json_lib.dumps(
-                    {
-                        "player": player,
-                        "joined": dict(reading.joined),
-                        "id3v2_version": reading.id3,
-                        "facts": facts,
-                    }
-                )
-            )
+            print(json_lib.dumps(_to_dict(player, reading)))
         return
-    out = session.results()
+    out = result_console()
     for player, reading in READINGS.items():
-        out.print(Text(f"{player}  ", style="bold").append(_given(reading), style="not bold"))
+        out.print(Text(f"{player}  ", style="bold").append(_describe(reading), style="not bold"))
         for fact in reading.facts:
-            out.print(
-                Text("  ").append(fact.says).append(f"  ({fact.trust}: {fact.source})", style="dim")
-            )
+            source = f"  ({fact.trust}: {fact.source})"
+            out.print(Text("  ").append(fact.says).append(source, style="dim"))
     out.print(
-        Text(
-            "Each is given several values, as its container defines them, wherever nothing else is said.",
-            style="dim",
-        )
+        Text("Otherwise each genre is a value of its own, as the container defines it.", "dim")
     )
 
 
-def _given(reading: Reading) -> str:
-    """Return what a player is given, in words."""
-    parts = [
-        f"one value in {place}, joined by {between!r}" for place, between in reading.joined.items()
-    ]
+def _to_dict(player: str, reading: Reading) -> dict[str, object]:
+    """Return the object that ``players --json`` prints."""
+    facts = [{"says": f.says, "source": f.source, "trust": f.trust} for f in reading.facts]
+    return {
+        "player": player,
+        "joined": dict(reading.joined),
+        "id3v2_version": reading.id3,
+        "facts": facts,
+    }
+
+
+def _describe(reading: Reading) -> str:
+    """Return what is written for a player."""
+    parts = [f"one value in {field}, joined by {text!r}" for field, text in reading.joined.items()]
     if reading.id3 is not Id3Version.KEEP:
         parts.append(f"ID3v2.{reading.id3}")
     return "; ".join(parts) or "several values"

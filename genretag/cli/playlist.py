@@ -1,4 +1,4 @@
-"""``genretag playlist``: what was heard, as playlists to listen to."""
+"""``genretag playlist``: playlists of genres and of unsure tracks."""
 
 from __future__ import annotations
 
@@ -11,94 +11,112 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import session
+from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
+from genretag.cli.output import message_console, output_mode
+from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
 from genretag.errors import UsageError
+from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
+    from genretag.writing.session import Databases
+
+UNSURE = "unsure"
+_PLAYLIST_SUFFIXES = (".m3u", ".m3u8")
+_MAX_NAME = 80  # characters of a file name
 
 
-def _complete(incomplete: str) -> Iterator[str]:
+def _complete_genre(incomplete: str) -> Iterator[str]:
     """Offer the genres of the last scan to the shell."""
-    with session.open_databases(None) as databases:
-        yield from (
-            name
-            for name in _gathered(databases, None)
-            if name.casefold().startswith(incomplete.casefold())
-        )
+    with open_databases(None) as databases:
+        for name in _rows_by_genre(databases, None):
+            if name.casefold().startswith(incomplete.casefold()):
+                yield name
 
 
 def playlist(
     context: typer.Context,
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")
-    ] = None,
+    paths: Paths = None,
     genre: Annotated[
         list[str] | None,
-        typer.Option(
+        one_call(
             "--genre",
-            help="A genre; several times for several.",
+            metavar="NAME",
+            rich_help_panel=FILES,
             show_default=False,
-            autocompletion=_complete,
+            autocompletion=_complete_genre,
+            help="Tracks of this genre; repeatable.",
         ),
     ] = None,
     unsure: Annotated[
         bool,
-        typer.Option(
-            "--unsure", help="The tracks that the ear is unsure of, the nearest to sure first."
+        one_call(
+            "--unsure",
+            rich_help_panel=FILES,
+            help="Unsure tracks.\n\nThe most certain of them come first.",
         ),
     ] = False,
     all_genres: Annotated[
         bool,
-        typer.Option(
-            "--all", help="One playlist a genre, and one of the unsure, into the folder -O."
+        one_call(
+            "--all",
+            rich_help_panel=FILES,
+            help="One playlist per genre, in the folder -O.\n\nAnd one of the unsure tracks.",
         ),
     ] = False,
     relative: Annotated[
         bool,
-        typer.Option(
-            "--relative/--absolute", help="Paths from the playlist's folder on, or from the root."
+        one_call(
+            "--relative/--absolute",
+            rich_help_panel=OUTPUT,
+            help="Write paths relative to the playlist.",
         ),
     ] = False,
     output: Annotated[
         Path,
-        typer.Option("-O", "--output", help="The playlist (.m3u8) to write; with --all a folder."),
+        one_call(
+            "-O",
+            "--output",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="Playlist (.m3u8) to write; with --all, a folder.",
+        ),
     ] = Path("genretag.m3u8"),
-    db: session.Database = None,
+    db: Database = None,
 ) -> None:
-    """Write playlists of what was heard by the last scan: by what a file has or would get, and by what is unsure."""
+    """Write playlists by genre, or of the unsure tracks.
+
+    A track's genre is the planned one, else the one in its tag, else the model's.
+
+    Examples:
+      genretag playlist --genre Jazz -O jazz.m3u8
+      genretag playlist --unsure
+      genretag playlist --all -O ~/Playlists
+    """
     if not (genre or unsure or all_genres):
-        raise UsageError("say which tracks: --genre WORD, --unsure, or --all")
-    if not all_genres and output.suffix.lower() not in (".m3u", ".m3u8"):
-        raise UsageError(f"{output}: the name of a playlist ends in .m3u8")
-    with session.open_databases(db) as databases:
-        lists = _gathered(databases, paths)
+        raise UsageError("choose tracks: --genre NAME, --unsure, or --all")
+    if not all_genres and output.suffix.lower() not in _PLAYLIST_SUFFIXES:
+        raise UsageError(f"{output}: the name of a playlist must end in .m3u8")
+    with open_databases(db) as databases:
+        lists = _rows_by_genre(databases, paths)
     if all_genres:
         for name, rows in sorted(lists.items()):
-            _write(rows, output / f"{_file_name(name)}.m3u8", relative, context)
+            _write_list(rows, output / f"{_file_name(name)}.m3u8", relative, context)
         return
-    wanted = [row for word in genre or [] for row in lists.get(_key(lists, word), [])] + (
-        lists.get(UNSURE, []) if unsure else []
-    )
+    wanted = [row for name in genre or [] for row in lists.get(_match_genre(lists, name), [])]
+    wanted += lists.get(UNSURE, []) if unsure else []
     if not wanted:
-        known = (
-            ", ".join(f"{name} ({len(rows):,})" for name, rows in sorted(lists.items())) or "none"
-        )
-        raise UsageError(f"no track for that; there are: {known}")
-    _write(wanted, output, relative, context)
+        known = ", ".join(f"{name} ({len(rows):,})" for name, rows in sorted(lists.items()))
+        raise UsageError(f"no track matches; there are: {known or 'none'}")
+    _write_list(wanted, output, relative, context)
 
 
-UNSURE = "unsure"
-
-
-def _gathered(databases: session.Databases, paths: list[Path] | None) -> dict[str, list[Row]]:
-    """Return the last scan's tracks by genre: what is planned, what is there, else what was heard."""
-    from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
+def _rows_by_genre(databases: Databases, paths: list[Path] | None) -> dict[str, list[Row]]:
+    """Return the last scan's tracks by genre, and the unsure ones."""
     from genretag.decisions.vote import Status
-    from genretag.library.walk import below, on_disk_case
+    from genretag.library.walk import below
 
-    last = last_scan(databases, NOTHING_HEARD)
-    tops = [on_disk_case(p).absolute() for p in paths] if paths else None
+    last, tops = last_scan(databases, NOTHING_ANALYSED), absolute_paths(paths)
     lists: dict[str, list[Row]] = defaultdict(list)
     for _, row in plan_rows(databases, last.run):
         if not below(row.absolute, tops):
@@ -106,30 +124,36 @@ def _gathered(databases: session.Databases, paths: list[Path] | None) -> dict[st
         if row.status == Status.UNSURE:
             lists[UNSURE].append(row)
         elif row.status == Status.OK:
-            for name in (row.new if row.action == "write" else row.old) or (
-                [row.genre] if row.genre else []
-            ):
+            for name in _genres_of(row):
                 lists[name].append(row)
     lists[UNSURE].sort(key=lambda r: (-(r.confidence or 0), r.path))
     return {name: rows for name, rows in lists.items() if rows}
 
 
-def _key(lists: dict[str, list[Row]], word: str) -> str:
-    """Return the genre that a word means, whatever its case."""
+def _genres_of(row: Row) -> list[str]:
+    """Return a track's planned genres, else those in its tag, else the model's."""
+    genres = row.new if row.action == "write" else row.old
+    return genres or ([row.genre] if row.genre else [])
+
+
+def _match_genre(lists: dict[str, list[Row]], name: str) -> str:
+    """Return the genre of the lists that a name means, whatever its case."""
     from genretag.decisions.vocabulary import normalise_genre
 
-    return next((name for name in lists if normalise_genre(name) == normalise_genre(word)), word)
+    wanted = normalise_genre(name)
+    return next((known for known in lists if normalise_genre(known) == wanted), name)
 
 
 def _file_name(genre: str) -> str:
-    """Return a genre as a file name that every system takes."""
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "-", genre).strip(" .")[:80] or "genre"
+    """Return a genre as a file name that every system accepts."""
+    return re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "-", genre).strip(" .")[:_MAX_NAME] or "genre"
 
 
-def _write(rows: list[Row], path: Path, relative: bool, context: typer.Context) -> None:
+def _write_list(rows: list[Row], path: Path, relative: bool, context: typer.Context) -> None:
+    """Write one playlist, and print its length."""
     from genretag.report.playlists import write_playlist
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_playlist(rows, path, Path(os.path.abspath(path.parent)) if relative else None)
-    if not session.is_quiet(context):
-        session.talk().print(f"{path}: {len(rows):,} tracks")
+    if not output_mode(context).quiet:
+        message_console().print(f"{path}: {len(rows):,} tracks")

@@ -1,4 +1,4 @@
-"""``genretag report``: the last plan again, on the terminal or as a page, a table, JSON lines or Markdown."""
+"""``genretag report``: show the last plan again, or write it to a file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import clustering, session
+from genretag.cli.cluster import import_results
+from genretag.cli.options import OUTPUT, Database, Json, ReportOptions, one_call
+from genretag.cli.output import OutputMode, message_console, output_mode
+from genretag.cli.plans import last_scan, plan_rows, print_plan
+from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
+from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
+    from genretag.writing.session import Databases
+
+_PAGE_SUFFIXES = (".html", ".htm")
 
 
 def report(
@@ -22,65 +27,69 @@ def report(
     results: Annotated[
         Path | None,
         typer.Argument(
-            help="Results of scan --engine ray --results, instead of the last scan.",
             metavar="[RESULTS]",
             show_default=False,
+            help="Results of scan --engine ray to show instead.",
         ),
     ] = None,
     html: Annotated[
         bool,
-        typer.Option(
-            "--html", help="As one page: search, sort, try another threshold, edit, export."
+        one_call(
+            "--html",
+            rich_help_panel=OUTPUT,
+            help="Write an interactive page.\n\n"
+            "It searches and sorts, tries other thresholds, and exports an edited plan.",
         ),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
+        one_call(
             "-O",
             "--output",
-            help="Write to a .html, .csv, .jsonl or .md file.",
-            show_default="with --html genretag.html",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            show_default="genretag.html with --html",
+            help="Write a .html, .csv, .jsonl or .md file.",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    db: session.Database = None,
+    json: Json = False,
+    db: Database = None,
 ) -> None:
-    """Show the plan of the last scan again, or write it to a file to look at, edit and give back to genretag apply."""
-    from genretag.cli.reporting import last_scan, plan_rows
-    from genretag.cli.reporting import report as show
+    """Show the plan of the last scan again, or write it to a file.
+
+    A .jsonl file can be edited and given back to genretag apply.
+
+    Examples:
+      genretag report
+      genretag report --html
+      genretag report -O plan.jsonl
+    """
     from genretag.report.formats import write_text
 
-    target = output or (Path("genretag.html") if html else None)
-    if html and target is not None and target.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{target}: the name of a page ends in .html")
-    with session.open_databases(db) as databases:
-        if results is not None and clustering.take_results(
-            databases, [results], session.is_quiet(context)
-        ):
+    mode, target = output_mode(context), output or (Path("genretag.html") if html else None)
+    is_page = target is not None and target.suffix.lower() in _PAGE_SUFFIXES
+    if html and not is_page:
+        raise UsageError(f"{target}: the name of a page must end in .html")
+    with open_databases(db) as databases:
+        if results is not None and import_results(databases, [results], mode.quiet):
             raise UsageError(f"{results}: there are no results of genretag here")
         last = last_scan(databases)
-        if target is None or target.suffix.lower() not in (".html", ".htm"):
-            show(
-                databases,
-                last.run,
-                json=json,
-                output=target,
-                quiet=session.is_quiet(context) or target is not None,
-                plain=session.is_plain(context),
-            )
+        if target is not None and is_page:
+            write_text(target, _plan_page(databases, last))
         else:
-            write_text(
-                target, _page(databases, last, (row for _, row in plan_rows(databases, last.run)))
-            )
+            shown = OutputMode(mode.quiet or target is not None, mode.plain)
+            print_plan(databases, last.run, ReportOptions(json, target), shown)
     if target is not None:
-        session.talk(session.is_quiet(context)).print(f"wrote {target}")
+        message_console(mode.quiet).print(f"wrote {target}")
 
 
-def _page(databases: session.Databases, last: Scan, rows: Iterable[Row]) -> str:
-    """Return the page of a plan."""
-    from genretag.decisions.policy import Policy
+def _plan_page(databases: Databases, last: Scan) -> str:
+    """Return the HTML page of a plan."""
     from genretag.report.html import plan_page
     from genretag.scan.replan import metadata_of
 
+    rows = (row for _, row in plan_rows(databases, last.run))
     metadata, policy = metadata_of(databases.store, last), Policy.from_dict(last.policy)
-    return plan_page(databases.store, rows, metadata, policy, databases.journal, "genretag: the plan")
+    return plan_page(
+        databases.store, rows, metadata, policy, databases.journal, "genretag: the plan"
+    )

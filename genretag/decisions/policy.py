@@ -1,11 +1,12 @@
-"""The rules that a user sets: how windows vote, how sure is sure enough, what becomes of a genre that is there."""
+"""The rules that a user sets: how windows vote, which confidence suffices, which files to skip."""
 
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 from genretag.decisions.players import READINGS, Id3Version, Player, separator_of
 from genretag.decisions.vocabulary import Vocabulary, normalise_genre
@@ -13,15 +14,15 @@ from genretag.library.walk import lies_in
 
 
 class Rule(StrEnum):
-    """How windows vote."""
+    """How the windows of a track vote."""
 
     MEAN = "mean"  # mean of log-probabilities
-    MAJORITY = "majority"  # most windows; ties go to the higher mean
-    WEIGHTED = "weighted"  # mean of probabilities, each window weighted by its own confidence
+    MAJORITY = "majority"  # of the windows' labels; ties go to the higher mean
+    WEIGHTED = "weighted"  # mean of probabilities, weighted by each window's confidence
 
 
 class Existing(StrEnum):
-    """What becomes of a genre that is there already."""
+    """What to do if a file has a genre already."""
 
     SKIP = "skip"
     REPLACE = "replace"
@@ -29,38 +30,35 @@ class Existing(StrEnum):
 
 
 class Windows(StrEnum):
-    """How much of a track is heard."""
+    """How much of a track is analysed."""
 
     ALL = "all"
-    ADAPTIVE = "adaptive"  # a few windows, and more of them until the vote is settled
+    ADAPTIVE = "adaptive"  # a few windows, then more until the vote is settled
 
 
 class HardLinks(StrEnum):
-    """What becomes of a file that has other names (torrents and deduplication live on such)."""
+    """What to do with a file that has other hard links, as torrents and deduplication make."""
 
     SKIP = "skip"
     BREAK = "break"  # this name gets a file of its own
-    IN_PLACE = (
-        "in-place"  # all names see the change; a kill in the middle is mended by the next run
-    )
+    IN_PLACE = "in-place"  # all names see the change; the next run repairs a killed write
 
 
 class AlbumRule(StrEnum):
     """How the tracks of an album decide together."""
 
-    OFF = "off"  # each for itself
-    #: What more than half of its sure tracks say is written into all of them; of two equal halves, what the ear is surer of.
-    MAJORITY = "majority"
-    ALL = "all"  # written where all its sure tracks agree; else the album is left alone
+    OFF = "off"  # each track for itself
+    MAJORITY = "majority"  # the genre of more than half of the certain tracks goes into all
+    ALL = "all"  # written only where all certain tracks agree
 
 
 @dataclass(frozen=True)
 class Protect:
-    """What is never written, whatever else was asked for."""
+    """Files that are never written, whatever the other options say."""
 
-    paths: tuple[str, ...] = ()  # globs, of the whole path or of a folder in it
+    paths: tuple[str, ...] = ()  # globs of a path or of a folder in it
     artists: tuple[str, ...] = ()  # globs
-    genres: tuple[str, ...] = ()  # a file that has one of these keeps it
+    genres: tuple[str, ...] = ()  # a file with one of these genres keeps it
 
     def reason(self, path: str, artists: tuple[str, ...], genres: list[str]) -> str | None:
         """Return why a file is protected; None if it is not."""
@@ -71,67 +69,85 @@ class Protect:
         for artist in self.artists:
             if any(fnmatch.fnmatchcase(name, artist.strip().casefold()) for name in names):
                 return f"protected artist ({artist})"
-        words = {normalise_genre(g) for g in genres}
-        return next(
-            (f"protected genre ({g})" for g in self.genres if normalise_genre(g) in words), None
-        )
+        present = {normalise_genre(g) for g in genres}
+        for genre in self.genres:
+            if normalise_genre(genre) in present:
+                return f"protected genre ({genre})"
+        return None
+
+
+#: Metadata of a field that changes how a planned genre is written, not which one is planned.
+_WRITE = {"write": True}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules that turn verdicts into a plan."""
+    """The rules that turn verdicts into a plan.
 
-    min_confidence: float | None = None  # None: the model's own threshold
+    Each field but ``vocabulary`` and ``protect`` is an option of scan, plan and apply, declared
+    under the same name in ``cli.options.PolicyOptions``.
+    """
+
+    min_confidence: float | None = None  # 0 to 1; None: the model's own threshold
     existing: Existing = Existing.SKIP
-    top: int = 1
+    top: int = 1  # maximum number of genres per track
     vote: Rule = Rule.MEAN
-    hardlinks: HardLinks = HardLinks.SKIP
-    convert_v22: bool = False  # ID3v2.2 tags as v2.3; else they are left alone
+    hardlinks: HardLinks = field(default=HardLinks.SKIP, metadata=_WRITE)
+    convert_v22: bool = field(
+        default=False, metadata=_WRITE
+    )  # write ID3v2.2 tags as v2.3; else they are skipped
     album: AlbumRule = AlbumRule.OFF
-    coarsen: bool = False  # replace a finer genre by its parent (Bebop by Jazz)
+    coarsen: bool = False  # replace a subgenre by its parent (Bebop by Jazz)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     protect: Protect = field(default_factory=Protect)
-    separator: str | None = (
-        None  # several genres as one value with this between them; None: as the player wants them
-    )
-    player: Player | None = None  # None: several values as each container defines them
-    id3_version: Id3Version | None = None  # None: as the player wants it, else as it is
+    separator: str | None = None  # joins several genres into one value; None: as the player reads
+    player: Player | None = field(
+        default=None, metadata=_WRITE
+    )  # None: values as each container defines them
+    id3_version: Id3Version | None = field(
+        default=None, metadata=_WRITE
+    )  # None: as the player reads, else unchanged
 
     def separator_in(self, place: str | None) -> str | None:
-        """Return what stands between genres in a container's field; None: they are values of their own."""
+        """Return the text that joins genres in a field; None: each genre is a value."""
         return self.separator or separator_of(self.player, "TCON" if place == "TCO" else place)
 
     @property
     def id3(self) -> Id3Version:
-        """The version that ID3v2 tags are written in."""
+        """Version in which ID3v2 tags are written."""
         if self.id3_version is not None or self.player is None:
             return self.id3_version or Id3Version.KEEP
         return READINGS[self.player].id3
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the policy as JSON takes it."""
-        plain_fields = {k: v for k, v in vars(self).items() if k not in ("vocabulary", "protect")}
-        return {
-            **plain_fields,
-            "vocabulary": self.vocabulary.to_dict(),
-            "protect": asdict(self.protect),
-        }
+        """Return the policy in JSON's types."""
+        flat = {k: v for k, v in vars(self).items() if k not in ("vocabulary", "protect")}
+        return {**flat, "vocabulary": self.vocabulary.to_dict(), "protect": asdict(self.protect)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:
-        """Read what ``to_dict`` wrote."""
-        return cls(
-            min_confidence=data.get("min_confidence"),
-            existing=Existing(data["existing"]),
-            top=int(data["top"]),
-            vote=Rule(data["vote"]),
-            hardlinks=HardLinks(data["hardlinks"]),
-            convert_v22=bool(data.get("convert_v22", False)),
-            album=AlbumRule(data.get("album", AlbumRule.OFF)),
-            coarsen=bool(data.get("coarsen", False)),
-            vocabulary=Vocabulary.from_dict(data.get("vocabulary", {})),
-            protect=Protect(**{k: tuple(v) for k, v in data.get("protect", {}).items()}),
-            separator=data.get("separator"),
-            player=Player(data["player"]) if data.get("player") else None,
-            id3_version=Id3Version(data["id3_version"]) if data.get("id3_version") else None,
-        )
+        """Read the result of ``to_dict``; fields that an older version lacked get their default."""
+        choices = _choice_types()
+        values = {f.name: data[f.name] for f in fields(cls) if data.get(f.name) is not None}
+        for name, kind in choices.items():
+            if name in values:
+                values[name] = kind(values[name])
+        values["vocabulary"] = Vocabulary.from_dict(data.get("vocabulary", {}))
+        protect = data.get("protect", {})
+        values["protect"] = Protect(**{name: tuple(globs) for name, globs in protect.items()})
+        return cls(**values)
+
+
+@cache
+def _choice_types() -> dict[str, type[StrEnum]]:
+    """Return the fields of ``Policy`` whose type is an enumeration, possibly optional."""
+    return {
+        name: kind
+        for name, hint in get_type_hints(Policy).items()
+        for kind in (get_args(hint) or (hint,))
+        if isinstance(kind, type) and issubclass(kind, StrEnum)
+    }
+
+
+#: Fields that change how a planned genre is written; ``apply`` takes them for a given plan, too.
+WRITE_FIELDS = frozenset(f.name for f in fields(Policy) if f.metadata.get("write"))

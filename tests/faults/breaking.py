@@ -15,11 +15,13 @@ import numpy as np
 
 from genretag import audio, tags
 from genretag.audio import synthesis
-from genretag.cli import apply as commands
-from genretag.cli import session
+from genretag.cli.options import ApprovalOptions
+from genretag.cli.output import OutputMode
+from genretag.cli.plans import write_plan
 from genretag.decisions.plan import Row
 from genretag.writing import replace
 from genretag.writing.replace import TEMP_MARK
+from genretag.writing.session import open_databases, writing
 
 STEPS = (
     "intended",
@@ -135,13 +137,13 @@ class Killer:
 
         replace.hook = note
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        with session.databases(self.database) as databases:
+        with open_databases(self.database) as databases:
             if undo:
                 from genretag.writing.apply import undo_runs
 
                 changes = list(databases.journal.changes(states=("replaced",)))
                 self.rng.shuffle(changes)  # type: ignore[arg-type]
-                with session.writing(databases):
+                with writing(databases):
                     undo_runs(
                         databases.store,
                         databases.journal,
@@ -155,15 +157,14 @@ class Killer:
                     for row in self.rows
                     if Path(row.path).stat().st_mtime_ns == row.mtime_ns
                 ]
-                commands.perform(
+                write_plan(
                     databases,
                     None,
                     todo,
                     replace.WriteOptions(),
-                    yes=True,
-                    dry_run=False,
-                    quiet=True,
-                    jobs=self.jobs,
+                    ApprovalOptions(yes=True),
+                    OutputMode(quiet=True),
+                    self.jobs,
                 )
 
     def _start(self, undo: bool) -> int:
@@ -213,7 +214,7 @@ class Killer:
 
     def check(self, whole: bool) -> None:
         """Look at the library after a kill: every file whole, no stray, the journal right."""
-        with session.databases(self.database) as databases:
+        with open_databases(self.database) as databases:
             states = {c.target: c for c in databases.journal.changes(states=("replaced",))}
             open_changes = list(databases.journal.changes(states=("intended", "ready", "undoing")))
         if open_changes:

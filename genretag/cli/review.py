@@ -1,4 +1,4 @@
-"""``genretag review``: the unsure tracks in the terminal, chosen by key."""
+"""``genretag review``: choose the genre of unsure tracks in the terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import session
+from genretag.cli.options import OUTPUT, Database, Paths, one_call
+from genretag.cli.output import output_mode
+from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
 from genretag.errors import UsageError
+from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -19,35 +22,40 @@ if TYPE_CHECKING:
 
 def review(
     context: typer.Context,
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Only what lies below these.", metavar="[PATH...]")
-    ] = None,
+    paths: Paths = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        one_call(
             "-O",
             "--output",
-            help="Write the answers (.jsonl) for train --from-review.",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
             show_default=False,
+            help="Write the answers to this .jsonl file.\n\nFor genretag train --from-review.",
         ),
     ] = None,
-    db: session.Database = None,
+    db: Database = None,
 ) -> None:
-    """Walk through the unsure tracks: choose a genre by key, type your own, play, skip, take back. Nothing is written into music.
+    """Go through the unsure tracks and choose their genres by key.
 
-    The answers go into the plan, that genretag apply writes, and are labels for genretag train --from-review.
+    Choose one of the likely genres, type your own, play the track, skip it, or go back. The
+    answers become part of the plan, which genretag apply writes, and can train a model. No
+    music file is changed here.
+
+    Examples:
+      genretag review
+      genretag review ~/Music/New -O answers.jsonl
     """
-    from genretag.cli.reporting import NOTHING_HEARD, last_scan, plan_rows
     from genretag.decisions.policy import Policy
-    from genretag.library.walk import below, on_disk_case
+    from genretag.library.walk import below
     from genretag.report.formats import write_report
     from genretag.review.questions import Review, questions_from_rows
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
-    with session.open_databases(db) as databases:
-        last = last_scan(databases, NOTHING_HEARD)
-        tops = [on_disk_case(p).absolute() for p in paths] if paths else None
+    with open_databases(db) as databases:
+        last = last_scan(databases, NOTHING_ANALYSED)
+        tops = absolute_paths(paths)
         rows = plan_rows(databases, last.run)
         questions = questions_from_rows((n, r) for n, r in rows if below(r.absolute, tops))
         if not questions:
@@ -55,24 +63,33 @@ def review(
             return
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError(
-                f"{len(questions):,} tracks are unsure; review needs a terminal to ask on (genretag playlist --unsure lists them)"
+                f"{len(questions):,} tracks are unsure, but review needs a terminal to ask on"
+                " (genretag playlist --unsure lists them)"
             )
-        asked = Review(databases, last.run, Policy.from_dict(last.policy), questions)
-        app(asked).run()
+        answers = Review(databases, last.run, Policy.from_dict(last.policy), questions)
+        review_screen(answers).run()
         if output is not None:
-            write_report(asked.answered.values(), output)
-    if not session.is_quiet(context):
-        left = len(questions) - len(asked.answered)
-        print(
-            f"{len(asked.answered):,} answered, {left:,} left; genretag apply writes the plan",
-            file=sys.stderr,
-        )
-        if asked.answered and output is not None:
-            print(f"to learn from them: genretag train --from-review {output}", file=sys.stderr)
+            write_report(answers.answered.values(), output)
+    if not output_mode(context).quiet:
+        _print_next_steps(answers, len(questions), output)
 
 
-def app(asked: Review) -> App[None]:
-    """Return the screen. Textual is imported here: the command line must start without it."""
+def _print_next_steps(answers: Review, count: int, output: Path | None) -> None:
+    """Print how many questions were answered, and what to do with the answers."""
+    answered = len(answers.answered)
+    print(
+        f"{answered:,} answered, {count - answered:,} left; genretag apply writes the plan",
+        file=sys.stderr,
+    )
+    if answered and output is not None:
+        print(f"to train with them: genretag train --from-review {output}", file=sys.stderr)
+
+
+def review_screen(review: Review) -> App[None]:
+    """Return the screen.
+
+    Textual is imported here, because other commands must start without it.
+    """
     from textual.app import App, ComposeResult
     from textual.binding import Binding
     from textual.containers import Vertical
@@ -86,12 +103,12 @@ def app(asked: Review) -> App[None]:
     class Screen(App[None]):
         TITLE = "genretag review"
         ENABLE_COMMAND_PALETTE = False
-        AUTO_FOCUS = None  # else the hidden input takes the keys
+        AUTO_FOCUS = None  # otherwise the hidden input takes the keys
         CSS = """
         #track { padding: 1 2; height: auto; }
         #choices { padding: 0 2; height: auto; }
         #own { display: none; margin: 1 2; }
-        #said { padding: 0 2; height: auto; color: $text-muted; }
+        #message { padding: 0 2; height: auto; color: $text-muted; }
         """
         BINDINGS = [  # noqa: RUF012 -- textual's own way
             *(Binding(str(n), f"choose({n})", show=False) for n in range(1, MAX_CHOICES + 1)),
@@ -104,69 +121,70 @@ def app(asked: Review) -> App[None]:
 
         def compose(self) -> ComposeResult:
             yield Vertical(
-                ProgressBar(len(asked.questions), show_eta=False, id="bar"),
+                ProgressBar(len(review.questions), show_eta=False, id="bar"),
                 Static(id="track"),
                 Static(id="choices"),
                 Input(placeholder="a genre of your own, then Enter", id="own"),
-                Static(id="said"),
+                Static(id="message"),
             )
             yield Footer()
 
         def on_mount(self) -> None:
             self.refresh_question()
 
-        def refresh_question(self, said: str = "") -> None:
-            self.query_one("#bar", ProgressBar).update(progress=asked.index)
-            self.query_one("#said", Static).update(Content(said))
-            question = asked.current
+        def refresh_question(self, message: str = "") -> None:
+            self.query_one("#bar", ProgressBar).update(progress=review.index)
+            self.query_one("#message", Static).update(Content(message))
+            question = review.current
             if question is None:
-                self.query_one("#track", Static).update(
-                    Content(
-                        f"That was the last one: {len(asked.answered)} answered. q leaves, u goes back."
-                    )
-                )
+                text = f"That was the last one: {len(review.answered)} answered."
+                self.query_one("#track", Static).update(Content(f"{text} q leaves, u goes back."))
                 self.query_one("#choices", Static).update(Content(""))
                 return
             row = question.row
-            facts = f"{asked.index + 1} of {len(asked.questions)}   {home_relative(row.absolute)}\n"
-            facts += f"{escape_control(row.artist or '—')} · {escape_control(row.album or '—')}    in the file: {words(row.old)}"
-            self.query_one("#track", Static).update(Content(facts))
+            artist, album = escape_control(row.artist or "—"), escape_control(row.album or "—")
+            number = f"{review.index + 1} of {len(review.questions)}"
+            self.query_one("#track", Static).update(
+                Content(
+                    f"{number}   {home_relative(row.absolute)}\n"
+                    f"{artist} · {album}    in the file: {words(row.old)}"
+                )
+            )
             lines = [
                 f"{n}  {words(c.genres):<28} {'█' * round(c.score * 30)} {c.score:.2f}"
-                for n, c in enumerate(question.choices(asked.policy), 1)
+                for n, c in enumerate(question.choices(review.policy), 1)
             ]
             self.query_one("#choices", Static).update(Content("\n".join(lines)))
 
         def action_choose(self, number: int) -> None:
-            question = asked.current
-            choices = question.choices(asked.policy) if question is not None else []
+            question = review.current
+            choices = question.choices(review.policy) if question is not None else []
             if number <= len(choices):
-                asked.answer(choices[number - 1].genres)
+                review.answer(choices[number - 1].genres)
                 self.refresh_question(f"written later: {words(choices[number - 1].genres)}")
 
         def action_skip(self) -> None:
-            asked.skip()
+            review.skip()
             self.refresh_question("skipped")
 
         def action_take_back(self) -> None:
-            self.refresh_question("taken back" if asked.go_back() else "nothing to take back")
+            self.refresh_question("taken back" if review.go_back() else "nothing to take back")
 
         def action_play(self) -> None:
-            if asked.current is not None:
-                self.refresh_question(open_in_player(asked.current.row.absolute) or "playing")
+            if review.current is not None:
+                self.refresh_question(open_in_player(review.current.row.absolute) or "playing")
 
         def action_type(self) -> None:
             own = self.query_one("#own", Input)
             own.display = True
-            self.set_focus(
-                own
-            )  # at once, not after the next refresh: the first letters are not commands
+            # At once, not after the next refresh: else the first letters are taken for commands.
+            self.set_focus(own)
 
         def on_input_submitted(self, event: Input.Submitted) -> None:
             event.input.display = False
             self.set_focus(None)
             if text := event.value.strip():
-                asked.answer([text])
+                review.answer([text])
             event.input.value = ""
             self.refresh_question(f"written later: {text}" if text else "")
 

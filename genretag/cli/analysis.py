@@ -1,0 +1,85 @@
+"""Load a model and analyse tracks with progress: shared by scan, watch, train and evaluate."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli.output import OutputMode, exit_interrupted, file_progress
+
+if TYPE_CHECKING:
+    from genretag.inference.model import Model
+    from genretag.scan.scanner import Options, Progress
+    from genretag.writing.session import Databases
+
+
+def load_model(path: Path | None, device: str, jobs: int) -> Model:
+    """Load the given model, else the default one, with threads for this number of workers."""
+    from genretag.inference.model import Model, model_threads
+    from genretag.storage.config import default_model
+
+    chosen = path or default_model()
+    return Model(chosen, device, model_threads(jobs, chosen))
+
+
+@contextmanager
+def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Progress], None]]:
+    """Show the progress of a scan; the total appears once its files are counted."""
+    counter = _FileCounter(options)
+    with file_progress(None, quiet=mode.quiet) as bar:
+
+        def show(progress: Progress) -> None:
+            # Counting begins with the first analysis, when all workers have been started:
+            # an unchanged library is not walked twice, and no process is forked beside a thread.
+            if not mode.quiet and not counter.started:
+                counter.start()
+            bar.update(progress.files, _describe(progress), counter.total)
+
+        yield show
+
+
+def _describe(progress: Progress) -> str:
+    """Return the counts by status, and the hours of music."""
+    counts = ", ".join(f"{n:,} {status}" for status, n in progress.counts.items() if n)
+    return f"{counts or 'analysing'}, {progress.heard_seconds / 3600:,.1f} h of music"
+
+
+class _FileCounter:
+    """Counts the files of a scan in a thread beside it; a walk opens no file."""
+
+    def __init__(self, options: Options) -> None:
+        self.total: int | None = None
+        self.started = False
+        self._options = options
+
+    def start(self) -> None:
+        """Start to count."""
+        self.started = True
+        threading.Thread(target=self._count, daemon=True).start()
+
+    def _count(self) -> None:
+        from genretag.library.walk import walk
+
+        found = walk(self._options.paths, self._options.exclude)
+        total = sum(1 for _ in islice(found, self._options.limit))
+        self.total = total or None  # URLs are not walked here
+
+
+def analyse_tracks(
+    databases: Databases, model: Model, paths: list[Path], jobs: int, mode: OutputMode
+) -> None:
+    """Analyse the tracks that are not in the database yet."""
+    from genretag.scan.scanner import Options
+    from genretag.training import collection
+
+    try:
+        with scan_progress(mode, Options(tuple(paths), jobs=jobs)) as show:
+            collection.analyse_tracks(databases.store, model, paths, jobs, show)
+    except KeyboardInterrupt as error:
+        raise exit_interrupted(
+            "what was analysed is kept, and the same command goes on from there"
+        ) from error

@@ -1,0 +1,245 @@
+"""``genretag info``: one track's tags, windows and vote."""
+
+from __future__ import annotations
+
+import json as json_lib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genretag.cli.options import OUTPUT, Database, JsonObject, ModelFile, one_call
+from genretag.cli.output import plain_table, result_console
+from genretag.errors import RunError, UsageError
+from genretag.writing.session import open_databases
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from rich.table import Table
+
+    from genretag.decisions.vote import Verdict
+    from genretag.inference.metadata import ModelMetadata
+    from genretag.records import Analysis, FileRow
+
+_BAR_WIDTH = 20  # characters for a probability of 1
+_NAMED_LABELS = 3  # per window
+_COMPLETE_SHARE = 0.995  # of the declared length; below, the decoded share is shown
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="A music file.")],
+    model: ModelFile = None,
+    json: JsonObject = False,
+    plot: Annotated[
+        bool,
+        typer.Option(
+            "--plot", rich_help_panel=OUTPUT, help="Draw its log-mel and its genres over time."
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        one_call(
+            "-O",
+            "--output",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+            help="Draw into a .svg, .png or .pdf file.",
+        ),
+    ] = None,
+    db: Database = None,
+) -> None:
+    """Show one track: its tags, the genre of each window, and the vote.
+
+    A track that is not in the database yet is analysed first; the plan stays as it is.
+
+    Examples:
+      genretag info ~/Music/track.mp3
+      genretag info ~/Music/track.mp3 --plot
+      genretag info ~/Music/track.mp3 -O track.svg
+    """
+    from genretag.decisions.vote import vote
+
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file")
+    metadata, row, analysis = _analyse_file(file, model, db)
+    track = _Track(file, row, analysis, vote(analysis, metadata), metadata)
+    if json:
+        print(json_lib.dumps(track.to_dict()))
+    else:
+        _print_track(track)
+    if plot or output is not None:
+        _draw_track(track, output)
+
+
+@dataclass(frozen=True)
+class _Track:
+    """Everything that is known of one track."""
+
+    file: Path
+    row: FileRow
+    analysis: Analysis
+    verdict: Verdict
+    metadata: ModelMetadata
+
+    @cached_property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Probabilities [windows, labels]."""
+        from genretag.decisions.vote import window_scores
+
+        length = self.analysis.length_of_window
+        return window_scores(self.analysis.logits, self.metadata, length)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the object that ``info --json`` prints."""
+        labels, verdict, tags = self.metadata.labels, self.verdict, self.row.tags
+        windows = [
+            {
+                "start": float(start),
+                "scores": {g: round(float(p), 4) for g, p in zip(labels, row, strict=True)},
+            }
+            for start, row in zip(self.analysis.starts, self.scores, strict=True)
+        ]
+        return {
+            "path": str(self.file),
+            "genres": tags.genres,
+            "field": tags.field,
+            "problem": tags.problem,
+            "artist": tags.album.artist,
+            "album": tags.album.album,
+            "seconds": self.analysis.seconds,
+            "share": self.analysis.share,
+            "status": verdict.status,
+            "genre": verdict.genre,
+            "confidence": verdict.confidence,
+            "scores": verdict.scores,
+            "agreement": verdict.agreement,
+            "music": verdict.music,
+            "styles": verdict.styles,
+            "windows": windows,
+            "model": self.metadata.id,
+            "content_key": self.row.content_key,
+        }
+
+
+def _analyse_file(
+    file: Path, model: Path | None, db: Path | None
+) -> tuple[ModelMetadata, FileRow, Analysis]:
+    """Return a file's stored analysis; analyse it, without making a plan, if there is none."""
+    from genretag.features import FEATURE_VERSION
+    from genretag.inference.model import Model
+    from genretag.library.urls import absolute
+    from genretag.library.walk import on_disk_case
+    from genretag.scan.scanner import Options, Scanner
+    from genretag.storage.config import default_model
+
+    loaded = Model(model or default_model())
+    with open_databases(db) as databases:
+        Scanner(databases.store, loaded, Options((file,), retry_failed=True), run=0).hear()
+        path = absolute(on_disk_case(file))
+        if (failure := databases.store.failure(path)) is not None:
+            raise RunError(f"{file}: {failure.error}")
+        known = databases.store.known(path, loaded.metadata.id, FEATURE_VERSION)
+    if known is None:
+        raise RunError(f"{file}: it could not be analysed")
+    return loaded.metadata, *known
+
+
+def _print_track(track: _Track) -> None:
+    """Print a track's tags, its windows and its vote."""
+    from rich.text import Text
+
+    from genretag.library.urls import home_relative
+    from genretag.text import escape_control
+
+    out, verdict = result_console(), track.verdict
+    out.print(Text(home_relative(track.file), style="bold"))
+    out.print(_facts_table(track))
+    out.print()
+    out.print(_windows_table(track))
+    out.print()
+    votes = round(verdict.agreement * verdict.windows)
+    agreement = f"{votes} of {verdict.windows} window(s) agree"
+    out.print(Text(f"vote: {_describe_verdict(track)}; {agreement}", style="bold"))
+    if verdict.styles:
+        styles = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items())
+        out.print(Text(f"styles: {', '.join(styles)}"))
+
+
+def _facts_table(track: _Track) -> Table:
+    """Return the table of a track's tags and length."""
+    from rich.text import Text
+
+    from genretag.text import escape_control
+
+    table = plain_table("", "")
+    table.show_header = False
+    for name, value in _facts(track):
+        if value:
+            table.add_row(Text(name, style="dim"), Text(escape_control(value)))
+    return table
+
+
+def _facts(track: _Track) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of a track's tags and length; the value may be empty."""
+    from genretag.text import words
+
+    tags, analysis = track.row.tags, track.analysis
+    part = f" analysed of {analysis.of}" if analysis.of else ""
+    yield "artist", tags.album.artist
+    yield "album", tags.album.album
+    yield "genre", words(tags.genres)
+    yield "field", tags.field or tags.problem or ""
+    yield "length", f"{analysis.seconds:,.0f} s, {len(analysis.starts)} window(s){part}"
+    yield "decoded", "" if analysis.share > _COMPLETE_SHARE else f"{analysis.share:.0%}"
+
+
+def _windows_table(track: _Track) -> Table:
+    """Return the table of windows: start, a bar of the best score, and the best labels."""
+    from rich.text import Text
+
+    table = plain_table("from", "sounds like", "")
+    for start, row in zip(track.analysis.starts, track.scores, strict=True):
+        best = row.argsort()[::-1][:_NAMED_LABELS]
+        bar = "█" * round(float(row[best[0]]) * _BAR_WIDTH)
+        names = ", ".join(f"{track.metadata.labels[i]} {row[i]:.2f}" for i in best)
+        time = f"{int(start) // 60}:{int(start) % 60:02d}"
+        table.add_row(time, Text(bar, style="green"), names)
+    return table
+
+
+def _describe_verdict(track: _Track) -> str:
+    """Return the verdict as text."""
+    from genretag.decisions.vote import Status
+
+    verdict, threshold = track.verdict, track.metadata.confidence_threshold
+    if verdict.status is Status.NONMUSIC:
+        return f"not music ({verdict.music:.2f})"
+    if verdict.status is Status.UNSURE:
+        return f"unsure: {verdict.genre} at {verdict.confidence:.2f} is below {threshold:.2f}"
+    return f"{verdict.genre}, confidence {verdict.confidence:.2f}"
+
+
+def _draw_track(track: _Track, output: Path | None) -> None:
+    """Draw a track into a file, or in the terminal."""
+    from genretag.errors import TrackError
+    from genretag.report import picture
+
+    try:
+        mel = picture.compute_spectrogram(track.file, track.metadata.front_end)
+    except TrackError as error:
+        raise RunError(f"{track.file}: {error}") from error
+    view = picture.TrackView(mel, track.analysis, track.verdict, track.metadata)
+    if output is not None:
+        picture.save_figure(view, track.file.name, output)
+        print(f"drew {output}", file=sys.stderr)
+        return
+    out = result_console()
+    out.print()
+    for line in picture.terminal_lines(view, out.width):
+        out.print(line, no_wrap=True)

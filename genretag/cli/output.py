@@ -1,0 +1,170 @@
+"""What commands print: consoles, tables, progress, and the question before a write."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from genretag.cli.options import ApprovalOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+REPORT_SECONDS = 60.0  # between two progress lines where there is no terminal
+
+
+@dataclass(frozen=True)
+class OutputMode:
+    """How much is printed, and in which form."""
+
+    quiet: bool = False  # -q: errors only
+    plain: bool = False  # --plain: sentences instead of tables
+
+
+def output_mode(context: typer.Context) -> OutputMode:
+    """Return what -q and --plain request."""
+    return context.obj if isinstance(context.obj, OutputMode) else OutputMode()
+
+
+def result_console(**options: Any) -> Console:
+    """Return the console for results: stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, **options)
+
+
+def message_console(quiet: bool = False) -> Console:
+    """Return the console for messages: stderr."""
+    from rich.console import Console
+
+    return Console(
+        stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet, soft_wrap=True
+    )
+
+
+def plain_table(*columns: str) -> Table:
+    """Return an unboxed table with these columns."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def format_time(seconds: float | None) -> str:
+    """Return a moment as local date and time; empty for None."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+
+
+def exit_interrupted(consequence: str) -> typer.Exit:
+    """Print what remains after Ctrl-C, and return the exit to raise."""
+    print(f"stopped; {consequence}", file=sys.stderr)
+    return typer.Exit(130)
+
+
+def confirm(
+    count: int, approval: ApprovalOptions, *, verb: str = "write", noun: str = "genre"
+) -> bool:
+    """Return whether to go on; ask on a terminal, elsewhere only ``--yes`` agrees."""
+    things = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    if approval.dry_run:
+        print(f"dry run: nothing was changed; {things} to {verb}", file=sys.stderr)
+        return False
+    if approval.yes:
+        return True
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return typer.confirm(f"{verb} {things}?", default=False, err=True)
+    print(
+        f"dry run, because there is no terminal to ask on; {things} to {verb} (--yes does it)",
+        file=sys.stderr,
+    )
+    return False
+
+
+class FileProgress:
+    """Progress over files: a bar on a terminal, elsewhere a line every minute.
+
+    Args:
+        total: number of files; None while it is not known.
+        quiet: show nothing but messages.
+    """
+
+    def __init__(self, total: int | None, *, quiet: bool = False) -> None:
+        self._total, self._done = total, 0
+        self._began = self._reported = time.monotonic()
+        self._bar = _terminal_bar(total) if sys.stderr.isatty() and not quiet else None
+        self._quiet = quiet
+
+    def update(self, done: int, detail: str = "", total: int | None = None) -> None:
+        """Set the number of finished files; ``total`` once it becomes known."""
+        self._total = total if total is not None else self._total
+        step, self._done = done - self._done, done
+        if self._bar is not None:
+            self._bar.total = self._total
+            self._bar.set_postfix_str(detail, refresh=False)
+            self._bar.update(step)
+        elif not self._quiet and time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._reported = time.monotonic()
+            print(self._line(detail), file=sys.stderr, flush=True)
+
+    def advance(self) -> None:
+        """Count one more finished file."""
+        self.update(self._done + 1)
+
+    def write(self, text: str) -> None:
+        """Print a message on stderr without tearing the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(self, detail: str) -> str:
+        """Return the progress as one line of text."""
+        rate = self._done / max(time.monotonic() - self._began, 1e-9)  # files per second
+        speed = f"{rate * 60:,.0f} files a minute"
+        tail = f"; {detail}" if detail else ""
+        if not self._total:
+            return f"{self._done:,} files so far, {speed}{tail}"
+        left = f", {_duration((self._total - self._done) / rate)} left" if rate else ""
+        share = self._done / self._total
+        return f"{self._done:,} of {self._total:,} files ({share:.0%}), {speed}{left}{tail}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as hours and minutes."""
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _terminal_bar(total: int | None) -> Any:
+    """Return a bar with percentage, rate and time left."""
+    from tqdm import tqdm
+
+    # Workers are processes: neither a monitor thread nor a lock in shared memory beside them.
+    tqdm.monitor_interval = 0
+    tqdm.set_lock(threading.RLock())
+    return tqdm(total=total, unit=" files", file=sys.stderr, leave=False, dynamic_ncols=True)
+
+
+@contextmanager
+def file_progress(total: int | None, *, quiet: bool = False) -> Iterator[FileProgress]:
+    """Show the progress over files for as long as the block runs."""
+    progress = FileProgress(total, quiet=quiet)
+    try:
+        yield progress
+    finally:
+        progress.close()

@@ -1,0 +1,75 @@
+"""``genretag plan``: decide again from the stored analyses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genretag.cli.options import (
+    OUTPUT,
+    Database,
+    Paths,
+    PolicyOptions,
+    ReportOptions,
+    describe_policy,
+    one_call,
+)
+from genretag.cli.output import output_mode
+from genretag.cli.plans import (
+    absolute_paths,
+    check_paths_in_plan,
+    decide_again,
+    last_scan,
+    print_plan,
+)
+from genretag.decisions.policy import Policy
+from genretag.writing.session import open_databases
+
+
+def plan(
+    context: typer.Context,
+    policy: PolicyOptions,
+    report: ReportOptions,
+    paths: Paths = None,
+    explain: Annotated[
+        Path | None,
+        one_call(
+            "--explain",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+            help="Show each step of one file's decision.",
+        ),
+    ] = None,
+    db: Database = None,
+) -> None:
+    """Decide again from the stored analyses, without decoding any music.
+
+    Try other genre names, another threshold or another rule. The new plan replaces the old one,
+    and genretag apply writes it.
+
+    Examples:
+      genretag plan --min-confidence 0.9
+      genretag plan ~/Music/Jazz --existing replace --top 2
+      genretag plan --explain ~/Music/track.mp3
+    """
+    with open_databases(db) as databases:
+        last = last_scan(databases)
+        rules = policy.changed_policy(Policy.from_dict(last.policy), context)
+        if explain is not None:
+            from genretag.cli.explain import explain_file
+
+            explain_file(databases, last, rules, explain, json=report.json)
+            return
+        tops = absolute_paths(paths)
+        if tops:
+            check_paths_in_plan(databases, last.run, tops)
+        run = decide_again(databases, last, rules, tops or None)
+        mode = output_mode(context)
+        if not mode.quiet and (flags := describe_policy(rules)):
+            print(f"decided by: {flags}", file=sys.stderr)
+        failed = print_plan(databases, run, report, mode, tops or None)
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,180 @@
+"""Stored plans: find the last one, decide it again, show it, and write it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli.options import ApprovalOptions, ReportOptions
+from genretag.cli.output import FileProgress, OutputMode, confirm, file_progress, result_console
+from genretag.decisions.policy import Policy
+from genretag.errors import UsageError
+from genretag.library.walk import below, on_disk_case
+from genretag.writing.session import Databases, writing
+
+if TYPE_CHECKING:
+    from genretag.decisions.plan import Row
+    from genretag.storage.cache import Scan
+    from genretag.writing.apply import Result
+    from genretag.writing.replace import WriteOptions
+
+    NumberedRow = tuple[int | None, Row]
+
+NO_PLAN = "there is no plan yet: genretag scan FOLDER --dry-run makes one"
+NOTHING_ANALYSED = "nothing was analysed yet: genretag scan FOLDER --dry-run"
+
+
+def last_scan(databases: Databases, missing: str = NO_PLAN) -> Scan:
+    """Return the last scan with a complete plan.
+
+    Raises:
+        UsageError: there is none; ``missing`` is the message.
+    """
+    last = databases.store.last_scan()
+    if last is None:
+        raise UsageError(missing)
+    return last
+
+
+def plan_rows(
+    databases: Databases, run: int, *, open_writes: bool = False
+) -> Iterator[tuple[int | None, Row]]:
+    """Yield (ordinal, row) of a run's plan: all of it, or what is still to be written."""
+    from genretag.decisions.plan import Row
+
+    for ordinal, _, data in databases.store.plan(run, open_writes=open_writes):
+        yield ordinal, Row.from_dict(data)
+
+
+def absolute_paths(paths: Iterable[Path] | None) -> list[Path]:
+    """Return paths as plans store them: absolute, and spelled as on disk."""
+    return [on_disk_case(path).absolute() for path in paths or ()]
+
+
+def rows_below(rows: Iterable[NumberedRow], tops: list[Path]) -> list[NumberedRow]:
+    """Return the rows below some paths; all of them if there are no paths."""
+    return [(n, row) for n, row in rows if below(row.absolute, tops)]
+
+
+def check_paths_in_plan(databases: Databases, run: int, tops: list[Path]) -> None:
+    """Raise ``UsageError`` for a path below which the plan has no file."""
+    missing = set(tops)
+    for _, row in plan_rows(databases, run):
+        missing -= {top for top in missing if row.absolute.is_relative_to(top)}
+        if not missing:
+            return
+    raise UsageError(f"{', '.join(map(str, sorted(missing)))}: the last scan found no music there")
+
+
+def decide_again(
+    databases: Databases, last: Scan, policy: Policy, tops: list[Path] | None = None
+) -> int:
+    """Make a new plan from the stored scores, and return its run."""
+    import genretag
+    from genretag.scan.replan import replan
+
+    run = databases.journal.begin("plan", genretag.__version__, policy.to_dict())
+    count = replan(databases.store, last, policy, run, databases.journal, tops)
+    databases.journal.end(run, {"files": count})
+    return run
+
+
+def print_plan(
+    databases: Databases,
+    run: int,
+    output: ReportOptions,
+    mode: OutputMode,
+    tops: list[Path] | None = None,
+) -> int:
+    """Show a run's plan, or what lies below ``tops``; return the number of failed files."""
+    from genretag.report.formats import write_json, write_report
+    from genretag.report.summary import summarise
+    from genretag.report.terminal import print_report
+
+    if mode.quiet and not (output.json or output.output or tops):
+        return databases.store.failed_in_plan(run)
+
+    def rows() -> Iterator[Row]:
+        return (row for _, row in plan_rows(databases, run) if below(row.absolute, tops))
+
+    summary = summarise(rows())
+    if output.output is not None:
+        write_report(rows(), output.output)
+    if output.json:
+        write_json(rows(), sys.stdout)
+    elif mode.plain and not mode.quiet:
+        from genretag.report.sentences import report_lines
+
+        for line in report_lines(rows(), summary):
+            print(line)
+    elif not mode.quiet:
+        place = f"in {output.output}" if output.output else "with --json, or -O report.csv"
+        print_report(result_console(), rows(), summary, place)
+    return summary.failed
+
+
+def write_options(policy: Policy, preserve_mtimes: bool) -> WriteOptions:
+    """Return how a policy wants files to be written."""
+    from genretag.cli.options import read_protection
+    from genretag.tags import TagOptions
+    from genretag.writing.replace import WriteOptions
+
+    tags = TagOptions(policy.convert_v22, policy.id3.number)
+    return WriteOptions(preserve_mtimes, tags, policy.hardlinks, read_protection())
+
+
+def write_plan(
+    databases: Databases,
+    run: int | None,
+    rows: list[NumberedRow] | None,
+    options: WriteOptions,
+    approval: ApprovalOptions,
+    mode: OutputMode,
+    jobs: int = 1,
+) -> int:
+    """Ask, write, and print a summary; return the number of failed files.
+
+    ``rows`` None: all rows of the run's plan that are still to be written.
+    """
+    import genretag
+    from genretag.writing.apply import apply_rows
+
+    count = len(rows) if rows is not None else databases.store.open_writes(run or 0)
+    if count == 0:
+        if not mode.quiet:
+            print("nothing to write", file=sys.stderr)
+        return 0
+    if not confirm(count, approval):
+        return 0
+    with writing(databases), file_progress(count, quiet=mode.quiet) as progress:
+        number = databases.journal.begin("apply", genretag.__version__, {"plan": run})
+        todo = rows if rows is not None else plan_rows(databases, run or 0, open_writes=True)
+        counts = apply_rows(
+            databases.store,
+            databases.journal,
+            number,
+            todo,
+            options,
+            lambda result: show_result(progress, result),
+            run,
+            jobs,
+        )
+        databases.journal.end(number, dict(counts))
+    if not mode.quiet:
+        undo = f" (run {number}; `genretag undo {number}` restores them)"
+        tail = undo if counts["written"] else ""
+        print(f"wrote {counts['written']:,} of {count:,} genres{tail}", file=sys.stderr)
+    if counts["interrupted"]:
+        print("stopped; `genretag apply` goes on with the rest", file=sys.stderr)
+    return counts["failed"] + counts["interrupted"]
+
+
+def show_result(progress: FileProgress, result: Result) -> None:
+    """Count a file, and print why it was left alone."""
+    from genretag.library.urls import home_relative
+
+    if result.error is not None:
+        progress.write(f"left alone: {home_relative(result.path)}: {result.error}")
+    progress.advance()

@@ -1,0 +1,153 @@
+"""``genretag watch``: tag what arrives in a folder."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genretag.cli.analysis import load_model
+from genretag.cli.options import (
+    FILES,
+    ApprovalOptions,
+    Database,
+    DryRun,
+    Jobs,
+    ModelFile,
+    PolicyOptions,
+    PreserveTimes,
+    parse_jobs,
+)
+from genretag.cli.output import OutputMode, output_mode
+from genretag.cli.plans import plan_rows, write_options, write_plan
+from genretag.errors import UsageError
+from genretag.writing.session import open_databases
+
+if TYPE_CHECKING:
+    from genretag.decisions.plan import Row
+    from genretag.decisions.policy import Policy
+    from genretag.inference.model import Model
+    from genretag.library.walk import Found
+    from genretag.writing.replace import WriteOptions
+    from genretag.writing.session import Databases
+
+
+def watch(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="The folder to watch.")],
+    policy: PolicyOptions,
+    settle: Annotated[
+        float,
+        typer.Option(
+            "--settle",
+            metavar="SECONDS",
+            min=0.5,
+            rich_help_panel=FILES,
+            help="Wait until a file has not changed this long.",
+        ),
+    ] = 10.0,
+    dry_run: DryRun = False,
+    model: ModelFile = None,
+    jobs: Jobs = "auto",
+    preserve_mtimes: PreserveTimes = False,
+    db: Database = None,
+) -> None:
+    """Tag new music in a folder as it arrives, until Ctrl-C or SIGTERM.
+
+    Files that arrived while genretag was not running are tagged at the start. Files that
+    genretag wrote itself are left alone.
+
+    Examples:
+      genretag watch ~/Music/New
+      genretag watch ~/Music/New --settle 60 --dry-run
+    """
+    from genretag.library.watch import arrivals
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder")
+    rules, workers, mode = policy.new_policy(context), parse_jobs(jobs), output_mode(context)
+    watcher = _Watcher(
+        db,
+        load_model(model, "auto", workers),
+        rules,
+        write_options(rules, preserve_mtimes),
+        workers,
+        ApprovalOptions(dry_run=dry_run, yes=True),
+        mode,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if not mode.quiet:
+        print(
+            f"watching {folder}; a file is {'analysed' if dry_run else 'tagged'}"
+            f" once it has not changed for {settle:g} s",
+            file=sys.stderr,
+        )
+    for paths in arrivals(folder, settle, stop):
+        watcher.process(paths)
+        if stop.is_set():
+            break
+    if not mode.quiet:
+        print("stopped; the next watch goes on from here", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class _Watcher:
+    """Tags files as they arrive."""
+
+    db: Path | None
+    model: Model
+    policy: Policy
+    how: WriteOptions
+    jobs: int
+    approval: ApprovalOptions
+    mode: OutputMode
+
+    def process(self, paths: list[Path]) -> None:
+        """Analyse and tag new files; files that are as genretag left them are not opened."""
+        import genretag
+        from genretag.scan.scanner import Options, Scanner
+
+        with open_databases(self.db) as databases:
+            new = _changed_files(databases, paths)
+            if not new:
+                return
+            options = Options(tuple(f.path for f in new), self.policy, self.jobs, aside=True)
+            run = databases.journal.begin("watch", genretag.__version__, {"files": len(new)})
+            scanner = Scanner(databases.store, self.model, options, run, past=databases.journal)
+            databases.journal.end(run, dict(scanner.scan()))
+            for _, row in plan_rows(databases, run):
+                if not self.mode.quiet or row.status == "failed":
+                    print(_describe_row(row), file=sys.stderr)
+            quiet = OutputMode(quiet=True)
+            write_plan(databases, run, None, self.how, self.approval, quiet)
+
+
+def _changed_files(databases: Databases, paths: list[Path]) -> list[Found]:
+    """Return the music files below paths that are not in the database as they are now."""
+    from genretag.library.urls import absolute
+    from genretag.library.walk import Found, walk
+    from genretag.scan.unchanged import stat_fields
+
+    def is_known(found: Found) -> bool:
+        stored = databases.store.file(absolute(found.path))
+        return stored is not None and stat_fields(stored) == stat_fields(found)
+
+    return [f for f in walk(paths) if isinstance(f, Found) and not is_known(f)]
+
+
+def _describe_row(row: Row) -> str:
+    """Return what is decided for a file."""
+    from genretag.library.urls import home_relative
+    from genretag.text import words
+
+    name = home_relative(row.absolute)
+    if row.action == "write":
+        return f"{name}: {words(row.old)} -> {words(row.new)}"
+    return f"{name}: left alone: {row.error or row.reason}"
