@@ -6,9 +6,11 @@ come with the extra ``train``; they are imported only when a system is trained.
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from genretag.errors import UsageError
+from genretag.errors import RunError, UsageError
 from genretag.features import AnyFrontEnd, MelFrontEnd, WaveformFrontEnd
 from genretag.features.summary import SummaryFrontEnd
 
@@ -227,6 +229,24 @@ def parse_members(text: str) -> tuple[str, ...]:
             f"--members {text}: the members must be at least two networks with the same input"
         )
     return tuple(names)
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """Check that the libraries of the extra ``train`` are installed.
+
+    Raises:
+        RunError: a library is missing.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise RunError(
+            "the baselines need PyTorch: pip install 'genretag[train]'"
+            " (for the CPU only, install a +cpu build of torch first)"
+        ) from error
+    shallow = any(SYSTEMS[name].shallow for name in names if name in SYSTEMS)
+    if shallow and importlib.util.find_spec("skl2onnx") is None:
+        raise RunError("the systems of scikit-learn need skl2onnx: pip install 'genretag[train]'")
 
 
 def limit_window(system: System, shortest: float) -> System:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genretag.errors import RunError
 from genretag.inference.metadata import ModelMetadata, embed_metadata
+from genretag.inference.model import run_session
 from genretag.training.attach_head import save_model
 from genretag.training.export import OPSET
 
@@ -80,17 +81,29 @@ def export_shallow(
     Raises:
         RunError: the probabilities differ by more than ``TOLERANCE``.
     """
-    from onnx import TensorProto, helper, numpy_helper
     from skl2onnx import to_onnx
 
     model = to_onnx(
         pipeline, x[:1], options={"zipmap": False}, target_opset={"": OPSET, "ai.onnx.ml": 3}
     )
-    graph = model.graph
+    _adapt_graph(model.graph, x.shape[1])
+    embed_metadata(model, metadata)
+    want = np.log(np.clip(pipeline.predict_proba(x), _MIN_PROBABILITY, 1))
+    return _save(
+        model, path, x[:, :, None], want, probabilities=True, ignored=_MAX_TIES if ties else 0.0
+    )
+
+
+def _adapt_graph(graph: Any, numbers: int) -> None:
+    """Give a scikit-learn graph the input [n, numbers, 1] and the outputs of a genretag model.
+
+    Logits are the logarithm of the probabilities, and the embedding is the input.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
     inside, probabilities = graph.input[0].name, graph.output[1].name
-    numbers = np.array([-1, x.shape[1]], np.int64)
     constants = {
-        "numbers": numbers,
+        "numbers": np.array([-1, numbers], np.int64),
         "min": np.float32(_MIN_PROBABILITY),
         "max": np.float32(1.0),
         "zero": np.float32(0),
@@ -102,6 +115,7 @@ def export_shallow(
     graph.initializer.extend(
         numpy_helper.from_array(np.asarray(v), f"genretag.{k}") for k, v in constants.items()
     )
+    # The music logit is p * 0 + constant: a plain constant would have no batch axis.
     before = helper.make_node("Reshape", ["log_mel", "genretag.numbers"], [inside])
     after = [
         helper.make_node("Clip", [probabilities, "genretag.min", "genretag.max"], ["genretag.p"]),
@@ -119,16 +133,11 @@ def export_shallow(
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
     graph.input.append(
-        helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, ["batch", x.shape[1], 1])
+        helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, ["batch", numbers, 1])
     )
     graph.output.extend(
         helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", None])
         for n in ("logits", "music", "embedding")
-    )
-    embed_metadata(model, metadata)
-    want = np.log(np.clip(pipeline.predict_proba(x), _MIN_PROBABILITY, 1))
-    return _save(
-        model, path, x[:, :, None], want, probabilities=True, ignored=_MAX_TIES if ties else 0.0
     )
 
 
@@ -145,14 +154,7 @@ def _save(
 
     It is written after the comparison, so that a failure leaves an older file as it was.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    got = session.run(["logits"], {"log_mel": x})[0]
+    got = run_session(model.SerializeToString(), {"log_mel": x}, ["logits"])[0]
     each = (
         np.abs(np.exp(got) - np.exp(want)).max(1)
         if probabilities

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from genretag.decisions.albums import Key, key_of
 from genretag.decisions.plan import Row, judge
@@ -131,35 +132,46 @@ def evaluate_labels(
             f"none of the labels ({', '.join(list(unknown)[:8])}) is one of the model's"
             f" ({', '.join(metadata.labels)})"
         )
-    p, y, groups, not_analysed = list[list[float]](), list[int](), list[str](), list[Path]()
-    statuses: Counter[str] = Counter()
+    tracks, not_analysed = list[AnalysedTrack](), list[Path]()
     paths = [path for path, _ in labelled if truth[path]]
     for track in analysed_tracks(store, metadata, paths, Policy()):
         if isinstance(track, Path):
             not_analysed.append(track)
-            continue
-        p.append([track.verdict.scores[label] for label in metadata.labels])
-        y.append(metadata.labels.index(truth[track.path] or ""))
-        artist = track.file.tags.album.artist.casefold()
-        groups.append(artist or artists.get(track.path) or str(track.path))
-        statuses[track.verdict.status] += 1
-    if not y:
+        else:
+            tracks.append(track)
+    if not tracks:
         raise RunError("none of the labelled files could be analysed")
-    metrics = compute_metrics(
-        np.array(p),
-        np.array(y),
-        np.unique(groups, return_inverse=True)[1],
-        list(metadata.labels),
-        np.zeros(0, np.int64),
-        metadata.confidence_threshold,
-    )
+    statuses = Counter(track.verdict.status for track in tracks)
+    y = [metadata.labels.index(truth[track.path] or "") for track in tracks]
     return Evaluation(
-        metrics,
+        _metrics(tracks, np.array(y), metadata, artists),
         list(metadata.labels),
         statuses[Status.UNSURE],
         statuses[Status.NONMUSIC],
         dict(unknown),
         not_analysed,
+    )
+
+
+def _metrics(
+    tracks: list[AnalysedTrack],
+    y: npt.NDArray[np.int64],
+    metadata: ModelMetadata,
+    artists: dict[Path, str],
+) -> ClassifierMetrics:
+    """Return the metrics of analysed tracks with the labels ``y``."""
+    p = [[track.verdict.scores[label] for label in metadata.labels] for track in tracks]
+    groups = [
+        track.file.tags.album.artist.casefold() or artists.get(track.path) or str(track.path)
+        for track in tracks
+    ]
+    return compute_metrics(
+        np.array(p),
+        y,
+        np.unique(groups, return_inverse=True)[1],
+        list(metadata.labels),
+        np.zeros(0, np.int64),
+        metadata.confidence_threshold,
     )
 
 

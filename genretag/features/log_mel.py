@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.features.filters import MelBank, MelFilters
-from genretag.features.parameters import Parameters, spectra
+from genretag.features.parameters import SILENCE_RMS, Parameters, spectra
 
 FloatArray = npt.NDArray[np.float32]
 
-# A window below this RMS (-100 dBFS) is silence: its gain is limited, or noise would be amplified.
-_SILENCE_RMS = 1e-5
 _BLOCK_SAMPLES = 4096
 
 
@@ -117,7 +115,7 @@ class LogMel:
             np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last)
         )
         rms = float(np.sqrt(power / len(samples))) if len(samples) else 0.0
-        return self.front_end.rms / max(rms, _SILENCE_RMS)
+        return self.front_end.rms / max(rms, SILENCE_RMS)
 
     def __call__(self, samples: FloatArray) -> FloatArray:
         """Return the log-mel [n_mels, frames] of a window, float32."""

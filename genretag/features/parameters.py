@@ -13,6 +13,9 @@ from genretag.errors import ModelError
 
 FloatArray = npt.NDArray[np.float32]
 
+#: A window below this RMS (-100 dBFS) is silence: its gain is limited, or noise would be amplified.
+SILENCE_RMS = 1e-5
+
 # Frames transformed at once: 256 frames x 512 samples x 4 bytes = 512 KiB, which fits in L2.
 _BLOCK_FRAMES = 256
 

@@ -8,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
-from genretag.features.parameters import Parameters
+from genretag.features.parameters import SILENCE_RMS, Parameters
 
 FloatArray = npt.NDArray[np.float32]
-
-# A window below this RMS (-100 dBFS) is silence: its gain is limited, or noise would be amplified.
-_SILENCE_RMS = 1e-5
 
 
 @dataclass(frozen=True)
@@ -58,5 +55,5 @@ class Waveform:
         out = np.asarray(samples, np.float32)
         if self.front_end.rms and len(out):
             rms = float(np.sqrt(np.mean(np.square(out, dtype=np.float64))))
-            out = out * np.float32(self.front_end.rms / max(rms, _SILENCE_RMS))
+            out = out * np.float32(self.front_end.rms / max(rms, SILENCE_RMS))
         return np.ascontiguousarray(out)[None]

@@ -254,6 +254,20 @@ def _load_session(
         raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
 
 
+def run_session(
+    model: bytes, inputs: dict[str, FloatArray], outputs: list[str] | None = None
+) -> list[FloatArray]:
+    """Run an ONNX model once on one CPU thread, without metadata; for comparisons after an export.
+
+    ``outputs`` are the names of the outputs; None: all of them.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    results: list[FloatArray] = session.run(outputs, inputs)
+    return results
+
+
 def _arrange(chunks: FloatArray, layout: str) -> FloatArray:
     """Return chunks [n, bands, frames] in the layout of a network (see ``Wiring``)."""
     axes = layout.replace("1", "")

@@ -77,14 +77,14 @@ class TrainingResult:
 
     @property
     def advice(self) -> str | None:
-        """Advice against a model that is not shown to be better than guessing; None for others."""
+        """Advice against a model that is not shown to be better than guessing."""
         m = self.metrics
         if m is None or m.beats_guessing:
             return None
         return (
-            f"not shown to be better than guessing: accuracy {m.accuracy.value:.1%}, always guessing"
-            f" the most frequent label {m.majority:.1%}, chance up to {m.chance.high:.1%} with"
-            f" {m.tracks:,} test tracks of {m.groups:,} artists. Do not rely on this model; add"
+            f"not shown to be better than guessing: accuracy {m.accuracy.value:.1%}, always"
+            f" guessing the most frequent label {m.majority:.1%}, chance up to {m.chance.high:.1%}"
+            f" with {m.tracks:,} test tracks of {m.groups:,} artists. Do not rely on this model; add"
             " tracks by more artists, or merge similar labels"
         )
 

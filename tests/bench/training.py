@@ -1,9 +1,10 @@
-"""How well and how fast ``genretag train`` learns: the GTZAN and the Emotify part of a corpus, default against --deep.
+"""Measure ``genretag train`` on the GTZAN and Emotify parts of a corpus, with and without --deep.
 
     python tests/bench/training.py DATA WORK [--deep]
 
-DATA is a corpus as ``genretag.ear.corpus`` reads it. Everything goes through the command line. The bundled
-backbone has heard these clips (never their labels), so the default's figures flatter it on them.
+DATA is a corpus in the format of ``genretag.ear.corpus``. Everything runs through the command line.
+The bundled backbone was distilled on these clips (without their labels), so the figures of the
+default are too high.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def main() -> None:
     )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
-    p.add_argument("--deep", action="store_true", help="the deep trainings too: minutes each")
+    p.add_argument(
+        "--deep", action="store_true", help="with deep trainings, which take minutes each"
+    )
     a = p.parse_args()
     a.work.mkdir(parents=True, exist_ok=True)
     made = tables(a.data, a.work)
@@ -98,13 +101,14 @@ def main() -> None:
         deep = ("--deep", "--cache", str(a.work / "cache"))
         runs += [("GTZAN", deep), ("Emotify", deep)]
     print(
-        "| data | tracks | artists | how | seconds | accuracy | macro recall | majority | calibration error |"
+        "| data | tracks | artists | options | seconds | accuracy | macro recall | majority"
+        " | calibration error |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, options in runs:
         figures, seconds = train(made[name], a.work, *options)
         t = figures["test"]
-        shown = [
+        intervals = [
             f"{t[k]['value']:.1%} ({t[k]['low']:.1%} to {t[k]['high']:.1%})"
             for k in ("accuracy", "macro_recall")
         ]
@@ -115,7 +119,7 @@ def main() -> None:
             figures["groups"],
             how,
             f"{seconds:.0f}",
-            *shown,
+            *intervals,
             f"{t['majority']:.1%}",
             f"{t['ece']:.3f}",
         ]
