@@ -177,7 +177,7 @@ def test_interrupted_comparison_keeps_finished_systems_only(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "stopped; " in err
-    assert "1 of 2 systems are made" in err
+    assert "1 of 2 systems are done" in err
     assert "Traceback" not in err
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "c-gaussian-nb.html",
@@ -203,9 +203,9 @@ def test_failed_export_keeps_the_older_file(
     ("arguments", "message"),
     [
         (("--system", "mel-cn"), "did you mean mel-cnn"),
-        (("--system", "svm", "--deep"), "take one"),
+        (("--system", "svm", "--deep"), "choose one"),
         (("--system", "svm,knn"), "takes one name"),
-        (("--compare", "svm", "--system", "knn"), "take one"),
+        (("--compare", "svm", "--system", "knn"), "choose one"),
         (("--system", "ensemble", "--members", "crnn,svm"), "the same input"),
         (("--compare", "all", "--members", "gru"), "two networks"),
         (("--system", "ensemble", "--members", "gru,mfcc-cnn"), "the same input"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_lib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -245,6 +246,12 @@ def calibrate(
         analyse_tracks(databases, model, paths, workers, output_mode(context))
         labelled = [(e.path, e.label, e.artist or e.folder or "") for e in examples]
         found = recalibrate(databases.store, model.metadata, labelled)
+    if found.overlap:
+        print(
+            f"{found.overlap:.0%} of these tracks were used to train the model, so its confidence"
+            " will be too high; calibrate it on other music",
+            file=sys.stderr,
+        )
     write_recalibrated(file, model.metadata, found, target)
     before, after = found.before.temperature, found.after.temperature
     print(f"temperature {before:.3f} -> {after:.3f} on {found.tracks:,} tracks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_lib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from genretag.cli.options import one_call, parse_jobs
 from genretag.cli.output import exit_interrupted, plain_table, result_console
-from genretag.errors import RunError, UsageError
+from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,20 +126,8 @@ def requested_systems(options: SystemOptions, *, deep: bool) -> list[str]:
         baselines.parse_members(options.members)
     if options.weights is not None and not options.weights.is_file():
         raise UsageError(f"{options.weights}: there is no such file")
-    _check_installed(any(n in baselines.SYSTEMS and baselines.SYSTEMS[n].shallow for n in names))
+    baselines.check_installed(names)
     return names
-
-
-def _check_installed(shallow: bool) -> None:
-    """Raise ``RunError`` if a library of the extra ``train`` is missing."""
-    from genretag.cli.train import INSTALL_TORCH
-
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise RunError(f"the classic systems need PyTorch: {INSTALL_TORCH}") from error
-    if shallow and importlib.util.find_spec("skl2onnx") is None:
-        raise RunError("scikit-learn's systems need skl2onnx: pip install 'genretag[train]'")
 
 
 def comparison_options(

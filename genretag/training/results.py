@@ -84,8 +84,8 @@ class TrainingResult:
         return (
             f"not shown to be better than guessing: accuracy {m.accuracy.value:.1%}, always"
             f" guessing the most frequent label {m.majority:.1%}, chance up to {m.chance.high:.1%}"
-            f" with {m.tracks:,} test tracks of {m.groups:,} artists. Do not rely on this model; add"
-            " tracks by more artists, or merge similar labels"
+            f" with {m.tracks:,} test tracks of {m.groups:,} artists. Do not rely on this model;"
+            " add tracks by more artists, or merge similar labels"
         )
 
     def to_dict(self) -> dict[str, Any]:
