@@ -31,7 +31,8 @@ def _votes(row: Row) -> str:
     """Return how many of the windows voted for the genre."""
     agreeing = round((row.agreement or 0.0) * row.windows)
     of_all = f", of {row.of_windows} in the track" if row.of_windows else ""
-    return f"{agreeing} of {count(row.windows, 'window')} agree{of_all}."
+    verb = "agrees" if agreeing == 1 else "agree"
+    return f"{agreeing} of {count(row.windows, 'window')} {verb}{of_all}."
 
 
 def _genres(genres: list[str]) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.plan import Action, Reason, Row
 from genretag.decisions.vote import Status
 
 _EXTREMES = 5  # rows that are kept as the most certain, and as the least certain
@@ -40,7 +40,7 @@ class Summary:
             self.writes[", ".join(row.new)] += 1
             self._keep_extremes(row)
         else:
-            self.left[_group_reason(row.reason)] += 1
+            self.left[_group_reason(row)] += 1
 
     def _keep_extremes(self, row: Row) -> None:
         confidence = row.confidence or 0.0
@@ -55,11 +55,14 @@ def is_partly_corrupt(row: Row) -> bool:
     return row.share is not None and row.share < MIN_WHOLE_SHARE
 
 
-def _group_reason(reason: str) -> str:
-    """Return a reason without its details on one file or album."""
-    if reason.startswith("same file as"):
+def _group_reason(row: Row) -> str:
+    """Return a row's reason without its details on one file or album."""
+    # Plans of older versions have no codes.
+    if row.code == Reason.DUPLICATE or row.reason.startswith("same file as"):
         return "same file as another"
-    return reason.partition(" (")[0]
+    if row.reason.startswith("its album is tied"):
+        return "its album is tied"
+    return row.reason.partition(" (")[0]
 
 
 def summarise(rows: Iterable[Row]) -> Summary:
