@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genretag.audio import synthesis
+from genretag.errors import UsageError
 from genretag.features import MUSICNN, thumbnail
 from genretag.report import picture
 
@@ -76,3 +79,11 @@ def test_the_spectrogram_follows_the_music(track: Path) -> None:
     assert mel.shape[0] == 96
     assert abs(mel.shape[1] - 400) <= 4  # 300 columns per 30 s window
     assert np.isfinite(mel).all()
+
+
+def test_without_matplotlib_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"pip install 'genretag\[plots\]'"):
+        picture.save_figure(cast(picture.TrackView, None), "title", tmp_path / "x.svg")

@@ -320,10 +320,12 @@ def _report_training(
     else:
         print_training_result(result)
     size = f"{output.stat().st_size / 1e6:.1f} MB"
-    say(
-        f"made {output} ({size}), {written.model_card.name}, {written.page.name},"
-        f" {written.plots.name}/"
-    )
+    files = [written.model_card.name, written.page.name]
+    if written.plots.exists():
+        files.append(f"{written.plots.name}/")
+    say(f"made {output} ({size}), {', '.join(files)}")
+    if not written.plots.exists():
+        say("for plots: pip install 'genretag[plots]'")
     if result.advice is None:
         say(
             f"to try it: genretag scan FOLDER --dry-run --model {output}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -199,7 +200,12 @@ def _project(x: npt.NDArray[np.float16]) -> FloatArray:
 
 
 def save_plots(result: TrainingResult, folder: Path) -> list[tuple[str, str, str]]:
-    """Write the plots as PNG; return (name, caption, PNG in base64) of each."""
+    """Write the plots as PNG; return (name, caption, PNG in base64) of each.
+
+    Without matplotlib, which is in the extra ``plots``, there are none.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     out = []
     for plot in plots_of(result):
