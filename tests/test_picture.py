@@ -38,7 +38,9 @@ def test_a_thumbnail_has_the_same_size_for_every_track(
 def test_a_thumbnail_shows_where_the_sound_is() -> None:
     sound = np.zeros((80, 400), np.float32)
     sound[60:, 200:] = 5  # high and late
-    pixels = thumbnail.unpack(thumbnail.pack([thumbnail.pool_window(sound)]))  # type: ignore[list-item]
+    pooled = thumbnail.pool_window(sound)
+    assert pooled is not None
+    pixels = thumbnail.unpack(thumbnail.pack([pooled]))
     assert pixels[-1, -1] == 15
     assert pixels[0].max() == 0
     assert pixels[-1, 0] == 0

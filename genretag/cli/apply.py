@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from genretag.cli.plans import NumberedRow
 
 _PLAN_SUFFIXES = (".jsonl", ".json")
-_REPORT_SUFFIXES = (".csv", ".md", ".html", ".htm")
+_PAGE_SUFFIXES = (".html", ".htm")
 
 
 def apply(
@@ -52,7 +52,7 @@ def apply(
         list[Path] | None,
         typer.Argument(
             metavar="[PLAN.jsonl|RESULTS] [PATH...]",
-            help="A plan instead of the last one; only these paths.\n\n"
+            help="Another plan; only these paths.\n\n"
             "A plan is a .jsonl file, or results of scan --engine ray.",
         ),
     ] = None,
@@ -123,12 +123,15 @@ def _plan_and_paths(paths: list[Path]) -> tuple[Path | None, list[Path]]:
     Raises:
         UsageError: there are two plans, or a report that is no plan.
     """
+    from genretag.report.formats import WRITERS
+
     plans = [p for p in paths if p.suffix.lower() in _PLAN_SUFFIXES]
     if len(plans) > 1:
         raise UsageError("give one plan at a time")
     tops = absolute_paths(p for p in paths if p not in plans)
+    reports = (WRITERS.keys() | set(_PAGE_SUFFIXES)) - set(_PLAN_SUFFIXES)
     for path in tops:
-        if path.suffix.lower() in _REPORT_SUFFIXES:
+        if path.suffix.lower() in reports:
             raise UsageError(
                 f"{path.name}: only a .jsonl file is a plan (genretag report -O plan.jsonl)"
             )
