@@ -5,6 +5,7 @@ Each command has a module of its name. Nothing heavy is imported before a comman
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sqlite3
@@ -173,6 +174,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of the output, such as head, has closed it
         sys.stderr.close()
         sys.exit(FAILED)
+    finally:
+        # At exit Python searches all objects for garbage, twice; frozen ones are passed over.
+        # Worth 21 ms of 229 in genretag history (the fastest of 20 runs each).
+        gc.freeze()
 
 
 def _is_common(word: str) -> bool:
