@@ -1,4 +1,4 @@
-"""``python -m genretag``."""
+"""Run the command line: ``python -m genretag``."""
 
 from genretag.cli import main
 

@@ -1,17 +1,17 @@
-"""genretag from Python: hear, plan, apply, undo. What the command line does, it does through the same functions below.
+"""genretag from Python: analyse, plan, apply, undo; on the same functions as the command line.
 
     from pathlib import Path
     import genretag.api as genretag
 
-    if __name__ == "__main__":                       # decoders run in processes of their own
+    if __name__ == "__main__":  # decoders run in processes that import the main module
         with genretag.Library("my.db") as library:
             for row in library.hear([Path("Music")]):
                 print(row.path, row.genre, row.confidence)
             library.apply(confirm=lambda rows: len(rows) < 100)
             library.undo()
 
-Every path may be a file or a folder. Nothing is written but by ``apply`` and ``undo``, with the journal and the safe
-write of the command line; one file that fails never stops the rest.
+Every path may be a file or a folder. Only ``apply`` and ``undo`` write, with the journal and the
+safe writer of the command line. A file that fails never stops the others.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ from genretag.storage.vocabularies import read_vocabulary
 from genretag.tags import TagOptions
 from genretag.writing.apply import Result, apply_rows, undo_runs
 from genretag.writing.replace import WriteOptions
-from genretag.writing.session import open_databases as open_books
-from genretag.writing.session import writing
+from genretag.writing.session import open_databases, writing
 
 __all__ = [
     "AlbumRule",
@@ -56,12 +55,12 @@ __all__ = [
 
 
 class Library:
-    """A store with its journal: what was heard, what is planned, what was written.
+    """A database with its journal: analyses, the plan, and writes.
 
     Args:
-        database: where it is kept; None: where the command line keeps it.
-        model: a model file; None: the default one.
-        jobs: decode workers; None: as many as there are cores.
+        database: the database file; None: that of the command line.
+        model: a model file; None: the default model.
+        jobs: number of decode workers; None: one per core.
 
     Raises:
         ModelError: the model cannot be used.
@@ -72,11 +71,11 @@ class Library:
         self, database: str | Path | None = None, model: Path | None = None, jobs: int | None = None
     ) -> None:
         self._jobs = jobs or automatic_jobs()
-        self._run: int | None = None  # of the plan that was made here
+        self._run: int | None = None  # that made the current plan
         chosen = model or default_model()
         self._model = Model(chosen, threads=model_threads(self._jobs, chosen))
-        self._context = open_books(Path(database) if database is not None else None)
-        self._books = self._context.__enter__()
+        self._context = open_databases(Path(database) if database is not None else None)
+        self._databases = self._context.__enter__()
 
     def __enter__(self) -> Library:
         return self
@@ -91,41 +90,40 @@ class Library:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that the model knows."""
+        """Labels of the model."""
         return self._model.metadata.labels
 
     def hear(self, paths: Sequence[Path], policy: Policy | None = None) -> list[Row]:
-        """Hear files and folders and make the plan; return its rows. What is known is not decoded again."""
-        open_databases, options = (
-            self._books,
-            Options(tuple(paths), policy or Policy(), self._jobs, aside=True),
-        )
-        run = open_databases.journal.begin(
-            "scan", genretag.__version__, {"paths": [str(p) for p in paths]}
-        )
-        scanner = Scanner(
-            open_databases.store, self._model, options, run, past=open_databases.journal
-        )
-        open_databases.journal.end(run, dict(scanner.scan()))
+        """Analyse files and folders, plan, and return the plan's rows.
+
+        Tracks that were analysed before are not decoded again.
+        """
+        options = Options(tuple(paths), policy or Policy(), self._jobs, aside=True)
+        store, journal = self._databases.store, self._databases.journal
+        run = journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
+        scanner = Scanner(store, self._model, options, run, past=journal)
+        journal.end(run, dict(scanner.scan()))
         self._run = run
         return self.plan()
 
     def plan(self, policy: Policy | None = None) -> list[Row]:
-        """Return the rows of the plan, decided again by ``policy`` if one is given; nothing is heard.
+        """Return the rows of the plan, decided again if a policy is given; nothing is decoded.
 
-        It is the plan of what this library heard, else the one that waits to be applied on the command line.
+        This is the plan of this object's last analysis, else that of the command line.
+
+        Raises:
+            RunError: there is no plan.
         """
-        store = self._books.store
+        store, journal = self._databases.store, self._databases.journal
         last = store.scan(self._run) if self._run is not None else store.last_scan()
         if last is None:
-            raise RunError("nothing was heard yet")
+            raise RunError("nothing was analysed yet")
         run = last.run
         if policy is not None:
-            run = self._books.journal.begin("plan", genretag.__version__, policy.to_dict())
-            count = replan(self._books.store, last, policy, run, self._books.journal)
-            self._books.journal.end(run, {"files": count})
+            run = journal.begin("plan", genretag.__version__, policy.to_dict())
+            journal.end(run, {"files": replan(store, last, policy, run, journal)})
             self._run = run
-        return [Row.from_dict(data) for _, _, data in self._books.store.plan(run)]
+        return [Row.from_dict(data) for _, _, data in store.plan(run)]
 
     def apply(
         self,
@@ -136,39 +134,31 @@ class Library:
         hardlinks: HardLinks = HardLinks.SKIP,
         id3_version: Id3Version = Id3Version.KEEP,
     ) -> list[Result]:
-        """Write the plan, or rows of it; return what became of each file. ``confirm`` sees what would be written first."""
-        todo = [
-            r for r in (self.plan() if rows is None else rows) if r.action == Action.WRITE and r.new
-        ]
+        """Write the plan, or rows of it, if ``confirm`` agrees; return a result for each file."""
+        planned = self.plan() if rows is None else rows
+        todo = [row for row in planned if row.action == Action.WRITE and row.new]
         if not todo or (confirm is not None and not confirm(todo)):
             return []
+        tags = TagOptions(id3_version=id3_version.number)
+        options = WriteOptions(preserve_mtimes, tags, hardlinks)
+        store, journal = self._databases.store, self._databases.journal
         results: list[Result] = []
-        with writing(self._books):
-            run = self._books.journal.begin("apply", genretag.__version__, {})
-            manner = WriteOptions(
-                preserve_mtimes, TagOptions(id3_version=id3_version.number), hardlinks
-            )
-            counts = apply_rows(
-                self._books.store,
-                self._books.journal,
-                run,
-                ((None, r) for r in todo),
-                manner,
-                results.append,
-            )
-            self._books.journal.end(run, dict(counts))
+        with writing(self._databases):
+            run = journal.begin("apply", genretag.__version__, {})
+            numbered = ((None, row) for row in todo)
+            counts = apply_rows(store, journal, run, numbered, options, results.append)
+            journal.end(run, dict(counts))
         return results
 
     def undo(self, run: int | None = None) -> list[Result]:
-        """Take back a run, or the last one that wrote; return what became of each file."""
-        changes = sorted(self._books.journal.changes(states=("replaced",)), key=lambda c: -c.id)
+        """Restore the files of a run, or of the last one that wrote; return a result for each."""
+        store, journal = self._databases.store, self._databases.journal
+        changes = sorted(journal.changes(states=("replaced",)), key=lambda c: -c.id)
         number = run if run is not None else max((c.run for c in changes), default=0)
         results: list[Result] = []
-        with writing(self._books):
-            undoing = self._books.journal.begin("undo", genretag.__version__, {"runs": [number]})
-            mine = [c for c in changes if c.run == number]
-            counts = undo_runs(
-                self._books.store, self._books.journal, undoing, mine, results.append
-            )
-            self._books.journal.end(undoing, dict(counts))
+        with writing(self._databases):
+            undoing = journal.begin("undo", genretag.__version__, {"runs": [number]})
+            own = [c for c in changes if c.run == number]
+            counts = undo_runs(store, journal, undoing, own, results.append)
+            journal.end(undoing, dict(counts))
         return results

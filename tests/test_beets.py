@@ -1,4 +1,4 @@
-"""The beets plugin, in a real beets: import and ``beet genretag``."""
+"""The beets plugin in a real beets: import and ``beet genretag``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def beet(tmp_path: Path):
-    """Run a beets of its own, with a library of its own."""
+    """Run beets with a library of the test."""
 
     def run(*arguments: object, auto: bool = False) -> str:
         (tmp_path / "config.yaml").write_text(
-            f"directory: {tmp_path / 'library'}\nlibrary: {tmp_path / 'library.db'}\nplugins: genretag\n"
-            f"genretag:\n  auto: {'yes' if auto else 'no'}\n  min_confidence: 0\n  database: {tmp_path / 'g.db'}\n"
+            f"directory: {tmp_path / 'library'}\nlibrary: {tmp_path / 'library.db'}\n"
+            "plugins: genretag\n"
+            f"genretag:\n  auto: {'yes' if auto else 'no'}\n  min_confidence: 0\n"
+            f"  database: {tmp_path / 'g.db'}\n"
         )
         command = [sys.executable, "-m", "beets", *map(str, arguments)]
         env = {
@@ -47,13 +49,13 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
     for n, genre in enumerate(("", "Mine")):
-        given = {
+        fields = {
             "title": f"T{n}",
             "artist": "A",
             "album": "B",
             **({"genre": genre} if genre else {}),
         }
-        synthesis.encode(folder / f"{n}.flac", synthesis.piece(n, 3), 44_100, tags=given)
+        synthesis.encode(folder / f"{n}.flac", synthesis.piece(n, 3), 44_100, tags=fields)
     return folder
 
 
@@ -61,7 +63,7 @@ def genres(folder: Path) -> dict[str, list[str]]:
     return {p.stem[-2:]: tags.read(p).genres for p in sorted(folder.rglob("*.flac"))}
 
 
-def test_beet_genretag_hears_shows_writes_and_can_be_undone(
+def test_beet_genretag_shows_and_writes_genres_that_undo_restores(
     beet, music: Path, tmp_path: Path
 ) -> None:
     beet("import", "-qA", music)
@@ -83,7 +85,7 @@ def test_beet_genretag_hears_shows_writes_and_can_be_undone(
     assert genres(tmp_path / "library") == {"T0": [], "T1": ["Mine"]}
 
 
-def test_what_is_imported_is_heard_and_the_original_untouched(
+def test_imported_tracks_get_genres_and_originals_stay_untouched(
     beet, music: Path, tmp_path: Path
 ) -> None:
     before = {p: p.read_bytes() for p in music.iterdir()}
@@ -95,6 +97,6 @@ def test_what_is_imported_is_heard_and_the_original_untouched(
         .strip()
     )
     assert "Mine" in beet("ls", "-f", "$genres $genre", "title:T1")
-    beet("write")  # with -A beets itself writes nothing while it imports
+    beet("write")  # with -A, beets itself writes no tags during the import
     assert len(genres(tmp_path / "library")["T0"]) == 1
     assert {p: p.read_bytes() for p in music.iterdir()} == before
