@@ -1,4 +1,4 @@
-"""Players and ID3 versions: genres are written as a player is known to read them, and a change of version loses nothing."""
+"""Players and ID3 versions: genres as each player reads them, and lossless conversions."""
 
 from __future__ import annotations
 
@@ -94,15 +94,15 @@ def test_the_file_says_what_was_planned(
         assert MP4(path)["\xa9gen"] == new
 
 
-def test_the_command_line_tells_of_each_player() -> None:
+def test_players_lists_each_player_with_its_facts() -> None:
     out = CliRunner().invoke(app, ["players", "--json"])
-    told = [json.loads(line) for line in out.stdout.splitlines()]
-    assert [t["player"] for t in told] == [str(p) for p in READINGS]
-    assert all(t["facts"] for t in told)
+    listed = [json.loads(line) for line in out.stdout.splitlines()]
+    assert [entry["player"] for entry in listed] == [str(p) for p in READINGS]
+    assert all(entry["facts"] for entry in listed)
     assert "learn.microsoft.com" in CliRunner().invoke(app, ["players"]).stdout
 
 
-def test_the_plan_remembers_the_player_and_apply_writes_for_it(
+def test_apply_writes_for_the_player_of_the_scan(
     genretag: Program, seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     music = tmp_path / "music"
@@ -135,8 +135,6 @@ def test_the_plan_remembers_the_player_and_apply_writes_for_it(
     assert (music / "x.mp3").read_bytes()[3] == 4
     assert genretag("scan", music, "--player", "winamp").status == 2
 
-
-# --- ID3v2.3 and v2.4 ------------------------------------------------------------------------------------------------
 
 COMMON = [
     ("COMM", b"\x00eng\x00first"),

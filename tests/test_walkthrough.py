@@ -1,4 +1,4 @@
-"""What a newcomer with a messy library stumbled over once: each stays mended."""
+"""Problems that newcomers with messy libraries met once, and that stay solved."""
 
 from __future__ import annotations
 
@@ -51,10 +51,7 @@ def genres(folder: Path) -> dict[str, list[str]]:
     return {p.name: tags.read(p).genres for p in sorted(folder.rglob("*.flac"))}
 
 
-# --- apply -----------------------------------------------------------------------------------------------------------
-
-
-def test_an_edited_plan_beside_a_path_is_still_that_plan(
+def test_an_edited_plan_can_be_limited_to_a_path(
     genretag: Program, music: Path, planned: Path
 ) -> None:
     rows = [json.loads(line) for line in planned.read_text().splitlines()]
@@ -71,7 +68,7 @@ def test_an_edited_plan_beside_a_path_is_still_that_plan(
     "option",
     [("--min-confidence", "0.99"), ("--album", "all"), ("-f",), ("--vocabulary", "x.toml")],
 )
-def test_what_would_decide_a_given_plan_again_is_refused(
+def test_options_that_would_change_a_given_plan_are_refused(
     genretag: Program, planned: Path, option: tuple[str, ...]
 ) -> None:
     done = genretag("apply", planned, *option, "--yes")
@@ -79,7 +76,7 @@ def test_what_would_decide_a_given_plan_again_is_refused(
     assert "as it stands" in done.err
 
 
-def test_what_is_protected_now_is_not_written_whatever_the_plan_says(
+def test_files_protected_after_the_scan_are_not_written(
     genretag: Program, music: Path, planned: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "config.toml").write_text('[protect]\npaths = ["Other"]\nartists = ["willie*"]\n')
@@ -93,32 +90,29 @@ def test_what_is_protected_now_is_not_written_whatever_the_plan_says(
 
 
 @pytest.mark.parametrize("command", ["apply", "plan"])
-def test_a_place_that_the_scan_never_met_is_an_error(
+def test_a_path_outside_the_scan_is_an_error(
     genretag: Program, planned: Path, tmp_path: Path, command: str
 ) -> None:
     done = genretag(command, tmp_path / "music" / "Nope")
     assert done.status == 2
-    assert "met nothing there" in done.err
+    assert "found no music there" in done.err
     (tmp_path / "p.csv").write_text("x")
     if command == "apply":
         assert "-O plan.jsonl" in genretag("apply", tmp_path / "p.csv").err
 
 
-def test_a_dry_apply_shows_what_it_would_write(genretag: Program, planned: Path) -> None:
+def test_apply_dry_run_shows_the_plan(genretag: Program, planned: Path) -> None:
     assert "1.flac" in genretag("apply", "--dry-run").out
 
 
-def test_a_plan_says_by_which_rules_it_decided(genretag: Program, planned: Path) -> None:
+def test_plan_names_the_rules_that_decided(genretag: Program, planned: Path) -> None:
     genretag("plan", "-f", "--album", "majority")
     err = genretag("plan").err
     assert "--existing replace" in err
     assert "--album majority" in err
 
 
-# --- other programs beside the command line --------------------------------------------------------------------------
-
-
-def test_a_library_of_another_program_leaves_the_waiting_plan_alone(
+def test_a_scan_through_the_api_keeps_the_plan_of_the_command_line(
     genretag: Program, music: Path, planned: Path, tmp_path: Path
 ) -> None:
     with api.Library(tmp_path / "db" / "genretag.db", jobs=1) as library:
@@ -129,25 +123,20 @@ def test_a_library_of_another_program_leaves_the_waiting_plan_alone(
     assert all(genres(music).values())
 
 
-# --- arguments -------------------------------------------------------------------------------------------------------
-
-
-def test_an_empty_argument_is_no_folder(genretag: Program) -> None:
+def test_an_empty_argument_is_an_error(genretag: Program) -> None:
     done = genretag("scan", "", "--dry-run")
     assert done.status == 2
     assert "empty" in done.err
 
 
-def test_settings_that_were_named_must_be_there(
-    genretag: Program, music: Path, tmp_path: Path
-) -> None:
+def test_a_missing_config_file_is_an_error(genretag: Program, music: Path, tmp_path: Path) -> None:
     assert (
         "no such file"
         in genretag("--config", tmp_path / "none.toml", "scan", music, "--dry-run").err
     )
 
 
-def test_a_report_that_cannot_be_made_is_refused_before_the_scan(
+def test_an_unknown_report_format_is_refused_before_the_scan(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     done = genretag("scan", music, "--dry-run", "-O", tmp_path / "plan.xlsx")
@@ -166,22 +155,19 @@ def test_a_report_that_cannot_be_made_is_refused_before_the_scan(
         ("m/a/x.mp3", "m/a", True),
     ],
 )
-def test_one_kind_of_glob_for_leaving_out_and_protecting(path: str, glob: str, want: bool) -> None:
+def test_exclusion_and_protection_use_the_same_globs(path: str, glob: str, want: bool) -> None:
     assert lies_in(path, glob) is want
     assert (Protect(paths=(glob,)).reason(path, (), []) is not None) is want
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def test_one_file_by_two_ways_through_links_is_planned_once(
+def test_a_file_reached_through_two_links_is_planned_once(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "Outside"
     outside.mkdir()
     shutil.copy(music / "Tie" / "1.flac", outside / "x.flac")
-    for way in ("a", "z"):
-        (music / f"{way}.flac").symlink_to(outside / "x.flac")
+    for name in ("a", "z"):
+        (music / f"{name}.flac").symlink_to(outside / "x.flac")
     (music / "m-folder").symlink_to(outside)
     rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
     reasons = Counter(r["action"] for r in rows if "Outside" in os.path.realpath(r["path"]))
@@ -196,7 +182,7 @@ def body(seed_files: dict[str, Path]) -> bytes:
     return data[mpeg.id3v2_size(data[:10]) :]
 
 
-def test_an_empty_id3v2_tag_does_not_hide_title_and_artist_of_id3v1(
+def test_an_empty_id3v2_tag_does_not_hide_id3v1(
     seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     for version in (3, 4):
@@ -215,28 +201,26 @@ def test_an_empty_id3v2_tag_does_not_hide_title_and_artist_of_id3v1(
         )
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.8, True), (0.4, False)])
-def test_an_mp3_that_was_cut_off_shows(tmp_path: Path, share: float, told: bool) -> None:
+@pytest.mark.parametrize(("share", "decodes"), [(0.8, True), (0.4, False)])
+def test_a_truncated_mp3_is_noticed(tmp_path: Path, share: float, decodes: bool) -> None:
     whole = tmp_path / "x.mp3"
     synthesis.encode(whole, synthesis.piece(1, 12), 44_100)
     data = whole.read_bytes()
     assert mpeg.declared_seconds(whole) == pytest.approx(12, abs=0.2)
-    listening = audio.DecodeLog()
-    list(audio.decode(whole, 16_000, listening))
-    assert listening.share > 0.995
+    log = audio.DecodeLog()
+    list(audio.decode(whole, 16_000, log))
+    assert log.share > 0.995
     whole.write_bytes(data[: int(len(data) * share)])
-    listening = audio.DecodeLog()
-    if told:
-        list(audio.decode(whole, 16_000, listening))
-        assert listening.share == pytest.approx(share, abs=0.05)
+    log = audio.DecodeLog()
+    if decodes:
+        list(audio.decode(whole, 16_000, log))
+        assert log.share == pytest.approx(share, abs=0.05)
     else:
         with pytest.raises(TrackError, match="% of it decodes"):
-            list(audio.decode(whole, 16_000, listening))
+            list(audio.decode(whole, 16_000, log))
 
 
-def test_a_tag_of_v22_is_left_alone_in_the_plan_already(
-    seed_files: dict[str, Path], tmp_path: Path
-) -> None:
+def test_id3v22_tags_are_skipped_in_the_plan(seed_files: dict[str, Path], tmp_path: Path) -> None:
     frames = (
         b"TT2"
         + (8).to_bytes(3, "big")
@@ -264,7 +248,7 @@ def test_a_tag_of_v22_is_left_alone_in_the_plan_already(
     assert tags.read(path).field == "TCON"
 
 
-def test_joined_genres_that_are_there_are_not_added_again() -> None:
+def test_existing_joined_genres_are_not_appended_again() -> None:
     sure = Verdict(Status.OK, "Blues", 0.9, {"Blues": 1.0}, 3, 1.0, 1.0)
     for old in (["Blues, Jazz"], ["Jazz/Blues"], ["Rock; Blues"]):
         assert decide(sure, Tags(old, "TCON"), Policy(existing=Existing.APPEND))[:2] == (
@@ -273,16 +257,13 @@ def test_joined_genres_that_are_there_are_not_added_again() -> None:
         )
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_unsure_never_looks_sure() -> None:
+def test_rounding_never_lifts_a_confidence_over_the_threshold() -> None:
     assert two_digits(0.6957) == "0.69"
     assert two_digits(0.7) == "0.70"
     assert two_digits(1.0) == "1.00"
 
 
-def test_totals_count_kinds_of_reasons() -> None:
+def test_totals_group_similar_reasons() -> None:
     summary = Summary()
     for n in range(3):
         reason = f"its album does not agree ({n} of 7 sure tracks of its album)"
