@@ -36,6 +36,7 @@ from genretag.features import build_features
 from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model, cut_chunks
 from genretag.numeric import log_softmax
+from genretag.text import count
 from genretag.training import fit
 from genretag.training.cache import FeatureCache, ensure_cached
 from genretag.training.collection import Collection
@@ -171,7 +172,7 @@ class SystemComparison:
         new, _ = cache.missing(self.collection.keys, self.collection.seconds)
         if new:
             self.report(
-                f"{system.name}: computing features of {new:,} tracks"
+                f"{system.name}: computing features of {count(new, 'track')}"
                 f" ({system.front_end.describe()})"
             )
         ensure_cached(cache, self.collection.keys, self.collection.paths, self.options.jobs)

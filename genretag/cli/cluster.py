@@ -16,6 +16,7 @@ from genretag.cli.output import message_console
 from genretag.decisions.policy import Policy, Windows
 from genretag.errors import UsageError
 from genretag.library.urls import is_url, to_url
+from genretag.text import count
 
 if TYPE_CHECKING:
     from genretag.cluster.engine import ClusterOptions
@@ -91,7 +92,7 @@ def import_results(databases: Databases, paths: list[Path], quiet: bool) -> list
     counts = importing.import_results(databases.store, found[0], policy, run, databases.journal)
     databases.journal.end(run, dict(counts))
     message_console(quiet).print(
-        f"imported {sum(counts.values()):,} tracks from {to_url(found[0])}"
+        f"imported {count(sum(counts.values()), 'track')} from {to_url(found[0])}"
     )
     return [p for p in paths if p != found[0]]
 

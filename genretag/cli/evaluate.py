@@ -24,6 +24,7 @@ from genretag.cli.options import (
 )
 from genretag.cli.output import OutputMode, output_mode, plain_table, result_console
 from genretag.errors import UsageError
+from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -132,14 +133,14 @@ def _print_evaluation(found: Evaluation, notes: list[str], model: Model) -> None
 
     out, m = result_console(), found.metrics
     missing = (
-        f"{label} ({n:,} tracks) is not a label of this model, and was left out"
+        f"{label} ({count(n, 'track')}) is not a label of this model, and was left out"
         for label, n in found.unknown.items()
     )
     right = f", {m.precision:.0%} of them correctly" if m.precision is not None else ""
     name = f"{model.metadata.name} {model.metadata.version}"
     lines = (
         *(f"note: {escape_control(note)}" for note in (*notes, *missing)),
-        f"{name} on {m.tracks:,} tracks of {m.groups:,} artists",
+        f"{name} on {count(m.tracks, 'track')} of {count(m.groups, 'artist')}",
         f"accuracy {m.accuracy}, macro recall {m.macro_recall}, macro F1 {m.macro_f1},"
         f" among the first two {m.top2}",
         f"{m.calibration}; at the threshold {m.coverage:.0%} get a genre{right};"
@@ -198,7 +199,9 @@ def _comparison_lines(found: TagComparison, output: Path | None) -> list[str]:
         + (f": {', '.join(genres)}" if genres else ""),
     ]
     if found.not_analysed:
-        lines.append(f"{len(found.not_analysed):,} files could not be analysed: genretag errors")
+        lines.append(
+            f"{count(len(found.not_analysed), 'file')} could not be analysed: genretag errors"
+        )
     if found.disagreements and output is None:
         lines.append(
             "-O plan.jsonl writes them as a plan for genretag apply, -O list.m3u8 as a playlist"

@@ -15,6 +15,7 @@ import typer
 from genretag.cli.options import OUTPUT, Database, JsonObject, ModelFile, one_call
 from genretag.cli.output import plain_table, result_console
 from genretag.errors import RunError, UsageError
+from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def _print_track(track: _Track) -> None:
     out.print(_windows_table(track))
     out.print()
     votes = round(verdict.agreement * verdict.windows)
-    agreement = f"{votes} of {verdict.windows} window(s) agree"
+    verb = "agrees" if votes == 1 else "agree"
+    agreement = f"{votes} of {count(verdict.windows, 'window')} {verb}"
     out.print(Text(f"vote: {_describe_verdict(track)}; {agreement}", style="bold"))
     if verdict.styles:
         styles = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items())
@@ -195,7 +197,7 @@ def _facts(track: _Track) -> Iterator[tuple[str, str]]:
     yield "album", tags.album.album
     yield "genre", words(tags.genres)
     yield "field", tags.field or tags.problem or ""
-    yield "length", f"{analysis.seconds:,.0f} s, {len(analysis.starts)} window(s){part}"
+    yield "length", f"{analysis.seconds:,.0f} s, {count(len(analysis.starts), 'window')}{part}"
     yield "decoded", "" if analysis.share > _COMPLETE_SHARE else f"{analysis.share:.0%}"
 
 

@@ -24,6 +24,7 @@ from genretag.cli.options import (
 )
 from genretag.cli.output import output_mode, result_console
 from genretag.errors import UsageError
+from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ def calibrate(
         )
     write_recalibrated(file, model.metadata, found, target)
     before, after = found.before.temperature, found.after.temperature
-    print(f"temperature {before:.3f} -> {after:.3f} on {found.tracks:,} tracks")
+    print(f"temperature {before:.3f} -> {after:.3f} on {count(found.tracks, 'track')}")
     print(
         f"calibration error {found.error_before:.3f} -> {found.error_after:.3f}"
         " (cross-validated over artists)"

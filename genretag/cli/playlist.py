@@ -15,6 +15,7 @@ from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
 from genretag.cli.output import message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
 from genretag.errors import UsageError
+from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -156,4 +157,4 @@ def _write_list(rows: list[Row], path: Path, relative: bool, context: typer.Cont
     path.parent.mkdir(parents=True, exist_ok=True)
     write_playlist(rows, path, Path(os.path.abspath(path.parent)) if relative else None)
     if not output_mode(context).quiet:
-        message_console().print(f"{path}: {len(rows):,} tracks")
+        message_console().print(f"{path}: {count(len(rows), 'track')}")

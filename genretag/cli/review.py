@@ -50,6 +50,7 @@ def review(
     from genretag.library.walk import below
     from genretag.report.formats import write_report
     from genretag.review.questions import Review, questions_from_rows
+    from genretag.text import count
 
     if output is not None and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
@@ -63,7 +64,7 @@ def review(
             return
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError(
-                f"{len(questions):,} tracks are unsure, but review needs a terminal to ask on"
+                f"{count(len(questions), 'unsure track')}, but review needs a terminal to ask on"
                 " (genretag playlist --unsure lists them)"
             )
         answers = Review(databases, last.run, Policy.from_dict(last.policy), questions)

@@ -26,6 +26,7 @@ from genretag.cli.output import OutputMode, exit_interrupted, message_console, o
 from genretag.cli.plans import print_plan, write_options, write_plan
 from genretag.errors import UsageError
 from genretag.library.urls import to_url
+from genretag.text import count
 from genretag.writing.session import database_path, open_databases
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _scan_library(
     place = _describe_place(model, options, cluster)
     name = f"{model.metadata.name} {model.metadata.version}"
     message_console(mode.quiet).print(
-        f"{name} on {place}: {sum(counts.values()):,} files in {seconds:,.1f} s"
+        f"{name} on {place}: {count(sum(counts.values()), 'file')} in {seconds:,.1f} s"
         f" ({_describe_rate(scanner, seconds)})"
     )
     return scanner.run
@@ -146,7 +147,7 @@ def _make_scanner(
 def _describe_place(model: Model, options: Options, cluster: ClusterOptions | None) -> str:
     """Return where a scan ran."""
     if cluster is None:
-        return f"{model.device}, {options.jobs} decoder(s)"
+        return f"{model.device}, {count(options.jobs, 'decoder')}"
     return f"Ray at {cluster.address}" if cluster.address else "Ray"
 
 

@@ -33,6 +33,7 @@ from genretag.cli.output import (
     result_console,
 )
 from genretag.errors import RunError, UsageError
+from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ def _train_deep(
     features = FeatureCache(options.cache or default_folder(), model.metadata.front_end)
     new, size = features.missing(collection.keys, collection.seconds)
     request.say(
-        f"log-mels of {new:,} tracks to make ({size / 1e6:,.0f} MB),"
+        f"log-mels of {count(new, 'track')} to make ({size / 1e6:,.0f} MB),"
         f" {len(collection.keys) - new:,} are in {features.folder}"
     )
     settings = deep_loop.DeepOptions(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genretag.evaluation.metrics import ClassifierMetrics
 from genretag.inference.metadata import ModelMetadata
-from genretag.text import escape_control
+from genretag.text import count, escape_control
 from genretag.training.plots import save_plots
 from genretag.training.results import CONFIDENCE_THRESHOLD, Split, TrainingResult
 from genretag.training.split import Part
@@ -46,7 +46,7 @@ def summary_lines(result: TrainingResult) -> list[str]:
         f"{int((result.part == part.value).sum()):,} {name}" for part, name in _PART_NAMES.items()
     )
     lines = [
-        f"{len(c.y):,} tracks, {len(c.labels)} labels,"
+        f"{count(len(c.y), 'track')}, {count(len(c.labels), 'label')},"
         f" {len(set(c.groups.tolist())):,} artists or recordings: {parts}"
     ]
     if result.split is Split.RANDOM:
