@@ -9,7 +9,8 @@ from typing import Any
 from genretag.inference.metadata import ModelMetadata
 
 _KEY = "training tracks"
-_DIGITS = 8  # hex digits of a hash; 10,000 tracks have one false match among them every 40 times
+_DIGITS = 8  # hex digits of a hash: a false match in 1 of 400 pairs of collections of 10,000
+_MIN_SHARE = 0.01  # a smaller overlap may be a false match
 _MAX_HASHES = 1000  # 8 kB; the smallest ones, which are a random sample (Broder 1997)
 
 
@@ -30,4 +31,5 @@ def training_overlap(metadata: ModelMetadata, keys: Iterable[str]) -> float:
     given = set(map(_hash, keys))
     if len(known) >= _MAX_HASHES:  # larger hashes were dropped
         given = {h for h in given if h <= known[-1]}
-    return len(given & set(known)) / len(given) if given else 0.0
+    share = len(given & set(known)) / len(given) if given else 0.0
+    return share if share >= _MIN_SHARE else 0.0

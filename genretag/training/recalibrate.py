@@ -106,7 +106,7 @@ def write_recalibrated(
     """Write the model with the new calibration in its metadata.
 
     An external model is copied, with genretag's metadata in the JSON beside it. Its labels exclude
-    each other from then on, because that is what was fitted.
+    each other from then on, because the temperature was fitted so.
 
     Raises:
         ModelError: the model has two stages.
