@@ -98,12 +98,12 @@ def test_a_dry_run_reports_every_file_and_touches_none(genretag: Program, librar
     broken = rows["not really music.mp3"]
     assert (broken["status"], broken["action"]) == ("failed", "skip")
     assert "no audio that can be decoded" in broken["error"]
-    heard = rows["01 Piece 1.mp3"]
-    assert heard["action"] == "write"
-    assert heard["new"] == [heard["genre"]]
-    assert 0 <= heard["confidence"] <= 1
-    assert sum(heard["scores"].values()) == pytest.approx(1, abs=0.01)
-    assert heard["windows"] == 1
+    written = rows["01 Piece 1.mp3"]
+    assert written["action"] == "write"
+    assert written["new"] == [written["genre"]]
+    assert 0 <= written["confidence"] <= 1
+    assert sum(written["scores"].values()) == pytest.approx(1, abs=0.01)
+    assert written["windows"] == 1
 
 
 def test_scan_apply_undo_and_apply_again(genretag: Program, library: Path) -> None:
@@ -215,8 +215,8 @@ def test_moved_and_retagged_files_are_not_analysed_again(genretag: Program, libr
     import sqlite3
 
     db = sqlite3.connect(next(p for p in (library.parent / "db").glob("genretag.db")))
-    heard = db.execute("SELECT count(*) FROM heard").fetchone()[0]
-    assert heard == 7  # one per piece of music, although each was met under two names and tags
+    analysed = db.execute("SELECT count(*) FROM heard").fetchone()[0]
+    assert analysed == 7  # one per piece of music, although each was met under two names and tags
 
 
 def test_verdicts_do_not_depend_on_the_number_of_workers(
@@ -288,17 +288,17 @@ def test_an_interrupted_scan_keeps_its_analyses(
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     import sqlite3
 
-    deadline, heard = time.monotonic() + 60, 0
-    while heard < 5 and time.monotonic() < deadline and process.poll() is None:
+    deadline, analysed = time.monotonic() + 60, 0
+    while analysed < 5 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
         try:
-            heard = (
+            analysed = (
                 sqlite3.connect(tmp_path / "db" / "genretag.db")
                 .execute("SELECT count(*) FROM heard")
                 .fetchone()[0]
             )
         except sqlite3.Error:
-            heard = 0
+            analysed = 0
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
@@ -308,7 +308,7 @@ def test_an_interrupted_scan_keeps_its_analyses(
         .execute("SELECT count(*) FROM heard")
         .fetchone()[0]
     )
-    assert kept >= heard >= 5
+    assert kept >= analysed >= 5
     assert len(genretag("scan", library, "--dry-run", "--json").rows) == 158
 
 

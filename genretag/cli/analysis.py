@@ -81,5 +81,5 @@ def analyse_tracks(
             collection.analyse_tracks(databases.store, model, paths, jobs, show)
     except KeyboardInterrupt as error:
         raise exit_interrupted(
-            "what was analysed is kept, and the same command goes on from there"
+            "finished analyses are kept, and the same command goes on from there"
         ) from error

@@ -153,6 +153,7 @@ def _policy_of_given_plan(context: typer.Context, plan: Path, options: PolicyOpt
             f"{', '.join(map(flag_of, deciding))}: {plan.name} is written as it stands;"
             " leave the option out, or leave the plan out to decide again"
         )
+    # apply ignores settings for its options, so those of all commands are looked up here.
     settings = {name: shared_value(flag_of(name)) for name in WRITE_FIELDS}
     return Policy.from_dict({k: v for k, v in settings.items() if v is not None} | requested)
 

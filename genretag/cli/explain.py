@@ -133,7 +133,7 @@ def _vocabulary_lines(case: _Case) -> Iterator[Line]:
 
 
 def _decision_lines(case: _Case, databases: Databases) -> Iterator[Line]:
-    """Yield the genre in the file, the decision, and what is written."""
+    """Yield the genre in the file, the decision, and the new genre."""
     from genretag.decisions.plan import judge
     from genretag.text import escape_control, words
 

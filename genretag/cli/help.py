@@ -69,6 +69,7 @@ def help_(
             print(f"genretag help {name:<14} {page(name).splitlines()[0].removeprefix('# ')}")
         return
     commands = _commands(context)
+    # "models" is both: the page wins, since its name has meant the page since 0.1.0.
     if topic not in TOPICS and topic in commands:
         command = commands[topic]
         with command.make_context(topic, [], context.find_root(), resilient_parsing=True) as inner:

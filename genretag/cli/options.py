@@ -62,6 +62,7 @@ def with_groups(
     command: Callable[..., Result], *, omit: Collection[str] = ()
 ) -> Callable[..., Result]:
     """Expand the parameters that are groups of options; fields in ``omit`` keep their default."""
+    # typer reads signatures, so the expanded one must hold real types instead of strings.
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {}
     expanded: list[inspect.Parameter] = []
@@ -202,7 +203,7 @@ class ApprovalOptions:
 
 @dataclass(frozen=True)
 class PolicyOptions:
-    """The options that decide what is written: one per field of ``Policy``, and short forms.
+    """The options that decide on genres: one per field of ``Policy``, and short forms.
 
     A new field of ``Policy`` needs one field here, of the same name.
     """
@@ -385,7 +386,7 @@ _SHORT_FORMS = {
     "force": Existing.REPLACE,
     "keep_existing": Existing.APPEND,
 }
-#: Names of all options that decide what is written.
+#: Names of all options that decide on genres; ``apply`` ignores settings for them.
 POLICY_NAMES = frozenset(f.name for f in fields(PolicyOptions))
 
 
@@ -459,9 +460,7 @@ class FileOptions:
     ] = None
     rescan: Annotated[
         bool,
-        typer.Option(
-            "--rescan", rich_help_panel=FILES, help="Analyse again what is known already."
-        ),
+        typer.Option("--rescan", rich_help_panel=FILES, help="Analyse known tracks again."),
     ] = False
     retry_failed: Annotated[
         bool,

@@ -41,7 +41,7 @@ def last_scan(databases: Databases, missing: str = NO_PLAN) -> Scan:
 def plan_rows(
     databases: Databases, run: int, *, open_writes: bool = False
 ) -> Iterator[tuple[int | None, Row]]:
-    """Yield (ordinal, row) of a run's plan: all of it, or what is still to be written."""
+    """Yield (ordinal, row) of a run's plan: all rows, or those still to be written."""
     from genretag.decisions.plan import Row
 
     for ordinal, _, data in databases.store.plan(run, open_writes=open_writes):
@@ -61,6 +61,7 @@ def rows_below(rows: Iterable[NumberedRow], tops: list[Path]) -> list[NumberedRo
 def check_paths_in_plan(databases: Databases, run: int, tops: list[Path]) -> None:
     """Raise ``UsageError`` for a path below which the plan has no file."""
     missing = set(tops)
+    # Most plans match within a few rows, so the rows are not read to the end.
     for _, row in plan_rows(databases, run):
         missing -= {top for top in missing if row.absolute.is_relative_to(top)}
         if not missing:
@@ -93,9 +94,11 @@ def print_plan(
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
 
+    # Counting in SQL spares reading a million rows that nobody will see.
     if mode.quiet and not (output.json or output.output or tops):
         return databases.store.failed_in_plan(run)
 
+    # Read again for each pass: a plan of a large library does not fit in memory.
     def rows() -> Iterator[Row]:
         return (row for _, row in plan_rows(databases, run) if below(row.absolute, tops))
 

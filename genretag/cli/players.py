@@ -47,7 +47,7 @@ def _to_dict(player: str, reading: Reading) -> dict[str, object]:
 
 
 def _describe(reading: Reading) -> str:
-    """Return what is written for a player."""
+    """Describe the values and the ID3 version for a player."""
     parts = [f"one value in {field}, joined by {text!r}" for field, text in reading.joined.items()]
     if reading.id3 is not Id3Version.KEEP:
         parts.append(f"ID3v2.{reading.id3}")

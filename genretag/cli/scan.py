@@ -80,6 +80,7 @@ def scan(
     mode, rules = output_mode(context), policy.new_policy(context)
     options = scan_options(paths, rules, files, analysis)
     cluster = cluster_options(urls, engine, analysis) if engine.engine is Engine.ray else None
+    # On a cluster, the local model only decides: the analyses come from its nodes.
     device = analysis.device.value if cluster is None else "cpu"
     model = load_model(analysis.model, device, options.jobs)
     with open_databases(db) as databases:
@@ -109,11 +110,11 @@ def _scan_library(
     try:
         with scan_progress(mode, options) as show:
             counts = scanner.scan(show)
-    except BaseException as error:
+    except BaseException as error:  # a run without an end would look like a killed one
         databases.journal.end(run, {**scanner.counts, "interrupted": 1})
         if isinstance(error, KeyboardInterrupt):
             raise exit_interrupted(
-                "what was analysed is kept, and the next scan goes on from there"
+                "finished analyses are kept, and the next scan goes on from there"
             ) from error
         raise
     databases.journal.end(run, dict(counts))

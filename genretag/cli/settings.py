@@ -90,6 +90,7 @@ def install(root: Any) -> dict[str, Any]:
     """
     options = [o for o in options_of(root) if o.name != "help"]
     for option in options:
+        # An option with a variable of its own, such as --db, keeps it.
         if not option.param.envvar:
             option.param.envvar, option.param.show_envvar = option.variable, False
     _report_unknown_variables({o.param.envvar for o in options})

@@ -335,7 +335,7 @@ def _report_training(
 
 
 def print_training_result(result: TrainingResult) -> None:
-    """Print what was noticed in the tracks, the summary, and the figures by label."""
+    """Print notes on the tracks, the summary, and the figures by label."""
     from genretag.training.model_report import summary_lines
 
     out = result_console()
@@ -347,7 +347,7 @@ def print_training_result(result: TrainingResult) -> None:
 
 
 def _collection_lines(collection: Collection) -> list[str]:
-    """Return what was noticed in the tracks: notes, duplicates and unreadable files."""
+    """Return notes, duplicates and unreadable files of a collection, a line each."""
     from genretag.library.urls import home_relative
     from genretag.text import escape_control
 

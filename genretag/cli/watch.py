@@ -143,7 +143,7 @@ def _changed_files(databases: Databases, paths: list[Path]) -> list[Found]:
 
 
 def _describe_row(row: Row) -> str:
-    """Return what is decided for a file."""
+    """Return a file's decision as a line of text."""
     from genretag.library.urls import home_relative
     from genretag.text import words
 
