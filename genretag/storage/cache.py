@@ -121,6 +121,7 @@ ALTER TABLE scan ADD COLUMN counts TEXT
     ),
 )
 
+KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
 
 
@@ -210,7 +211,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = connect(path, _MIGRATIONS, durable=False)
+        self._db = connect(path, _MIGRATIONS, KNOWN_TABLE, durable=False)
 
     def close(self) -> None:
         """Close the file."""

@@ -70,6 +70,7 @@ CREATE TABLE answer (
 """,
 )
 
+KNOWN_TABLE = "change"  # recognises a journal of 0.1.0, which has no application id
 OPEN_STATES = ("intended", "ready", "overwriting", "undoing", "overwriting back")
 
 
@@ -133,7 +134,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = connect(path, _MIGRATIONS, durable=True)
+        self._db = connect(path, _MIGRATIONS, KNOWN_TABLE, durable=True)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the file can only be read."""
+        return self._db.read_only
 
     def close(self) -> None:
         """Close the file."""

@@ -1,4 +1,4 @@
-"""The cache and the journal, opened together: broken ones set aside, killed runs settled, one writer at a time."""
+"""Open the analysis cache and the journal together, recover after a kill, and lock writers out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genretag.errors import RunError
+from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from genretag.storage.cache import Store
@@ -21,7 +21,7 @@ log = logging.getLogger("genretag")
 
 
 def database_path(given: Path | None) -> Path:
-    """Return where the cache is kept: as given, else as GENRETAG_DB or config.toml says, else in the platform's place."""
+    """Return the path of the cache: ``given``, else GENRETAG_DB, config.toml or the default."""
     from genretag.storage import config
 
     if given is None and (told := os.environ.get("GENRETAG_DB") or config.read().get("db")):
@@ -34,7 +34,7 @@ def database_path(given: Path | None) -> Path:
 
 
 def journal_path(database: Path) -> Path:
-    """Return where the journal of a cache is kept: beside it, in a file of its own."""
+    """Return the path of the journal, a separate file beside the cache."""
     return database.with_name(f"{database.stem}.journal{database.suffix}")
 
 
@@ -48,27 +48,66 @@ class Databases:
 
 @contextmanager
 def open_databases(database: Path | None) -> Iterator[Databases]:
-    """Open the cache and the journal, and tidy up after a killed run unless another one is at work.
+    """Open the cache and the journal, and finish what a killed run left unless another one writes.
 
-    A broken cache is set aside and begun anew: it can be made again. Of a broken journal, what can
-    still be read is saved into a new one.
+    A damaged cache is set aside and replaced by a new one, for scanning makes it again; but only
+    where genretag's journal lies beside it: any other file was given by mistake. From a damaged
+    journal, every readable row is copied into a new one.
+
+    Raises:
+        UsageError: the path is a file or database that is not genretag's; it stays as it is.
     """
-    from genretag.storage.cache import Store
-    from genretag.storage.journal import Journal, save_what_is_readable
-    from genretag.storage.sqlite import BrokenDatabaseError, set_aside
+    from genretag.storage.cache import KNOWN_TABLE
+    from genretag.storage.sqlite import is_ours
 
     path = database_path(database)
+    cache_is_ours = is_ours(path, KNOWN_TABLE)
+    store = _open_cache(path)
     try:
-        store = Store(path)
+        journal = _open_journal(journal_path(path), trusted=cache_is_ours)
+    except BaseException:
+        store.close()
+        raise
+    given = Databases(store, journal)
+    try:
+        if not journal.read_only:
+            with contextlib.suppress(RunError), _lock(given, seconds=0):
+                settle(given)
+        yield given
+    finally:
+        store.close()
+        journal.close()
+
+
+def _open_cache(path: Path) -> Store:
+    from genretag.storage.cache import Store
+    from genretag.storage.journal import KNOWN_TABLE
+    from genretag.storage.sqlite import BrokenDatabaseError, is_ours, set_aside
+
+    try:
+        return Store(path)
     except BrokenDatabaseError as error:
+        if not is_ours(journal_path(path), KNOWN_TABLE):
+            raise UsageError(
+                f"{error}; it was left as it is. Give --db a database of genretag, or a new name"
+            ) from error
         aside = set_aside(path)
         log.warning("%s; it was set aside as %s and begun anew", error, aside.name)
-        store = Store(path)
+        return Store(path)
+
+
+def _open_journal(path: Path, *, trusted: bool) -> Journal:
+    """Open the journal; a damaged one is replaced if ``trusted`` or recognised as genretag's."""
+    from genretag.storage.journal import KNOWN_TABLE, Journal, save_what_is_readable
+    from genretag.storage.sqlite import BrokenDatabaseError, is_ours, set_aside
+
     try:
-        journal = Journal(journal_path(path))
+        return Journal(path)
     except BrokenDatabaseError as error:
-        aside = set_aside(journal_path(path))
-        journal = Journal(journal_path(path))
+        if not (trusted or is_ours(path, KNOWN_TABLE)):
+            raise UsageError(f"{error}; it was left as it is. Give --db another name") from error
+        aside = set_aside(path)
+        journal = Journal(path)
         saved = save_what_is_readable(aside, journal)
         log.error(
             "%s; it was set aside as %s, and %d of its changes could be saved into a new one",
@@ -76,19 +115,12 @@ def open_databases(database: Path | None) -> Iterator[Databases]:
             aside.name,
             saved,
         )
-    given = Databases(store, journal)
-    try:
-        with contextlib.suppress(RunError), _lock(given, seconds=0):
-            settle(given)
-        yield given
-    finally:
-        store.close()
-        journal.close()
+        return journal
 
 
 @contextmanager
 def _lock(given: Databases, seconds: float) -> Iterator[None]:
-    """Hold the right to write music: one genretag at a time. The system takes it from a process that dies."""
+    """Hold the write lock; the system releases it when a process dies."""
     import filelock
 
     lock = filelock.FileLock(str(given.journal.path) + ".lock")
@@ -104,14 +136,14 @@ def _lock(given: Databases, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def writing(given: Databases) -> Iterator[None]:
-    """Hold the right to write music, with everything tidied up before."""
+    """Hold the write lock, after the recovery of a killed run."""
     with _lock(given, seconds=5):
         settle(given)
         yield
 
 
 def settle(given: Databases) -> None:
-    """Finish or take back what a killed run left, and say so."""
+    """Complete or revert the writes that a killed run left open, and log each."""
     from genretag.text import escape_control
     from genretag.writing.replace import recover
 
