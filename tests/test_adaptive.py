@@ -16,7 +16,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.scan import adaptive
 from genretag.scan.scanner import Options, Scanner, Windows
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 RATE = 16_000
 SECONDS = 141  # four windows, and a fifth of 21 seconds
@@ -159,7 +159,7 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
 
 
 def scanned(
-    store: Store, model: Model, folder: Path, windows: Windows, *, rescan: bool = False
+    store: AnalysisCache, model: Model, folder: Path, windows: Windows, *, rescan: bool = False
 ) -> dict[str, dict]:
     run = (store.last_scan().run if store.last_scan() else 0) + 1
     scanner = Scanner(store, model, Options((folder,), windows=windows, jobs=2, rescan=rescan), run)
@@ -171,7 +171,7 @@ def scanned(
 def test_a_scan_hears_less_and_hears_the_rest_when_asked(
     long: dict[str, Path], tmp_path: Path
 ) -> None:
-    model, store, folder = Model(), Store(tmp_path / "g.db"), tmp_path / "music"
+    model, store, folder = Model(), AnalysisCache(tmp_path / "g.db"), tmp_path / "music"
     folder.mkdir()
     for extension in (".mp3", ".flac", ".opus", ".wma"):
         (folder / f"long{extension}").hardlink_to(long[extension])
@@ -184,7 +184,7 @@ def test_a_scan_hears_less_and_hears_the_rest_when_asked(
     again = scanned(store, model, folder, Windows.ADAPTIVE, rescan=True)
     assert again == less
     every = scanned(store, model, folder, Windows.ALL)
-    alone = scanned(Store(tmp_path / "other.db"), model, folder, Windows.ALL)
+    alone = scanned(AnalysisCache(tmp_path / "other.db"), model, folder, Windows.ALL)
     for extension, row in every.items():
         assert row["of_windows"] == 0
         assert row["windows"] == 5

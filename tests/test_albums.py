@@ -15,14 +15,14 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.records import Album, Analysis, FileRow, Tags
 from genretag.scan.replan import settle_albums
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 METADATA = Model().metadata
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "g.db")
+def store(tmp_path: Path) -> AnalysisCache:
+    return AnalysisCache(tmp_path / "g.db")
 
 
 def analysis(n: int, label: str, logit: float) -> Analysis:
@@ -42,7 +42,7 @@ def file_row(
 
 
 def planned(
-    store: Store,
+    store: AnalysisCache,
     tracks: list[tuple[str, float]],
     rule: AlbumRule,
     artists: tuple[str, ...] = ("A",),
@@ -64,7 +64,7 @@ def planned(
     return [(row["genre"], row["reason"], row["new"]) for _, _, row in store.plan(1)]
 
 
-def test_the_majority_of_sure_tracks_decides_for_all(store: Store) -> None:
+def test_the_majority_of_sure_tracks_decides_for_all(store: AnalysisCache) -> None:
     got = planned(
         store,
         [("Jazz", 12), ("Jazz", 12), ("Jazz", 12), ("Rock", 12), ("Jazz", 1)],
@@ -75,12 +75,12 @@ def test_the_majority_of_sure_tracks_decides_for_all(store: Store) -> None:
     assert "unsure alone" in got[4][1]
 
 
-def test_without_a_majority_each_track_is_judged_for_itself(store: Store) -> None:
+def test_without_a_majority_each_track_is_judged_for_itself(store: AnalysisCache) -> None:
     got = planned(store, [("Jazz", 12), ("Rock", 12), ("Pop", 12)], AlbumRule.MAJORITY)
     assert [g[2] for g in got] == [["Jazz"], ["Rock"], ["Pop"]]
 
 
-def test_a_tie_leaves_each_track_its_own_verdict(store: Store) -> None:
+def test_a_tie_leaves_each_track_its_own_verdict(store: AnalysisCache) -> None:
     got = planned(store, [("Jazz", 9), ("Rock", 20)], AlbumRule.MAJORITY)
     assert [g[2] for g in got] == [["Jazz"], ["Rock"]]
 
@@ -119,7 +119,7 @@ def test_the_compilation_flag_makes_a_compilation() -> None:
     assert tally.verdict(AlbumRule.MAJORITY) is None
 
 
-def test_all_leaves_an_album_alone_that_does_not_agree(store: Store) -> None:
+def test_all_leaves_an_album_alone_that_does_not_agree(store: AnalysisCache) -> None:
     got = planned(store, [("Jazz", 12), ("Jazz", 12), ("Rock", 12)], AlbumRule.ALL)
     assert [g[2] for g in got] == [[], [], []]
     assert all("does not agree" in g[1] for g in got)
@@ -133,7 +133,7 @@ def test_all_leaves_an_album_alone_that_does_not_agree(store: Store) -> None:
     [(("A", "B"), "Various Artists", "Hits"), (("A", "B", "C", "D"), "", "")],
 )
 def test_tracks_of_compilations_are_judged_by_themselves(
-    store: Store, artists: tuple[str, ...], album_artist: str, album: str
+    store: AnalysisCache, artists: tuple[str, ...], album_artist: str, album: str
 ) -> None:
     got = planned(
         store,
@@ -146,7 +146,7 @@ def test_tracks_of_compilations_are_judged_by_themselves(
     assert got[3][2] == ["Rock"]
 
 
-def test_a_folder_is_an_album_where_tags_name_none(store: Store) -> None:
+def test_a_folder_is_an_album_where_tags_name_none(store: AnalysisCache) -> None:
     got = planned(
         store,
         [("Jazz", 12), ("Jazz", 12), ("Rock", 12)],
@@ -157,6 +157,6 @@ def test_a_folder_is_an_album_where_tags_name_none(store: Store) -> None:
     assert got[2][2] == ["Jazz"]
 
 
-def test_off_changes_nothing(store: Store) -> None:
+def test_off_changes_nothing(store: AnalysisCache) -> None:
     got = planned(store, [("Jazz", 12), ("Jazz", 12), ("Rock", 12)], AlbumRule.OFF)
     assert got[2][2] == ["Rock"]

@@ -38,7 +38,7 @@ from genretag.baselines.loop import load_imagenet_weights
 from genretag.baselines.networks import BaselineNetwork, Mfcc, MobileNet, body_builder
 from genretag.errors import RunError, UsageError
 from genretag.inference.model import Model, cut_chunks
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.training.collection import Collection, analyse_tracks, load_collection
 from genretag.training.layouts import drop_small_labels, read_labelled
 
@@ -63,7 +63,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     found, model, store = (
         drop_small_labels(read_labelled(folder / "Labelled")),
         Model(),
-        Store(folder / "g.db"),
+        AnalysisCache(folder / "g.db"),
     )
     analyse_tracks(store, model, [e.path for e in found.examples], 1)
     gathered = load_collection(store, model.metadata.id, found.examples, [])

@@ -139,10 +139,10 @@ def test_deep_training_makes_a_usable_model(genretag: Program, music: Path, tmp_
 
 def test_interrupted_training_resumes(music: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.storage.cache import Store
+    from genretag.storage.cache import AnalysisCache
     from genretag.training import collection, deep, deep_loop, layouts, results
 
-    model, store = Model(threads=2), Store(tmp_path / "g.db")
+    model, store = Model(threads=2), AnalysisCache(tmp_path / "g.db")
     examples = layouts.read_labelled(music).examples
     collection.analyse_tracks(store, model, [e.path for e in examples], 1)
     gathered = collection.load_collection(store, model.metadata.id, examples, [])

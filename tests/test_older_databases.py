@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 
 _FROZEN = Path(__file__).parent / "frozen"
@@ -33,6 +33,6 @@ def test_the_journal_of_0_1_0_keeps_its_writes(older: Path) -> None:
 
 
 def test_the_cache_of_0_1_0_is_opened(older: Path) -> None:
-    store = Store(older / "genretag.db")
+    store = AnalysisCache(older / "genretag.db")
     assert store.last_scan() is not None
     store.close()

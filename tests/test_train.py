@@ -23,7 +23,7 @@ from genretag.errors import RunError, UsageError
 from genretag.evaluation import metrics
 from genretag.evaluation.evaluate import match_label
 from genretag.inference.model import Model, bundled_model
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.training import layouts
 from genretag.training.collection import analyse_tracks
 from genretag.training.head import LinearHead, fold_scaler
@@ -43,7 +43,7 @@ from genretag.training.split import (
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labelled music, with its analyses in a cache beside it, so that no test repeats them."""
     folder = tmp_path_factory.mktemp("labelled") / "Labelled"
-    store = Store(folder.parent / "genretag.db")
+    store = AnalysisCache(folder.parent / "genretag.db")
     analyse_tracks(store, Model(threads=2), labelled.make(folder), 2)
     store.close()
     return folder

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import Result, apply_rows
 from genretag.writing.replace import WriteOptions
@@ -71,7 +71,7 @@ def test_the_journal_keeps_the_order_of_the_plan(tmp_path: Path) -> None:
     rows = rows_for(files)
     rows[5] = replace(rows[5], sha256="0" * 64)  # this one changed since
     rows.append(rows[3])  # and this one is in the plan twice
-    store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
+    store, journal = AnalysisCache(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
     run, results = journal.begin("apply", "0", {}), list[Result]()
     counts = apply_rows(
         store, journal, run, [(None, r) for r in rows], WriteOptions(), results.append, jobs=4

@@ -38,7 +38,7 @@ from genretag.records import Analysis, FileRow
 from genretag.scan import unchanged
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.scan.worker import serve
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 log = logging.getLogger("genretag")
 
@@ -267,7 +267,7 @@ class ClusterScanner(Scanner):
 
     def __init__(
         self,
-        store: Store,
+        store: AnalysisCache,
         model: Model,
         options: Options,
         run: int,

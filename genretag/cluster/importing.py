@@ -18,7 +18,7 @@ from genretag.inference.metadata import ModelMetadata, metadata_to_json, read_me
 from genretag.inference.model import Model
 from genretag.library.urls import to_url
 from genretag.scan.scanner import Options, Progress, Scanner
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Elsewhere:
     metadata: ModelMetadata
 
 
-def _known_metadata(store: Store, metadata: ModelMetadata) -> ModelMetadata:
+def _known_metadata(store: AnalysisCache, metadata: ModelMetadata) -> ModelMetadata:
     """Return a model's card as the books know it, where they do: results say nothing new of a model that was met before."""
     text = store.model_metadata(metadata.id)
     return metadata if text is None else read_metadata(Path("the store"), metadata.id, text)
@@ -38,7 +38,7 @@ class Import(Scanner):
     """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have made."""
 
     def __init__(
-        self, store: Store, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
+        self, store: AnalysisCache, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
     ) -> None:
         self._place = place
         self._heads = results.read(place)
@@ -128,7 +128,7 @@ class Import(Scanner):
 
 
 def import_results(
-    store: Store, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
+    store: AnalysisCache, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
 ) -> Counter[str]:
     """Take results into the books as the scan ``run``; return counts by status.
 

@@ -28,7 +28,7 @@ from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import absolute
 from genretag.library.walk import DiskCase
 from genretag.records import Analysis, FileRow
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.tags import meaningful
 
 # A tag is suspect if the model is at least this confident ...
@@ -56,7 +56,7 @@ class AnalysedTrack:
 
 
 def find_analysis(
-    store: Store, path: Path, model_id: str, on_disk_case: DiskCase
+    store: AnalysisCache, path: Path, model_id: str, on_disk_case: DiskCase
 ) -> tuple[FileRow, Analysis] | None:
     """Return the file and analysis of a path, or of the file that it links to; None without one."""
     for place in dict.fromkeys((path, Path(os.path.realpath(path)))):
@@ -67,7 +67,7 @@ def find_analysis(
 
 
 def analysed_tracks(
-    store: Store, metadata: ModelMetadata, paths: Iterable[Path], policy: Policy
+    store: AnalysisCache, metadata: ModelMetadata, paths: Iterable[Path], policy: Policy
 ) -> Iterator[AnalysedTrack | Path]:
     """Yield the analysed tracks of the cache; only the path of a file that was not analysed."""
     on_disk_case = DiskCase()
@@ -109,7 +109,7 @@ class Evaluation:
 
 
 def evaluate_labels(
-    store: Store,
+    store: AnalysisCache,
     metadata: ModelMetadata,
     labelled: list[tuple[Path, str]],
     artists: dict[Path, str],
@@ -214,7 +214,7 @@ class TagComparison:
 
 
 def compare_with_tags(
-    store: Store,
+    store: AnalysisCache,
     metadata: ModelMetadata,
     paths: Iterable[Path],
     min_confidence: float | None = None,

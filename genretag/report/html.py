@@ -20,7 +20,7 @@ from genretag.decisions.vote import Status, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
 from genretag.records import Analysis
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.text import escape_control
 
 #: Keys of a row that users do not edit. They travel as text and are exported unchanged, because
@@ -88,7 +88,7 @@ def _timeline(analysis: Analysis, metadata: ModelMetadata) -> str:
 
 
 def page_rows(
-    store: Store,
+    store: AnalysisCache,
     rows: Iterable[Row],
     metadata: ModelMetadata,
     policy: Policy,
@@ -129,7 +129,7 @@ def render_page(page: Page) -> str:
 
 
 def plan_page(
-    store: Store,
+    store: AnalysisCache,
     rows: Iterable[Row],
     metadata: ModelMetadata,
     policy: Policy,

@@ -14,10 +14,10 @@ from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.library.walk import below
-from genretag.storage.cache import Scan, Store
+from genretag.storage.cache import Scan, AnalysisCache
 
 
-def metadata_of(store: Store, scan: Scan) -> ModelMetadata:
+def metadata_of(store: AnalysisCache, scan: Scan) -> ModelMetadata:
     """Return the card of the model that a scan heard with."""
     text = store.model_metadata(scan.model or "")
     if text is None:
@@ -26,7 +26,7 @@ def metadata_of(store: Store, scan: Scan) -> ModelMetadata:
 
 
 def replan(
-    store: Store,
+    store: AnalysisCache,
     scan: Scan,
     policy: Policy,
     run: int,
@@ -73,7 +73,7 @@ def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _again(
-    store: Store,
+    store: AnalysisCache,
     ordinal: int,
     path: Path,
     data: dict[str, Any],
@@ -89,12 +89,12 @@ def _again(
     return ordinal, path, row.action, row.to_dict()
 
 
-def _rows(store: Store, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
+def _rows(store: AnalysisCache, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:
     return ((n, path, row) for n, path, row in store.plan(run) if row.get("scores"))
 
 
 def settle_albums(
-    store: Store,
+    store: AnalysisCache,
     run: int,
     metadata: ModelMetadata,
     policy: Policy,
@@ -128,7 +128,7 @@ def settle_albums(
     return changed + _save(store, run, lot)
 
 
-def _save(store: Store, run: int, lot: list[tuple[int, Path, str, dict[str, Any]]]) -> int:
+def _save(store: AnalysisCache, run: int, lot: list[tuple[int, Path, str, dict[str, Any]]]) -> int:
     """Write rows and forget them; return how many."""
     with store.transaction():
         store.save_plan(run, lot)

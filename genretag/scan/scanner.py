@@ -41,7 +41,7 @@ from genretag.scan.worker import (
     WindowReady,
     serve,
 )
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 _FIXED_SECONDS = 60.0  # a track's time limit ...
 _SECONDS_A_MEGABYTE = 2.0  # ... and what its size adds
@@ -117,7 +117,7 @@ class Scanner:
 
     def __init__(
         self,
-        store: Store,
+        store: AnalysisCache,
         model: Model,
         options: Options,
         run: int,

@@ -19,7 +19,7 @@ import genretag
 from genretag.features import FEATURE_VERSION
 from genretag.library.walk import Found, Unreadable
 from genretag.records import FileRow
-from genretag.storage.cache import Store, UnchangedScan
+from genretag.storage.cache import AnalysisCache, UnchangedScan
 
 _AT_ONCE = 256  # files; a call of the hash costs as much as the text of one
 
@@ -88,7 +88,7 @@ class ScanFingerprint:
 
 
 def find_unchanged_scan(
-    store: Store, asked: ScanFingerprint, walked: Iterator[Found | Unreadable]
+    store: AnalysisCache, asked: ScanFingerprint, walked: Iterator[Found | Unreadable]
 ) -> UnchangedScan | None:
     """Return the last scan if its plan stands for what is walked now; None where anything is otherwise."""
     kept = store.untouched_scan()

@@ -206,7 +206,7 @@ def _heard(row: sqlite3.Row) -> Analysis:
     )
 
 
-class Store:
+class AnalysisCache:
     """The cache's file. Any number of processes may read it; writes are short transactions."""
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,7 @@ from genretag.library.urls import absolute
 from genretag.library.walk import DiskCase
 from genretag.records import Album
 from genretag.scan.scanner import Options, Progress, Scanner
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.training.layouts import Example
 from genretag.training.split import (
     Pair,
@@ -89,7 +89,7 @@ class _Track:
 
 
 def analyse_tracks(
-    store: Store,
+    store: AnalysisCache,
     model: Model,
     paths: list[Path],
     jobs: int,
@@ -104,7 +104,7 @@ def analyse_tracks(
 
 
 def load_collection(
-    store: Store, model_id: str, examples: list[Example], notes: list[str]
+    store: AnalysisCache, model_id: str, examples: list[Example], notes: list[str]
 ) -> Collection:
     """Load the analyses of labelled tracks, without copies whose labels contradict each other.
 

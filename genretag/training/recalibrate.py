@@ -19,7 +19,7 @@ from genretag.inference.documents import sidecar
 from genretag.inference.metadata import Calibration, ModelMetadata, metadata_to_json
 from genretag.library.walk import DiskCase
 from genretag.numeric import log_softmax
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.training.attach_head import replace_metadata
 from genretag.training.fit import calibrate
 from genretag.training.provenance import training_overlap
@@ -43,7 +43,7 @@ class Recalibration:
 
 
 def recalibrate(
-    store: Store, metadata: ModelMetadata, labelled: list[tuple[Path, str, str]]
+    store: AnalysisCache, metadata: ModelMetadata, labelled: list[tuple[Path, str, str]]
 ) -> Recalibration:
     """Fit a temperature on analysed tracks (path, label, artist); keep the slope over the length.
 

@@ -20,7 +20,7 @@ from genretag.decisions.plan import Action, Row
 from genretag.decisions.policy import HardLinks
 from genretag.errors import TrackError
 from genretag.records import FileRow, Tags
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Change, Journal
 from genretag.tags import read as read_tags
 from genretag.writing.replace import Expected, WriteOptions, Written, undo_change, write_genres
@@ -71,7 +71,7 @@ def _stoppable() -> Iterator[_Stop]:
 
 
 def apply_rows(
-    store: Store,
+    store: AnalysisCache,
     journal: Journal,
     run: int,
     rows: Iterable[tuple[int | None, Row]],
@@ -179,7 +179,7 @@ def _write_row(journal: Journal, run: int, row: Row, manner: WriteOptions, turn:
         return _Outcome("failed", str(error))
 
 
-def _note(store: Store, path: Path, written: Written, genres: list[str]) -> None:
+def _note(store: AnalysisCache, path: Path, written: Written, genres: list[str]) -> None:
     """Note a file's facts after a write, so that the next scan need not open it. The cache may fail; the write holds."""
     with contextlib.suppress(
         sqlite3.Error
@@ -249,7 +249,7 @@ def _what_others_changed(change: Change) -> str:
 
 
 def undo_runs(
-    store: Store, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult
+    store: AnalysisCache, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult
 ) -> Counter[str]:
     """Put files back as they were, the last change first; return counts. Their plan holds again."""
     counts: Counter[str] = Counter()

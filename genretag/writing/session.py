@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from genretag.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from genretag.storage.cache import Store
+    from genretag.storage.cache import AnalysisCache
     from genretag.storage.journal import Journal
 
 log = logging.getLogger("genretag")
@@ -42,7 +42,7 @@ def journal_path(database: Path) -> Path:
 class Databases:
     """The cache and the journal, open."""
 
-    store: Store
+    store: AnalysisCache
     journal: Journal
 
 
@@ -79,13 +79,13 @@ def open_databases(database: Path | None) -> Iterator[Databases]:
         journal.close()
 
 
-def _open_cache(path: Path) -> Store:
-    from genretag.storage.cache import Store
+def _open_cache(path: Path) -> AnalysisCache:
+    from genretag.storage.cache import AnalysisCache
     from genretag.storage.journal import KNOWN_TABLE
     from genretag.storage.sqlite import BrokenDatabaseError, is_ours, set_aside
 
     try:
-        return Store(path)
+        return AnalysisCache(path)
     except BrokenDatabaseError as error:
         if not is_ours(journal_path(path), KNOWN_TABLE):
             raise UsageError(
@@ -93,7 +93,7 @@ def _open_cache(path: Path) -> Store:
             ) from error
         aside = set_aside(path)
         log.warning("%s; it was set aside as %s and begun anew", error, aside.name)
-        return Store(path)
+        return AnalysisCache(path)
 
 
 def _open_journal(path: Path, *, trusted: bool) -> Journal:

@@ -25,7 +25,7 @@ from genretag.audio import Identity, synthesis
 from genretag.cluster.importing import import_results
 from genretag.cluster.results import TrackResult, part_name, read, row_of, table_of, told_of, write
 from genretag.decisions.policy import Policy
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second
 
@@ -149,7 +149,7 @@ def import_rate(results: Path, work: Path, rows: int = 5_000) -> tuple[float, fl
             )
         )
     write(str(lots), part_name("made", 0), table_of(made), head)
-    store = Store(work / "made.db")
+    store = AnalysisCache(work / "made.db")
     began = time.monotonic()
     import_results(store, lots, Policy(), 1)
     seconds = time.monotonic() - began

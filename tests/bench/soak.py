@@ -48,7 +48,7 @@ from genretag.records import Analysis, FileRow
 from genretag.scan import worker
 from genretag.scan.scanner import Options, Progress, Scanner
 from genretag.scan.worker import serve
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 
 
 def kills(a: argparse.Namespace, folder: Path) -> int:
@@ -111,7 +111,7 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
     """Store, judge and plan made-up tracks, and watch memory and the database's size."""
     from genretag.inference.model import Model
 
-    store, metadata = Store(folder / "g.db"), Model().metadata
+    store, metadata = AnalysisCache(folder / "g.db"), Model().metadata
     rng = np.random.default_rng(0)
     store.begin_scan(1, metadata.id, Policy().to_dict())
     peaks = []
@@ -225,7 +225,7 @@ class LongRun:
         from genretag.inference.model import Model
 
         os.setpgid(0, 0)
-        store = Store(self.database)
+        store = AnalysisCache(self.database)
         last = store.last_scan()
         scanner = Scanner(
             store,
@@ -269,7 +269,7 @@ class LongRun:
 
     def heard(self) -> int:
         """Return how many tracks the store knows."""
-        store = Store(self.database)
+        store = AnalysisCache(self.database)
         (count,) = store._db.execute("SELECT count(*) FROM heard").fetchone()
         store.close()
         return int(count)

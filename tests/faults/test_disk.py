@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from breaking import make_library, rows_for, sha
 
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing import replace
 from genretag.writing.apply import Result, apply_rows
@@ -51,7 +51,7 @@ def _no_hook() -> Iterator[None]:
 
 def apply(music: list[Path], folder: Path) -> tuple[dict[str, int], list[Result], Journal]:
     store, journal, results = (
-        Store(folder / "g.db"),
+        AnalysisCache(folder / "g.db"),
         Journal(folder / "g.journal.db"),
         list[Result](),
     )
@@ -81,7 +81,7 @@ def test_an_error_of_the_system_at_any_step_leaves_the_file_and_the_run_goes_on(
     replace.hook = None
     rows = rows_for(music)
     store, journal, results = (
-        Store(tmp_path / "g.db"),
+        AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
@@ -159,7 +159,7 @@ def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(
 
     replace.hook = vanish
     store, journal, results = (
-        Store(tmp_path / "g.db"),
+        AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
@@ -194,7 +194,7 @@ def test_a_file_that_is_another_thing_now_is_refused(
     elif what == "a pipe now":
         os.mkfifo(one)
     store, journal, results = (
-        Store(tmp_path / "g.db"),
+        AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
@@ -208,7 +208,7 @@ def test_a_journal_that_cannot_be_written_stops_the_run_before_any_file(
 ) -> None:
     before = {p: sha(p) for p in music}
     rows = rows_for(music)
-    store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
+    store, journal = AnalysisCache(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
     journal._db.execute("PRAGMA query_only = ON")
     with pytest.raises(sqlite3.Error):
         apply_rows(store, journal, 1, [(None, r) for r in rows], WriteOptions(), lambda _: None)

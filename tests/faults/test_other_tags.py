@@ -31,7 +31,7 @@ from rawtags import (
     vorbis_comments,
 )
 
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows, undo_runs
 from genretag.writing.replace import WriteOptions
@@ -76,7 +76,7 @@ FRAME = st.tuples(
 def written_and_undone(path: Path, genres: list[str], look: Callable[[Path], Any]) -> None:
     """Write genres safely, look before and after, undo, and hold the bytes against what they were."""
     with tempfile.TemporaryDirectory() as folder:
-        store, journal = Store(Path(folder) / "g.db"), Journal(Path(folder) / "j.db")
+        store, journal = AnalysisCache(Path(folder) / "g.db"), Journal(Path(folder) / "j.db")
         before, seen = sha(path), look(path)
         (row,) = rows_for([path])
         row = type(row)(**{**row.to_dict(), "new": genres})

@@ -17,7 +17,7 @@ from mounting import Disk, NoFuse, mounted
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing import replace
 from genretag.writing.apply import Result, apply_rows
@@ -65,7 +65,7 @@ def test_where_case_and_unicode_form_do_not_count_a_file_has_one_row(
         assert again["file"] == row["file"]
     assert genretag("apply", disk.root / "MÚSICA", "--min-confidence", 0, "--yes").status == 0
     assert len(tags.read(disk.below / name / "Café" / "one.mp3").genres) == 1
-    store = Store(disk.root.parent / "db" / "genretag.db")
+    store = AnalysisCache(disk.root.parent / "db" / "genretag.db")
     assert store.file(spellings[-1]) is None
     assert store.file(disk.root / name / "Café" / "one.mp3") is not None
     store.close()
@@ -128,7 +128,7 @@ def test_a_disk_that_is_unmounted_in_the_middle_costs_its_own_tracks(
             subprocess.run(["fusermount3", "-uz", disk.root], check=True)
 
     store, journal, results = (
-        Store(tmp_path / "g.db"),
+        AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
@@ -215,7 +215,7 @@ def test_a_journal_whose_disk_fills_up_in_the_middle_knows_the_truth(
     music = [piece(tmp_path / "music" / f"{n}.mp3", n) for n in range(3)]
     before = {p: sha(p) for p in music}
     rows = [(None, r) for r in rows_for(music)]
-    store, journal = Store(tmp_path / "g.db"), Journal(small / "g.journal.db")
+    store, journal = AnalysisCache(tmp_path / "g.db"), Journal(small / "g.journal.db")
     fillers = []
 
     def hook(name: str) -> None:
@@ -301,7 +301,7 @@ def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(
         os.open(music, os.O_RDONLY),
     )  # the old file's blocks stay in use while somebody has it open
     store, journal, results = (
-        Store(tmp_path / "g.db"),
+        AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )

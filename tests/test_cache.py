@@ -14,15 +14,15 @@ from test_vote import heard
 from genretag.decisions.plan import failed_row
 from genretag.errors import RunError
 from genretag.records import Album, FileRow, Tags
-from genretag.storage.cache import PLANS_KEPT, Store
+from genretag.storage.cache import PLANS_KEPT, AnalysisCache
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "g.db")
+def store(tmp_path: Path) -> AnalysisCache:
+    return AnalysisCache(tmp_path / "g.db")
 
 
-def test_what_was_heard_comes_back_exactly(store: Store) -> None:
+def test_what_was_heard_comes_back_exactly(store: AnalysisCache) -> None:
     h = replace(heard(np.random.default_rng(0).normal(size=(5, 3))), second_key="flac:1")
     store.save_analysis(h, "m", 1)
     for back in (store.heard("k", "m", 1), store.heard("other", "m", 1, second_key="flac:1")):
@@ -33,13 +33,13 @@ def test_what_was_heard_comes_back_exactly(store: Store) -> None:
         assert (back.seconds, back.share, back.second_key) == (h.seconds, h.share, h.second_key)
 
 
-def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: Store) -> None:
+def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: AnalysisCache) -> None:
     store.save_analysis(heard([[1, 2, 3]]), "m", 1)
     assert store.heard("k", "n", 1) is None
     assert store.heard("k", "m", 2) is None
 
 
-def test_any_path_and_any_tag_can_be_kept(store: Store) -> None:
+def test_any_path_and_any_tag_can_be_kept(store: AnalysisCache) -> None:
     path = Path(os.fsdecode(b"/caf\xe9\n\x1b[2J.mp3"))
     f = FileRow(
         path,
@@ -56,7 +56,7 @@ def test_any_path_and_any_tag_can_be_kept(store: Store) -> None:
     assert store.file(path) == f
 
 
-def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: Store) -> None:
+def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: AnalysisCache) -> None:
     store.save_analysis(heard([[1, 2, 3]]), "m", 1)
     store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
     store.save_failure(Path("/y"), 1, 2, "decode", "no")
@@ -66,7 +66,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: 
     older = sqlite3.connect(store.path)
     older.execute("DROP TABLE older_key")
     older.execute("PRAGMA user_version = 7")
-    renewed = Store(store.path)
+    renewed = AnalysisCache(store.path)
     assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (
         None,
         None,
@@ -77,7 +77,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: 
     assert (renewed.older_key("s"), renewed.older_key("t")) == ("k", None)
 
 
-def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Store) -> None:
+def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: AnalysisCache) -> None:
     for _ in range(3):
         store.save_failure(Path("/x"), 1, 2, "decode", "no")
     failure = store.failure(Path("/x"))
@@ -87,7 +87,7 @@ def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Store
     assert list(store.failures()) == []
 
 
-def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(store: Store) -> None:
+def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(store: AnalysisCache) -> None:
     store.begin_scan(1, "m", {})
     rows = [
         (n, Path(f"/{n}"), "write" if n % 2 else "skip", failed_row(Path(f"/{n}"), "").to_dict())
@@ -107,7 +107,7 @@ def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(st
     assert next(iter(store.plan(1, open_writes=True)))[0] == 1
 
 
-def test_a_scan_stands_with_its_counts_until_something_is_touched(store: Store) -> None:
+def test_a_scan_stands_with_its_counts_until_something_is_touched(store: AnalysisCache) -> None:
     store.begin_scan(1, "m", {})
     rows = [
         failed_row(Path(f"/{n}"), "")
@@ -138,7 +138,7 @@ def test_a_scan_stands_with_its_counts_until_something_is_touched(store: Store) 
     assert store.untouched_scan() is None and store.open_writes(1) == 0
 
 
-def test_old_plans_are_dropped(store: Store) -> None:
+def test_old_plans_are_dropped(store: AnalysisCache) -> None:
     for run in range(1, PLANS_KEPT + 3):
         store.begin_scan(run, "m", {})
         store.save_plan(run, [(0, Path("/a"), "skip", {})])
@@ -147,8 +147,8 @@ def test_old_plans_are_dropped(store: Store) -> None:
     assert list(store.plan(PLANS_KEPT + 2))
 
 
-def test_a_database_of_a_later_genretag_is_refused(store: Store) -> None:
+def test_a_database_of_a_later_genretag_is_refused(store: AnalysisCache) -> None:
     store.close()
     sqlite3.connect(store.path).execute("PRAGMA user_version = 99")
     with pytest.raises(RunError, match="later genretag"):
-        Store(store.path)
+        AnalysisCache(store.path)

@@ -15,7 +15,7 @@ from genretag.decisions.plan import Row
 from genretag.decisions.policy import Policy
 from genretag.inference.model import Model
 from genretag.scan.scanner import Options, Scanner, Windows
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows
 from genretag.writing.replace import WriteOptions
@@ -31,7 +31,7 @@ class Library:
             synthesis.encode(self.music / f"{n}.mp3", synthesis.piece(n, 3), 44_100)
         (self.music / "broken.mp3").write_bytes(b"no music")
         self.store, self.journal, self.model = (
-            Store(folder / "g.db"),
+            AnalysisCache(folder / "g.db"),
             Journal(folder / "g.journal.db"),
             Model(),
         )
