@@ -14,7 +14,7 @@ from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.library.walk import below
-from genretag.storage.cache import Scan, AnalysisCache
+from genretag.storage.cache import AnalysisCache, Scan
 
 
 def metadata_of(store: AnalysisCache, scan: Scan) -> ModelMetadata:
