@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from genretag.layout import around
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
 from genretag.layout.vorbis import Comments, comment_regions, parse_comments
 
@@ -71,7 +72,7 @@ def parse_flac(data: memoryview, start: int) -> Flac:
     Raises:
         UnexplainedError: the blocks do not lead to the audio.
     """
-    if data[start : start + len(MAGIC)] != MAGIC:
+    if bytes(data[start : start + len(MAGIC)]) != MAGIC:
         raise UnexplainedError("it does not begin as a FLAC file")
     blocks = tuple(_blocks(data, start + len(MAGIC)))
     if blocks[0].kind != STREAMINFO or blocks[0].end - blocks[0].data_at != _STREAMINFO_SIZE:
@@ -131,10 +132,24 @@ def _block_regions(data: memoryview, block: Block, fields: Sequence[str]) -> lis
     ]
 
 
+def matches(head: bytes) -> bool:
+    """Return whether a file begins as a FLAC file does, once ID3v2 tags in front are skipped."""
+    return head.startswith(MAGIC)
+
+
 def account(data: memoryview, fields: Sequence[str]) -> Account:
     """Return the account of a FLAC file.
 
     Raises:
         UnexplainedError: it cannot be explained completely.
     """
-    raise NotImplementedError
+    start = around.front_end(data)
+    flac = parse_flac(data, start)
+    tail = around.tail_start(data, flac.audio_at)
+    regions = [
+        *around.front_regions(data, start, fields),
+        *flac_regions(data, flac, fields),
+        Region(Kind.AUDIO, flac.audio_at, tail, "FLAC/audio"),
+        *around.tail_regions(data, tail, fields),
+    ]
+    return Account("FLAC", len(data), tuple(regions))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from genretag.layout.account import Kind, Pointer, Region, UnexplainedError
+from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
 from genretag.layout.vorbis import Comments, comment_regions, parse_comments
 
 MAGIC = b"OggS"
@@ -31,6 +31,7 @@ FLAC_HEADER_SIZE = 4  # of the metadata block in a packet
 MAX_FLAC_BLOCK_SIZE = (1 << 24) - 1
 _FLAC_COMMENT = 4  # its type
 _MAX_HEADER_PAGES = MAX_HEADER_SIZE // (MAX_SEGMENTS * FULL_SEGMENT)
+_FILMS = (b"\x80theora", b"OVP80", b"BBCD\0")  # first packets of video: Theora, VP8, Dirac
 _PAGES = "Ogg/pages"  # kept as they are
 
 
@@ -253,10 +254,16 @@ def parse_ogg(data: memoryview, start: int) -> Ogg:
     iterator = parse_pages(data, start)
     seen, header = parse_header(data, iterator)
     pages = (*seen, *iterator)
+    if any(p.flags & FIRST and _is_film(data, p) for p in pages):
+        raise UnexplainedError("it holds a film")
     end = pages[-1].end
     if _find(data, end) >= 0:
         raise UnexplainedError("bytes between its Ogg pages belong to none")
     return Ogg(start, pages, end, header)
+
+
+def _is_film(data: memoryview, page: Page) -> bool:
+    return bytes(data[page.body : page.body + 8]).startswith(_FILMS)
 
 
 def _find(data: memoryview, start: int) -> int:
@@ -466,3 +473,20 @@ def _add_skeleton(builder: _Builder, data: memoryview, page: Page, ogg: Ogg) -> 
     builder.add(Region(Kind.DERIVED, *number, "Ogg/checksum"))
     builder.add(Region(Kind.DERIVED, offsets, offsets + 16, "Ogg/Skeleton/offsets"))
     return [Pointer(offsets + 8, content, "Ogg/Skeleton/content")] if content else []
+
+
+def matches(head: bytes) -> bool:
+    """Return whether a file begins as an Ogg file does."""
+    return head.startswith(MAGIC)
+
+
+def account(data: memoryview, fields: Sequence[str]) -> Account:
+    """Return the account of an Ogg file.
+
+    Raises:
+        UnexplainedError: it cannot be explained completely.
+    """
+    ogg = parse_ogg(data, 0)
+    regions, pointers = ogg_regions(data, ogg, fields)
+    tail = Region(Kind.OTHER, ogg.end, len(data), "behind the Ogg pages")
+    return Account("Ogg", len(data), (*regions, tail), tuple(pointers))
