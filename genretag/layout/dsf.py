@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
-from genretag.layout.around import id3_regions, id3v2_end
+from genretag.layout.embedded import tag_regions
 
 MAGIC = b"DSD "
 HEADER_SIZE = 28
@@ -73,14 +73,12 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
     """
     dsf = parse_dsf(data)
     tag_at = len(data) if dsf.tag_at is None else dsf.tag_at
-    tag_end = id3v2_end(data, tag_at)
     regions = [
         Region(Kind.OTHER, 0, TOTAL_AT, "DSF/header"),
         Region(Kind.DERIVED, TOTAL_AT, HEADER_SIZE, "DSF/size and offset"),
         Region(Kind.AUDIO, HEADER_SIZE, dsf.data_end, "DSF/audio"),
         Region(Kind.OTHER, dsf.data_end, tag_at, "behind the DSF data"),
-        *id3_regions(data, tag_at, tag_end, fields, "DSF"),
-        Region(Kind.OTHER, tag_end, len(data), "behind the ID3 tag"),
+        *(tag_regions(data, tag_at, len(data), fields, "DSF") if dsf.tag_at is not None else ()),
     ]
     pointers = [Pointer(POINTER_AT, tag_at, "DSF/ID3")] if dsf.tag_at is not None else []
     return Account("DSF", len(data), tuple(regions), tuple(pointers))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from genretag.layout import around
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
+from genretag.layout.embedded import front_tags, tag_regions, tail_regions, tail_start
 from genretag.layout.vorbis import Comments, comment_regions, parse_comments
 
 MAGIC = b"fLaC"
@@ -143,13 +143,14 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
     Raises:
         UnexplainedError: it cannot be explained completely.
     """
-    start = around.front_end(data)
+    front = front_tags(data)
+    start = front[-1][1] if front else 0
     flac = parse_flac(data, start)
-    tail = around.tail_start(data, flac.audio_at)
+    tail = tail_start(data, flac.audio_at)
     regions = [
-        *around.front_regions(data, start, fields),
+        *(r for at, end in front for r in tag_regions(data, at, end, fields, "front")),
         *flac_regions(data, flac, fields),
         Region(Kind.AUDIO, flac.audio_at, tail, "FLAC/audio"),
-        *around.tail_regions(data, tail, fields),
+        *tail_regions(data, tail, fields),
     ]
     return Account("FLAC", len(data), tuple(regions))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
-from genretag.layout.around import id3_regions
+from genretag.layout.embedded import tag_regions
 
 Order = Literal["little", "big"]
 
@@ -126,6 +126,8 @@ def parse_iff(data: memoryview) -> Iff:
     streamed = dialect is RIFF and not long_sizes and _is_streamed(data, first)
     end = len(data) if streamed else _checked_end(stated, len(data))
     chunks = tuple(_chunks(data, dialect, first, end, long_sizes, streamed))
+    if not any(c.name in dialect.audio for c in chunks):
+        raise UnexplainedError(f"its {dialect.name} chunks hold no audio")
     last = max([end, *(c.stop for c in chunks[-1:])])  # a pad byte that the size leaves out
     return Iff(dialect, magic, form, chunks, last, streamed, size_at, size_bytes)
 
@@ -266,7 +268,8 @@ def iff_regions(data: memoryview, iff: Iff, fields: Sequence[str]) -> list[Regio
 def _chunk_regions(data: memoryview, iff: Iff, chunk: Chunk, fields: Sequence[str]) -> list[Region]:
     name = f"{iff.dialect.name}/{chunk.name.decode('ascii')}"
     if chunk.is_id3:
-        return [*_framing(chunk, name), *id3_regions(data, chunk.data_at, chunk.end, fields, name)]
+        tag = (data, chunk.data_at, chunk.end, fields, name)
+        return [*_framing(chunk, name), *(tag_regions(*tag) if chunk.end > chunk.data_at else ())]
     if iff.dialect is RIFF and is_info(data, chunk):
         return [*_framing(chunk, name), *_info_regions(data, chunk, fields, name)]
     if chunk.name == b"ds64":
