@@ -41,7 +41,7 @@ class TestEveryContainer:
         path = copy(seed_files, extension, tmp_path)
         tags.write(path, genres)
         read = ffmpeg_genre(path)
-        assert read == genres or read == genres[:1] or read == ["; ".join(genres)] or read[-1:] == genres[-1:]
+        assert read == genres or read == genres[:1] or read == "; ".join(genres).split(";") or read[-1:] == genres[-1:]
 
     def test_writing_the_other_tags_stay(self, seed_files: dict[str, Path], tmp_path: Path, extension: str, genres: list[str]) -> None:
         path = copy(seed_files, extension, tmp_path)

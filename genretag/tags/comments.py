@@ -28,14 +28,20 @@ def first_value(lists: Iterable[Comments], name: bytes) -> str:
     return next((text for e in entries if (text := decode(e.value).strip())), "")
 
 
-def field_edits(comments: Comments, field: str, values: Sequence[str]) -> list[Edit]:
+def field_edits(
+    comments: Comments,
+    field: str,
+    values: Sequence[str],
+    texts: Sequence[tuple[bytes, str]] = (),
+) -> list[Edit]:
     """Return the edits that give a field its values, one entry each, where the first one stands.
 
-    A field that is new goes behind the last entry. All other entries keep their bytes and order.
+    A field that is new goes behind the last entry, and ``texts``, by name, before it. All other
+    entries keep their bytes and order.
     """
     old = comments.of_field(field)
     at = old[0].start if old else comments.end
-    new = [pack_entry(_name(old, field), v) for v in values]
+    new = [pack_entry(*t) for t in texts] + [pack_entry(_name(old, field), v) for v in values]
     count = len(comments.entries) - len(old) + len(new)
     return [
         Edit(

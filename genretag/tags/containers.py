@@ -8,24 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen.aiff import AIFF
 from mutagen.apev2 import APEv2File
 from mutagen.asf import ASF
-from mutagen.dsdiff import DSDIFF
-from mutagen.dsf import DSF
-from mutagen.flac import FLAC
 from mutagen.id3 import ID3FileType
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
-from mutagen.oggflac import OggFLAC
-from mutagen.oggopus import OggOpus
-from mutagen.oggspeex import OggSpeex
-from mutagen.oggvorbis import OggVorbis
 from mutagen.trueaudio import TrueAudio
-from mutagen.wave import WAVE
 
 from genretag.errors import TrackError
-from genretag.tags import ape, asf, id3, mp4, vorbis
+from genretag.tags import ape, asf, id3, mp4, spliced
 from genretag.tags.facts import V22, Album, Tags
 from genretag.tags.form import Form
 
@@ -40,15 +31,6 @@ class _Field:
     others: Callable[[Any, Path, Form], dict[str, Any]]
 
 
-def _chunked(kind: str) -> _Field:
-    return _Field(
-        "TCON",
-        lambda _, path: id3.read_chunk(kind, path),
-        lambda _, path, genres, form: id3.write_chunk(kind, path, genres, form),
-        lambda _, path, form: id3.others_chunk(kind, path, form),
-    )
-
-
 def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], Form], None]:
     """Return a row's write function for a container that leaves no choice."""
     return lambda audio, path, genres, form: write(audio, path, genres)
@@ -60,7 +42,6 @@ _ID3 = _Field(
     lambda _, path, genres, form: id3.write_mp3(path, genres, form),
     lambda _, path, form: id3.others_mp3(path, form),
 )
-_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), _plainly(vorbis.write), lambda audio, path, _: vorbis.others(audio, path))
 _MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path, form: mp4.others(path))
 _ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, *_: asf.others(audio))
 _APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, *_: ape.others(audio))
@@ -69,15 +50,6 @@ _APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), la
 _TABLE: tuple[tuple[type[Any], _Field], ...] = (
     (MP3, _ID3),
     (TrueAudio, _ID3),
-    (WAVE, _chunked("wav")),
-    (AIFF, _chunked("aiff")),
-    (DSF, _chunked("dsf")),
-    (DSDIFF, _chunked("dsdiff")),
-    (FLAC, _VORBIS),
-    (OggVorbis, _VORBIS),
-    (OggOpus, _VORBIS),
-    (OggSpeex, _VORBIS),
-    (OggFLAC, _VORBIS),
     (MP4, _MP4),
     (ASF, _ASF),
     (APEv2File, _APE),
@@ -108,6 +80,8 @@ def _said(error: BaseException) -> str:
 def read(path: Path) -> Tags:
     """Return a file's genres and album. See the package."""
     try:
+        if (container := spliced.container_of(path)) is not None:
+            return spliced.read(container, path)
         audio, field = _open(path)
         if audio is None or field is None:
             return Tags([], None, problem="this container holds no genre that genretag can write")
@@ -148,6 +122,8 @@ def _first(tags: Any, keys: tuple[str, ...]) -> str:
 
 def write(path: Path, genres: list[str], form: Form) -> None:
     """Write the genres into a file. See the package."""
+    if (container := spliced.container_of(path)) is not None:
+        return spliced.write(container, path, genres, form)
     audio, field = _open(path)
     if audio is None or field is None:
         raise TrackError("tags", "this container holds no genre that genretag can write")
@@ -161,6 +137,8 @@ def write(path: Path, genres: list[str], form: Form) -> None:
 
 def others(path: Path, form: Form) -> dict[str, Any]:
     """Return everything in a file's tags but the genre. See the package."""
+    if (container := spliced.container_of(path)) is not None:
+        return spliced.kept_tags(container, path, form)
     audio, field = _open(path)
     if audio is None or field is None:
         return {}

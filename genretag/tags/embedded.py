@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+
+from mutagen.id3 import ID3
 
 from genretag.errors import TrackError
 from genretag.layout.embedded import (
@@ -16,6 +19,10 @@ from genretag.layout.embedded import (
 )
 from genretag.tags.edits import Edit
 from genretag.tags.form import Form
+from genretag.tags.frames import meanings
+from genretag.tags.id3 import _ONLY_GENRE as ONLY_GENRE
+from genretag.tags.id3 import _set as set_genres
+from genretag.tags.id3 import _version as version_to_save
 from genretag.tags.id3v1 import resolve
 
 NEW_TAG_VERSION = 4  # mutagen's, Picard's and beets' default
@@ -63,7 +70,7 @@ def tag_edits(
     """Return the edits that give the tag at an offset its genres, within its padding if it can."""
     tag = parse_tag(data, start)
     if options.id3_version not in (None, tag.version):
-        raise TrackError("tags", f"its ID3v2.{tag.version} tag cannot be converted here")
+        return [Edit(start, tag.end, _converted(bytes(data[start : tag.end]), values, options))]
     old = [f for f in tag.frames if f.name == FRAME_NAMES["genre"]]
     encoding = data[old[0].body_at] if old and old[0].end > old[0].body_at else _LATIN1
     new = _frame(FRAME_NAMES["genre"], values, encoding, tag.version, tag.plain_sizes)
@@ -75,6 +82,22 @@ def tag_edits(
     edits.append(Edit(tag.frames_end, tag.end, bytes(max(0, padding - growth))))
     size = tag.end - start - HEADER_SIZE + sum(e.growth for e in edits)
     return [*edits, Edit(start + 6, start + HEADER_SIZE, syncsafe(size))]
+
+
+def _converted(tag: bytes, values: Sequence[str], options: Form) -> bytes:
+    """Return a tag with its genres in the version that is asked for."""
+    found = ID3(io.BytesIO(tag), **ONLY_GENRE)
+    version = version_to_save(found, options)
+    set_genres(found, list(values), version)
+    out = io.BytesIO()
+    found.save(out, v1=0, v2_version=version, v23_sep=None, padding=lambda _: 0)
+    return out.getvalue()
+
+
+def meanings_of(data: memoryview, start: int) -> dict[str, int]:
+    """Return what the frames of the tag at an offset say besides the genre, in any version."""
+    end = id3v2_end(data, start)
+    return meanings(ID3(io.BytesIO(bytes(data[start:end])), **ONLY_GENRE))
 
 
 def _frame(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genretag.errors import TrackError
+from genretag.layout.embedded import ID3V1_SIZE, front_tags, tail_start
 from genretag.layout.flac import (
     COMMENT,
     HEADER_SIZE,
@@ -18,33 +19,50 @@ from genretag.layout.flac import (
     Block,
     Flac,
     is_padding,
+    parse_flac,
 )
-from genretag.layout.vorbis import pack_comments, pack_entry, parse_comments
+from genretag.layout.vorbis import FIELD_NAMES, pack_comments, pack_entry, parse_comments
+from genretag.tags import embedded as id3
 from genretag.tags.comments import field_edits, growth_of
 from genretag.tags.edits import Edit
+from genretag.tags.form import Form
+from genretag.tags.id3v1 import number_of
 
 VENDOR = b"genretag"  # of a comment block that genretag makes
 
 
-def comment_edits(data: memoryview, flac: Flac, field: str, values: Sequence[str]) -> list[Edit]:
+def comment_edits(
+    data: memoryview,
+    flac: Flac,
+    field: str,
+    values: Sequence[str],
+    texts: Sequence[tuple[bytes, str]] = (),
+) -> list[Edit]:
     """Return the edits that give a field its values in the first comment block.
 
     A later comment block, which most programs do not read, loses the field. A file without comments
-    gets a block of them.
+    gets a block of them. ``texts`` are put into comments that are empty.
     """
     blocks = [b for b in flac.blocks if b.kind == COMMENT]
     if not blocks:
-        return new_block_edits(data, flac, [(field.upper().encode(), v) for v in values])
-    edits = _block_edits(data, blocks[0], field, values)
+        name = FIELD_NAMES[field][0]
+        return _new_block_edits(data, flac, [*texts, *((name, v) for v in values)])
+    edits = _block_edits(data, blocks[0], field, values, texts)
     for block in blocks[1:]:
         if parse_comments(data, block.data_at, block.end).of_field(field):
-            edits += _block_edits(data, block, field, [])
+            edits += _block_edits(data, block, field, [], [])
     return [*edits, *_padding_edits(data, flac, growth_of(edits))]
 
 
-def _block_edits(data: memoryview, block: Block, field: str, values: Sequence[str]) -> list[Edit]:
+def _block_edits(
+    data: memoryview,
+    block: Block,
+    field: str,
+    values: Sequence[str],
+    texts: Sequence[tuple[bytes, str]],
+) -> list[Edit]:
     """Return the edits of a comment block and its size."""
-    edits = field_edits(parse_comments(data, block.data_at, block.end), field, values)
+    edits = field_edits(parse_comments(data, block.data_at, block.end), field, values, texts)
     size = block.end - block.data_at + growth_of(edits)
     return [*edits, Edit(block.start + 1, block.data_at, _packed_size(size))]
 
@@ -66,7 +84,7 @@ def _padding_edits(data: memoryview, flac: Flac, growth: int) -> list[Edit]:
     return []
 
 
-def new_block_edits(
+def _new_block_edits(
     data: memoryview, flac: Flac, entries: Sequence[tuple[bytes, str]]
 ) -> list[Edit]:
     """Return the edits that put a comment block of (name, value) before the padding at the end."""
@@ -77,3 +95,59 @@ def new_block_edits(
     flag = bytes([data[before.start] & ~LAST_FLAG])
     edits = [Edit(before.start, before.start + 1, flag), new]
     return [*edits, *_padding_edits(data, flac, new.growth)]
+
+
+# --- with the tags of the ID3 family around it ----------------------------------------------------
+
+
+def flac_edits(data: memoryview, values: Sequence[str], options: Form) -> list[Edit]:
+    """Return the edits that give a FLAC file its genres.
+
+    FFmpeg and TagLib show an ID3 tag only where the Vorbis comments are empty: there the genre goes
+    into an ID3v2 tag that has frames, and what ID3v1 alone holds is repeated in the comments.
+
+    Raises:
+        UnexplainedError: the file cannot be explained completely.
+        TrackError: the genre cannot be written without loss.
+    """
+    front = front_tags(data)
+    flac = parse_flac(data, front[-1][1] if front else 0)
+    empty = not any(c.entries for c in flac.comments(data))
+    block = id3v1_block(data, flac)
+    edits: list[Edit] = []
+    full = [tag for tag in front if id3.has_frames(data, *tag)]
+    for number, (start, end) in enumerate(full):
+        if (empty and not number) or id3.genres_of(data, start):
+            edits += id3.tag_edits(data, start, end, values, options)
+    if not (empty and full):
+        texts = id3v1_texts(block) if empty and block else []
+        edits += comment_edits(data, flac, "genre", values, texts)
+    if block:
+        genre = bytes([number_of(values[0])])
+        edits.append(Edit(len(data) - 1, len(data), genre))
+    return edits
+
+
+def id3v1_block(data: memoryview, flac: Flac) -> bytes:
+    """Return the ID3v1 block at the file's end; empty where there is none."""
+    return bytes(data[tail_start(data, flac.audio_at) :][:ID3V1_SIZE])
+
+
+#: Where ID3v1 holds its texts (E. Kemp, 1996) -> the comment of the same meaning.
+_ID3V1_TEXTS = (
+    (3, 33, b"TITLE"),
+    (33, 63, b"ARTIST"),
+    (63, 93, b"ALBUM"),
+    (93, 97, b"DATE"),
+    (97, 127, b"COMMENT"),
+)
+_ID3V1_ZERO_AT, _ID3V1_TRACK_AT = 125, 126  # ID3v1.1: a zero, then the track's number
+
+
+def id3v1_texts(block: bytes) -> list[tuple[bytes, str]]:
+    """Return the texts of an ID3v1 block, by the names of comments."""
+    parts = ((name, block[a:b].partition(b"\0")[0]) for a, b, name in _ID3V1_TEXTS)
+    texts = [(name, t) for name, raw in parts if (t := raw.decode("latin-1").strip())]
+    if not block[_ID3V1_ZERO_AT] and block[_ID3V1_TRACK_AT]:
+        texts.append((b"TRACKNUMBER", str(block[_ID3V1_TRACK_AT])))
+    return texts
