@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
-from genretag.layout.embedded import tag_regions
+from genretag.layout.id3 import tag_regions
 
 MAGIC = b"DSD "
 HEADER_SIZE = 28

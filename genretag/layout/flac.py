@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
-from genretag.layout.embedded import front_tags, tag_regions, tail_regions, tail_start
+from genretag.layout.id3 import front_tags, tag_regions
+from genretag.layout.tail import tail_regions, tail_start
 from genretag.layout.vorbis import Comments, comment_regions, parse_comments
 
 MAGIC = b"fLaC"

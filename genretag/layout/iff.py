@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
-from genretag.layout.embedded import tag_regions
+from genretag.layout.id3 import tag_regions
 
 Order = Literal["little", "big"]
 

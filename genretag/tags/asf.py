@@ -23,8 +23,14 @@ def write(audio: ASF, path: Path, genres: list[str]) -> None:
 
 def others(audio: ASF) -> dict[str, Any]:
     """Return every attribute but the genre."""
-    pairs = [(k, v) for k, values in audio.tags.items() for v in _listed(values)] if audio.tags else []
-    return {"attributes": sorted((k, v.TYPE, v.language or 0, v.stream or 0, repr(v.value)) for k, v in pairs if k != KEY)}
+    pairs = (
+        [(k, v) for k, values in audio.tags.items() for v in _listed(values)] if audio.tags else []
+    )
+    return {
+        "attributes": sorted(
+            (k, v.TYPE, v.language or 0, v.stream or 0, repr(v.value)) for k, v in pairs if k != KEY
+        )
+    }
 
 
 def _listed(values: Any) -> list[Any]:

@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen.apev2 import APEv2File
 from mutagen.asf import ASF
-from mutagen.id3 import ID3FileType
-from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4
-from mutagen.trueaudio import TrueAudio
 
 from genretag.errors import TrackError
-from genretag.tags import ape, asf, id3, mp4, spliced
-from genretag.tags.facts import V22, Album, Tags
+from genretag.tags import asf, mp4, spliced
 from genretag.tags.form import Form
+from genretag.tags.records import Album, Tags
 
 
 @dataclass(frozen=True)
@@ -31,28 +27,26 @@ class _Field:
     others: Callable[[Any, Path, Form], dict[str, Any]]
 
 
-def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], Form], None]:
-    """Return a row's write function for a container that leaves no choice."""
-    return lambda audio, path, genres, form: write(audio, path, genres)
-
-
-_ID3 = _Field(
-    "TCON",
-    lambda _, path: id3.read_mp3(path),
-    lambda _, path, genres, form: id3.write_mp3(path, genres, form),
-    lambda _, path, form: id3.others_mp3(path, form),
-)
-_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path, form: mp4.others(path))
-_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, *_: asf.others(audio))
-_APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, *_: ape.others(audio))
-
-#: Container -> field; the first row whose class fits counts.
+#: Container -> how mutagen reads and writes its genre.
 _TABLE: tuple[tuple[type[Any], _Field], ...] = (
-    (MP3, _ID3),
-    (TrueAudio, _ID3),
-    (MP4, _MP4),
-    (ASF, _ASF),
-    (APEv2File, _APE),
+    (
+        MP4,
+        _Field(
+            "©gen",
+            lambda audio, _: mp4.read(audio),
+            lambda audio, path, genres, _: mp4.write(audio, path, genres),
+            lambda _, path, options: mp4.others(path),
+        ),
+    ),
+    (
+        ASF,
+        _Field(
+            "WM/Genre",
+            lambda audio, _: asf.read(audio),
+            lambda audio, path, genres, _: asf.write(audio, path, genres),
+            lambda audio, *_: asf.others(audio),
+        ),
+    ),
 )
 
 
@@ -66,7 +60,7 @@ def _open(path: Path) -> tuple[Any, _Field | None]:
         audio = mutagen.File(path)
     except Exception as error:
         raise TrackError("tags", f"its tags cannot be read: {_said(error)}") from error
-    if audio is None or type(audio) is ID3FileType:
+    if audio is None:
         return None, None
     return audio, next((field for kind, field in _TABLE if isinstance(audio, kind)), None)
 
@@ -86,8 +80,7 @@ def read(path: Path) -> Tags:
         if audio is None or field is None:
             return Tags([], None, problem="this container holds no genre that genretag can write")
         genres = field.read(audio, path)
-        name = V22 if field is _ID3 and id3.is_v22(path) else field.name
-        return Tags([g for g in genres if g.strip()], name, _album(audio))
+        return Tags([g for g in genres if g.strip()], field.name, _album(audio))
     except TrackError as error:
         return Tags([], None, problem=str(error))
     except Exception as error:

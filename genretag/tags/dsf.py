@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genretag.layout.dsf import POINTER_AT, TOTAL_AT, parse_dsf
-from genretag.layout.embedded import id3v2_end
+from genretag.layout.id3 import id3v2_end
 from genretag.tags import embedded as id3
 from genretag.tags.comments import growth_of
 from genretag.tags.edits import Edit

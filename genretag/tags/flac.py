@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genretag.errors import TrackError
-from genretag.layout.embedded import ID3V1_SIZE, front_tags, tail_start
 from genretag.layout.flac import (
     COMMENT,
     HEADER_SIZE,
@@ -21,12 +20,13 @@ from genretag.layout.flac import (
     is_padding,
     parse_flac,
 )
+from genretag.layout.id3 import front_tags
 from genretag.layout.vorbis import FIELD_NAMES, pack_comments, pack_entry, parse_comments
 from genretag.tags import embedded as id3
 from genretag.tags.comments import field_edits, growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.form import Form
-from genretag.tags.id3v1 import number_of
+from genretag.tags.tail import id3v1_of, tail_edits, texts_of
 
 VENDOR = b"genretag"  # of a comment block that genretag makes
 
@@ -122,32 +122,25 @@ def flac_edits(data: memoryview, values: Sequence[str], options: Form) -> list[E
     if not (empty and full):
         texts = id3v1_texts(block) if empty and block else []
         edits += comment_edits(data, flac, "genre", values, texts)
-    if block:
-        genre = bytes([number_of(values[0])])
-        edits.append(Edit(len(data) - 1, len(data), genre))
-    return edits
+    return [*edits, *tail_edits(data, flac.audio_at, values)]
 
 
 def id3v1_block(data: memoryview, flac: Flac) -> bytes:
     """Return the ID3v1 block at the file's end; empty where there is none."""
-    return bytes(data[tail_start(data, flac.audio_at) :][:ID3V1_SIZE])
+    return id3v1_of(data, flac.audio_at)
 
 
-#: Where ID3v1 holds its texts (E. Kemp, 1996) -> the comment of the same meaning.
-_ID3V1_TEXTS = (
-    (3, 33, b"TITLE"),
-    (33, 63, b"ARTIST"),
-    (63, 93, b"ALBUM"),
-    (93, 97, b"DATE"),
-    (97, 127, b"COMMENT"),
-)
-_ID3V1_ZERO_AT, _ID3V1_TRACK_AT = 125, 126  # ID3v1.1: a zero, then the track's number
+#: Text of an ID3v1 block -> the comment of the same meaning.
+_COMMENT_NAMES = {
+    "title": b"TITLE",
+    "artist": b"ARTIST",
+    "album": b"ALBUM",
+    "year": b"DATE",
+    "comment": b"COMMENT",
+    "track": b"TRACKNUMBER",
+}
 
 
 def id3v1_texts(block: bytes) -> list[tuple[bytes, str]]:
     """Return the texts of an ID3v1 block, by the names of comments."""
-    parts = ((name, block[a:b].partition(b"\0")[0]) for a, b, name in _ID3V1_TEXTS)
-    texts = [(name, t) for name, raw in parts if (t := raw.decode("latin-1").strip())]
-    if not block[_ID3V1_ZERO_AT] and block[_ID3V1_TRACK_AT]:
-        texts.append((b"TRACKNUMBER", str(block[_ID3V1_TRACK_AT])))
-    return texts
+    return [(_COMMENT_NAMES[name], text) for name, text in texts_of(block).items()]

@@ -1,16 +1,6 @@
-"""How a genre is to be written, where a container leaves a choice."""
+"""Old names of the tag options."""
 
-from __future__ import annotations
+from genretag.tags.options import KEEP_AS_IS as AS_IT_IS
+from genretag.tags.options import TagOptions as Form
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a user may choose about the tags themselves."""
-
-    convert_v22: bool = False  # ID3v2.2 as v2.3; else such tags are left alone
-    id3_version: int | None = None  # 3 or 4: write ID3v2 tags in this version; None: in the one that they have
-
-
-AS_IT_IS = Form()
+__all__ = ["AS_IT_IS", "Form"]

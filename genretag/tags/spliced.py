@@ -9,20 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genretag.errors import TrackError
+from genretag.layout import bare as bare_layout
 from genretag.layout import dsf as dsf_layout
 from genretag.layout import flac as flac_layout
 from genretag.layout import iff as iff_layout
+from genretag.layout import mp4 as mp4_layout
 from genretag.layout import ogg as ogg_layout
 from genretag.layout.account import Account, Kind, UnexplainedError
-from genretag.layout.embedded import front_tags, parse_tag
+from genretag.layout.id3 import front_tags, parse_tag
 from genretag.layout.iff import RIFF, is_info
 from genretag.layout.mapping import mapped
-from genretag.tags import chunks, comments, dsf, flac, ogg
+from genretag.tags import bare, chunks, comments, dsf, flac, mp4, ogg
 from genretag.tags import embedded as id3
 from genretag.tags.edits import Edit, apply_edits
-from genretag.tags.facts import Album, Tags
-from genretag.tags.form import Form
 from genretag.tags.id3v1 import NO_NUMBER, by_number
+from genretag.tags.options import TagOptions
+from genretag.tags.records import Album, Tags
 from genretag.tags.words import meaningful
 
 _HEAD_SIZE = 16  # bytes that show a container
@@ -32,12 +34,12 @@ _HEAD_SIZE = 16  # bytes that show a container
 class Spliced:
     """How one container holds a genre."""
 
-    field: str  # as the container calls it
+    field: Callable[[memoryview], str]  # as the container calls it
     matches: Callable[[bytes], bool]  # given the first bytes
     account: Callable[[memoryview, Sequence[str]], Account]
     genres: Callable[[memoryview], list[str]]
     album: Callable[[memoryview], Album]
-    edits: Callable[[memoryview, Sequence[str], Form], list[Edit]]
+    edits: Callable[[memoryview, Sequence[str], TagOptions], list[Edit]]
 
 
 def _first_meaningful(places: Iterable[list[str]]) -> list[str]:
@@ -144,9 +146,13 @@ def _iff_matches(head: bytes) -> bool:
     return iff_layout.dialect_of(head) is not None
 
 
+def _named(field: str) -> Callable[[memoryview], str]:
+    return lambda _: field
+
+
 CONTAINERS = (
     Spliced(
-        "GENRE",
+        _named("GENRE"),
         flac_layout.matches,
         flac_layout.account,
         _flac_genres,
@@ -154,22 +160,43 @@ CONTAINERS = (
         flac.flac_edits,
     ),
     Spliced(
-        "GENRE",
+        _named("GENRE"),
         ogg_layout.matches,
         ogg_layout.account,
         _ogg_genres,
         _ogg_album,
         lambda data, values, _: ogg.ogg_edits(data, 0, "genre", values),
     ),
-    Spliced("TCON", _iff_matches, iff_layout.account, _iff_genres, _iff_album, chunks.iff_edits),
     Spliced(
-        "TCON",
+        _named("TCON"), _iff_matches, iff_layout.account, _iff_genres, _iff_album, chunks.iff_edits
+    ),
+    Spliced(
+        _named("TCON"),
         dsf_layout.matches,
         dsf_layout.account,
         _dsf_genres,
         lambda data: _id3_album(data, _dsf_tags(data)),
         dsf.dsf_edits,
     ),
+    Spliced(
+        mp4.field_name,
+        mp4_layout.matches,
+        mp4_layout.account,
+        lambda data: _first_meaningful(mp4.genre_places(data)),
+        mp4.album_of,
+        mp4.mp4_edits,
+    ),
+)
+
+
+#: Streams without a container: MP3, AAC, Musepack, WavPack, Monkey's Audio, TTA, TAK, OptimFROG.
+BARE = Spliced(
+    bare.field_of,
+    lambda head: False,  # found by their audio
+    bare_layout.account,
+    lambda data: _first_meaningful(bare.genre_places(data)),
+    bare.album_of,
+    bare.edits,
 )
 
 
@@ -184,7 +211,9 @@ def container_of(path: Path) -> Spliced | None:
         with contextlib.suppress(UnexplainedError):
             start = _flac_start(data)
         head = bytes(data[start : start + _HEAD_SIZE])
-    found = next((c for c in CONTAINERS if c.matches(head)), None)
+        found = next((c for c in CONTAINERS if c.matches(head)), None)
+        if found is None and bare_layout.kind_of(data, start) is not None:
+            return BARE
     if start and found is not None and found is not CONTAINERS[0]:
         raise TrackError("tags", "an ID3 tag stands in front of it, where it does not belong")
     return found
@@ -199,12 +228,13 @@ def read(container: Spliced, path: Path) -> Tags:
             genres = container.genres(data)
             album = container.album(data)
             container.account(data, ("genre",))
+            field = container.field(data)
         except (UnexplainedError, TrackError) as error:
             return Tags(genres, None, album, str(error))
-    return Tags(genres, container.field, album)
+    return Tags(genres, field, album)
 
 
-def write(container: Spliced, path: Path, genres: Sequence[str], options: Form) -> None:
+def write(container: Spliced, path: Path, genres: Sequence[str], options: TagOptions) -> None:
     """Write the genres into a file.
 
     Raises:
@@ -218,7 +248,11 @@ def write(container: Spliced, path: Path, genres: Sequence[str], options: Form) 
     apply_edits(path, edits)
 
 
-def kept_tags(container: Spliced, path: Path, options: Form) -> dict[str, object]:
+def _is_converted(options: TagOptions) -> bool:
+    return options.convert_v22 or options.id3_version is not None
+
+
+def kept_tags(container: Spliced, path: Path, options: TagOptions) -> dict[str, object]:
     """Return a hash of all bytes besides audio and genre, by the name of their regions.
 
     Where another version of ID3v2 is asked for, its frames are compared by what they say.
@@ -229,8 +263,9 @@ def kept_tags(container: Spliced, path: Path, options: Form) -> dict[str, object
         for region in container.account(data, ("genre",)).kept():
             if region.kind is not Kind.OTHER:
                 continue
-            if options.id3_version is None or "/ID3v2" not in region.name:
+            path = region.name.split("/")
+            if not _is_converted(options) or "ID3v2" not in path:
                 parts.setdefault(region.name, []).append(bytes(data[region.start : region.end]))
-            elif region.name.endswith("/ID3v2"):
+            elif path[-1] == "ID3v2":
                 said |= id3.meanings_of(data, region.start)
     return said | {name: hashlib.sha256(b"".join(p)).hexdigest() for name, p in parts.items()}

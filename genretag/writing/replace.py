@@ -21,10 +21,13 @@ from pathlib import Path
 
 from genretag import audio, tags
 from genretag.errors import TrackError
+from genretag.layout.account import UnexplainedError
+from genretag.layout.detect import UnknownContainerError
 from genretag.policy import HardLinks, Protect
 from genretag.walk import signed
 from genretag.writing import delta
 from genretag.writing.journal import OPEN_STATES, Change, Journal
+from genretag.writing.proof import prove
 
 #: Temporary files are hidden, bear this mark, and keep the extension: readers of tags go by it.
 TEMP_MARK = "genretag-tmp"
@@ -133,15 +136,35 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _verify(target: Path, temp: Path, genres: list[str], content_key: str, form: tags.Form) -> None:
-    """Raise unless the copy has the same audio, the genres as planned, and all else as before."""
+def _verify(
+    target: Path, temp: Path, genres: list[str], content_key: str, options: tags.Form
+) -> None:
+    """Raise unless the copy has the same audio, the planned genres, and all else unchanged."""
     if audio.identify(temp).content_key != content_key:
         raise TrackError("verify", "its audio would have changed; it was not written")
     read_back = tags.read(temp)
-    if read_back.problem or read_back.genres != genres:
-        raise TrackError("verify", f"the genre did not read back as planned ({read_back.genres}); it was not written")
-    if places := tags.lost(tags.others(target, form), tags.others(temp, form)):
-        raise TrackError("verify", f"another tag would have changed ({', '.join(places)}); it was not written")
+    if read_back.problem or not tags.are_same(read_back.genres, genres):
+        found = ", ".join(read_back.genres) or "none"
+        message = f"the genre did not read back as planned (found: {found}); it was not written"
+        raise TrackError("verify", message)
+    if parts := _changed_parts(target, temp, options):
+        message = f"another tag would have changed ({', '.join(parts[:5])}); it was not written"
+        raise TrackError("verify", message)
+
+
+def _changed_parts(target: Path, temp: Path, options: tags.Form) -> list[str]:
+    """Return the names of parts that the write changed besides the genre."""
+    converted = options.convert_v22 or options.id3_version is not None
+    parts = list[str]()
+    try:
+        parts += prove(target, temp, converted=converted)
+    except UnknownContainerError:
+        converted = True  # compared by their contents alone
+    except UnexplainedError as error:
+        raise TrackError("verify", f"{error}; it was not written") from error
+    if converted:
+        parts += tags.lost(tags.others(target, options), tags.others(temp, options))
+    return parts
 
 
 class _Discard(io.RawIOBase):

@@ -67,7 +67,7 @@ def audio_chunks(kind: Kind, samples: bytes) -> tuple[bytes, bytes]:
 def build(
     kind: Kind, samples: bytes, *behind: bytes, before: bytes = b"", tail: bytes = b""
 ) -> bytes:
-    """Build a file: format, the chunks ``before`` the audio, audio, those ``behind`` it, the tail."""
+    """Build a file: format, chunks ``before`` the audio, audio, those ``behind`` it, the tail."""
     head, audio = audio_chunks(kind, samples)
     body = kind.form + head + before + audio + b"".join(behind)
     return kind.magic + len(body).to_bytes(kind.width, kind.order) + body + tail
