@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from genretag.layout import bare, dsf, flac, iff, ogg
+from genretag.layout import asf, bare, dsf, flac, iff, mp4, ogg
 from genretag.layout.account import Account, UnexplainedError
 from genretag.layout.id3 import front_tags
 
@@ -30,6 +30,8 @@ CONTAINERS = (
     Container("Ogg", ogg.matches, ogg.account),
     Container("chunks", lambda head: iff.dialect_of(head) is not None, iff.account),
     Container("DSF", dsf.matches, dsf.account),
+    Container("MP4", mp4.matches, mp4.account),
+    Container("ASF", asf.matches, asf.account),
 )
 #: Streams without a container are found by their audio.
 BARE = Container("bare stream", lambda head: False, bare.account)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genretag.errors import TrackError
+from genretag.layout import asf as asf_layout
 from genretag.layout import bare as bare_layout
 from genretag.layout import dsf as dsf_layout
 from genretag.layout import flac as flac_layout
@@ -19,7 +20,7 @@ from genretag.layout.account import Account, Kind, UnexplainedError
 from genretag.layout.id3 import front_tags, parse_tag
 from genretag.layout.iff import RIFF, is_info
 from genretag.layout.mapping import mapped
-from genretag.tags import bare, chunks, comments, dsf, flac, mp4, ogg
+from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, ogg
 from genretag.tags import embedded as id3
 from genretag.tags.edits import Edit, apply_edits
 from genretag.tags.id3v1 import NO_NUMBER, by_number
@@ -185,6 +186,14 @@ CONTAINERS = (
         lambda data: _first_meaningful(mp4.genre_places(data)),
         mp4.album_of,
         mp4.mp4_edits,
+    ),
+    Spliced(
+        asf.field_name,
+        asf_layout.matches,
+        asf_layout.account,
+        asf.genres_of,
+        asf.album_of,
+        asf.asf_edits,
     ),
 )
 
