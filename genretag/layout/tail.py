@@ -156,6 +156,8 @@ def parse_ape(data: memoryview, start: int, end: int) -> Ape:
     items_at = start + (APE_SIZE if flags & APE_HAS_HEADER else 0)
     if items_at > start and bytes(data[start : start + 8]) != APE_MAGIC:
         raise UnexplainedError("its APEv2 tag has no header where one is expected")
+    if items_at > start and bytes(data[start + 8 : start + 20]) != footer[8:20]:
+        raise UnexplainedError("header and footer of its APEv2 tag differ")
     items = tuple(_items(data, items_at, end - APE_SIZE))
     if len(items) != count:
         raise UnexplainedError("its APEv2 tag has another number of items than it states")

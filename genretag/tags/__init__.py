@@ -11,7 +11,7 @@ from typing import Any
 
 from genretag.tags.form import AS_IT_IS, Form
 from genretag.tags.records import V22, Album, Tags
-from genretag.tags.words import is_generic, meaningful
+from genretag.tags.generic import is_generic, meaningful
 
 __all__ = [
     "AS_IT_IS",

@@ -98,7 +98,8 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     full = _full_tags(data)
     made = _front_edits(data, full, values, options)
     if full or "APEv2" in kinds:
-        add = not full or not prefers_id3(data)
+        # FFmpeg shows the items of an APEv2 tag alone where there is one, but not in MP3.
+        add = not full or layout.kind_of(data, start) != "MP3"
         return made + tail.tail_edits(data, start, values, add_item=add)
     made += tail.tail_edits(data, start, values)
     numbered = len(values) == 1 and number_of(values[0]) != NO_NUMBER

@@ -26,7 +26,7 @@ from genretag.tags.edits import Edit, apply_edits
 from genretag.tags.id3v1 import NO_NUMBER, by_number
 from genretag.tags.options import TagOptions
 from genretag.tags.records import Album, Tags
-from genretag.tags.words import meaningful
+from genretag.tags.generic import meaningful
 
 _HEAD_SIZE = 16  # bytes that show a container
 

@@ -46,11 +46,12 @@ def _without_id3v2(account: Account) -> Account:
 
 
 def _new_tags(before: Account, after: Account) -> frozenset[str]:
-    """Return the paths of tags in the copy that the original has not."""
+    """Return the paths of tags in the copy that the original has not, or has without a frame."""
     paths = set[str]()
     for region in after.regions:
         parts = region.name.split("/")
         tops = (n for n, part in enumerate(parts, 1) if part in _NEW_TAGS)
         paths |= {"/".join(parts[:n]) for n in tops}
-    old = [region.name for region in before.regions]
-    return frozenset(p for p in paths if not any(o == p or o.startswith(p + "/") for o in old))
+    held = (Kind.OTHER, Kind.FIELD)
+    old = [region.name for region in before.regions if region.kind in held]
+    return frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))
