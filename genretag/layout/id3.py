@@ -137,13 +137,14 @@ class _Body:
     """The body of a tag, read without unsynchronisation; offsets lead back into the file."""
 
     def __init__(self, data: memoryview, start: int, end: int, unsynchronised: bool) -> None:
-        self._start, self._end, self._kept = start, end, None
+        self._start, self._end = start, end
+        self._kept: npt.NDArray[np.intp] | None = None
         self.data: memoryview | bytes = data[start:end]
         if unsynchronised and end > start:
             raw = np.frombuffer(data[start:end], np.uint8)
             inserted = np.zeros(len(raw), bool)
             inserted[1:] = (raw[1:] == 0) & (raw[:-1] == 0xFF)
-            self._kept: npt.NDArray[np.intp] | None = np.flatnonzero(~inserted)
+            self._kept = np.flatnonzero(~inserted)
             self.data = raw[self._kept].tobytes()
 
     def offset(self, at: int) -> int:

@@ -14,6 +14,7 @@ from genretag.layout.id3 import front_tags, parse_tag
 from genretag.layout.tail import parse_ape, tail_parts
 from genretag.tags import embedded as id3
 from genretag.tags import tail
+from genretag.tags.album import album_from
 from genretag.tags.edits import Edit
 from genretag.tags.id3v1 import NO_NUMBER, number_of
 from genretag.tags.options import TagOptions
@@ -31,6 +32,10 @@ _NAMES = {
     "comment": ("COMM", "Comment"),
     "track": ("TRCK", "Track"),
 }
+
+
+#: APEv2 items with artist, album, album artist and compilation flag.
+_ITEM_KEYS = (b"artist", b"album", b"album artist", b"compilation")
 
 
 def prefers_id3(data: memoryview) -> bool:
@@ -67,22 +72,15 @@ def genre_places(data: memoryview) -> list[list[str]]:
 def album_of(data: memoryview) -> Album:
     """Return artist, album and album artist from the first tag that has one of them."""
     start = layout.audio_start(data)
-    albums = [_id3_album(data, at) for at in _full_tags(data)]
+    albums = [id3.album_of(data, at) for at in _full_tags(data)]
     for part in tail_parts(data, start):
         if part.kind == "APEv2":
             tag = parse_ape(data, part.start, part.end)
-            keys = (b"artist", b"album", b"album artist")
-            albums.append(Album(*(tail.first_item(data, tag, key) for key in keys)))
+            albums.append(album_from(tail.first_item(data, tag, key) for key in _ITEM_KEYS))
     if block := tail.id3v1_of(data, start):
         texts = tail.texts_of(block)
         albums.append(Album(texts.get("artist", ""), texts.get("album", "")))
     return next((album for album in albums if album != Album()), Album())
-
-
-def _id3_album(data: memoryview, start: int) -> Album:
-    tag = parse_tag(data, start)
-    names = (b"TP1", b"TAL", b"TP2") if tag.version == 2 else (b"TPE1", b"TALB", b"TPE2")
-    return Album(*(next(iter(id3.texts_of(data, tag, name)), "") for name in names))
 
 
 def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:

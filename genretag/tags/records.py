@@ -15,6 +15,7 @@ class Album:
     artist: str = ""
     album: str = ""
     album_artist: str = ""
+    compilation: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,17 @@ from genretag.layout import iff as iff_layout
 from genretag.layout import mp4 as mp4_layout
 from genretag.layout import ogg as ogg_layout
 from genretag.layout.account import Account, Kind, UnexplainedError
-from genretag.layout.id3 import front_tags, parse_tag
+from genretag.layout.id3 import front_tags
 from genretag.layout.iff import RIFF, is_info
 from genretag.layout.mapping import mapped
 from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, ogg
 from genretag.tags import embedded as id3
+from genretag.tags.album import album_from
 from genretag.tags.edits import Edit, apply_edits
+from genretag.tags.generic import meaningful
 from genretag.tags.id3v1 import NO_NUMBER, by_number
 from genretag.tags.options import TagOptions
 from genretag.tags.records import Album, Tags
-from genretag.tags.generic import meaningful
 
 _HEAD_SIZE = 16  # bytes that show a container
 
@@ -71,10 +72,13 @@ def _flac_genres(data: memoryview) -> list[str]:
     )
 
 
+#: Comments with artist, album, album artist and compilation flag.
+_COMMENT_NAMES = (b"ARTIST", b"ALBUM", b"ALBUMARTIST", b"COMPILATION")
+
+
 def _flac_album(data: memoryview) -> Album:
     lists = flac_layout.parse_flac(data, _flac_start(data)).comments(data)
-    names = (b"ARTIST", b"ALBUM", b"ALBUMARTIST")
-    found = Album(*(comments.first_value(lists, name) for name in names))
+    found = album_from(comments.first_value(lists, name) for name in _COMMENT_NAMES)
     front = [t for t in front_tags(data) if id3.has_frames(data, *t)]
     return found if found != Album() else _id3_album(data, [start for start, _ in front])
 
@@ -85,8 +89,7 @@ def _ogg_genres(data: memoryview) -> list[str]:
 
 def _ogg_album(data: memoryview) -> Album:
     lists = ogg.read_comments(data, 0)
-    names = (b"ARTIST", b"ALBUM", b"ALBUMARTIST")
-    return Album(*(comments.first_value(lists, name) for name in names))
+    return album_from(comments.first_value(lists, name) for name in _COMMENT_NAMES)
 
 
 # --- ID3 in chunks --------------------------------------------------------------------------------
@@ -95,9 +98,7 @@ def _ogg_album(data: memoryview) -> Album:
 def _id3_album(data: memoryview, starts: Sequence[int]) -> Album:
     """Return artist, album and album artist of the first tag that has one of them."""
     for start in starts:
-        tag = parse_tag(data, start)
-        found = (id3.texts_of(data, tag, name) for name in (b"TPE1", b"TALB", b"TPE2"))
-        album = Album(*(next(iter(texts), "") for texts in found))
+        album = id3.album_of(data, start)
         if album != Album():
             return album
     return Album()
@@ -272,9 +273,9 @@ def kept_tags(container: Spliced, path: Path, options: TagOptions) -> dict[str, 
         for region in container.account(data, ("genre",)).kept():
             if region.kind is not Kind.OTHER:
                 continue
-            path = region.name.split("/")
-            if not _is_converted(options) or "ID3v2" not in path:
+            parts_of_name = region.name.split("/")
+            if not _is_converted(options) or "ID3v2" not in parts_of_name:
                 parts.setdefault(region.name, []).append(bytes(data[region.start : region.end]))
-            elif path[-1] == "ID3v2":
+            elif parts_of_name[-1] == "ID3v2":
                 said |= id3.meanings_of(data, region.start)
     return said | {name: hashlib.sha256(b"".join(p)).hexdigest() for name, p in parts.items()}
