@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
+from genretag.layout.account import Account, Kind, Region, UnexplainedError
 from genretag.layout.id3 import tag_regions
 
 MAGIC = b"DSD "
@@ -67,6 +67,8 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
     """Return the account of a DSF file.
 
     The file's size and the tag's offset are derived: one that is wrong before a write is set right.
+    The offset is no pointer of the account, since it may come new; that it leads to the tag is
+    checked here.
 
     Raises:
         UnexplainedError: it cannot be explained completely.
@@ -80,5 +82,4 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
         Region(Kind.OTHER, dsf.data_end, tag_at, "behind the DSF data"),
         *(tag_regions(data, tag_at, len(data), fields, "DSF") if dsf.tag_at is not None else ()),
     ]
-    pointers = [Pointer(POINTER_AT, tag_at, "DSF/ID3")] if dsf.tag_at is not None else []
-    return Account("DSF", len(data), tuple(regions), tuple(pointers))
+    return Account("DSF", len(data), tuple(regions))

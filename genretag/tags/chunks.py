@@ -157,11 +157,11 @@ def _new_tag_edits(
 ) -> list[Edit]:
     """Return the edits that add an ID3 tag; it repeats what it would hide from other programs."""
     texts = _hidden_texts(data, iff, lists)
-    tag = id3.new_tag(values, texts, options)
     if empty := iff.id3_chunks():
-        edit = Edit(empty[0].data_at, empty[0].end, tag)
-        return [edit, *resized(empty[0], [edit], iff.dialect)]
-    return [new_chunk_edit(iff, iff.dialect.id3_name, tag)]
+        chunk = empty[0]
+        edits = id3.filled_edits(data, chunk.data_at, chunk.end, values, texts, options)
+        return [*edits, *resized(chunk, edits, iff.dialect)]
+    return [new_chunk_edit(iff, iff.dialect.id3_name, id3.new_tag(values, texts, options))]
 
 
 #: DSDIFF's chunks of title and artist, within DIIN -> ID3 frames.

@@ -24,7 +24,7 @@ def dsf_edits(data: memoryview, values: Sequence[str], options: Form) -> list[Ed
     if id3.has_frames(data, at, end):
         edits = id3.tag_edits(data, at, end, values, options)
     else:
-        edits = [Edit(at, end, id3.new_tag(values, {}, options))]
+        edits = id3.filled_edits(data, at, end, values, {}, options)
     total = len(data) + growth_of(edits)
     numbers = total.to_bytes(8, "little") + at.to_bytes(8, "little")
     return [Edit(TOTAL_AT, POINTER_AT + 8, numbers), *edits]

@@ -26,7 +26,7 @@ from genretag.tags import embedded as id3
 from genretag.tags.comments import field_edits, growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.form import Form
-from genretag.tags.tail import id3v1_of, tail_edits, texts_of
+from genretag.tags.tail import id3v1_of, texts_of
 
 VENDOR = b"genretag"  # of a comment block that genretag makes
 
@@ -105,6 +105,7 @@ def flac_edits(data: memoryview, values: Sequence[str], options: Form) -> list[E
 
     FFmpeg and TagLib show an ID3 tag only where the Vorbis comments are empty: there the genre goes
     into an ID3v2 tag that has frames, and what ID3v1 alone holds is repeated in the comments.
+    ID3v1 itself stays: no program prefers it, and FFmpeg takes it for the end of the last packet.
 
     Raises:
         UnexplainedError: the file cannot be explained completely.
@@ -122,7 +123,7 @@ def flac_edits(data: memoryview, values: Sequence[str], options: Form) -> list[E
     if not (empty and full):
         texts = id3v1_texts(block) if empty and block else []
         edits += comment_edits(data, flac, "genre", values, texts)
-    return [*edits, *tail_edits(data, flac.audio_at, values)]
+    return edits
 
 
 def id3v1_block(data: memoryview, flac: Flac) -> bytes:

@@ -53,5 +53,6 @@ def _new_tags(before: Account, after: Account) -> frozenset[str]:
         tops = (n for n, part in enumerate(parts, 1) if part in _NEW_TAGS)
         paths |= {"/".join(parts[:n]) for n in tops}
     held = (Kind.OTHER, Kind.FIELD)
-    old = [region.name for region in before.regions if region.kind in held]
+    parts_of_tags = (r for r in before.regions if r.kind in held and r.size)
+    old = [r.name for r in parts_of_tags if not r.name.endswith("/vendor")]
     return frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))

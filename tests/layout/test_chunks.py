@@ -213,7 +213,7 @@ def test_a_file_that_was_cut_off_is_left_alone(extension: str, missing: int) -> 
         (b"RIFF\x10\0\0\0WAVE\0\0\0\0\0\0\0\0\0\0\0\0", "do not lead"),
         (b"RIFF\0\0\0\0WAVEfmt ", "hold no audio"),
         (build(WAV, SOUND, chunk(WAV, b"LIST", b"INFOIGNR\xff\0\0\0x")), "list cannot"),
-        (build(WAV, SOUND, chunk(WAV, b"id3 ", b"ID3\4\0\0\0\0\x7f\0")), "beyond its end"),
+        (build(WAV, SOUND, chunk(WAV, b"id3 ", b"ID3\4\0\0\0\0\x7f\0")), "longer than the file"),
         (b"RF64\xff\xff\xff\xffWAVEfmt " + bytes(40), "ds64"),
         (b"FORM\0\0\0\x04ABCD", "no file of chunks"),
     ],

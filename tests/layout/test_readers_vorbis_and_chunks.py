@@ -113,6 +113,10 @@ def _genre_in(kind: Kind) -> Part:
     return lambda g: chunk(kind, kind.id3, id3((b"TCON", b"\0" + g)) if g else id3())
 
 
+def _empty_in(kind: Kind) -> Part:
+    return lambda _: chunk(kind, kind.id3, id3(version=3, padding=10))
+
+
 def _always(data: bytes) -> Part:
     return lambda _: data
 
@@ -134,7 +138,6 @@ def _no_comment(_: bytes) -> bytes:
 
 
 _WAV_TAG, _AIFF_TAG, _DFF_TAG = (_tag_in(kind) for kind in (WAV, AIFF, DFF))
-_EMPTY_TAG = _always(chunk(WAV, b"id3 ", id3()))
 LAYOUTS = [
     Layout("comments", ".flac", _flac(vorbis)),
     Layout("two comment blocks", ".flac", _flac(lambda _: vorbis(b""), _genre_alone)),
@@ -142,6 +145,7 @@ LAYOUTS = [
     Layout("ID3v2 and no comment", ".flac", _flac(_no_comment, front=tag)),
     Layout("ID3v2 and comments", ".flac", _flac(vorbis, front=_v23)),
     Layout("ID3v1", ".flac", _flac(tail=id3v1)),
+    Layout("ID3v1 and no comment", ".flac", _flac(_no_comment, tail=id3v1)),
     Layout("ID3v1 and comments", ".flac", _flac(vorbis, tail=id3v1)),
     Layout("ID3v2 and ID3v1", ".flac", _flac(front=tag, tail=id3v1)),
     *(Layout("comments", extension, _ogg(extension)) for extension in FRAMING),
@@ -154,7 +158,9 @@ LAYOUTS = [
     Layout("program, ID3", ".wav", _chunks(WAV, software, _WAV_TAG)),
     Layout("two INFO", ".wav", _chunks(WAV, info_list, _info_alone)),
     Layout("two ID3", ".wav", _chunks(WAV, _WAV_TAG, _WAV_TAG)),
-    Layout("empty ID3, INFO", ".wav", _chunks(WAV, _EMPTY_TAG, info_list)),
+    Layout("empty ID3, INFO", ".wav", _chunks(WAV, _empty_in(WAV), info_list)),
+    Layout("empty ID3, program", ".wav", _chunks(WAV, _empty_in(WAV), software)),
+    Layout("empty ID3", ".wav", _chunks(WAV, _empty_in(WAV))),
     Layout("stream, INFO", ".wav", lambda _, g: streamed(build(WAV, SOUND, before=info_list(g)))),
     Layout("stream, ID3", ".wav", lambda _, g: streamed(build(WAV, SOUND, before=_WAV_TAG(g)))),
     Layout("RF64, INFO", ".wav", lambda _, g: rf64(SOUND, info_list(g))),
@@ -162,6 +168,9 @@ LAYOUTS = [
     Layout("ID3", ".aiff", _chunks(AIFF, _AIFF_TAG)),
     Layout("two ID3", ".aiff", _chunks(AIFF, _AIFF_TAG, _AIFF_TAG)),
     Layout("NAME, ID3", ".aiff", _chunks(AIFF, _always(NAME), _AIFF_TAG)),
+    Layout("empty ID3, NAME", ".aiff", _chunks(AIFF, _empty_in(AIFF), _always(NAME))),
+    Layout("empty ID3, DIIN", ".dff", _chunks(DFF, _empty_in(DFF), _always(DIIN))),
+    Layout("empty ID3", ".dsf", lambda _, g: dsf(SOUND, id3(padding=20))),
     Layout("ID3", ".dsf", lambda _, g: dsf(SOUND, tag(g))),
     Layout("ID3", ".dff", _chunks(DFF, _DFF_TAG)),
     Layout("two ID3", ".dff", _chunks(DFF, _DFF_TAG, _DFF_TAG)),
