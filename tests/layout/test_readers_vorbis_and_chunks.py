@@ -218,9 +218,7 @@ def seeds(seed_files: dict[str, Path]) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("old", [b"", b"Other"], ids=["no genre", "Other"])
-@pytest.mark.parametrize(
-    ("layout", "reference"), CASES, ids=[l.extension + " " + l.name for l, _ in CASES]
-)
+@pytest.mark.parametrize(("layout", "reference"), CASES, ids=NAMES)
 def test_a_reader_shows_the_new_genre_and_all_else_as_before(
     seeds: dict[str, bytes],
     tmp_path: Path,
