@@ -22,6 +22,7 @@ from genretag.layout.asf import (
     parse_asf,
     text_of,
 )
+from genretag.tags.album import album_from
 from genretag.tags.comments import growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.options import KEEP_AS_IS, TagOptions
@@ -55,13 +56,22 @@ def _text(data: memoryview, attribute: Attribute) -> str:
 
 
 def album_of(data: memoryview) -> Album:
-    """Return artist, album and album artist."""
+    """Return artist, album, album artist and compilation flag."""
     asf = parse_asf(data)
-    attributes = [a for o in asf.everything() for a in o.attributes if a.kind == _TEXT]
+    attributes = [a for o in asf.everything() for a in o.attributes]
+    texts = [a for a in attributes if a.kind == _TEXT]
     authors = (_author(data, o) for o in asf.objects if o.guid == CONTENT)
-    artist = next(filter(None, authors), "") or _first(data, attributes, "author")
-    rest = (_first(data, attributes, name) for name in ("wm/albumtitle", "wm/albumartist"))
-    return Album(artist, *rest)
+    artist = next(filter(None, authors), "") or _first(data, texts, "author")
+    rest = (_first(data, texts, name) for name in ("wm/albumtitle", "wm/albumartist"))
+    flags = (_is_set(data, a) for a in attributes if a.name.lower() == "wm/iscompilation")
+    return album_from([artist, *rest, "1" if any(flags) else ""])
+
+
+def _is_set(data: memoryview, flag: Attribute) -> bool:
+    """Return whether a flag is set, which is stored as a number or as text."""
+    if flag.kind == _TEXT:
+        return _text(data, flag).lower() in ("1", "true")
+    return any(data[flag.value_at : flag.end][:8])
 
 
 def _author(data: memoryview, item: Object) -> str:

@@ -28,6 +28,7 @@ from genretag.layout.mp4 import (
     parse_mp4,
 )
 from genretag.layout.mp4_offsets import Offset
+from genretag.tags.album import album_from
 from genretag.tags.comments import growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.id3v1 import listed
@@ -120,16 +121,24 @@ def _udta_text(data: memoryview, atom: Atom) -> str | None:
 
 
 def album_of(data: memoryview) -> Album:
-    """Return artist, album and album artist."""
+    """Return artist, album, album artist and compilation flag."""
     mp4 = parse_mp4(data)
     items = [i for t in mp4.tag_atoms() for tags in t.named(b"ilst") for i in tags.children]
-    return Album(*(_first(data, items, name) for name in (b"\xa9ART", b"\xa9alb", b"aART")))
+    texts = [_first_text(data, items, name) for name in (b"\xa9ART", b"\xa9alb", b"aART")]
+    flags = (any(value) for value in _raw_values(data, items, b"cpil"))
+    return album_from([*texts, "1" if any(flags) else ""])
 
 
-def _first(data: memoryview, items: Iterable[Atom], name: bytes) -> str:
+def _first_text(data: memoryview, items: Iterable[Atom], name: bytes) -> str:
     """Return the first text of a name; empty where there is none."""
+    texts = (_decoded(value, "utf-8") for value in _raw_values(data, items, name))
+    return next(filter(None, texts), "")
+
+
+def _raw_values(data: memoryview, items: Iterable[Atom], name: bytes) -> Iterator[bytes]:
+    """Yield the values of the items of a name, of any type."""
     bodies = (b for i in items if i.name == name for n, b in inner_atoms(data, i) if n == b"data")
-    return next((t for b in bodies if (t := _decoded(b[8:], "utf-8"))), "")
+    return (body[8:] for body in bodies)
 
 
 # --- writing --------------------------------------------------------------------------------------
