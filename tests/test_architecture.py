@@ -21,10 +21,10 @@ ORDER = (
 
 #: Library -> the packages that may import it.
 HOMES = {
-    "onnxruntime": {"inference"},
+    "onnxruntime": {"inference", "doctor"},  # doctor lists its providers
     "av": {"audio"},
     "mutagen": {"tags"},
-    "sqlite3": {"storage", "cli", "writing"},  # cli and writing catch its errors
+    "sqlite3": {"storage", "cli", "writing", "doctor"},  # the others catch its errors, or check
     "ray": {"cluster"},
     "torch": {"training", "baselines"},
 }

@@ -288,12 +288,19 @@ def test_a_tag_that_is_unsynchronised_as_a_whole_says_the_same_after(
         assert tags.lost(before, tags.others(path, form)) == []
 
 
+def _without_info(data: bytes) -> bytes:
+    """Return a WAV whose INFO, which would take the genre, is something else."""
+    return data.replace(b"INFO", b"none")
+
+
 @pytest.mark.parametrize("extension", [".wav", ".aiff", ".dsf"])
 def test_id3_in_other_containers_takes_the_version_too(
     seed_files: dict[str, Path], tmp_path: Path, extension: str
 ) -> None:
     path = tmp_path / f"x{extension}"
-    path.write_bytes(seed_files[extension].read_bytes() if extension != ".dsf" else dsf(1.2))
+    path.write_bytes(
+        _without_info(seed_files[extension].read_bytes()) if extension != ".dsf" else dsf(1.2)
+    )
     for number in (3, 4, 3):
         form = TagOptions(id3_version=number)
         before = tags.others(path, form)

@@ -13,8 +13,8 @@ from rawtags import ffmpeg_genre, make_apev2, make_id3, make_id3v1, read_id3, vo
 from genretag import audio, tags
 from genretag.audio import mpeg, synthesis
 from genretag.errors import TrackError
+from genretag.tags.generic import is_generic
 from genretag.tags.id3v1 import resolve
-from genretag.tags.words import is_generic
 
 WRITABLE = [e for e in synthesis.CONTAINERS if e != ".mka"]
 
@@ -51,7 +51,7 @@ class TestEveryContainer:
         assert (
             read == genres
             or read == genres[:1]
-            or read == ["; ".join(genres)]
+            or read == "; ".join(genres).split(";")
             or read[-1:] == genres[-1:]
         )
 

@@ -9,11 +9,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genretag.tags.facts import V22, Album, Tags
-from genretag.tags.form import KEEP_AS_IS, TagOptions
-from genretag.tags.words import is_generic, meaningful
+from genretag.tags.generic import is_generic, meaningful
+from genretag.tags.options import KEEP_AS_IS, TagOptions
+from genretag.tags.records import V22, Album, Tags
 
-__all__ = ["KEEP_AS_IS", "V22", "Album", "TagOptions", "Tags", "is_generic", "lost", "meaningful", "others", "read", "write"]
+__all__ = [
+    "KEEP_AS_IS",
+    "V22",
+    "Album",
+    "TagOptions",
+    "Tags",
+    "are_same",
+    "is_generic",
+    "lost",
+    "meaningful",
+    "others",
+    "read",
+    "write",
+]
 
 
 def read(path: Path) -> Tags:
@@ -36,6 +49,14 @@ def write(path: Path, genres: list[str], form: TagOptions = KEEP_AS_IS) -> None:
     from genretag.tags import containers
 
     containers.write(path, genres, form)
+
+
+def are_same(read: list[str], planned: list[str]) -> bool:
+    """Return whether the genres of a file are the planned ones.
+
+    RIFF INFO holds one text: several genres are one value there, joined by ``; ``.
+    """
+    return read == planned or "; ".join(read) == "; ".join(planned)
 
 
 def others(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:

@@ -1,171 +1,38 @@
-"""Every container's own way to hold a genre, as data: a row of ``_TABLE`` says how."""
+"""Reading and writing a file's tags, whatever its container."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import mutagen
-from mutagen.aiff import AIFF
-from mutagen.apev2 import APEv2File
-from mutagen.asf import ASF
-from mutagen.dsdiff import DSDIFF
-from mutagen.dsf import DSF
-from mutagen.flac import FLAC
-from mutagen.id3 import ID3FileType
-from mutagen.mp3 import MP3
-from mutagen.mp4 import MP4
-from mutagen.oggflac import OggFLAC
-from mutagen.oggopus import OggOpus
-from mutagen.oggspeex import OggSpeex
-from mutagen.oggvorbis import OggVorbis
-from mutagen.trueaudio import TrueAudio
-from mutagen.wave import WAVE
 
 from genretag.errors import TrackError
-from genretag.tags import ape, asf, id3, mp4, vorbis
-from genretag.tags.facts import V22, Album, Tags
-from genretag.tags.form import TagOptions
+from genretag.tags import spliced
+from genretag.tags.options import TagOptions
+from genretag.tags.records import Tags
 
-
-@dataclass(frozen=True)
-class _Field:
-    """How one family of containers holds a genre. Each function takes (mutagen's file, path, ...)."""
-
-    name: str  # as the field calls it
-    read: Callable[[Any, Path], list[str]]
-    write: Callable[[Any, Path, list[str], TagOptions], None]
-    others: Callable[[Any, Path, TagOptions], dict[str, Any]]
-
-
-def _chunked(kind: str) -> _Field:
-    return _Field(
-        "TCON",
-        lambda _, path: id3.read_chunk(kind, path),
-        lambda _, path, genres, form: id3.write_chunk(kind, path, genres, form),
-        lambda _, path, form: id3.others_chunk(kind, path, form),
-    )
-
-
-def _plainly(write: Callable[[Any, Path, list[str]], None]) -> Callable[[Any, Path, list[str], TagOptions], None]:
-    """Return a row's write function for a container that leaves no choice."""
-    return lambda audio, path, genres, form: write(audio, path, genres)
-
-
-_ID3 = _Field(
-    "TCON",
-    lambda _, path: id3.read_mp3(path),
-    lambda _, path, genres, form: id3.write_mp3(path, genres, form),
-    lambda _, path, form: id3.others_mp3(path, form),
-)
-_VORBIS = _Field("GENRE", lambda audio, _: vorbis.read(audio), _plainly(vorbis.write), lambda audio, path, _: vorbis.others(audio, path))
-_MP4 = _Field("©gen", lambda audio, _: mp4.read(audio), _plainly(mp4.write), lambda _, path, form: mp4.others(path))
-_ASF = _Field("WM/Genre", lambda audio, _: asf.read(audio), _plainly(asf.write), lambda audio, *_: asf.others(audio))
-_APE = _Field("Genre", lambda audio, _: ape.read(audio), _plainly(ape.write), lambda audio, *_: ape.others(audio))
-
-#: Container -> field; the first row whose class fits counts.
-_TABLE: tuple[tuple[type[Any], _Field], ...] = (
-    (MP3, _ID3),
-    (TrueAudio, _ID3),
-    (WAVE, _chunked("wav")),
-    (AIFF, _chunked("aiff")),
-    (DSF, _chunked("dsf")),
-    (DSDIFF, _chunked("dsdiff")),
-    (FLAC, _VORBIS),
-    (OggVorbis, _VORBIS),
-    (OggOpus, _VORBIS),
-    (OggSpeex, _VORBIS),
-    (OggFLAC, _VORBIS),
-    (MP4, _MP4),
-    (ASF, _ASF),
-    (APEv2File, _APE),
-)
-
-
-def _open(path: Path) -> tuple[Any, _Field | None]:
-    """Return mutagen's view of a file and the row of the table for it.
-
-    mutagen raises more than its own errors on broken files (struct.error for one), so the
-    boundary catches all.
-    """
-    try:
-        audio = mutagen.File(path)
-    except Exception as error:
-        raise TrackError("tags", f"its tags cannot be read: {_said(error)}") from error
-    if audio is None or type(audio) is ID3FileType:
-        return None, None
-    return audio, next((field for kind, field in _TABLE if isinstance(audio, kind)), None)
-
-
-def _said(error: BaseException) -> str:
-    """Return what an error says, without the traceback-like parts of mutagen's messages."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+_NO_FIELD = "this container holds no genre that genretag can write"
 
 
 def read(path: Path) -> Tags:
     """Return a file's genres and album. See the package."""
     try:
-        audio, field = _open(path)
-        if audio is None or field is None:
-            return Tags([], None, problem="this container holds no genre that genretag can write")
-        genres = field.read(audio, path)
-        name = V22 if field is _ID3 and id3.is_v22(path) else field.name
-        return Tags([g for g in genres if g.strip()], name, _album(audio))
+        container = spliced.container_of(path)
+        return spliced.read(container, path) if container else Tags([], None, problem=_NO_FIELD)
     except TrackError as error:
         return Tags([], None, problem=str(error))
-    except Exception as error:
-        return Tags([], None, problem=f"its tags cannot be read: {_said(error)}")
+    except Exception as error:  # a fault of genretag's own: the file is left alone
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return Tags([], None, problem=f"its tags cannot be read: {text}")
 
 
-#: Where containers keep artist, album and album artist.
-_ALBUM_KEYS = (
-    ("TPE1", "artist", "\xa9ART", "Author", "Artist"),
-    ("TALB", "album", "\xa9alb", "WM/AlbumTitle", "Album"),
-    ("TPE2", "albumartist", "aART", "WM/AlbumArtist", "Album Artist"),
-)
-
-
-def _album(audio: Any) -> Album:
-    """Return the album keys of a file; what is not there is empty."""
-    artist, album, album_artist = (_first(audio.tags, keys) for keys in _ALBUM_KEYS)
-    return Album(artist, album, album_artist)
-
-
-def _first(tags: Any, keys: tuple[str, ...]) -> str:
-    for key in keys:
-        try:
-            value = tags[key]
-        except (KeyError, TypeError, ValueError):
-            continue
-        value = value[0] if isinstance(value, list) and value else value
-        text = str(value).split("\0")[0].strip()
-        if text and text != "[]":
-            return text
-    return ""
-
-
-def write(path: Path, genres: list[str], form: TagOptions) -> None:
+def write(path: Path, genres: list[str], options: TagOptions) -> None:
     """Write the genres into a file. See the package."""
-    audio, field = _open(path)
-    if audio is None or field is None:
-        raise TrackError("tags", "this container holds no genre that genretag can write")
-    try:
-        field.write(audio, path, genres, form)
-    except TrackError:
-        raise
-    except Exception as error:
-        raise TrackError("tags", f"its tags cannot be written: {_said(error)}") from error
+    container = spliced.container_of(path)
+    if container is None:
+        raise TrackError("tags", _NO_FIELD)
+    spliced.write(container, path, genres, options)
 
 
-def others(path: Path, form: TagOptions) -> dict[str, Any]:
+def others(path: Path, options: TagOptions) -> dict[str, object]:
     """Return everything in a file's tags but the genre. See the package."""
-    audio, field = _open(path)
-    if audio is None or field is None:
-        return {}
-    try:
-        return field.others(audio, path, form)
-    except Exception as error:
-        raise TrackError("tags", f"its tags cannot be compared: {_said(error)}") from error
+    container = spliced.container_of(path)
+    return spliced.kept_tags(container, path, options) if container else {}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from mutagen.id3 import ID3, Frames
+from mutagen.id3 import Frames
 from mutagen.id3._specs import EncodingSpec
 from mutagen.id3._util import ID3SaveConfig, unsynch
 
@@ -41,19 +41,17 @@ class RawFrame:
     body: bytes
 
 
-def frames_of(tag: ID3) -> list[RawFrame]:
-    """Return the frames of a tag that was read with only TCON known, in their order, besides TCON."""
-    version = int(tag.version[1])
-    return [_split(bytes(raw), version, bool(tag.f_unsynch)) for raw in tag.unknown_frames]
+def split_frame(
+    name: bytes, flags: int, body: bytes, version: int, *, unsynchronised: bool
+) -> RawFrame:
+    """Return a frame of a v2.3 or v2.4 tag, its flags as v2.4's.
 
-
-def _split(raw: bytes, version: int, unsynchronised: bool) -> RawFrame:
-    name, _, flags = _HEAD.unpack(raw[: _HEAD.size])
-    body = raw[_HEAD.size :]
+    ``unsynchronised``: the v2.4 tag bears the mark for all of its frames.
+    """
+    text = name.decode("latin-1")
     if version == 4:
-        # The tag's own mark goes when it is saved, so each of its frames must bear it.
-        return RawFrame(name.decode("ascii"), flags | (_UNSYNCHRONISED if unsynchronised else 0), body)
-    return RawFrame(name.decode("ascii"), *_form_of_v24(flags, body))
+        return RawFrame(text, flags | (_UNSYNCHRONISED if unsynchronised else 0), body)
+    return RawFrame(text, *_form_of_v24(flags, body))
 
 
 def _form_of_v24(flags: int, body: bytes) -> tuple[int, bytes]:
@@ -77,12 +75,6 @@ def raw_of(frame: RawFrame, version: int) -> bytes:
     return _HEAD.pack(frame.name.encode("ascii"), size, flags) + frame.body
 
 
-def marked(raw: bytes) -> bytes:
-    """Return a v2.4 frame's bytes with the mark of unsynchronisation that its tag bore for all."""
-    name, size, flags = _HEAD.unpack(raw[: _HEAD.size])
-    return _HEAD.pack(name, size, flags | _UNSYNCHRONISED) + raw[_HEAD.size :]
-
-
 def carried(frames: list[RawFrame], version: int) -> list[RawFrame]:
     """Return frames as the other version, ``version``, has them.
 
@@ -97,7 +89,9 @@ def _plain(frame: RawFrame, version: int) -> RawFrame:
     """Return a frame that is neither compressed nor unsynchronised."""
     if frame.flags & (_ENCRYPTED | _GROUPED) or frame.name in _NESTED:
         what = "encrypted or grouped" if frame.name not in _NESTED else "one that holds others"
-        raise TrackError("tags", f"its frame {frame.name} is {what}, and cannot be carried to ID3v2.{version}")
+        raise TrackError(
+            "tags", f"its frame {frame.name} is {what}, and cannot be carried to ID3v2.{version}"
+        )
     body = frame.body[4:] if frame.flags & _LENGTH_TOLD else frame.body
     try:
         body = unsynch.decode(body) if frame.flags & _UNSYNCHRONISED else body
@@ -110,7 +104,11 @@ def _plain(frame: RawFrame, version: int) -> RawFrame:
 def _to_v24(frames: list[RawFrame]) -> list[RawFrame]:
     """Rename what v2.4 calls otherwise, and make its TDRC out of v2.3's year, day and time."""
     names = {f.name for f in frames}
-    date = None if "TDRC" in names else _date_of({f.name: _text(f) for f in reversed(frames) if f.name in _DATE})
+    date = (
+        None
+        if "TDRC" in names
+        else _date_of({f.name: _text(f) for f in reversed(frames) if f.name in _DATE})
+    )
     out, put = list[RawFrame](), False
     for f in frames:
         if date is not None and f.name in _DATE:
@@ -130,7 +128,11 @@ def _date_of(parts: dict[str, str]) -> str | None:
         return None
     if not all(re.fullmatch(r"(\d{4})?", p) for p in (day, time)):
         return None
-    return year + (f"-{day[2:]}-{day[:2]}" if day else "") + (f"T{time[:2]}:{time[2:]}" if time else "")
+    return (
+        year
+        + (f"-{day[2:]}-{day[:2]}" if day else "")
+        + (f"T{time[:2]}:{time[2:]}" if time else "")
+    )
 
 
 def _to_v23(frames: list[RawFrame]) -> Iterator[RawFrame]:
@@ -141,7 +143,10 @@ def _to_v23(frames: list[RawFrame]) -> Iterator[RawFrame]:
         if f.name == "TDRC" and not names & set(_DATE):
             match = re.fullmatch(r"(\d{4})(?:-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?)?", _text(f))
             year = match or re.match(r"(\d{4})", _text(f))
-            yield from (RawFrame(n, f.flags, b"\x00" + v.encode("latin-1")) for n, v in _parts(year, whole=match is not None))
+            yield from (
+                RawFrame(n, f.flags, b"\x00" + v.encode("latin-1"))
+                for n, v in _parts(year, whole=match is not None)
+            )
             if match is None:
                 yield f
         elif f.name == "TDOR" and "TORY" not in names and re.match(r"\d{4}", _text(f)):
@@ -171,7 +176,9 @@ def _is_text(name: str) -> bool:
 
 def _text(frame: RawFrame) -> str:
     """Return the text of a text frame, all values with NUL between them; empty where it cannot be read."""
-    codec = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}.get(frame.body[0] if frame.body else 0, "latin-1")
+    codec = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}.get(
+        frame.body[0] if frame.body else 0, "latin-1"
+    )
     try:
         return frame.body[1:].decode(codec).replace("\0\ufeff", "\0").rstrip("\0")
     except UnicodeDecodeError:
@@ -183,11 +190,17 @@ def _recoded(frame: RawFrame) -> RawFrame:
     if not frame.body or frame.body[0] not in (2, 3) or not _has_encoding(frame.name):
         return frame
     if _is_text(frame.name) and (text := _text(frame)):
-        return RawFrame(frame.name, frame.flags, b"\x01" + b"\0\0".join(value.encode("utf-16") for value in text.split("\0")))
+        return RawFrame(
+            frame.name,
+            frame.flags,
+            b"\x01" + b"\0\0".join(value.encode("utf-16") for value in text.split("\0")),
+        )
     try:
         body = _parsed(frame, 4)._writeData(ID3SaveConfig(3, None))
     except Exception as error:  # mutagen raises more than its own errors on broken frames
-        raise TrackError("tags", f"its frame {frame.name} cannot be carried to ID3v2.3: {error}") from error
+        raise TrackError(
+            "tags", f"its frame {frame.name} cannot be carried to ID3v2.3: {error}"
+        ) from error
     return RawFrame(frame.name, frame.flags, bytes(body))
 
 
@@ -199,20 +212,26 @@ def _has_encoding(name: str) -> bool:
 
 def _parsed(frame: RawFrame, version: int) -> Any:
     """Return mutagen's view of a plain frame."""
-    header = SimpleNamespace(version=(2, version, 0), _V24=(2, 4, 0), _V23=(2, 3, 0), f_unsynch=False)
+    header = SimpleNamespace(
+        version=(2, version, 0), _V24=(2, 4, 0), _V23=(2, 3, 0), f_unsynch=False
+    )
     return Frames[frame.name]._fromData(header, 0, frame.body)
 
 
-def meanings(tag: ID3) -> dict[str, int]:
-    """Return what a tag's frames besides TCON say, each with how often: the same for both versions.
+def meanings(frames: list[RawFrame], version: int) -> dict[str, int]:
+    """Return the contents of frames, each with its count, equal for equal frames of both versions.
 
-    This is how a tag that was carried over is judged: not by the bytes, but by mutagen's reading of them.
+    A converted tag is judged by them: its bytes differ.
     """
-    version = int(tag.version[1])
-    plain = [_plain(f, version) for f in frames_of(tag)]
+    plain = [_plain(f, version) for f in frames]
     names = {f.name for f in plain}
-    doubled = (*(_DATE if "TDRC" in names else ()), *(old for old, new in _RENAMED.items() if new in names))
-    date = _date_of({f.name: _text(f) for f in reversed(plain) if f.name in _DATE and f.name not in doubled})
+    doubled = (
+        *(_DATE if "TDRC" in names else ()),
+        *(old for old, new in _RENAMED.items() if new in names),
+    )
+    date = _date_of(
+        {f.name: _text(f) for f in reversed(plain) if f.name in _DATE and f.name not in doubled}
+    )
     counted = [f for f in plain if f.name not in doubled and (date is None or f.name not in _DATE)]
     said = Counter(_meaning(f, version) for f in counted)
     if date is not None:
@@ -228,4 +247,6 @@ def _meaning(frame: RawFrame, version: int) -> str:
         parsed = _parsed(frame, version)
     except Exception:
         return f"{name} {frame.body!r}"
-    return f"{name} {[getattr(parsed, s.name) for s in parsed._framespec if s.name != 'encoding']!r}"
+    return (
+        f"{name} {[getattr(parsed, s.name) for s in parsed._framespec if s.name != 'encoding']!r}"
+    )

@@ -1,4 +1,4 @@
-"""ID3v1's table: genres as numbers, which ID3v2 took over as text."""
+"""The genres of ID3v1 by number; ID3v2 took the numbers over as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from mutagen._constants import GENRES
 
-#: ID3v1's genre byte where the genre has no number.
+#: The genre byte of ID3v1 for a genre without a number.
 NO_NUMBER = 255
 
 _NUMBERED = re.compile(r"\((\d{1,3}|RX|CR)\)")
@@ -14,7 +14,7 @@ _SPECIAL = {"RX": "Remix", "CR": "Cover"}
 
 
 def by_number(number: str) -> str:
-    """Return the word for a number of ID3v1's table, as text; unknown numbers say nothing."""
+    """Return the genre with a number of ID3v1's table; an unknown number is ``Unknown``."""
     if number in _SPECIAL:
         return _SPECIAL[number]
     index = int(number)
@@ -22,7 +22,10 @@ def by_number(number: str) -> str:
 
 
 def resolve(text: str) -> list[str]:
-    """Return the words of one ID3 genre value: ``(17)`` is Rock, ``(4)Eurodisco`` is both, ``17`` is Rock."""
+    """Return the genres of one ID3 value.
+
+    ``(17)`` and ``17`` are Rock, ``(4)Eurodisco`` is Disco and Eurodisco, ``17/80`` is Rock and Folk.
+    """
     words = []
     rest = text.strip()
     while match := _NUMBERED.match(rest):
@@ -30,19 +33,24 @@ def resolve(text: str) -> list[str]:
         rest = rest[match.end() :]
     rest = rest.removeprefix("(") if rest.startswith("((") else rest
     rest = rest.strip()
-    if rest.isascii() and rest.isdigit() and len(rest) <= 3:
-        rest = by_number(rest)
-    if rest and rest not in words:
+    parts = [part.strip() for part in rest.split("/")]
+    if all(_is_number(part) for part in parts):
+        words += [by_number(part) for part in parts]
+    elif rest:
         words.append(rest)
-    return words
+    return list(dict.fromkeys(words))
+
+
+def _is_number(text: str) -> bool:
+    return text in _SPECIAL or (text.isascii() and text.isdigit() and len(text) <= 3)
 
 
 def number_of(word: str) -> int:
-    """Return a word's number in ID3v1's table; ``NO_NUMBER`` where it has none."""
+    """Return a genre's number in ID3v1's table, or ``NO_NUMBER``."""
     folded = word.casefold()
     return next((i for i, g in enumerate(GENRES) if g.casefold() == folded), NO_NUMBER)
 
 
 def listed() -> list[str]:
-    """Return ID3v1's genres with Winamp's, in the order of their numbers."""
+    """Return the genres of ID3v1 and Winamp in the order of their numbers."""
     return list(map(str, GENRES))

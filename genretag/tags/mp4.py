@@ -1,49 +1,359 @@
-"""MP4: the atom ©gen (and the older, numeric gnre that it takes the place of)."""
+"""MP4: the genre in iTunes' list of tags (©gen), with its older and further places kept in step.
+
+Only atoms of the genre change; the sizes of those around them, filler and every stored offset
+follow.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import Any
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
-from mutagen.mp4 import MP4, Atom, Atoms
+from genretag.errors import TrackError
+from genretag.layout.mp4 import (
+    FIELD_ATOMS,
+    HEADER_SIZE,
+    PADDING_NAMES,
+    TAG_HANDLER,
+    VERSION_SIZE,
+    Atom,
+    Mp4,
+    field_of,
+    handler_of,
+    inner_atoms,
+    is_padding,
+    neighbours,
+    parse_mp4,
+)
+from genretag.layout.mp4_offsets import Offset
+from genretag.tags.album import album_from
+from genretag.tags.comments import growth_of
+from genretag.tags.edits import Edit
+from genretag.tags.id3v1 import listed
+from genretag.tags.options import KEEP_AS_IS, TagOptions
+from genretag.tags.records import Album
 
 KEY = "\xa9gen"
-_GENRE_ATOMS = (b"\xa9gen", b"gnre")
-_OFFSETS = (b"stco", b"co64", b"tfhd")  # they say where the audio lies, and move with it
-_CONTAINERS_SKIPPED = (b"mdat", b"free", b"skip")
+#: What stands between the values in an atom that holds one text.
+SEPARATOR = "; "
+_UTF8, _UTF16 = 1, 2  # types of a data atom
+_IMPLICIT = 0  # text, or a number in gnre
+_UNDETERMINED = 0x55C4  # ISO 639-2's "und" as MP4 packs it
+_MAC_LANGUAGES = 0x400  # smaller ones are numbers of the Macintosh, whose text is not UTF-8
+_UNREADABLE = "its genre cannot be read"
 
 
-def read(audio: MP4) -> list[str]:
-    """Return the genres; mutagen resolves gnre's number."""
-    return [str(v) for v in (audio.tags or {}).get(KEY, []) if str(v).strip()]
+# --- reading --------------------------------------------------------------------------------------
 
 
-def write(audio: MP4, path: Path, genres: list[str]) -> None:
-    """Write the genres as several data values of one ©gen."""
-    if audio.tags is None:
-        audio.add_tags()
-    audio.tags[KEY] = genres
-    audio.tags.save(path)
+def genre_places(data: memoryview) -> list[list[str]]:
+    """Return the genres of each kind of atom, those that programs prefer first.
+
+    Raises:
+        UnexplainedError: the file cannot be explained.
+        TrackError: a genre cannot be decoded.
+    """
+    mp4 = parse_mp4(data)
+    items = [i for t in mp4.tag_atoms() for tags in t.named(b"ilst") for i in tags.children]
+    below = [c for udta in mp4.moov.named(b"udta") for c in udta.children]
+    return [
+        _texts(data, items, b"\xa9gen"),
+        [w for i in items if i.name == b"gnre" for w in _numbers(data, i)],
+        _texts(data, items, b"----"),
+        [t for c in below if (t := _udta_text(data, c)) is not None],
+    ]
 
 
-def others(path: Path) -> dict[str, Any]:
-    """Return the paths and hashes of all leaf atoms but the genre, the audio, padding and offsets."""
-    out: list[tuple[bytes, str]] = []
-    with path.open("rb") as handle:
-        for atom in Atoms(handle).atoms:
-            _collect(handle, atom, b"", out)
-    had_tags = any(name.endswith(b"/ilst") or b"/ilst/" in name for name, _ in out)
-    return {"atoms": sorted(out) if had_tags else None, "audio": sorted(o for o in out if b"/trak/" in o[0])}
+def _texts(data: memoryview, items: Iterable[Atom], name: bytes) -> list[str]:
+    """Return the texts of the genre's atoms of a name."""
+    found = (i for i in items if i.name == name and field_of(data, i, ("genre",)))
+    return [t for i in found for kind, value in _values(data, i) if (t := _text(kind, value))]
 
 
-def _collect(handle: Any, atom: Atom, above: bytes, out: list[tuple[bytes, str]]) -> None:
-    name = above + b"/" + atom.name
-    if atom.name in _GENRE_ATOMS + _OFFSETS + _CONTAINERS_SKIPPED:
-        return
-    if atom.children is not None:
-        for child in atom.children:
-            _collect(handle, child, name, out)
-        return
-    handle.seek(atom.offset)
-    out.append((name, hashlib.blake2b(handle.read(atom.length), digest_size=16).hexdigest()))
+def _values(data: memoryview, item: Atom) -> list[tuple[int, bytes]]:
+    """Return type and value of each data atom in an item; raise where there is something else."""
+    values = [body for name, body in inner_atoms(data, item) if name == b"data"]
+    if any(len(v) < 8 for v in values) or (not values and item.end > item.data_at):
+        raise TrackError("tags", _UNREADABLE)
+    return [(int.from_bytes(v[1:4], "big"), v[8:]) for v in values]
+
+
+def _text(kind: int, value: bytes) -> str:
+    if kind not in (_IMPLICIT, _UTF8, _UTF16):
+        raise TrackError("tags", _UNREADABLE)
+    return _decoded(value, "utf-16-be" if kind == _UTF16 else "utf-8")
+
+
+def _decoded(value: bytes, encoding: str) -> str:
+    """Return a text; one that is not in the encoding is read as Latin-1."""
+    try:
+        text = value.decode(encoding)
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return text.strip("\0").strip()
+
+
+def _numbers(data: memoryview, item: Atom) -> list[str]:
+    """Return the words for the numbers of gnre, which are ID3v1's and one; zero is none."""
+    numbers = [int.from_bytes(value, "big") for _, value in _values(data, item)]
+    words = listed()
+    if any(n > len(words) for n in numbers):
+        raise TrackError("tags", _UNREADABLE)
+    return [words[n - 1] for n in numbers if n]
+
+
+def _udta_text(data: memoryview, atom: Atom) -> str | None:
+    """Return the genre in QuickTime's ©gen or 3GPP's gnre; None for any other atom."""
+    if not field_of(data, atom, ("genre",)):
+        return None
+    body = bytes(data[atom.data_at : atom.end])
+    if atom.name == b"gnre":  # version and flags, language, text (3GPP TS 26.244, clause 8)
+        text = body[VERSION_SIZE + 2 :]
+        is_wide = text[:2] in (b"\xfe\xff", b"\xff\xfe")
+        return _decoded(text, "utf-16" if is_wide else "utf-8")
+    size, language = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
+    if len(body) < 4 or size > len(body) - 4:
+        raise TrackError("tags", _UNREADABLE)
+    text = body[4 : 4 + size]
+    return _decoded(text, "mac-roman" if language < _MAC_LANGUAGES else "utf-8")
+
+
+def album_of(data: memoryview) -> Album:
+    """Return artist, album, album artist and compilation flag."""
+    mp4 = parse_mp4(data)
+    items = [i for t in mp4.tag_atoms() for tags in t.named(b"ilst") for i in tags.children]
+    texts = [_first_text(data, items, name) for name in (b"\xa9ART", b"\xa9alb", b"aART")]
+    flags = (any(value) for value in _raw_values(data, items, b"cpil"))
+    return album_from([*texts, "1" if any(flags) else ""])
+
+
+def _first_text(data: memoryview, items: Iterable[Atom], name: bytes) -> str:
+    """Return the first text of a name; empty where there is none."""
+    texts = (_decoded(value, "utf-8") for value in _raw_values(data, items, name))
+    return next(filter(None, texts), "")
+
+
+def _raw_values(data: memoryview, items: Iterable[Atom], name: bytes) -> Iterator[bytes]:
+    """Yield the values of the items of a name, of any type."""
+    bodies = (b for i in items if i.name == name for n, b in inner_atoms(data, i) if n == b"data")
+    return (body[8:] for body in bodies)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def field_name(data: memoryview) -> str:
+    """Return the name of the field.
+
+    Raises:
+        UnexplainedError, TrackError: a genre cannot be written into this file.
+    """
+    mp4_edits(data, ["Genre"], KEEP_AS_IS)
+    return KEY
+
+
+def mp4_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Edit]:
+    """Return the edits that give an MP4 file its genres.
+
+    They become one ©gen with a data atom each. Other places of the genre get them too, but for
+    gnre, whose numbers know few genres: it goes.
+
+    Raises:
+        UnexplainedError: the file cannot be explained completely.
+        TrackError: its tags are not iTunes', or an offset or size would become too large.
+    """
+    mp4 = parse_mp4(data)
+    splice = _Splice(data, values, _chain(data, mp4))
+    splice.set_genre()
+    splice.use_padding(mp4.atoms)
+    edits = splice.all_edits()
+    return [*edits, *_offset_edits(mp4.tables(), edits)]
+
+
+def _chain(data: memoryview, mp4: Mp4) -> list[Atom]:
+    """Return moov, udta, meta and ilst, as far as they are there."""
+    metas = mp4.tag_atoms()
+    if any(handler_of(data, m) not in (b"mdir", b"") for m in metas) or _has_genre_key(data, mp4):
+        raise TrackError("tags", "its tags are QuickTime's (keys), which genretag does not write")
+    if len(metas) > 1 or any(len(m.named(b"ilst")) > 1 for m in metas):
+        raise TrackError("tags", "it has two lists of tags, and programs read one or the other")
+    udtas = mp4.moov.named(b"udta")
+    udtas = [u for u in udtas if u.named(b"meta")] or udtas
+    return [mp4.moov, *udtas[:1], *metas, *(tags for m in metas for tags in m.named(b"ilst"))]
+
+
+def _has_genre_key(data: memoryview, mp4: Mp4) -> bool:
+    """Return whether the keys of QuickTime's metadata name a genre."""
+    keys = (k for meta in mp4.moov.named(b"meta") for k in meta.named(b"keys"))
+    return any(b"genre" in bytes(data[k.data_at : k.end]).lower() for k in keys)
+
+
+@dataclass
+class _Splice:
+    """The edits within each atom from moov down to ilst, and what is made anew."""
+
+    data: memoryview
+    values: Sequence[str]
+    chain: list[Atom]
+    edits: list[list[Edit]] = field(default_factory=list)  # within each atom of the chain alone
+    outside: list[Edit] = field(default_factory=list)  # of filler behind moov
+
+    def __post_init__(self) -> None:
+        self.edits = [[] for _ in self.chain]
+
+    def set_genre(self) -> None:
+        """Set ©gen and every other place of the genre."""
+        genre = pack_atom(KEY.encode("latin-1"), *(pack_data(v) for v in self.values))
+        if len(self.chain) == len(_WRAPPERS) + 1:
+            self._set_items(genre)
+        else:
+            inner = genre
+            for wrap in _WRAPPERS[len(self.chain) - 1 :][::-1]:
+                inner = wrap(inner)
+            at = self.chain[-1].rest_at
+            self.edits[-1].append(Edit(at, at, inner))
+        for udta in self.chain[1:2]:
+            texts = (c for c in udta.children if field_of(self.data, c, ("genre",)))
+            self.edits[1] += [self._udta_edit(c) for c in texts]
+
+    def _set_items(self, genre: bytes) -> None:
+        """Set the genre among the items of the list."""
+        tags = self.chain[-1]
+        items = [i for i in tags.children if field_of(self.data, i, ("genre",))]
+        atoms = [i for i in items if i.name in FIELD_ATOMS["genre"]]
+        at = (atoms[0].start, atoms[0].end) if atoms else (tags.rest_at, tags.rest_at)
+        self.edits[-1].append(Edit(*at, genre))
+        self.edits[-1] += [Edit(i.start, i.end, b"") for i in atoms[1:]]
+        for item in (i for i in items if i.name == b"----"):
+            self.edits[-1].append(self._freeform_edit(item))
+
+    def _freeform_edit(self, item: Atom) -> Edit:
+        """Return the edit that gives a freeform atom the values."""
+        parts = inner_atoms(self.data, item)
+        head = [pack_atom(name, body) for name, body in parts if name in (b"mean", b"name")]
+        return Edit(
+            item.start, item.end, pack_atom(b"----", *head, *(pack_data(v) for v in self.values))
+        )
+
+    def _udta_edit(self, atom: Atom) -> Edit:
+        """Return the edit of QuickTime's ©gen or 3GPP's gnre, which hold one text."""
+        text = SEPARATOR.join(self.values)
+        body = bytes(self.data[atom.data_at : atom.end])
+        if atom.name == b"gnre":
+            head = body[: VERSION_SIZE + 2].ljust(VERSION_SIZE + 2, b"\0")
+            return Edit(atom.start, atom.end, pack_atom(b"gnre", head, text.encode(), b"\0"))
+        language = int.from_bytes(body[2:4], "big")
+        if language < _MAC_LANGUAGES and not text.isascii():
+            language = _UNDETERMINED
+        coded = text.encode()[:0xFFFF]
+        numbers = len(coded).to_bytes(2, "big") + language.to_bytes(2, "big")
+        return Edit(atom.start, atom.end, pack_atom(atom.name, numbers, coded))
+
+    def use_padding(self, atoms: Sequence[Atom]) -> None:
+        """Let filler near the list take up the change, so that the audio stays where it is."""
+        growth = sum(growth_of(e) for e in self.edits)
+        for level in reversed(range(len(self.chain))):
+            for atom in self.chain[level].named(*PADDING_NAMES):
+                if edits := _padding_edits(self.data, atom, growth):
+                    self.edits[level] += edits
+                    return
+        following = atoms[atoms.index(self.chain[0]) + 1 :][:1]
+        for atom in following:
+            self.outside += _padding_edits(self.data, atom, growth)
+
+    def all_edits(self) -> list[Edit]:
+        """Return all edits, those of the sizes with them."""
+        growths = list(accumulate(growth_of(e) for e in reversed(self.edits)))[::-1]
+        sizes = (_size_edits(a, g) for a, g in zip(self.chain, growths, strict=True))
+        return [e for edits in (*self.edits, *sizes, self.outside) for e in edits]
+
+
+def pack_atom(name: bytes, *parts: bytes) -> bytes:
+    """Return an atom."""
+    content = b"".join(parts)
+    return (HEADER_SIZE + len(content)).to_bytes(4, "big") + name + content
+
+
+def pack_data(value: str) -> bytes:
+    """Return a data atom of text in any country and language."""
+    return pack_atom(b"data", _UTF8.to_bytes(4, "big"), bytes(4), value.encode())
+
+
+#: What makes udta, meta and ilst around their content.
+_WRAPPERS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda content: pack_atom(b"udta", content),
+    lambda content: pack_atom(b"meta", bytes(VERSION_SIZE), TAG_HANDLER, content),
+    lambda content: pack_atom(b"ilst", content),
+)
+
+
+def _padding_edits(data: memoryview, atom: Atom, growth: int) -> list[Edit]:
+    """Return the edits that make filler smaller by ``growth``; none if it cannot be."""
+    size = atom.end - atom.start - growth
+    header = atom.data_at - atom.start
+    if header != HEADER_SIZE or atom.is_open or not is_padding(data, atom):
+        return []
+    if not size:
+        return [Edit(atom.start, atom.end, b"")]
+    if not HEADER_SIZE <= size < 1 << 32 or not growth:
+        return []
+    resized = Edit(atom.start, atom.start + 4, size.to_bytes(4, "big"))
+    if growth > 0:
+        return [resized, Edit(atom.end - growth, atom.end, b"")]
+    return [resized, Edit(atom.end, atom.end, bytes(-growth))]
+
+
+def _size_edits(atom: Atom, growth: int) -> list[Edit]:
+    """Return the edit of an atom's size."""
+    if atom.is_open or not growth:
+        return []
+    size = atom.end - atom.start + growth
+    if atom.data_at - atom.start > HEADER_SIZE:
+        at = atom.start + HEADER_SIZE
+        return [Edit(at, at + 8, size.to_bytes(8, "big"))]
+    if size >= 1 << 32:
+        raise TrackError("tags", "its tags are too large for one more genre")
+    return [Edit(atom.start, atom.start + 4, size.to_bytes(4, "big"))]
+
+
+def _offset_edits(tables: Iterable[Sequence[Offset]], edits: Sequence[Edit]) -> Iterator[Edit]:
+    """Yield the edits of all stored offsets that lead elsewhere after some edits."""
+    moved = _Moved(edits)
+    for table in tables:
+        for offset in (o for o in table if o.is_fixed):
+            if moved.number(offset) != offset.target - offset.base:
+                raise TrackError("tags", "its index (sidx) spans its tags and cannot be corrected")
+        for group in neighbours(table):
+            numbers = [moved.number(o) for o in group]
+            if numbers != [o.target - o.base for o in group]:
+                stored = (_stored(n, o.width) for n, o in zip(numbers, group, strict=True))
+                yield Edit(group[0].at, group[-1].end, b"".join(stored))
+
+
+def _stored(number: int, width: int) -> bytes:
+    if not 0 <= number < 1 << 8 * width:
+        raise TrackError("tags", "an offset in it would become too large; a genre does not fit")
+    return number.to_bytes(width, "big")
+
+
+class _Moved:
+    """Where bytes of the file are after some edits."""
+
+    def __init__(self, edits: Iterable[Edit]) -> None:
+        ordered = sorted((e for e in edits if e.growth), key=lambda e: (e.end, e.start))
+        self._edits = ordered
+        self._ends = [e.end for e in ordered]
+        self._shifts = [0, *accumulate(e.growth for e in ordered)]
+
+    def number(self, offset: Offset) -> int:
+        """Return the number that leads to the same byte."""
+        return self.place(offset.target) - (self.place(offset.base) if offset.base else 0)
+
+    def place(self, at: int) -> int:
+        """Return where a byte is; an insertion at its place stands before it."""
+        i = bisect.bisect_right(self._ends, at)
+        if i < len(self._edits) and self._edits[i].start < at:
+            raise TrackError("tags", "an offset in it leads into its tags")
+        return at + self._shifts[i]

@@ -1,8 +1,8 @@
-"""The one safe writer: a music file is replaced as a whole by a checked copy, or left alone.
+"""The one safe writer: a music file is replaced as a whole by a proven copy, or left alone.
 
-Journal first; copy beside the file; change the copy; prove that the audio and every other tag
-are as before; know how to get back; replace atomically; journal again. A kill at any moment
-leaves the old file or the new one, and ``recover`` tidies up and learns which.
+Journal first; copy beside the file; change the copy; prove that audio and all other tags are
+unchanged; store the byte differences that lead back; replace atomically; journal again. A kill at
+any moment leaves the old file or the new one, and ``recover`` tidies up and finds out which.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ from pathlib import Path
 from genretag import audio, tags
 from genretag.decisions.policy import HardLinks, Protect
 from genretag.errors import TrackError
+from genretag.layout.account import UnexplainedError
+from genretag.layout.detect import UnknownContainerError
 from genretag.library.walk import signed
 from genretag.storage.journal import OPEN_STATES, Change, Journal
 from genretag.writing import delta
+from genretag.writing.in_use import Lease, leased
+from genretag.writing.proof import prove
 
-#: Temporary files are hidden, bear this mark, and keep the extension: readers of tags go by it.
+#: Temporary files are hidden, have this mark in their name, and keep the extension.
 TEMP_MARK = "genretag-tmp"
-_FICLONE = 0x40049409  # Linux: let two files share their blocks until one changes
+_FICLONE = 0x40049409  # Linux ioctl: share blocks until one of the files changes
+_MAX_NAMED_PARTS = 5  # changed parts that an error message names
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,12 @@ class WriteOptions:
     preserve_mtimes: bool = False
     form: tags.TagOptions = tags.KEEP_AS_IS
     hardlinks: HardLinks = HardLinks.SKIP
-    protect: Protect = field(default_factory=Protect)  # what is never written, whatever a plan says
+    protect: Protect = field(default_factory=Protect)  # never written, whatever a plan says
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a file: its facts after the write."""
+    """Stat fields and hash of a file after a write."""
 
     size: int
     mtime_ns: int
@@ -63,35 +68,38 @@ class Written:
     sha256: str
 
 
+#: Called with the name of each step; only the fault tests set it.
+hook: Callable[[str], None] | None = None
+
+
 def _step(name: str) -> None:
-    """Mark a moment between two steps; the fault tests kill the program here."""
+    """Mark a moment between two steps, where the fault tests kill the program."""
     if hook is not None:
         hook(name)
 
 
-#: Called with the name of each step; set by the fault tests alone.
-hook: Callable[[str], None] | None = None
-
-
-def _facts(path: Path, sha256: str) -> Written:
+def _written(path: Path, sha256: str) -> Written:
     s = path.stat()
-    return Written(s.st_size, signed(s.st_mtime_ns), signed(s.st_ino), signed(s.st_dev), s.st_nlink, sha256)
+    mtime, inode, device = map(signed, (s.st_mtime_ns, s.st_ino, s.st_dev))
+    return Written(s.st_size, mtime, inode, device, s.st_nlink, sha256)
 
 
-def _check_target(target: Path, manner: WriteOptions) -> os.stat_result:
-    """Return the file's facts; raise for files that must not be replaced."""
+def _check_target(target: Path, options: WriteOptions) -> os.stat_result:
+    """Return the file's stat result; raise for files that must not be replaced."""
     s = target.lstat()
     if not stat.S_ISREG(s.st_mode):
-        raise TrackError("write", "it is no regular file")
-    if not s.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
+        raise TrackError("write", "it is not a regular file")
+    any_write = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    if not s.st_mode & any_write or not os.access(target, os.W_OK):
         raise TrackError("write", "the file is read-only")
-    if s.st_nlink > 1 and manner.hardlinks is HardLinks.SKIP:
-        raise TrackError("write", f"it has {s.st_nlink - 1} other hard link(s) (--hardlinks break or in-place writes it)")
+    if s.st_nlink > 1 and options.hardlinks is HardLinks.SKIP:
+        links = f"{s.st_nlink - 1} other hard link{'s' if s.st_nlink > 2 else ''}"
+        raise TrackError("write", f"it has {links} (--hardlinks break or in-place writes it)")
     return s
 
 
 def _check_unchanged(target: Path, expected: Expected) -> str:
-    """Return the file's hash; raise where the file is not the one that was scanned."""
+    """Return the file's hash; raise if it is not the file that was scanned."""
     sha256 = audio.file_sha256(target)
     if sha256 != expected.sha256:
         raise TrackError("changed", "it changed since the scan; scan it again")
@@ -99,7 +107,7 @@ def _check_unchanged(target: Path, expected: Expected) -> str:
 
 
 def _copy(source: Path, temp: Path) -> None:
-    """Copy a file's bytes into a new file, sharing blocks where the file system can."""
+    """Copy a file into a new file, sharing blocks if the file system can."""
     with source.open("rb") as a, temp.open("xb") as b:
         try:
             import fcntl
@@ -109,12 +117,13 @@ def _copy(source: Path, temp: Path) -> None:
             shutil.copyfileobj(a, b, 1 << 20)
 
 
-def _dress(source: Path, temp: Path, preserve_mtimes: bool) -> None:
-    """Give the copy the file's owner, mode, extended attributes (ACLs are such) and, if asked for, times."""
+def _copy_attributes(source: Path, temp: Path, preserve_mtimes: bool) -> None:
+    """Give the copy the file's owner, mode, extended attributes and ACLs, and its times if asked."""
     s = source.stat()
-    if hasattr(os, "chown") and (s.st_uid, s.st_gid) != (temp.stat().st_uid, temp.stat().st_gid):
+    owner = (s.st_uid, s.st_gid)
+    if hasattr(os, "chown") and owner != (temp.stat().st_uid, temp.stat().st_gid):
         try:
-            os.chown(temp, s.st_uid, s.st_gid)
+            os.chown(temp, *owner)
         except PermissionError as error:
             raise TrackError("write", "its owner could not be kept") from error
     shutil.copystat(source, temp)
@@ -123,7 +132,7 @@ def _dress(source: Path, temp: Path, preserve_mtimes: bool) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file's or a folder's bytes to the disk. Windows cannot do so for folders."""
+    """Flush a file or folder to the disk. Windows cannot do so for folders."""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -133,31 +142,50 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _verify(target: Path, temp: Path, genres: list[str], content_key: str, form: tags.TagOptions) -> None:
-    """Raise unless the copy has the same audio, the genres as planned, and all else as before."""
+def _verify(
+    target: Path, temp: Path, genres: list[str], content_key: str, options: tags.TagOptions
+) -> None:
+    """Raise unless the copy has the same audio, the planned genres, and all else unchanged."""
     if audio.identify(temp).content_key != content_key:
         raise TrackError("verify", "its audio would have changed; it was not written")
     read_back = tags.read(temp)
-    if read_back.problem or read_back.genres != genres:
-        raise TrackError("verify", f"the genre did not read back as planned ({read_back.genres}); it was not written")
-    if places := tags.lost(tags.others(target, form), tags.others(temp, form)):
-        raise TrackError("verify", f"another tag would have changed ({', '.join(places)}); it was not written")
+    if read_back.problem or not tags.are_same(read_back.genres, genres):
+        found = ", ".join(read_back.genres) or "none"
+        message = f"the genre did not read back as planned (found: {found}); it was not written"
+        raise TrackError("verify", message)
+    if parts := _changed_parts(target, temp, options):
+        names = ", ".join(parts[:_MAX_NAMED_PARTS])
+        raise TrackError("verify", f"another tag would have changed ({names}); it was not written")
+
+
+def _changed_parts(target: Path, temp: Path, options: tags.TagOptions) -> list[str]:
+    """Return the names of parts that the write changed besides the genre."""
+    converted = options.convert_v22 or options.id3_version is not None
+    parts = list[str]()
+    try:
+        parts += prove(target, temp, converted=converted)
+    except UnknownContainerError:
+        converted = True  # compared by their contents alone
+    except UnexplainedError as error:
+        raise TrackError("verify", f"{error}; it was not written") from error
+    if converted:
+        parts += tags.lost(tags.others(target, options), tags.others(temp, options))
+    return parts
 
 
 class _Discard(io.RawIOBase):
     """Takes bytes and forgets them."""
 
     def write(self, data: object) -> int:
-        """Return how many bytes came."""
+        """Return the number of bytes."""
         return len(memoryview(data))  # type: ignore[arg-type]
 
 
-def _way_back(target: Path, temp: Path, before: str) -> bytes:
-    """Return the packed delta from new to old, proven to give the old file's hash."""
-    change = delta.compare(target, temp)
-    packed = change.pack()
+def _differences_back(target: Path, temp: Path, before: str) -> bytes:
+    """Return the packed byte differences from new to old, proven to give the old file's hash."""
+    packed = delta.compare(target, temp).pack()
     if delta.rebuild(delta.Delta.unpack(packed), temp, _Discard()) != before:  # type: ignore[arg-type]
-        raise TrackError("verify", "the way back could not be proven; it was not written")
+        raise TrackError("verify", "undo could not be proven; it was not written")
     return packed
 
 
@@ -171,61 +199,93 @@ def _unlink(temp: Path) -> None:
 
 
 def write_genres(
-    journal: Journal, run: int, path: Path, old: list[str], genres: list[str], expected: Expected, manner: WriteOptions,
+    journal: Journal,
+    run: int,
+    path: Path,
+    old: list[str],
+    genres: list[str],
+    expected: Expected,
+    options: WriteOptions,
     turn: AbstractContextManager[object] | None = None,
 ) -> Written:
-    """Write genres into one file, safely. ``turn`` is held while the journal learns of it.
+    """Write genres into one file, safely. ``turn`` is held while the journal records the change.
 
     Raises:
-        TrackError: why the file was left as it was.
+        TrackError: the file was left as it was; the message says why.
     """
     try:
         target = Path(os.path.realpath(path))
-        stat_before = _check_target(target, manner)
-        before = _check_unchanged(target, expected)
-        temp = _temp_beside(target)
-        with turn or nullcontext():
-            change = journal.intend(run, path, target, temp, before, stat_before.st_mtime_ns, old, genres)
+        stat_before = _check_target(target, options)
+        with leased(target) as lease:
+            before = _check_unchanged(target, expected)
+            temp = _temp_beside(target)
+            with turn or nullcontext():
+                mtime = stat_before.st_mtime_ns
+                change = journal.intend(run, path, target, temp, before, mtime, old, genres)
+            try:
+                _make_copy(target, temp, genres, expected.content_key, options)
+                after = audio.file_sha256(temp)
+                packed = _differences_back(target, temp, before)
+                journal.ready(change, after, expected.content_key, packed)
+                _step("ready")
+                _put_in_place(journal, change, target, temp, stat_before, options, lease)
+            except BaseException as error:
+                lease.release()
+                _settle(journal, change)
+                if isinstance(error, OSError | ValueError):
+                    raise _failed(error) from error
+                raise
     except OSError as error:
         raise _failed(error) from error
-    try:
-        _step("intended")
-        _copy(target, temp)
-        _step("copied")
-        tags.write(temp, genres, manner.form)
-        _step("tagged")
-        _verify(target, temp, genres, expected.content_key, manner.form)
-        _step("verified")
-        _dress(target, temp, manner.preserve_mtimes)
-        _sync(temp)
-        _step("synced")
-        after = audio.file_sha256(temp)
-        packed = _way_back(target, temp, before)
-        journal.ready(change, after, expected.content_key, packed)
-        _step("ready")
-        _check_still(target, stat_before)
-        if stat_before.st_nlink > 1 and manner.hardlinks is HardLinks.IN_PLACE:
-            journal.mark(change, "overwriting")
-            _overwrite(target, temp)
-        else:
-            os.replace(temp, target)
-        _step("replaced")
-        _sync(target.parent)
-    except BaseException as error:
-        _settle(journal, change)
-        if isinstance(error, OSError | ValueError):
-            raise _failed(error) from error
-        raise
     journal.mark(change, "replaced")
     _step("marked")
-    return _facts(target, after)
+    return _written(target, after)
+
+
+def _make_copy(
+    target: Path, temp: Path, genres: list[str], content_key: str, options: WriteOptions
+) -> None:
+    """Make the proven copy with the genres beside the file."""
+    _step("intended")
+    _copy(target, temp)
+    _step("copied")
+    tags.write(temp, genres, options.form)
+    _step("tagged")
+    _verify(target, temp, genres, content_key, options.form)
+    _step("verified")
+    _copy_attributes(target, temp, options.preserve_mtimes)
+    _sync(temp)
+    _step("synced")
+
+
+def _put_in_place(
+    journal: Journal,
+    change: int,
+    target: Path,
+    temp: Path,
+    stat_before: os.stat_result,
+    options: WriteOptions,
+    lease: Lease,
+) -> None:
+    """Replace the file by its copy; with hard links kept, write the copy over it."""
+    _check_still(target, stat_before)
+    lease.check()
+    if stat_before.st_nlink > 1 and options.hardlinks is HardLinks.IN_PLACE:
+        journal.mark(change, "overwriting")
+        lease.release()  # our own write would break it
+        _overwrite(target, temp)
+    else:
+        os.replace(temp, target)
+    lease.release()
+    _step("replaced")
+    _sync(target.parent)
 
 
 def _overwrite(target: Path, temp: Path) -> None:
-    """Write the checked copy over the file itself, so that all its names see it; then the copy goes.
+    """Write the proven copy over the file itself, for all its names; then remove the copy.
 
-    This is the one write that is not atomic. The journal knows of it and the copy is on the disk, so that
-    ``recover`` ends what a kill began.
+    This is the one write that is not atomic. The journal knows of it and the copy is on the disk,
+    so that ``recover`` completes it after a kill.
     """
     _step("overwriting")
     with temp.open("rb") as source, target.open("r+b") as out:
@@ -239,19 +299,17 @@ def _overwrite(target: Path, temp: Path) -> None:
 
 
 def _check_still(target: Path, before: os.stat_result) -> None:
-    """Raise where somebody touched the file while its copy was made."""
+    """Raise if the file was touched while its copy was made."""
     now = target.lstat()
-    if (now.st_mtime_ns, now.st_size, now.st_ino) != (before.st_mtime_ns, before.st_size, before.st_ino):
+    fields = ("st_mtime_ns", "st_size", "st_ino")
+    if any(getattr(now, name) != getattr(before, name) for name in fields):
         raise TrackError("changed", "it changed while it was being written; scan it again")
 
 
 def _failed(error: Exception) -> TrackError:
-    """Return a system error as this track's error."""
+    """Return an error of the system as this track's error."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return TrackError("write", f"it could not be written: {text}")
-
-
-# --- after a kill ------------------------------------------------------------------------------------------------
 
 
 def _settle(journal: Journal, number: int) -> None:
@@ -260,21 +318,21 @@ def _settle(journal: Journal, number: int) -> None:
         for change in journal.changes(states=OPEN_STATES):
             if change.id == number:
                 _settle_change(journal, change)
-    except sqlite3.Error:  # the journal's disk is full, say: recover() looks at it on the next run
+    except sqlite3.Error:  # the journal's disk is full, for example: recover() tries again
         return
 
 
 def _settle_change(journal: Journal, change: Change) -> str | None:
-    """Finish what overwrites in place, remove the stray copy, and note which of the two files is there.
+    """Finish a write in place, remove the stray copy, and record which of the two files is there.
 
-    None: that cannot be told yet.
+    None: the file cannot be reached now.
     """
     if not change.temp.parent.is_dir():
-        return None  # an unmounted disk, perhaps: the stray may still be there
+        return None  # perhaps an unmounted disk, with the stray copy on it
     back = change.state in ("undoing", "overwriting back")
     wanted = change.before if back else change.after
     try:
-        if change.state.startswith("overwriting") and change.temp.exists() and audio.file_sha256(change.temp) == wanted:
+        if change.state.startswith("overwriting") and _has_hash(change.temp, wanted):
             _overwrite(change.target, change.temp)
         now = audio.file_sha256(change.target) if change.state != "intended" else None
     except OSError:
@@ -286,45 +344,42 @@ def _settle_change(journal: Journal, change: Change) -> str | None:
     return state
 
 
+def _has_hash(path: Path, sha256: str | None) -> bool:
+    return path.exists() and audio.file_sha256(path) == sha256
+
+
 def recover(journal: Journal) -> list[tuple[Change, str | None]]:
-    """Finish or take back what a killed run left between two states; return what was found."""
-    return [(change, _settle_change(journal, change)) for change in journal.changes(states=OPEN_STATES)]
-
-
-# --- the way back ------------------------------------------------------------------------------------------------
+    """Finish or roll back what a killed run left between two states; return what was found."""
+    open_changes = journal.changes(states=OPEN_STATES)
+    return [(change, _settle_change(journal, change)) for change in open_changes]
 
 
 def undo_change(journal: Journal, run: int, change: Change) -> Written:
     """Put one file back, byte for byte, with its time.
 
     Raises:
-        TrackError: why the file was left as it is.
+        TrackError: the file was left as it is; the message says why.
     """
     if change.delta is None or change.after is None:
-        raise TrackError("undo", "the journal holds no way back for it")
+        raise TrackError("undo", "the journal holds no byte differences for it")
     temp = _temp_beside(change.target)
     try:
         if not change.target.exists():
-            raise TrackError("undo", "it was moved or deleted; move it back, and undo puts the old bytes into it")
-        before = change.target.lstat()
-        if audio.file_sha256(change.target) != change.after:
-            raise TrackError("changed", "it changed since it was written; it is left as it is")
-        journal.aim(change.id, temp)
-        _step("aimed")
-        with temp.open("xb") as out:
-            rebuilt = delta.rebuild(delta.Delta.unpack(change.delta), change.target, out)
-        if rebuilt != change.before:
-            raise TrackError("undo", "the old file could not be rebuilt; it is left as it is")
-        _step("rebuilt")
-        _dress(change.target, temp, preserve_mtimes=True)
-        os.utime(temp, ns=(before.st_atime_ns, change.mtime_ns))
-        _sync(temp)
-        _check_still(change.target, before)
-        if before.st_nlink > 1:
-            journal.mark(change.id, "overwriting back")
-            _overwrite(change.target, temp)
-        else:
-            os.replace(temp, change.target)
+            message = "it was moved or deleted; move it back, then undo again"
+            raise TrackError("undo", message)
+        with leased(change.target) as lease:
+            before = change.target.lstat()
+            if audio.file_sha256(change.target) != change.after:
+                raise TrackError("changed", "it changed since it was written; it is left as it is")
+            _rebuild(journal, change, temp, before)
+            lease.check()
+            if before.st_nlink > 1:
+                journal.mark(change.id, "overwriting back")
+                lease.release()
+                _overwrite(change.target, temp)
+            else:
+                os.replace(temp, change.target)
+            lease.release()
         _step("put back")
         _sync(change.target.parent)
     except BaseException as error:
@@ -333,4 +388,20 @@ def undo_change(journal: Journal, run: int, change: Change) -> Written:
             raise _failed(error) from error
         raise
     journal.mark(change.id, "undone", undone_by=run)
-    return _facts(change.target, change.before)
+    return _written(change.target, change.before)
+
+
+def _rebuild(journal: Journal, change: Change, temp: Path, before: os.stat_result) -> None:
+    """Make the old file beside the new one, and prove it by its hash."""
+    assert change.delta is not None
+    journal.aim(change.id, temp)
+    _step("aimed")
+    with temp.open("xb") as out:
+        rebuilt = delta.rebuild(delta.Delta.unpack(change.delta), change.target, out)
+    if rebuilt != change.before:
+        raise TrackError("undo", "the old file could not be rebuilt; it is left as it is")
+    _step("rebuilt")
+    _copy_attributes(change.target, temp, preserve_mtimes=True)
+    os.utime(temp, ns=(before.st_atime_ns, change.mtime_ns))
+    _sync(temp)
+    _check_still(change.target, before)

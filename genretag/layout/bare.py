@@ -1,0 +1,122 @@
+"""Streams without a container of their own: MP3, AAC, Musepack, WavPack, Monkey's Audio, TTA ...
+
+Their tags stand before and behind the audio, which is one region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genretag.layout import id3, tail
+from genretag.layout.account import Account, Kind, Region, UnexplainedError
+
+#: First bytes of the audio -> format.
+_MAGIC = {
+    b"MAC ": "Monkey's Audio",
+    b"MP+": "Musepack",
+    b"MPCK": "Musepack",
+    b"wvpk": "WavPack",
+    b"TTA1": "TTA",
+    b"TTA2": "TTA",
+    b"tBaK": "TAK",
+    b"OFR ": "OptimFROG",
+}
+_MAX_JUNK = 1 << 16  # bytes before the first frame of MPEG audio
+
+
+#: First bytes of other containers, some of them behind four bytes of size: no junk before MPEG audio.
+_CONTAINERS = (b"OggS", b"RIFF", b"RF64", b"BW64", b"riff", b"FORM", b"FRM8", b"DSD ", b"fLaC")
+_OTHERS = (b"\x1a\x45\xdf\xa3", b"0&\xb2u", b"caff", b".snd", b"#!AM", b"PK\x03\x04", b"%PDF", b"<")
+_ATOMS = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot", b"uuid")
+
+#: kbit/s of MPEG-1 layers I to III, and MPEG-2 layer I, layers II and III (ISO 11172-3, 13818-3).
+_RATES_V1 = (
+    (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+)
+_RATES_V2 = (
+    (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+)
+_SAMPLE_RATES = (44_100, 48_000, 32_000)
+
+
+def kind_of(data: memoryview, at: int) -> str | None:
+    """Return the format of the audio at an offset; None if it is no bare stream."""
+    head = bytes(data[at : at + 8])
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if (found := _mpeg_frame(head)) is not None:
+        return found[0]
+    if head.startswith((*_CONTAINERS, *_OTHERS)) or head[4:] in _ATOMS:
+        return None
+    return _behind_junk(data, at)
+
+
+def _behind_junk(data: memoryview, at: int) -> str | None:
+    """Return the format of MPEG audio behind some bytes of junk: three frames in a row."""
+    junk = bytes(data[at : at + _MAX_JUNK])
+    start = junk.find(b"\xff")
+    while start >= 0:
+        kinds, offset = set[str](), at + start
+        for _ in range(3):
+            if (found := _mpeg_frame(bytes(data[offset : offset + 8]))) is None:
+                break
+            kinds.add(found[0])
+            offset += found[1]
+        else:
+            if len(kinds) == 1:
+                return kinds.pop()
+        start = junk.find(b"\xff", start + 1)
+    return None
+
+
+def _mpeg_frame(head: bytes) -> tuple[str, int] | None:
+    """Return (format, size in bytes) of the MPEG audio frame with a header; None if it is none.
+
+    ISO 11172-3 and 13818-3 (MP3 and its kin), ISO 13818-7 (ADTS, seven bytes).
+    """
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    if head[1] & 0xF6 == 0xF0:
+        size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+        return ("AAC", size) if head[2] >> 2 & 0xF < 13 and size > 7 else None
+    version, layer = head[1] >> 3 & 3, 3 - (head[1] >> 1 & 3)  # layer: 0 for I, 2 for III
+    rate, frequency = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer == 3 or not 0 < rate < 15 or frequency == 3:
+        return None
+    bits = (_RATES_V1 if version == 3 else _RATES_V2)[layer][rate - 1] * 1000
+    hertz = _SAMPLE_RATES[frequency] >> (0 if version == 3 else 1 if version == 2 else 2)
+    padding = head[2] >> 1 & 1
+    if layer == 0:
+        return "MP3", (12 * bits // hertz + padding) * 4
+    samples = 72 if layer == 2 and version != 3 else 144
+    return "MP3", samples * bits // hertz + padding
+
+
+def audio_start(data: memoryview) -> int:
+    """Return the first byte behind the ID3v2 tags at the start of the file."""
+    front = id3.front_tags(data)
+    return front[-1][1] if front else 0
+
+
+def account(data: memoryview, fields: Sequence[str]) -> Account:
+    """Return the account of a bare stream.
+
+    Raises:
+        UnexplainedError: it cannot be explained completely.
+    """
+    front = id3.front_tags(data)
+    start = front[-1][1] if front else 0
+    kind = kind_of(data, start)
+    if kind is None:
+        raise UnexplainedError("it is no audio stream that can be explained")
+    parts = tail.tail_parts(data, start)
+    stop = parts[0].start if parts else len(data)
+    regions = [r for at, end in front for r in id3.tag_regions(data, at, end, fields)]
+    regions.append(Region(Kind.AUDIO, start, stop, f"{kind} audio"))
+    regions += [r for part in parts for r in tail.part_regions(data, part, fields)]
+    return Account(kind, len(data), tuple(regions))

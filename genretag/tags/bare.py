@@ -1,0 +1,139 @@
+"""The genre of streams without a container: MP3, AAC, TTA, Musepack, WavPack, Monkey's Audio ...
+
+The genre goes where a file has its tags. A new tag would hide the title and artist of an older one
+from programs that prefer it, so it is made only if it can repeat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genretag.errors import TrackError
+from genretag.layout import bare as layout
+from genretag.layout.id3 import front_tags, parse_tag
+from genretag.layout.tail import parse_ape, tail_parts
+from genretag.tags import embedded as id3
+from genretag.tags import tail
+from genretag.tags.album import album_from
+from genretag.tags.edits import Edit
+from genretag.tags.id3v1 import NO_NUMBER, number_of
+from genretag.tags.options import TagOptions
+from genretag.tags.records import V22, Album
+
+#: Formats whose programs prefer ID3v2; those of all others prefer APEv2.
+_ID3_FORMATS = frozenset({"MP3", "AAC", "TTA"})
+
+#: Text of an ID3v1 block -> ID3v2 frame, APEv2 item.
+_NAMES = {
+    "title": ("TIT2", "Title"),
+    "artist": ("TPE1", "Artist"),
+    "album": ("TALB", "Album"),
+    "year": ("TDRC", "Year"),
+    "comment": ("COMM", "Comment"),
+    "track": ("TRCK", "Track"),
+}
+
+
+#: APEv2 items with artist, album, album artist and compilation flag.
+_ITEM_KEYS = (b"artist", b"album", b"album artist", b"compilation")
+
+
+def prefers_id3(data: memoryview) -> bool:
+    """Return whether programs prefer ID3v2 tags in this format."""
+    return layout.kind_of(data, layout.audio_start(data)) in _ID3_FORMATS
+
+
+def field_of(data: memoryview) -> str:
+    """Return the name of the genre field that is written."""
+    full = _full_tags(data)
+    if full and data[full[0] + 3] == 2 and prefers_id3(data):
+        return V22
+    return "TCON" if prefers_id3(data) else "Genre"
+
+
+def _full_tags(data: memoryview) -> list[int]:
+    """Return the offsets of the ID3v2 tags with frames at the start of the file."""
+    return [start for start, end in front_tags(data) if id3.has_frames(data, start, end)]
+
+
+def genre_places(data: memoryview) -> list[list[str]]:
+    """Return the genres of each kind of tag, those that programs prefer first.
+
+    Raises:
+        TrackError: a genre cannot be decoded.
+    """
+    start = layout.audio_start(data)
+    front = [id3.genres_of(data, at) for at in _full_tags(data)]
+    ape = tail.tail_genres(data, start, "APEv2")
+    rest = [tail.tail_genres(data, start, kind) for kind in ("ID3v2", "TAG+", "ID3v1")]
+    return [*front, ape, *rest] if prefers_id3(data) else [ape, *front, *rest]
+
+
+def album_of(data: memoryview) -> Album:
+    """Return artist, album and album artist from the first tag that has one of them."""
+    start = layout.audio_start(data)
+    albums = [id3.album_of(data, at) for at in _full_tags(data)]
+    for part in tail_parts(data, start):
+        if part.kind == "APEv2":
+            tag = parse_ape(data, part.start, part.end)
+            albums.append(album_from(tail.first_item(data, tag, key) for key in _ITEM_KEYS))
+    if block := tail.id3v1_of(data, start):
+        texts = tail.texts_of(block)
+        albums.append(Album(texts.get("artist", ""), texts.get("album", "")))
+    return next((album for album in albums if album != Album()), Album())
+
+
+def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
+    """Return the edits that give a file its genres.
+
+    Raises:
+        UnexplainedError: the file cannot be explained completely.
+        TrackError: the genre cannot be written without loss.
+    """
+    start = layout.audio_start(data)
+    parts = tail_parts(data, start)
+    kinds = {part.kind for part in parts}
+    full = _full_tags(data)
+    made = _front_edits(data, full, values, options)
+    if full or "APEv2" in kinds:
+        # FFmpeg shows the items of an APEv2 tag alone where there is one, but not in MP3.
+        add = not full or layout.kind_of(data, start) != "MP3"
+        return made + tail.tail_edits(data, start, values, add_item=add)
+    made += tail.tail_edits(data, start, values)
+    numbered = len(values) == 1 and number_of(values[0]) != NO_NUMBER
+    if "ID3v1" in kinds and numbered:
+        return made  # the number says it all, and a new tag would hide the rest of ID3v1
+    at = parts[0].start if parts else len(data)
+    return [*made, _new_tag_edit(data, at, tail.id3v1_of(data, start), values, options)]
+
+
+def _front_edits(
+    data: memoryview, full: Sequence[int], values: Sequence[str], options: TagOptions
+) -> list[Edit]:
+    """Return the edits of the ID3v2 tags in front: the first, and others that have a genre."""
+    made = list[Edit]()
+    for number, at in enumerate(full):
+        if data[at + 3] == 2 and not id3.needs_conversion(data, at, options):
+            message = "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)"
+            raise TrackError("tags", message)
+        if not number or id3.genres_of(data, at):
+            made += id3.tag_edits(data, at, parse_tag(data, at).end, values, options)
+    return made
+
+
+def _new_tag_edit(
+    data: memoryview, at: int, block: bytes, values: Sequence[str], options: TagOptions
+) -> Edit:
+    """Return the edit that adds the tag that programs prefer, with the texts of ID3v1 in it."""
+    texts = tail.texts_of(block) if block else {}
+    if not prefers_id3(data):
+        items = {_NAMES[name][1]: text for name, text in texts.items()}
+        return Edit(at, at, tail.new_ape(items, values))
+    frames = {_NAMES[name][0]: text for name, text in texts.items()}
+    empty = front_tags(data)[:1]  # an empty tag gives its place, and its version
+    version = options.id3_version
+    if empty and version is None and data[empty[0][0] + 3] in (3, 4):
+        version = data[empty[0][0] + 3]
+    tag = id3.new_tag(values, frames, TagOptions(id3_version=version))
+    start, end = empty[0] if empty else (0, 0)
+    return Edit(start, end, tag)

@@ -1,0 +1,82 @@
+"""The genre in an ID3v2 tag, wherever the tag stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from genretag.errors import TrackError
+from genretag.layout.id3 import parse_tag
+from genretag.tags.album import album_from
+from genretag.tags.edits import Edit
+from genretag.tags.id3_convert import converted, meanings_of, needs_conversion
+from genretag.tags.id3_splice import (
+    field_edits,
+    genres_of,
+    has_frames,
+    new_tag,
+    texts_of,
+)
+from genretag.tags.options import TagOptions
+from genretag.tags.records import Album
+
+__all__ = [
+    "album_of",
+    "filled_edits",
+    "genres_of",
+    "has_frames",
+    "meanings_of",
+    "needs_conversion",
+    "new_tag",
+    "tag_edits",
+    "texts_of",
+]
+
+
+_ALBUM_FRAMES = (b"TPE1", b"TALB", b"TPE2", b"TCMP")
+_V22_ALBUM_FRAMES = (b"TP1", b"TAL", b"TP2", b"TCP")
+
+
+def album_of(data: memoryview, start: int) -> Album:
+    """Return artist, album, album artist and compilation flag of the tag at an offset."""
+    tag = parse_tag(data, start)
+    names = _V22_ALBUM_FRAMES if tag.version == 2 else _ALBUM_FRAMES
+    return album_from(next(iter(texts_of(data, tag, name)), "") for name in names)
+
+
+def tag_edits(
+    data: memoryview, start: int, end: int, values: Sequence[str], options: TagOptions
+) -> list[Edit]:
+    """Return the edits that give the tag at an offset its genres, within its padding if it can.
+
+    ``end`` is the end of the space that holds the tag, such as a chunk's.
+    """
+    if needs_conversion(data, start, options):
+        tag = parse_tag(data, start)
+        return [Edit(start, tag.end, converted(data, start, values, options))]
+    return field_edits(data, start, "genre", values)
+
+
+def filled_edits(
+    data: memoryview,
+    start: int,
+    end: int,
+    values: Sequence[str],
+    texts: Mapping[str, str],
+    options: TagOptions,
+) -> list[Edit]:
+    """Return the edits that put genres and other texts into a tag without frames, or no tag at all.
+
+    An empty tag keeps its version.
+
+    Raises:
+        TrackError: what the tag holds is no frame.
+    """
+    if start == end:
+        return [Edit(start, end, new_tag(values, texts, options))]
+    tag = parse_tag(data, start)
+    if tag.padding_end < tag.end or tag.has_footer:
+        raise TrackError("tags", "its ID3v2 tag holds no frame that can be read")
+    if options.id3_version is None and tag.version in (3, 4):
+        options = replace(options, id3_version=tag.version)
+    return [Edit(start, tag.end, new_tag(values, texts, options))]

@@ -1,0 +1,281 @@
+"""Containers whose genre is spliced into their bytes, as data: a row of ``CONTAINERS`` says how."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genretag.errors import TrackError
+from genretag.layout import asf as asf_layout
+from genretag.layout import bare as bare_layout
+from genretag.layout import dsf as dsf_layout
+from genretag.layout import flac as flac_layout
+from genretag.layout import iff as iff_layout
+from genretag.layout import mp4 as mp4_layout
+from genretag.layout import ogg as ogg_layout
+from genretag.layout.account import Account, Kind, UnexplainedError
+from genretag.layout.id3 import front_tags
+from genretag.layout.iff import RIFF, is_info
+from genretag.layout.mapping import mapped
+from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, ogg
+from genretag.tags import embedded as id3
+from genretag.tags.album import album_from
+from genretag.tags.edits import Edit, apply_edits
+from genretag.tags.generic import meaningful
+from genretag.tags.id3v1 import NO_NUMBER, by_number
+from genretag.tags.options import TagOptions
+from genretag.tags.records import Album, Tags
+
+_HEAD_SIZE = 16  # bytes that show a container
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """How one container holds a genre."""
+
+    field: Callable[[memoryview], str]  # as the container calls it
+    matches: Callable[[bytes], bool]  # given the first bytes
+    account: Callable[[memoryview, Sequence[str]], Account]
+    genres: Callable[[memoryview], list[str]]
+    album: Callable[[memoryview], Album]
+    edits: Callable[[memoryview, Sequence[str], TagOptions], list[Edit]]
+
+
+def _first_meaningful(places: Iterable[list[str]]) -> list[str]:
+    """Return the genres of the first place that says something; else of the first that has any."""
+    all_places = list(places)
+    return next(filter(meaningful, all_places), next(filter(None, all_places), []))
+
+
+# --- FLAC and Ogg ---------------------------------------------------------------------------------
+
+
+def _flac_start(data: memoryview) -> int:
+    front = front_tags(data)
+    return front[-1][1] if front else 0
+
+
+def _flac_genres(data: memoryview) -> list[str]:
+    parsed = flac_layout.parse_flac(data, _flac_start(data))
+    front = [t for t in front_tags(data) if id3.has_frames(data, *t)]
+    block = flac.id3v1_block(data, parsed)
+    number = block[-1] if block else NO_NUMBER
+    return _first_meaningful(
+        [
+            comments.values_of(parsed.comments(data), "genre"),
+            *(id3.genres_of(data, start) for start, _ in front),
+            [by_number(str(number))] if number != NO_NUMBER else [],
+        ]
+    )
+
+
+#: Comments with artist, album, album artist and compilation flag.
+_COMMENT_NAMES = (b"ARTIST", b"ALBUM", b"ALBUMARTIST", b"COMPILATION")
+
+
+def _flac_album(data: memoryview) -> Album:
+    lists = flac_layout.parse_flac(data, _flac_start(data)).comments(data)
+    found = album_from(comments.first_value(lists, name) for name in _COMMENT_NAMES)
+    front = [t for t in front_tags(data) if id3.has_frames(data, *t)]
+    return found if found != Album() else _id3_album(data, [start for start, _ in front])
+
+
+def _ogg_genres(data: memoryview) -> list[str]:
+    return comments.values_of(ogg.read_comments(data, 0), "genre")
+
+
+def _ogg_album(data: memoryview) -> Album:
+    lists = ogg.read_comments(data, 0)
+    return album_from(comments.first_value(lists, name) for name in _COMMENT_NAMES)
+
+
+# --- ID3 in chunks --------------------------------------------------------------------------------
+
+
+def _id3_album(data: memoryview, starts: Sequence[int]) -> Album:
+    """Return artist, album and album artist of the first tag that has one of them."""
+    for start in starts:
+        album = id3.album_of(data, start)
+        if album != Album():
+            return album
+    return Album()
+
+
+def _iff_tags(data: memoryview, iff: iff_layout.Iff) -> list[int]:
+    """Return where the ID3 tags with frames begin."""
+    found = (c for c in iff.id3_chunks() if id3.has_frames(data, c.data_at, c.end))
+    return [c.data_at for c in found]
+
+
+def _info_lists(data: memoryview, iff: iff_layout.Iff) -> list[iff_layout.Chunk]:
+    return [c for c in iff.chunks if iff.dialect is RIFF and is_info(data, c)]
+
+
+def _iff_genres(data: memoryview) -> list[str]:
+    iff = iff_layout.parse_iff(data)
+    tags = [id3.genres_of(data, start) for start in _iff_tags(data, iff)]
+    lists = [chunks.info_values(data, c, "genre") for c in _info_lists(data, iff)]
+    return _first_meaningful([*tags, *lists])
+
+
+def _iff_album(data: memoryview) -> Album:
+    iff = iff_layout.parse_iff(data)
+    album = _id3_album(data, _iff_tags(data, iff))
+    if album != Album():
+        return album
+    texts = {
+        item.name: chunks.info_text(data, item)
+        for chunk in _info_lists(data, iff)
+        for item in iff_layout.info_items(data, chunk)
+    }
+    artist = texts.get(b"IART") or chunks.diin_texts(data, iff).get(b"DIAR", "")
+    return Album(artist, texts.get(b"IPRD", ""))
+
+
+def _dsf_tags(data: memoryview) -> list[int]:
+    at = dsf_layout.parse_dsf(data).tag_at
+    return [] if at is None or not id3.has_frames(data, at, len(data)) else [at]
+
+
+def _dsf_genres(data: memoryview) -> list[str]:
+    return _first_meaningful(id3.genres_of(data, start) for start in _dsf_tags(data))
+
+
+def _iff_matches(head: bytes) -> bool:
+    return iff_layout.dialect_of(head) is not None
+
+
+def _named(field: str) -> Callable[[memoryview], str]:
+    return lambda _: field
+
+
+CONTAINERS = (
+    Spliced(
+        _named("GENRE"),
+        flac_layout.matches,
+        flac_layout.account,
+        _flac_genres,
+        _flac_album,
+        flac.flac_edits,
+    ),
+    Spliced(
+        _named("GENRE"),
+        ogg_layout.matches,
+        ogg_layout.account,
+        _ogg_genres,
+        _ogg_album,
+        lambda data, values, _: ogg.ogg_edits(data, 0, "genre", values),
+    ),
+    Spliced(
+        _named("TCON"), _iff_matches, iff_layout.account, _iff_genres, _iff_album, chunks.iff_edits
+    ),
+    Spliced(
+        _named("TCON"),
+        dsf_layout.matches,
+        dsf_layout.account,
+        _dsf_genres,
+        lambda data: _id3_album(data, _dsf_tags(data)),
+        dsf.dsf_edits,
+    ),
+    Spliced(
+        mp4.field_name,
+        mp4_layout.matches,
+        mp4_layout.account,
+        lambda data: _first_meaningful(mp4.genre_places(data)),
+        mp4.album_of,
+        mp4.mp4_edits,
+    ),
+    Spliced(
+        asf.field_name,
+        asf_layout.matches,
+        asf_layout.account,
+        asf.genres_of,
+        asf.album_of,
+        asf.asf_edits,
+    ),
+)
+
+
+#: Streams without a container: MP3, AAC, Musepack, WavPack, Monkey's Audio, TTA, TAK, OptimFROG.
+BARE = Spliced(
+    bare.field_of,
+    lambda head: False,  # found by their audio
+    bare_layout.account,
+    lambda data: _first_meaningful(bare.genre_places(data)),
+    bare.album_of,
+    bare.edits,
+)
+
+
+def container_of(path: Path) -> Spliced | None:
+    """Return how a file's container holds a genre, by its first bytes; None: it is none of these.
+
+    An ID3v2 tag in front of FLAC is skipped; in front of any other container it hides the
+    container's own tags from most programs.
+    """
+    with mapped(path) as data:
+        start = 0
+        with contextlib.suppress(UnexplainedError):
+            start = _flac_start(data)
+        head = bytes(data[start : start + _HEAD_SIZE])
+        found = next((c for c in CONTAINERS if c.matches(head)), None)
+        if found is None and bare_layout.kind_of(data, start) is not None:
+            return BARE
+    if start and found is not None and found is not CONTAINERS[0]:
+        raise TrackError("tags", "an ID3 tag stands in front of it, where it does not belong")
+    return found
+
+
+def read(container: Spliced, path: Path) -> Tags:
+    """Return a file's genres and album; a file that cannot be explained is a problem."""
+    genres: list[str] = []
+    album = Album()
+    with mapped(path) as data:
+        try:
+            genres = container.genres(data)
+            album = container.album(data)
+            container.account(data, ("genre",))
+            field = container.field(data)
+        except (UnexplainedError, TrackError) as error:
+            return Tags(genres, None, album, str(error))
+    return Tags(genres, field, album)
+
+
+def write(container: Spliced, path: Path, genres: Sequence[str], options: TagOptions) -> None:
+    """Write the genres into a file.
+
+    Raises:
+        TrackError: the file cannot be explained, or the genre cannot be written without loss.
+    """
+    try:
+        with mapped(path) as data:
+            edits = container.edits(data, genres, options)
+    except UnexplainedError as error:
+        raise TrackError("tags", str(error)) from error
+    apply_edits(path, edits)
+
+
+def _is_converted(options: TagOptions) -> bool:
+    return options.convert_v22 or options.id3_version is not None
+
+
+def kept_tags(container: Spliced, path: Path, options: TagOptions) -> dict[str, object]:
+    """Return a hash of all bytes besides audio and genre, by the name of their regions.
+
+    Where another version of ID3v2 is asked for, its frames are compared by what they say.
+    """
+    parts: dict[str, list[bytes]] = {}
+    said: dict[str, object] = {}
+    with mapped(path) as data:
+        for region in container.account(data, ("genre",)).kept():
+            if region.kind is not Kind.OTHER:
+                continue
+            parts_of_name = region.name.split("/")
+            if not _is_converted(options) or "ID3v2" not in parts_of_name:
+                parts.setdefault(region.name, []).append(bytes(data[region.start : region.end]))
+            elif parts_of_name[-1] == "ID3v2":
+                said |= id3.meanings_of(data, region.start)
+    return said | {name: hashlib.sha256(b"".join(p)).hexdigest() for name, p in parts.items()}

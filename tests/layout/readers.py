@@ -1,0 +1,121 @@
+"""What programs other than genretag show of a file; one that is not installed is left out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a reader shows; None: nothing."""
+
+    title: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    genre: str | None = None
+
+
+NAMES = ("title", "artist", "album", "genre")
+
+
+def _shown(values: list[Any]) -> Shown:
+    """Return some values as text; an empty one is none."""
+    texts = ["; ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in values]
+    return Shown(*(str(t).split("\0")[0] if t else None for t in texts))
+
+
+def _pyav(path: Path) -> Shown:
+    import av
+
+    with av.open(str(path), **_lenient()) as container:
+        streams = container.streams.audio
+        found = {**container.metadata, **(streams[0].metadata if streams else {})}
+    lower = {k.lower(): v for k, v in found.items()}
+    return _shown([lower.get(n) for n in NAMES])
+
+
+def _lenient() -> dict[str, Any]:
+    import av
+
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def _ffprobe(path: Path) -> Shown:
+    command = ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", path]
+    data = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    found = {**data["format"].get("tags", {}), **data["streams"][0].get("tags", {})}
+    lower = {k.lower(): v for k, v in found.items()}
+    return _shown([lower.get(n) for n in NAMES])
+
+
+def _taglib(path: Path) -> Shown:
+    import taglib
+
+    with taglib.File(path) as file:
+        return _shown([file.tags.get(n.upper()) for n in NAMES])
+
+
+def _tinytag(path: Path) -> Shown:
+    from tinytag import TinyTag
+
+    tag = TinyTag.get(path)
+    return _shown([getattr(tag, n) for n in NAMES])
+
+
+def _mediafile(path: Path) -> Shown:
+    from mediafile import MediaFile
+
+    tag = MediaFile(path)
+    return _shown([tag.title, tag.artist, tag.album, tag.genres])
+
+
+_KEYS = (("TIT2", "title"), ("TPE1", "artist"), ("TALB", "album"), ("TCON", "genre"))
+
+
+def _mutagen(path: Path) -> Shown:
+    import mutagen
+
+    tags = getattr(mutagen.File(path), "tags", None)
+    return _shown([_first(tags, keys) for keys in _KEYS])
+
+
+def _first(tags: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        try:
+            value = tags[key]
+        except (KeyError, TypeError, ValueError):
+            continue
+        return value if isinstance(value, list) else value.text
+    return None
+
+
+_ALL: dict[str, tuple[str, Callable[[Path], Shown]]] = {
+    "FFmpeg (PyAV)": ("av", _pyav),
+    "ffprobe": ("", _ffprobe),
+    "TagLib": ("taglib", _taglib),
+    "tinytag": ("tinytag", _tinytag),
+    "mediafile": ("mediafile", _mediafile),
+    "mutagen": ("mutagen", _mutagen),
+}
+
+
+def _is_there(name: str, module: str) -> bool:
+    return bool(importlib.util.find_spec(module) if module else shutil.which(name))
+
+
+READERS = {name: read for name, (module, read) in _ALL.items() if _is_there(name, module)}
+
+
+def show(reader: str, path: Path) -> Shown:
+    """Return what a reader shows; nothing of a file that it cannot read."""
+    try:
+        return READERS[reader](path)
+    except Exception:  # each library has errors of its own
+        return Shown()
