@@ -1,7 +1,7 @@
-"""The cache: what is known of each file, what was heard in it, what failed, and the plans.
+"""The analysis cache: files, analyses, failures and plans.
 
-Everything here can be made again by scanning; what cannot is in the journal. Paths are bytes,
-because not every path is UTF-8; JSON is ASCII, so that any text can be kept.
+Scanning makes all of it again; the rest is in the journal. Paths are bytes, because not every
+path is UTF-8; JSON is ASCII, so that lone surrogates in tags can be stored.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ ALTER TABLE scan ADD COLUMN aside INTEGER NOT NULL DEFAULT 0
     """
 ALTER TABLE heard ADD COLUMN of INTEGER NOT NULL DEFAULT 0
 """,
-    # What was touched last is counted by the database itself, so that no statement can forget to.
+    # Triggers count changes, so that no statement can forget to.
     ";\n".join(
         [
             "CREATE TABLE generation (number INTEGER NOT NULL)",
@@ -95,14 +95,15 @@ ALTER TABLE heard ADD COLUMN of INTEGER NOT NULL DEFAULT 0
             "ALTER TABLE scan ADD COLUMN asked TEXT",
             "ALTER TABLE scan ADD COLUMN generation INTEGER",
             *(
-                f"CREATE TRIGGER {table}_{what} AFTER {what} ON {table} BEGIN UPDATE generation SET number = number + 1; END"
+                f"CREATE TRIGGER {table}_{what} AFTER {what} ON {table}"
+                " BEGIN UPDATE generation SET number = number + 1; END"
                 for table in ("file", "heard", "failure", "plan")
                 for what in ("INSERT", "UPDATE", "DELETE")
                 if (table, what) != ("plan", "DELETE")  # old plans go
             ),
         ]
     ),
-    # What every command counts; without these, each count reads every row of a plan.
+    # Every command counts these; without the indexes each count reads every row of a plan.
     """
 CREATE INDEX plan_status ON plan(run, json_extract(row, '$.status'));
 CREATE INDEX plan_open ON plan(run) WHERE action = 'write' AND done = 0
@@ -110,7 +111,8 @@ CREATE INDEX plan_open ON plan(run) WHERE action = 'write' AND done = 0
     """
 ALTER TABLE scan ADD COLUMN counts TEXT
 """,
-    # Content keys are another hash now: what was kept under the old ones cannot be found by them, nor written. The journal has those too.
+    # Content keys became another hash: rows under the old keys cannot be found any more. Their
+    # keys are kept to renew the journal, which has them too.
     ";\n".join(
         [
             "CREATE TABLE older_key (sha256 TEXT NOT NULL, content_key TEXT NOT NULL)",
@@ -127,7 +129,7 @@ PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hund
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be heard, and why."""
+    """A file that could not be analysed, and the reason."""
 
     path: Path
     size: int
@@ -140,21 +142,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class Scan:
-    """The last scan: its run, its model, its policy."""
+    """A scan with its model and policy."""
 
     run: int
     model: str | None
     policy: dict[str, Any]
     finished: bool
-    aside: bool = False  # its plan is for its caller alone
+    aside: bool = False  # its plan belongs to the caller, never the last plan
 
 
 @dataclass(frozen=True)
 class UnchangedScan:
-    """A scan that nothing of what is kept has changed since."""
+    """A finished scan since which no stored row changed."""
 
     run: int
-    asked: str  # what it stands for
+    asked: str  # the fingerprint of the scan
     counts: dict[str, int]  # rows of its plan by status
 
 
@@ -207,7 +209,7 @@ def _heard(row: sqlite3.Row) -> Analysis:
 
 
 class AnalysisCache:
-    """The cache's file. Any number of processes may read it; writes are short transactions."""
+    """The cache file. Any number of processes may read it; writes are short transactions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -221,26 +223,26 @@ class AnalysisCache:
         """Hold one write transaction."""
         return transaction(self._db)
 
-    # --- models -------------------------------------------------------------------------------------------------
+    # --- models ---
 
     def save_model(self, model_id: str, metadata: str) -> None:
-        """Keep a model's card, so that its scores can be judged without it."""
+        """Save a model's metadata, so that its scores can be judged without the model."""
         self._db.execute("INSERT OR REPLACE INTO model VALUES (?, ?)", (model_id, metadata))
 
     def model_metadata(self, model_id: str) -> str | None:
-        """Return a model's card."""
+        """Return the JSON metadata of a model."""
         row = self._db.execute("SELECT card FROM model WHERE id = ?", (model_id,)).fetchone()
         return str(row[0]) if row else None
 
-    # --- files --------------------------------------------------------------------------------------------------
+    # --- files ---
 
     def file(self, path: Path) -> FileRow | None:
-        """Return what is known of a path."""
+        """Return the row of a file."""
         row = self._db.execute("SELECT * FROM file WHERE path = ?", (os.fsencode(path),)).fetchone()
         return _file_row(row) if row else None
 
     def save_file(self, f: FileRow) -> None:
-        """Note a file as it is now, and forget that it failed."""
+        """Save the row of a file and delete its failure."""
         key = os.fsencode(f.path)
         self._db.execute(
             "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -262,23 +264,23 @@ class AnalysisCache:
         self._db.execute("DELETE FROM failure WHERE path = ?", (key,))
 
     def older_key(self, sha256: str) -> str | None:
-        """Return the content key that an older genretag gave a file, which had this SHA-256 then as now."""
+        """Return the content key that an older genretag gave the file with this SHA-256."""
         row = self._db.execute(
             "SELECT content_key FROM older_key WHERE sha256 = ?", (sha256,)
         ).fetchone()
         return str(row[0]) if row else None
 
-    # --- heard --------------------------------------------------------------------------------------------------
+    # --- heard ---
 
     def has_analysis(self, model: str, features: int) -> bool:
-        """Return whether anything was heard by a model."""
+        """Return whether the cache holds an analysis of a model."""
         sql = "SELECT 1 FROM heard WHERE model = ? AND features = ? LIMIT 1"
         return self._db.execute(sql, (model, features)).fetchone() is not None
 
     def heard(
         self, key: str, model: str, features: int, second_key: str | None = None
     ) -> Analysis | None:
-        """Return what a model heard in the music with a content key, or with a second key."""
+        """Return the analysis by content key, or else by second key."""
         sql = "SELECT * FROM heard WHERE content_key = ? AND model = ? AND features = ?"
         row = self._db.execute(sql, (key, model, features)).fetchone()
         if row is None and second_key is not None:
@@ -287,13 +289,13 @@ class AnalysisCache:
         return _heard(row) if row else None
 
     def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Analysis] | None:
-        """Return what is known of a path and what a model heard there; None where either is missing."""
+        """Return a path's file row and analysis; None if either is missing."""
         f = self.file(path)
         heard = self.heard(f.content_key, model, features) if f is not None else None
         return (f, heard) if f is not None and heard is not None else None
 
     def save_analysis(self, h: Analysis, model: str, features: int) -> None:
-        """Keep what a model heard; a part of a track never takes the place of the whole of it."""
+        """Save an analysis; a partial one never replaces a whole one."""
         if (
             not h.whole
             and (before := self.heard(h.content_key, model, features)) is not None
@@ -318,10 +320,10 @@ class AnalysisCache:
             ),
         )
 
-    # --- failures -----------------------------------------------------------------------------------------------
+    # --- failures ---
 
     def failure(self, path: Path) -> Failure | None:
-        """Return how a path failed."""
+        """Return the failure of a path."""
         row = self._db.execute(
             "SELECT * FROM failure WHERE path = ?", (os.fsencode(path),)
         ).fetchone()
@@ -345,20 +347,24 @@ class AnalysisCache:
         )
 
     def save_failure(self, path: Path, size: int, mtime_ns: int, stage: str, error: str) -> None:
-        """Note that a file failed, and how often by now."""
+        """Save a failure and count its repetitions."""
         self._db.execute(
-            "INSERT INTO failure VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT(path) DO UPDATE SET size = excluded.size,"
-            " mtime_ns = excluded.mtime_ns, stage = excluded.stage, error = excluded.error, times = times + 1,"
+            "INSERT INTO failure VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT(path)"
+            " DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,"
+            " stage = excluded.stage, error = excluded.error, times = times + 1,"
             " at = excluded.at",
             (os.fsencode(path), size, mtime_ns, stage, error, time.time()),
         )
 
-    # --- plans --------------------------------------------------------------------------------------------------
+    # --- plans ---
 
     def begin_scan(
         self, run: int, model: str | None, policy: dict[str, Any], *, aside: bool = False
     ) -> None:
-        """Note that a scan begins; the oldest plans go. ``aside``: its plan is for its caller alone, and never the last one."""
+        """Save a new scan and delete the oldest plans.
+
+        With ``aside`` its plan belongs to the caller and is never the last one.
+        """
         with self.transaction():
             row = (run, model, json.dumps(policy), aside)
             self._db.execute(
@@ -373,14 +379,14 @@ class AnalysisCache:
                 self._db.execute("DELETE FROM scan WHERE run = ?", (number,))
 
     def finish_scan(self, run: int, asked: str | None = None) -> None:
-        """Note that a scan came to its end: its plan is whole. ``asked``: what it stands for as long as nothing is touched."""
+        """Mark a plan as complete; ``asked`` is the fingerprint under which it may be reused."""
         sql = "UPDATE scan SET finished = 1, asked = ?, counts = ?, generation = (SELECT number FROM generation) WHERE run = ?"
         self._db.execute(
             sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run)
         )
 
     def untouched_scan(self) -> UnchangedScan | None:
-        """Return the last scan and what it stands for, if no row of file, music, failure or plan was touched since."""
+        """Return the last scan if no row of a file, analysis, failure or plan changed since."""
         last = self.last_scan()
         sql = "SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL AND generation = (SELECT number FROM generation)"
         row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
@@ -393,17 +399,17 @@ class AnalysisCache:
         )
 
     def plan_counts(self, run: int) -> dict[str, int]:
-        """Return how many rows of a plan have each status."""
+        """Return the number of rows of a plan by status."""
         sql = "SELECT json_extract(row, '$.status'), count(*) FROM plan WHERE run = ? GROUP BY 1"
         return {str(status): int(count) for status, count in self._db.execute(sql, (run,))}
 
     def failed_in_plan(self, run: int) -> int:
-        """Return how many files of a plan failed."""
+        """Return the number of failed files of a plan."""
         sql = "SELECT count(*) FROM plan INDEXED BY plan_status WHERE run = ? AND json_extract(row, '$.status') = 'failed'"
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def last_scan(self) -> Scan | None:
-        """Return the last scan whose plan is whole, and for all."""
+        """Return the last scan with a complete plan that is not set aside."""
         row = self._db.execute(
             "SELECT * FROM scan WHERE finished = 1 AND aside = 0 ORDER BY run DESC LIMIT 1"
         ).fetchone()
@@ -415,7 +421,7 @@ class AnalysisCache:
         return _scan(row) if row else None
 
     def save_plan(self, run: int, rows: Iterable[tuple[int, Path, str, dict[str, Any]]]) -> None:
-        """Keep rows of a plan: (ordinal, path, action, row)."""
+        """Save rows of a plan: (ordinal, path, action, row)."""
         self._db.executemany(
             "INSERT OR REPLACE INTO plan (run, ordinal, path, action, row) VALUES (?, ?, ?, ?, ?)",
             ((run, n, os.fsencode(path), action, json.dumps(row)) for n, path, action, row in rows),
@@ -424,7 +430,7 @@ class AnalysisCache:
     def plan(
         self, run: int, *, open_writes: bool = False
     ) -> Iterator[tuple[int, Path, dict[str, Any]]]:
-        """Yield a plan's rows in the order of the walk, all or those still to be written."""
+        """Yield the rows of a plan in walk order, all or only the unwritten ones."""
         sql = "SELECT ordinal, path, row FROM plan WHERE run = ?"
         sql += " AND action = 'write' AND done = 0" if open_writes else ""
         last = -1
@@ -436,21 +442,21 @@ class AnalysisCache:
             last = rows[-1]["ordinal"]
 
     def open_writes(self, run: int) -> int:
-        """Return how many rows of a plan are still to be written."""
+        """Return the number of unwritten rows of a plan."""
         sql = "SELECT count(*) FROM plan INDEXED BY plan_open WHERE run = ? AND action = 'write' AND done = 0"
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def planned(self, run: int, path: Path) -> int | None:
-        """Return the number of a path's row in a run's plan."""
+        """Return the ordinal of a path in the plan of a run."""
         row = self._db.execute(
             "SELECT ordinal FROM plan WHERE path = ? AND run = ?", (os.fsencode(path), run)
         ).fetchone()
         return int(row[0]) if row else None
 
     def mark_done(self, run: int, ordinal: int) -> None:
-        """Note that a row of a plan was written."""
+        """Mark a row of a plan as written."""
         self._db.execute("UPDATE plan SET done = 1 WHERE run = ? AND ordinal = ?", (run, ordinal))
 
     def reopen(self, path: Path) -> None:
-        """Note that what was written into a path was undone: its plan holds again."""
+        """Mark the rows of a path as unwritten, after an undo."""
         self._db.execute("UPDATE plan SET done = 0 WHERE path = ?", (os.fsencode(path),))

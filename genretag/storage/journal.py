@@ -1,6 +1,6 @@
-"""The journal: every run, every change to a music file with what it takes to undo it, and every answer of a person.
+"""The journal: every run, every change to a music file with its undo data, and every answer.
 
-It is precious and small, and a file of its own, so that a broken cache cannot harm it.
+It cannot be made again, so it is a separate file that a damaged cache cannot harm.
 A change goes through the states
 
     intended -> ready -> replaced -> undoing -> undone
@@ -146,7 +146,7 @@ class Journal:
         self._db.close()
 
     def export(self, path: Path) -> None:
-        """Copy the whole journal into a new file, while it may be in use."""
+        """Copy the journal into a new file; it may be in use meanwhile."""
         if path.exists():
             raise RunError(f"{path}: it exists already")
         try:
@@ -156,10 +156,10 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise RunError(f"{path}: the journal cannot be copied: {error}") from error
 
-    # --- runs ---------------------------------------------------------------------------------------------------
+    # --- runs ---
 
     def begin(self, kind: str, version: str, options: dict[str, Any]) -> int:
-        """Note that a run begins, and return its number."""
+        """Record the start of a run and return its number."""
         with transaction(self._db):
             cursor = self._db.execute(
                 "INSERT INTO run (kind, began, version, options) VALUES (?, ?, ?, ?)",
@@ -168,7 +168,7 @@ class Journal:
         return int(cursor.lastrowid or 0)
 
     def end(self, run: int, counts: dict[str, int]) -> None:
-        """Note that a run ended, and what it did."""
+        """Record the end of a run and its counts."""
         with transaction(self._db):
             self._db.execute(
                 "UPDATE run SET ended = ?, counts = ? WHERE id = ?",
@@ -179,7 +179,7 @@ class Journal:
         """Return all runs, the oldest first."""
         return [_run(r) for r in self._db.execute("SELECT * FROM run ORDER BY id")]
 
-    # --- changes ------------------------------------------------------------------------------------------------
+    # --- changes ---
 
     def intend(
         self,
@@ -192,7 +192,7 @@ class Journal:
         old: list[str],
         new: list[str],
     ) -> int:
-        """Note a change that is about to be made, and return its number."""
+        """Record an intended change and return its number."""
         with transaction(self._db):
             cursor = self._db.execute(
                 "INSERT INTO change (run, path, target, temp, state, at, before, mtime_ns, old, new)"
@@ -212,7 +212,7 @@ class Journal:
         return int(cursor.lastrowid or 0)
 
     def ready(self, change: int, after: str, content_key: str, delta: bytes) -> None:
-        """Note that the new file stands beside the old one, and how to get back."""
+        """Record that the new file lies beside the old one, with the delta that undoes the change."""
         with transaction(self._db):
             self._db.execute(
                 "UPDATE change SET state = 'ready', after = ?, content_key = ?, delta = ? WHERE id = ?",
@@ -220,7 +220,7 @@ class Journal:
             )
 
     def mark(self, change: int, state: str, undone_by: int | None = None) -> None:
-        """Note a change's new state."""
+        """Record the new state of a change."""
         with transaction(self._db):
             self._db.execute(
                 "UPDATE change SET state = ?, at = ?, undone_by = coalesce(?, undone_by) WHERE id = ?",
@@ -228,7 +228,7 @@ class Journal:
             )
 
     def aim(self, change: int, temp: Path) -> None:
-        """Note the temporary name that an undo uses."""
+        """Record the temporary file that an undo uses."""
         with transaction(self._db):
             self._db.execute(
                 "UPDATE change SET temp = ?, state = 'undoing' WHERE id = ?",
@@ -247,19 +247,19 @@ class Journal:
         rows = self._db.execute(
             f"SELECT id FROM change WHERE {' AND '.join(where)} ORDER BY id", values
         )
-        for (number,) in rows.fetchall():  # numbers first: rows may be changed between two steps
+        for (number,) in rows.fetchall():  # ids first: the caller may change rows meanwhile
             yield _change(
                 self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone()
             )
 
     def wrote(self, content_key: str) -> list[str] | None:
-        """Return the genres that genretag wrote last into the music with a content key; None where nothing of that stands."""
+        """Return the genres last written by content key; None if there are none or they were undone."""
         sql = "SELECT new FROM change WHERE content_key = ? AND state = 'replaced' ORDER BY id DESC LIMIT 1"
         row = self._db.execute(sql, (content_key,)).fetchone()
         return [str(w) for w in json.loads(row["new"])] if row else None
 
     def renew_key(self, older: str, content_key: str) -> None:
-        """Let what is known of some music stand under another content key."""
+        """Replace a content key of an older genretag in changes and answers."""
         known = "SELECT EXISTS (SELECT 1 FROM change WHERE content_key = ?1) OR EXISTS (SELECT 1 FROM answer WHERE content_key = ?1)"
         if not self._db.execute(known, (older,)).fetchone()[0]:
             return
@@ -273,24 +273,24 @@ class Journal:
             )
 
     def stamp(self) -> str:
-        """Return what is another text whenever a change or an answer was written since."""
+        """Return a text that differs after every new change or answer."""
         row = self._db.execute(
             "SELECT (SELECT max(id) FROM change), (SELECT max(at) FROM change), (SELECT count(*) FROM change WHERE state = 'replaced'),"
             " (SELECT max(id) FROM answer), (SELECT count(*) FROM answer)"
         ).fetchone()
         return repr(tuple(row))
 
-    # --- what a person said ---------------------------------------------------------------------------------------
+    # --- answers ---
 
     def answered(self, content_key: str) -> list[str] | None:
-        """Return the genres that a person chose for the music with a content key; None where nobody was asked."""
+        """Return the genres that a person chose by content key; None if nobody was asked."""
         row = self._db.execute(
             "SELECT genres FROM answer WHERE content_key = ?", (content_key,)
         ).fetchone()
         return [str(w) for w in json.loads(row["genres"])] if row else None
 
     def keep_answer(self, content_key: str, genres: list[str]) -> None:
-        """Keep what a person chose, in the place of an earlier answer."""
+        """Save an answer and replace an earlier one."""
         with transaction(self._db):
             self._db.execute("DELETE FROM answer WHERE content_key = ?", (content_key,))
             self._db.execute(
@@ -299,12 +299,12 @@ class Journal:
             )
 
     def forget_answer(self, content_key: str) -> None:
-        """Forget what a person chose."""
+        """Delete an answer."""
         with transaction(self._db):
             self._db.execute("DELETE FROM answer WHERE content_key = ?", (content_key,))
 
     def copy_rows(self, source: sqlite3.Connection) -> int:
-        """Take over the runs and changes of another journal that can be read; return how many changes."""
+        """Copy the readable rows of another journal; return the number of changes."""
         with transaction(self._db):
             return self._copy_rows(source)
 
@@ -319,7 +319,7 @@ class Journal:
                         f"SELECT {', '.join(columns)} FROM {table} WHERE id = ?", (number,)
                     ).fetchone()
                 except sqlite3.DatabaseError:
-                    continue  # this one lies on a damaged page
+                    continue  # on a damaged page
                 if row is not None:
                     self._db.execute(insert, tuple(row))
                     saved += table == "change"
@@ -327,7 +327,7 @@ class Journal:
 
 
 def _highest(db: sqlite3.Connection, table: str) -> int:
-    """Return the highest number in a table of a damaged journal; 0 where that cannot be read."""
+    """Return the highest id in a table of a damaged journal; 0 if it cannot be read."""
     for sql in (
         f"SELECT max(id) FROM {table}",
         f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'",
@@ -342,7 +342,7 @@ def _highest(db: sqlite3.Connection, table: str) -> int:
 
 
 def save_what_is_readable(broken: Path, journal: Journal) -> int:
-    """Copy what can be read of a damaged journal into a new one; return how many changes that were."""
+    """Copy the readable rows of a damaged journal; return the number of changes."""
     db = sqlite3.connect(broken)
     with contextlib.closing(db):
         return journal.copy_rows(db)
