@@ -56,7 +56,9 @@ def test_any_path_and_any_tag_can_be_kept(store: AnalysisCache) -> None:
     assert store.file(path) == f
 
 
-def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(store: AnalysisCache) -> None:
+def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
+    store: AnalysisCache,
+) -> None:
     store.save_analysis(heard([[1, 2, 3]]), "m", 1)
     store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
     store.save_failure(Path("/y"), 1, 2, "decode", "no")
@@ -87,7 +89,9 @@ def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: Analy
     assert list(store.failures()) == []
 
 
-def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(store: AnalysisCache) -> None:
+def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(
+    store: AnalysisCache,
+) -> None:
     store.begin_scan(1, "m", {})
     rows = [
         (n, Path(f"/{n}"), "write" if n % 2 else "skip", failed_row(Path(f"/{n}"), "").to_dict())

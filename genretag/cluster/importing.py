@@ -38,7 +38,12 @@ class Import(Scanner):
     """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have made."""
 
     def __init__(
-        self, store: AnalysisCache, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
+        self,
+        store: AnalysisCache,
+        place: Path,
+        policy: Policy,
+        run: int,
+        past: WriteHistory | None = None,
     ) -> None:
         self._place = place
         self._heads = results.read(place)
