@@ -11,7 +11,7 @@ from breaking import rows_for
 from test_readers_vorbis_and_chunks import CASES, NAMES, Build, Layout
 
 from genretag import tags
-from genretag.storage.cache import Store
+from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows, undo_runs
 from genretag.writing.replace import WriteOptions
@@ -36,7 +36,7 @@ def test_a_file_is_written_with_proof_and_taken_back(
     path = tmp_path / f"x{layout.extension}"
     path.write_bytes(layout.build(seeds, old))
     before = hashlib.sha256(path.read_bytes()).hexdigest()
-    store, journal = Store(tmp_path / "g.db"), Journal(tmp_path / "j.db")
+    store, journal = AnalysisCache(tmp_path / "g.db"), Journal(tmp_path / "j.db")
     (row,) = rows_for([path])
     errors: list[str | None] = []
     rows = [(None, replace(row, new=genres))]
