@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from genretag.decisions.plan import Row, failed_row
@@ -14,7 +16,7 @@ from genretag.errors import UsageError
 from genretag.report.formats import WRITERS, write_report
 from genretag.report.sentences import report_lines
 from genretag.report.summary import summarise
-from genretag.report.terminal import print_report
+from genretag.report.terminal import cut_middle, print_report
 
 
 def make_rows(n: int) -> list[Row]:
@@ -57,16 +59,15 @@ def make_rows(n: int) -> list[Row]:
     return out
 
 
-def print_to_text(n: int, width: int) -> str:
+def print_rows(rows: list[Row], width: int, **options: bool) -> str:
     out = io.StringIO()
-    rows = make_rows(n)
-    print_report(
-        Console(file=out, width=width, markup=False, highlight=False),
-        rows,
-        summarise(rows),
-        "with --json",
-    )
+    console = Console(file=out, width=width, markup=False, highlight=False)
+    print_report(console, rows, summarise(rows), **options)
     return out.getvalue()
+
+
+def print_to_text(n: int, width: int) -> str:
+    return print_rows(make_rows(n), width)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -85,14 +86,51 @@ def test_a_short_plan_is_listed_by_folder() -> None:
     assert "already has a genre (sounds like Reggae)" in text
 
 
-def test_a_long_plan_is_summarised_and_says_where_the_list_is() -> None:
+def test_a_long_plan_shows_risky_changes_first_and_names_the_next_command_of_each_group() -> None:
     text = print_to_text(1000, 140)
     assert len(text.splitlines()) < 40
-    assert "most certain" in text
-    assert "least certain" in text
-    assert "All 1,000 files: with --json" in text
+    assert "most certain" not in text
+    assert "least certain (600)\n" in text
     assert "600  → Jazz" in text
     assert "200  left alone: unsure" in text
+    assert re.search(r"genretag report --all +lists all 1,000 files", text)
+    assert re.search(r"genretag review +asks about 200 unsure tracks", text)
+    assert "genretag errors" not in text  # none failed
+    assert "genretag apply" not in text  # this plan is being written
+
+
+def test_replaced_genres_come_before_album_decisions_and_these_before_the_least_certain() -> None:
+    rows = make_rows(1000)
+    rows[0] = replace(rows[0], old=["Dub"], code="replaces", confidence=0.99)
+    rows[3] = replace(rows[3], reason="fills an empty genre, as 3 of 4 sure tracks of its album")
+    text = print_rows(rows, 140, offer_apply=True)
+    titles = ("replaces a genre\n", "decided by its album\n", "least certain (")
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert places[0] < text.index("Dub → Jazz") < places[1]
+    assert re.search(r"genretag report --replaced +lists 1 replaced genre", text)
+    assert re.search(r"genretag apply +writes 600 genres", text)
+
+
+@pytest.mark.parametrize("width", [40, 64, 80, 120, 200])
+def test_columns_stand_below_each_other_and_names_are_cut_in_the_middle(width: int) -> None:
+    rows = make_rows(30)
+    long = "01 " + "A Very Long Title " * 12 + "(Remix).flac"
+    rows[3] = replace(rows[3], path=f"/Music/Artist 0/{long}", old=["Bebop", "Cool Jazz"])
+    rows[4] = replace(rows[4], path="/Music/Artist 0/" + "東京の夜" * 30 + ".mp3")
+    lines = [line for line in print_rows(rows, width).splitlines() if ".mp3" in line]
+    assert len({cell_len(line[: line.index(" 0.")]) for line in lines if " 0." in line}) == 1
+    text = print_rows(rows, width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert re.search(r"01 A[^\n]*…[^\n]*\.flac", text)
+    assert re.search(r"東[^\n]*…[^\n]*夜\.mp3", text)
+
+
+def test_a_name_is_cut_to_the_cells_that_it_has() -> None:
+    for width in range(2, 20):
+        for name in ("a long name.mp3", "東京の夜.mp3", "x"):
+            assert cell_len(cut_middle(name, width)) <= width
+    assert cut_middle("01 Some Title.mp3", 10) == "01 S…e.mp3"[:4] + "…" + "e.mp3"
 
 
 def test_plain_sentences_agree_in_number() -> None:

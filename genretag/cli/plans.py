@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genretag.cli.options import ApprovalOptions, ReportOptions
-from genretag.cli.output import FileProgress, OutputMode, confirm, file_progress, result_console
+from genretag.cli.output import FileProgress, OutputMode, confirm, file_progress
+from genretag.cli.pager import paged_console
 from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
 from genretag.library.walk import below, on_disk_case
@@ -88,12 +89,13 @@ def print_plan(
     output: ReportOptions,
     mode: OutputMode,
     tops: list[Path] | None = None,
+    *,
+    offer_apply: bool = False,
 ) -> int:
-    """Show a run's plan, or what lies below ``tops``; return the number of failed files."""
-    from genretag.report.formats import write_json, write_report
-    from genretag.report.summary import summarise
-    from genretag.report.terminal import print_report
+    """Show a run's plan, or what lies below ``tops``; return the number of failed files.
 
+    ``offer_apply``: name ``genretag apply`` as the next command.
+    """
     # Counting in SQL spares reading a million rows that nobody will see.
     if mode.quiet and not (output.json or output.output or tops):
         return databases.store.failed_in_plan(run)
@@ -102,10 +104,30 @@ def print_plan(
     def rows() -> Iterator[Row]:
         return (row for _, row in plan_rows(databases, run) if below(row.absolute, tops))
 
+    return print_rows(rows, output, mode, offer_apply=offer_apply)
+
+
+def print_rows(
+    rows: Callable[[], Iterator[Row]],
+    output: ReportOptions,
+    mode: OutputMode,
+    *,
+    everything: bool = False,
+    offer_apply: bool = False,
+) -> int:
+    """Show the rows that ``rows`` reads anew at each call; return the number of failed files.
+
+    ``everything``: list all rows, however many, and through a pager on a terminal.
+    """
+    from genretag.report.formats import is_stdout, write_json, write_report
+    from genretag.report.summary import summarise
+    from genretag.report.terminal import print_report
+
     summary = summarise(rows())
-    if output.output is not None:
+    to_stdout = output.json or (output.output is not None and is_stdout(output.output))
+    if output.output is not None and not to_stdout:
         write_report(rows(), output.output)
-    if output.json:
+    if to_stdout:
         write_json(rows(), sys.stdout)
     elif mode.plain and not mode.quiet:
         from genretag.report.sentences import report_lines
@@ -113,8 +135,8 @@ def print_plan(
         for line in report_lines(rows(), summary):
             print(line)
     elif not mode.quiet:
-        place = f"in {output.output}" if output.output else "with --json, or -O report.csv"
-        print_report(result_console(), rows(), summary, place)
+        with paged_console(wanted=everything) as console:
+            print_report(console, rows(), summary, everything=everything, offer_apply=offer_apply)
     return summary.failed
 
 
@@ -125,7 +147,8 @@ def write_options(policy: Policy, preserve_mtimes: bool) -> WriteOptions:
     from genretag.writing.replace import WriteOptions
 
     tags = TagOptions(policy.convert_v22, policy.id3.number)
-    return WriteOptions(preserve_mtimes, tags, policy.hardlinks, read_protection())
+    protect = read_protection()
+    return WriteOptions(preserve_mtimes, tags, policy.hardlinks, protect, policy.owner)
 
 
 def write_plan(

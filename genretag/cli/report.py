@@ -1,35 +1,99 @@
-"""``genretag report``: show the last plan again, or write it to a file."""
+"""``genretag report``: show a plan again, or a part of it, or write it to a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genretag.cli.cluster import import_results
-from genretag.cli.options import OUTPUT, Database, Json, ReportOptions, one_call
+from genretag.cli.options import FILES, OUTPUT, Database, Json, ReportOptions, one_call
 from genretag.cli.output import OutputMode, message_console, output_mode
-from genretag.cli.plans import last_scan, plan_rows, print_plan
+from genretag.cli.plans import (
+    absolute_paths,
+    check_paths_in_plan,
+    last_scan,
+    plan_rows,
+    print_rows,
+)
 from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
+    from genretag.decisions.plan import Row
+    from genretag.report.selection import Selection
     from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
 
 _PAGE_SUFFIXES = (".html", ".htm")
 
 
+def _complete_reason(incomplete: str) -> Iterator[str]:
+    """Offer the codes of reasons to the shell."""
+    from genretag.decisions.plan import Reason
+
+    return (code.value for code in Reason if code.startswith(incomplete))
+
+
 def report(
     context: typer.Context,
-    results: Annotated[
-        Path | None,
+    paths: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="[RESULTS]",
+            metavar="[PATH...]",
             show_default=False,
-            help="Results of scan --engine ray to show instead.",
+            help="Only files below these paths; or results of scan --engine ray.",
+        ),
+    ] = None,
+    genre: Annotated[
+        list[str] | None,
+        one_call(
+            "--genre",
+            metavar="NAME",
+            rich_help_panel=FILES,
+            show_default=False,
+            help="Only files of this genre; repeatable.\n\n"
+            "The genre that a file will have, else the one that the model found.",
+        ),
+    ] = None,
+    unsure: Annotated[
+        bool, one_call("--unsure", rich_help_panel=FILES, help="Only unsure tracks.")
+    ] = False,
+    failed: Annotated[
+        bool,
+        one_call("--failed", rich_help_panel=FILES, help="Only files that failed."),
+    ] = False,
+    replaced: Annotated[
+        bool,
+        one_call("--replaced", rich_help_panel=FILES, help="Only files whose genre is replaced."),
+    ] = False,
+    reason: Annotated[
+        list[str] | None,
+        one_call(
+            "--reason",
+            metavar="CODE",
+            rich_help_panel=FILES,
+            show_default=False,
+            autocompletion=_complete_reason,
+            help="Only files with this reason; repeatable.\n\n"
+            "For example has-genre or not-music; genretag help reports lists the codes.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        one_call("--all", rich_help_panel=FILES, help="List every file, however many."),
+    ] = False,
+    run: Annotated[
+        int | None,
+        one_call(
+            "--run",
+            metavar="N",
+            rich_help_panel=FILES,
+            show_default="the newest plan",
+            help="The plan of this run (see history).",
         ),
     ] = None,
     html: Annotated[
@@ -49,47 +113,103 @@ def report(
             metavar="FILE",
             rich_help_panel=OUTPUT,
             show_default="genretag.html with --html",
-            help="Write a .html, .csv, .jsonl or .md file.",
+            help="Write a .html, .csv, .jsonl or .md file.\n\n"
+            "- is standard output: JSON lines, or the page with --html.",
         ),
     ] = None,
     json: Json = False,
     db: Database = None,
 ) -> None:
-    """Show the plan of the last scan again, or write it to a file.
+    """Show a plan again, or a part of it, or write it to a file.
 
-    A .jsonl file can be edited and given back to genretag apply.
+    A long plan is shown as its riskiest changes and its totals. Paths, filters and --all list
+    every file, by folder, through a pager. A .jsonl file can be edited and given back to
+    genretag apply.
 
     Examples:
       genretag report
+      genretag report ~/Music/Jazz --replaced
+      genretag report --genre Metal --unsure
       genretag report --html
       genretag report -O plan.jsonl
     """
-    from genretag.report.formats import write_text
+    from genretag.decisions.vocabulary import normalise_genre
+    from genretag.library.walk import below
+    from genretag.report.formats import is_stdout
+    from genretag.report.selection import Selection, parse_reasons
 
+    chosen = Selection(
+        frozenset(map(normalise_genre, genre or ())),
+        unsure,
+        failed,
+        replaced,
+        parse_reasons(reason or []),
+    )
     mode, target = output_mode(context), output or (Path("genretag.html") if html else None)
-    is_page = target is not None and target.suffix.lower() in _PAGE_SUFFIXES
+    is_page = target is not None and (
+        target.suffix.lower() in _PAGE_SUFFIXES or (html and is_stdout(target))
+    )
     if html and not is_page:
         raise UsageError(f"{target}: the name of a page must end in .html")
     with open_databases(db) as databases:
-        if results is not None and import_results(databases, [results], mode.quiet):
-            raise UsageError(f"{results}: there are no results of genretag here")
-        last = last_scan(databases)
+        tops = absolute_paths(import_results(databases, paths or [], mode.quiet))
+        plan = _plan_to_show(databases, run, tops)
+
+        def rows() -> Iterator[Row]:
+            numbered = plan_rows(databases, plan.run)
+            return (r for _, r in numbered if below(r.absolute, tops) and r in chosen)
+
         if target is not None and is_page:
-            write_text(target, _plan_page(databases, last))
+            _write_page(databases, plan, rows, target)
         else:
             shown = OutputMode(mode.quiet or target is not None, mode.plain)
-            print_plan(databases, last.run, ReportOptions(json, target), shown)
-    if target is not None:
+            listed = everything or bool(tops) or not chosen.is_everything
+            if listed and not mode.quiet and next(rows(), None) is None:
+                _report_nothing(databases, plan, chosen)
+            else:
+                options = ReportOptions(json, target)
+                print_rows(rows, options, shown, everything=listed, offer_apply=True)
+    if target is not None and not is_stdout(target):
         message_console(mode.quiet).print(f"wrote {target}")
 
 
-def _plan_page(databases: Databases, last: Scan) -> str:
-    """Return the HTML page of a plan."""
+def _plan_to_show(databases: Databases, run: int | None, tops: list[Path]) -> Scan:
+    """Return the plan of a run, else the newest one.
+
+    Raises:
+        UsageError: there is no such plan, or it has no file below one of ``tops``.
+    """
+    plan = last_scan(databases) if run is None else databases.store.scan(run)
+    if plan is None or not plan.finished:
+        raise UsageError(f"--run {run}: this run has no plan; genretag history lists the runs")
+    if tops:
+        check_paths_in_plan(databases, plan.run, tops)
+    return plan
+
+
+def _report_nothing(databases: Databases, plan: Scan, chosen: Selection) -> None:
+    """Print that no file matches, and which genres there are if one was wanted."""
+    hint = ""
+    if chosen.genres:
+        from collections import Counter
+
+        from genretag.report.selection import genres_of
+
+        genres = Counter(g for _, row in plan_rows(databases, plan.run) for g in genres_of(row))
+        known = ", ".join(f"{name} ({files:,})" for name, files in genres.most_common())
+        hint = f"; there are: {known or 'no genres'}"
+    message_console().print(f"no file of the plan matches{hint}")
+
+
+def _write_page(
+    databases: Databases, plan: Scan, rows: Callable[[], Iterator[Row]], target: Path
+) -> None:
+    """Write the HTML page of rows of a plan."""
+    from genretag.report.formats import write_text
     from genretag.report.html import plan_page
     from genretag.scan.replan import metadata_of
 
-    rows = (row for _, row in plan_rows(databases, last.run))
-    metadata, policy = metadata_of(databases.store, last), Policy.from_dict(last.policy)
-    return plan_page(
-        databases.store, rows, metadata, policy, databases.journal, "genretag: the plan"
-    )
+    metadata, policy = metadata_of(databases.store, plan), Policy.from_dict(plan.policy)
+    title = "genretag: the plan"
+    page = plan_page(databases.store, rows(), metadata, policy, databases.journal, title)
+    write_text(target, page)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
@@ -74,13 +75,18 @@ WRITERS: dict[str, Callable[[Iterable[Row], IO[str]], None]] = {
 }
 
 
+def is_stdout(path: Path) -> bool:
+    """Return whether a file name means standard output."""
+    return path == Path("-")
+
+
 def check_suffix(path: Path) -> None:
-    """Check that a file name says which format to write.
+    """Check that a file name says which format to write; ``-`` is JSON lines on stdout.
 
     Raises:
         UsageError: the extension is not that of a report format.
     """
-    if path.suffix.lower() not in WRITERS:
+    if not is_stdout(path) and path.suffix.lower() not in WRITERS:
         *others, last = WRITERS
         raise UsageError(f"{path}: the file name must end in {', '.join(others)} or {last}")
 
@@ -93,6 +99,9 @@ def write_report(rows: Iterable[Row], path: Path) -> None:
         RunError: the file cannot be written.
     """
     check_suffix(path)
+    if is_stdout(path):
+        write_json(rows, sys.stdout)
+        return
     try:
         with path.open("w", newline="", encoding="utf-8") as out:
             WRITERS[path.suffix.lower()](rows, out)
@@ -101,11 +110,14 @@ def write_report(rows: Iterable[Row], path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text to a file.
+    """Write text to a file; ``-`` is stdout.
 
     Raises:
         RunError: the file cannot be written.
     """
+    if is_stdout(path):
+        sys.stdout.write(text)
+        return
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

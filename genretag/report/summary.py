@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 
 from genretag.decisions.plan import Action, Reason, Row
 from genretag.decisions.vote import Status
+from genretag.report.selection import is_album_decision, replaces_genre
 
-_EXTREMES = 5  # rows that are kept as the most certain, and as the least certain
+_EXAMPLES = 5  # rows that are kept of each kind of risk
 
 #: A track of which less than this share decoded is reported as partly corrupt.
 MIN_WHOLE_SHARE = 0.995
+
+#: Kinds of risky changes, the riskiest first: each row is an example of the first that fits.
+REPLACED, BY_ALBUM, LEAST_CERTAIN = "replaces a genre", "decided by its album", "least certain"
+RISKS = (REPLACED, BY_ALBUM, LEAST_CERTAIN)
 
 
 @dataclass
@@ -25,29 +30,47 @@ class Summary:
     writes: Counter[str] = field(default_factory=Counter)  # new genre -> files
     left: Counter[str] = field(default_factory=Counter)  # reason -> files
     failed: int = 0
+    unsure: int = 0
     partly: int = 0  # files that are partly corrupt
-    # Heaps of (key, path, row) among the writes; the path makes ties independent of order.
-    most_certain: list[tuple[float, str, Row]] = field(default_factory=list)
-    least_certain: list[tuple[float, str, Row]] = field(default_factory=list)
+    risks: Counter[str] = field(default_factory=Counter)  # kind of risk -> files
+    # Kind of risk -> heap of (-confidence, path, row); the path makes ties independent of order.
+    examples: dict[str, list[tuple[float, str, Row]]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
         """Count a row."""
         self.files += 1
         self.seconds += row.seconds or 0.0
         self.failed += row.status == Status.FAILED
+        self.unsure += row.status == Status.UNSURE
         self.partly += is_partly_corrupt(row)
         if row.action == Action.WRITE:
             self.writes[", ".join(row.new)] += 1
-            self._keep_extremes(row)
+            self._keep_example(row)
         else:
             self.left[_group_reason(row)] += 1
 
-    def _keep_extremes(self, row: Row) -> None:
-        confidence = row.confidence or 0.0
-        for heap, key in ((self.most_certain, confidence), (self.least_certain, -confidence)):
-            heapq.heappush(heap, (key, row.path, row))
-            if len(heap) > _EXTREMES:
-                heapq.heappop(heap)
+    def _keep_example(self, row: Row) -> None:
+        risk = _risk(row)
+        if risk is None:
+            return
+        self.risks[risk] += 1
+        heap = self.examples.setdefault(risk, [])
+        heapq.heappush(heap, (-(row.confidence or 0.0), row.path, row))
+        if len(heap) > _EXAMPLES:
+            heapq.heappop(heap)
+
+    def least_certain(self, risk: str) -> list[Row]:
+        """Return examples of a kind of risk, the least certain first."""
+        return [row for _, _, row in sorted(self.examples.get(risk, ()), reverse=True)]
+
+
+def _risk(row: Row) -> str | None:
+    """Return the kind of risk of a change; None for one that a person chose."""
+    if replaces_genre(row):
+        return REPLACED
+    if is_album_decision(row):
+        return BY_ALBUM
+    return None if row.reviewed else LEAST_CERTAIN
 
 
 def is_partly_corrupt(row: Row) -> bool:

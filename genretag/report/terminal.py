@@ -1,11 +1,18 @@
-"""The report as tables in the terminal."""
+"""The report as tables in the terminal.
+
+The columns of a list stand below each other in every folder. Names are cut in the middle, and
+nothing else is: genres and reasons continue on the next line. Below ``_MIN_ONE_LINE`` columns a
+row takes two lines: its name and confidence, and below them its change and reason.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby, islice, zip_longest
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,11 +20,16 @@ from rich.text import Text
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
-from genretag.report.summary import Summary, is_partly_corrupt
+from genretag.report.summary import REPLACED, RISKS, Summary, is_partly_corrupt
 from genretag.text import count, escape_control, two_digits, words
 
-#: Longer plans are shown as their extremes and totals; ``--json`` and ``-O`` give every row.
+#: Longer plans are shown as their riskiest changes and totals; ``report --all`` lists every row.
 MAX_LISTED_ROWS = 200
+
+_MEASURED_ROWS = 2_000  # the first rows of a list decide how wide its columns are
+_MIN_ONE_LINE, _MIN_WINDOWS = 64, 100  # columns of a terminal for one line per row, for windows
+_GAP = 2  # spaces between columns
+_NUMBERS = frozenset({2, 3})  # positions of confidence and windows in a row of one line
 
 
 def _genre_text(row: Row) -> Text:
@@ -70,44 +82,151 @@ def _confidence(row: Row) -> str:
     return two_digits(row.confidence)
 
 
-def _table(rows: Iterable[Row], *, show_folder: bool = False) -> Table:
-    """Return rows as a table."""
-    table = Table(
-        box=None, pad_edge=False, show_header=True, header_style="dim", padding=(0, 2, 0, 0)
-    )
-    table.add_column("  file", overflow="fold", ratio=5)
-    table.add_column("genre", overflow="fold", ratio=4)
-    table.add_column("confidence", justify="right", no_wrap=True)
-    table.add_column("windows", justify="right", no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=5)
-    for row in rows:
-        path = Path(row.path)
-        name = home_relative(path) if show_folder else escape_control(path.name)
-        table.add_row(
-            Text("  " + name), _genre_text(row), _confidence(row), _votes(row), _reason_text(row)
+@dataclass(frozen=True)
+class _Columns:
+    """The widths of a list's columns, in terminal cells; 0: the column is left out."""
+
+    name: int
+    change: int
+    confidence: int
+    windows: int
+    reason: int
+    stacked: bool = False  # change and reason stand on a line of their own
+
+    @classmethod
+    def fit(cls, rows: list[Row], width: int, *, show_folder: bool) -> _Columns:
+        """Return widths that suit rows, and together fill at most ``width``."""
+        names = max((cell_len(_name(row, show_folder)) for row in rows), default=0)
+        changes = max((cell_len(_genre_text(row).plain) for row in rows), default=0)
+        reasons = max((cell_len(_reason_text(row).plain) for row in rows), default=0)
+        if width < _MIN_ONE_LINE:
+            numbers = len("0.00")
+            name = width - _GAP - _GAP - numbers
+            change, reason = _share([changes, reasons], width - 3 * _GAP)
+            return cls(name, change, numbers, 0, reason, stacked=True)
+        wide = width >= _MIN_WINDOWS
+        confidence, windows = (len("confidence"), len("windows")) if wide else (len("conf."), 0)
+        gaps = _GAP * (5 if wide else 4)
+        name, change, reason = _share(
+            [max(names, len("file")), max(changes, len("genre")), reasons],
+            width - confidence - windows - gaps,
         )
-    return table
+        return cls(name, change, confidence, windows, reason)
+
+    def header(self) -> list[Text]:
+        """Return the line of headings; none where a row has two lines."""
+        if self.stacked:
+            return []
+        names = ("file", "genre", "confidence" if self.windows else "conf.", "windows", "reason")
+        return [_line([Text(name, style="dim") for name in names], self._widths, _NUMBERS)]
+
+    def lines(self, row: Row, console: Console, *, show_folder: bool) -> Iterator[Text]:
+        """Yield the lines of a row."""
+        name = Text(cut_middle(_name(row, show_folder), self.name))
+        change, reason = _genre_text(row), _reason_text(row)
+        if self.stacked:
+            yield _line([name, Text(_confidence(row))], [self.name, self.confidence], {1})
+            # An empty first cell indents the second line.
+            widths = [0, self.change, self.reason]
+            yield from _wrapped([Text(), change, reason], widths, (), console)
+            return
+        cells = [name, change, Text(_confidence(row)), Text(_votes(row)), reason]
+        yield from _wrapped(cells, self._widths, _NUMBERS, console)
+
+    @property
+    def _widths(self) -> list[int]:
+        return [self.name, self.change, self.confidence, self.windows, self.reason]
+
+
+def _share(wanted: list[int], available: int) -> list[int]:
+    """Return widths of at most ``available`` together: small ones in full, the rest equally."""
+    if sum(wanted) <= available:
+        return wanted
+    given = dict.fromkeys(range(len(wanted)), 0)
+    left = available
+    for place, index in enumerate(sorted(given, key=lambda i: wanted[i])):
+        given[index] = max(1, min(wanted[index], left // (len(wanted) - place)))
+        left -= given[index]
+    return [given[i] for i in range(len(wanted))]
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Return text of at most ``width`` terminal cells; an ellipsis replaces its middle."""
+    if cell_len(text) <= width:
+        return text
+    front, back = list[str](), list[str]()
+    room = width - 1
+    # The ends of names say most (number, extension): they get the odd cell.
+    for side, characters, limit in ((back, reversed(text), room - room // 2), (front, text, room)):
+        for char in characters:
+            if cell_len("".join([*front, *back, char])) > limit:
+                break
+            side.append(char)
+    return f"{''.join(front)}…{''.join(reversed(back))}"
+
+
+def _name(row: Row, show_folder: bool) -> str:
+    path = Path(row.path)
+    return home_relative(path) if show_folder else escape_control(path.name)
+
+
+def _line(cells: list[Text], widths: list[int], numbers: Collection[int]) -> Text:
+    """Return cells as one line; those at the positions ``numbers`` end below each other."""
+    line = Text()
+    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        if width == 0 and index:
+            continue
+        padded = cell.copy()
+        padded.align("right" if index in numbers else "left", width)
+        line.append(" " * _GAP).append_text(padded)
+    line.rstrip()
+    return line
+
+
+def _wrapped(
+    cells: list[Text], widths: list[int], numbers: Collection[int], console: Console
+) -> Iterator[Text]:
+    """Yield the lines of a row whose cells are as wide as ``widths``."""
+    columns = [
+        [cell]
+        if width == 0 or cell_len(cell.plain) <= width
+        else list(cell.wrap(console, width, overflow="fold"))
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    for parts in zip_longest(*columns, fillvalue=Text()):
+        yield _line(list(parts), widths, numbers)
+
+
+def _print_rows(
+    console: Console, rows: Iterable[Row], columns: _Columns, *, show_folder: bool = False
+) -> None:
+    """Print rows as one block."""
+    lines = (line for row in rows for line in columns.lines(row, console, show_folder=show_folder))
+    console.print(Text("\n").join(lines), soft_wrap=True)
 
 
 def print_list(console: Console, rows: Iterable[Row]) -> None:
-    """Print every row, grouped by folder."""
-    for folder, group in groupby(rows, key=lambda row: Path(row.path).parent):
-        console.print(Text(home_relative(folder), style="bold"))
-        console.print(_table(group))
+    """Print every row, grouped by folder, with the same columns in all folders."""
+    rest = iter(rows)
+    first = list(islice(rest, _MEASURED_ROWS))
+    columns = _Columns.fit(first, console.width, show_folder=False)
+    for line in columns.header():
+        console.print(line, soft_wrap=True)
+    for folder, group in groupby(chain(first, rest), key=lambda row: Path(row.path).parent):
+        console.print(Text(home_relative(folder), style="bold", overflow="fold"))
+        _print_rows(console, group, columns)
         console.print()
 
 
-def print_extremes(console: Console, summary: Summary) -> None:
-    """Print the most and the least certain of the rows to write."""
-    extremes = (
-        ("most certain", summary.most_certain),
-        ("least certain", summary.least_certain),
-    )
-    for title, heap in extremes:
-        if heap:
-            rows = (row for _, _, row in sorted(heap, reverse=True))
-            console.print(Text(title, style="bold"))
-            console.print(_table(rows, show_folder=True))
+def print_risks(console: Console, summary: Summary) -> None:
+    """Print examples of the changes that deserve a look, the riskiest kind first."""
+    examples = {risk: summary.least_certain(risk) for risk in RISKS}
+    columns = _Columns.fit(list(chain(*examples.values())), console.width, show_folder=True)
+    for risk, rows in examples.items():
+        if rows:
+            number = f" ({summary.risks[risk]:,})" if summary.risks[risk] > len(rows) else ""
+            console.print(Text(f"{risk}{number}", style="bold"))
+            _print_rows(console, rows, columns, show_folder=True)
             console.print()
 
 
@@ -129,15 +248,51 @@ def print_totals(console: Console, summary: Summary) -> None:
         )
 
 
-def print_report(console: Console, rows: Iterable[Row], summary: Summary, whole_list: str) -> None:
-    """Print the totals, and before them the list or, for a long plan, its extremes.
+def next_commands(
+    summary: Summary, *, listed: bool, offer_apply: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield (command, what it does) for each group of a plan that has one."""
+    if not listed:
+        yield "genretag report --all", f"lists all {count(summary.files, 'file')}"
+    if replaced := summary.risks[REPLACED]:
+        yield "genretag report --replaced", f"lists {count(replaced, 'replaced genre')}"
+    if summary.unsure:
+        yield "genretag review", f"asks about {count(summary.unsure, 'unsure track')}"
+    if summary.failed:
+        yield "genretag errors", f"says why {count(summary.failed, 'file')} failed"
+    if offer_apply and (writes := summary.writes.total()):
+        yield "genretag apply", f"writes {count(writes, 'genre')}"
 
-    ``whole_list`` says where to find every row of a long plan.
+
+def print_report(
+    console: Console,
+    rows: Iterable[Row],
+    summary: Summary,
+    *,
+    everything: bool = False,
+    offer_apply: bool = False,
+) -> None:
+    """Print the list or, for a long plan, its riskiest changes; then the totals.
+
+    Args:
+        console: where to print.
+        rows: the rows of the plan.
+        summary: their totals.
+        everything: list a long plan, too.
+        offer_apply: name ``genretag apply`` among the next commands.
     """
-    if summary.files <= MAX_LISTED_ROWS:
+    listed = everything or summary.files <= MAX_LISTED_ROWS
+    if listed:
         print_list(console, rows)
     else:
-        print_extremes(console, summary)
-        console.print(Text(f"All {summary.files:,} files: {whole_list}", style="dim"))
-        console.print()
+        print_risks(console, summary)
     print_totals(console, summary)
+    commands = list(next_commands(summary, listed=listed, offer_apply=offer_apply))
+    if commands:
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for command, what in commands:
+            table.add_row(Text(command, style="bold"), Text(what, style="dim"))
+        console.print()
+        console.print(table)
