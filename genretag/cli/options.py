@@ -22,6 +22,7 @@ from genretag.decisions.policy import (
     AlbumRule,
     Existing,
     HardLinks,
+    Owner,
     Policy,
     Protect,
     Rule,
@@ -340,6 +341,17 @@ class PolicyOptions:
             show_default="skip",
             help="What to do with files with other hard links.\n\n"
             "Skip them, break the link, or write in place for all names (not atomic).",
+        ),
+    ] = None
+    owner: Annotated[
+        Owner | None,
+        typer.Option(
+            "--owner",
+            metavar="RULE",
+            rich_help_panel=WRITE,
+            show_default="keep",
+            help="Owner of files of another user.\n\n"
+            "keep skips them where the owner cannot be kept; mine makes them yours.",
         ),
     ] = None
 

@@ -44,6 +44,13 @@ class HardLinks(StrEnum):
     IN_PLACE = "in-place"  # all names see the change; the next run repairs a killed write
 
 
+class Owner(StrEnum):
+    """Owner of a file after a write, where the file belongs to another user."""
+
+    KEEP = "keep"  # a file whose owner cannot be kept is not written
+    MINE = "mine"
+
+
 class AlbumRule(StrEnum):
     """How the tracks of an album decide together."""
 
@@ -93,6 +100,7 @@ class Policy:
     top: int = 1  # maximum number of genres per track
     vote: Rule = Rule.MEAN
     hardlinks: HardLinks = field(default=HardLinks.SKIP, metadata=_WRITE)
+    owner: Owner = field(default=Owner.KEEP, metadata=_WRITE)
     convert_v22: bool = field(
         default=False, metadata=_WRITE
     )  # write ID3v2.2 tags as v2.3; else they are skipped

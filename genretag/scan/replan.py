@@ -14,6 +14,7 @@ from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.library.walk import below
+from genretag.scan.obstacles import mark_obstacles
 from genretag.storage.cache import AnalysisCache, Scan
 
 
@@ -57,6 +58,7 @@ def replan(
             )
         count += len(rows)
     settle_albums(store, run, metadata, policy, past)
+    mark_obstacles(store, run, policy)
     store.finish_scan(run)
     return count
 

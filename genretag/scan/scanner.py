@@ -27,6 +27,7 @@ from genretag.library.walk import Found, Unreadable, is_music, walk
 from genretag.records import Analysis, FileRow
 from genretag.scan import adaptive
 from genretag.scan.memory import keep_memory
+from genretag.scan.obstacles import mark_obstacles
 from genretag.scan.pool import Pool
 from genretag.scan.replan import settle_albums
 from genretag.scan.unchanged import ScanFingerprint, WalkHash, find_unchanged_scan
@@ -174,6 +175,7 @@ class Scanner:
         walked = (
             None if self._failed_anew else self._tally.text
         )  # the next scan says of what failed anew that it is known
+        mark_obstacles(self.store, self.run, self.options.policy)
         self.store.finish_scan(
             self.run, asked.text(walked) if asked is not None and walked is not None else None
         )

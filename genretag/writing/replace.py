@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genretag import audio, tags
-from genretag.decisions.policy import HardLinks, Protect
+from genretag.decisions.policy import HardLinks, Owner, Protect
 from genretag.errors import TrackError
 from genretag.layout.account import UnexplainedError
 from genretag.layout.detect import UnknownContainerError
@@ -54,6 +54,7 @@ class WriteOptions:
     form: tags.TagOptions = tags.KEEP_AS_IS
     hardlinks: HardLinks = HardLinks.SKIP
     protect: Protect = field(default_factory=Protect)  # never written, whatever a plan says
+    owner: Owner = Owner.KEEP
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def _copy(source: Path, temp: Path) -> None:
             shutil.copyfileobj(a, b, 1 << 20)
 
 
-def _copy_attributes(source: Path, temp: Path, preserve_mtimes: bool) -> None:
+def _copy_attributes(
+    source: Path, temp: Path, preserve_mtimes: bool, owner_rule: Owner = Owner.KEEP
+) -> None:
     """Give the copy the file's owner, mode, extended attributes and ACLs, and its times if asked."""
     s = source.stat()
     owner = (s.st_uid, s.st_gid)
@@ -125,7 +128,9 @@ def _copy_attributes(source: Path, temp: Path, preserve_mtimes: bool) -> None:
         try:
             os.chown(temp, *owner)
         except PermissionError as error:
-            raise TrackError("write", "its owner could not be kept") from error
+            if owner_rule is Owner.KEEP:
+                message = "its owner could not be kept (--owner mine makes it yours)"
+                raise TrackError("write", message) from error
     shutil.copystat(source, temp)
     if not preserve_mtimes:
         os.utime(temp)
@@ -253,7 +258,7 @@ def _make_copy(
     _step("tagged")
     _verify(target, temp, genres, content_key, options.form)
     _step("verified")
-    _copy_attributes(target, temp, options.preserve_mtimes)
+    _copy_attributes(target, temp, options.preserve_mtimes, options.owner)
     _sync(temp)
     _step("synced")
 

@@ -1,0 +1,55 @@
+"""Mark the files of a plan that apply could not write: a plan promises only what apply can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from genretag.decisions.plan import Action, Reason, Row
+from genretag.decisions.policy import Owner, Policy
+from genretag.library.access import write_obstacle
+from genretag.storage.cache import AnalysisCache
+
+_BATCH = 500  # rows saved in one transaction
+
+PlanRow = tuple[int, Path, str, dict[str, Any]]
+
+
+def mark_obstacles(cache: AnalysisCache, run: int, policy: Policy) -> int:
+    """Turn writes of a run's plan that cannot be done into skips; return how many there were."""
+    marked, batch = 0, list[PlanRow]()
+    for row in _blocked_rows(cache, run, policy):
+        batch.append(row)
+        if len(batch) == _BATCH:
+            marked += _save(cache, run, batch)
+    return marked + _save(cache, run, batch)
+
+
+def _blocked_rows(cache: AnalysisCache, run: int, policy: Policy) -> Iterator[PlanRow]:
+    keep_owner = policy.owner is Owner.KEEP
+    for ordinal, path, data in cache.plan(run, open_writes=True):
+        why = write_obstacle(path, keep_owner=keep_owner)
+        if why is None:
+            continue
+        row = Row.from_dict(data)
+        skipped = replace(
+            row,
+            action=Action.SKIP,
+            new=row.old,
+            code=Reason.NOT_WRITABLE,
+            reason=f"would write {', '.join(row.new)}; {why}",
+        )
+        yield ordinal, path, Action.SKIP, skipped.to_dict()
+
+
+def _save(cache: AnalysisCache, run: int, batch: list[PlanRow]) -> int:
+    """Save rows and empty the batch; return how many there were."""
+    if not batch:
+        return 0
+    with cache.transaction():
+        cache.save_plan(run, batch)
+    count = len(batch)
+    batch.clear()
+    return count
