@@ -97,6 +97,27 @@ def test_imported_tracks_get_genres_and_originals_stay_untouched(
         .strip()
     )
     assert "Mine" in beet("ls", "-f", "$genres $genre", "title:T1")
-    beet("write")  # with -A, beets itself writes no tags during the import
-    assert len(genres(tmp_path / "library")["T0"]) == 1
+    assert len(genres(tmp_path / "library")["T0"]) == 1  # as-is imports are written too
     assert {p: p.read_bytes() for p in music.iterdir()} == before
+
+
+def test_hard_linked_sources_are_imported_with_genres(beet, music: Path, tmp_path: Path) -> None:
+    seed = tmp_path / "seed"
+    seed.mkdir()
+    os.link(music / "0.flac", seed / "0.flac")
+    before = (seed / "0.flac").read_bytes()
+    beet("import", "-qA", music, auto=True)
+    assert len(genres(tmp_path / "library")["T0"]) == 1
+    assert (seed / "0.flac").read_bytes() == before
+
+
+def test_source_and_confidence_are_fields_and_append_adds(
+    beet, music: Path, tmp_path: Path
+) -> None:
+    beet("import", "-qA", music)
+    beet("genretag", "--append")
+    assert genres(tmp_path / "library")["T1"][0] == "Mine"
+    assert len(genres(tmp_path / "library")["T1"]) == 2
+    source, confidence = beet("ls", "-f", "$genre_source $genre_confidence", "title:T0").split()
+    assert source == "genretag"
+    assert 0 < float(confidence) <= 1

@@ -4,11 +4,15 @@
     genretag:
         auto: yes              # analyse imported tracks
         force: no              # replace existing genres
+        append: no             # add to existing genres
+        album: no              # let the tracks of an album decide together
         min_confidence: 0.7
         vocabulary: ~/words.toml
+        model: ~/my.onnx       # instead of the default model
 
 ``beet genretag [QUERY]`` analyses tracks of the library; ``--pretend`` only shows the changes.
-genretag's safe writer writes the tags, so ``genretag undo`` restores them.
+genretag's safe writer writes the tags, so ``genretag undo`` restores them. Each track that gets a
+genre has the fields ``genre_source`` (``genretag``) and ``genre_confidence`` (0 to 1) in beets.
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ class GenretagPlugin(BeetsPlugin):
             {
                 "auto": True,
                 "force": False,
+                "append": False,
+                "album": False,
+                "model": None,
                 "min_confidence": None,
                 "database": None,
                 "vocabulary": None,
@@ -38,6 +45,7 @@ class GenretagPlugin(BeetsPlugin):
         )
         if self.config["auto"].get(bool):
             self.import_stages = [self.process_import]
+            self.register_listener("import_task_files", self.write_import)
 
     def commands(self) -> list[Any]:
         """Return the command ``beet genretag``."""
@@ -48,31 +56,43 @@ class GenretagPlugin(BeetsPlugin):
         command.parser.add_option(
             "-f", "--force", action="store_true", help="replace existing genres"
         )
+        command.parser.add_option(
+            "-k", "--append", action="store_true", help="add to existing genres"
+        )
+        command.parser.add_option(
+            "-a", "--album", action="store_true", help="let the tracks of an album decide together"
+        )
+        command.parser.add_option("-m", "--model", help="use this model instead of the default one")
         command.func = self.run
         return [command]
 
     def run(self, lib: Any, opts: Any, args: list[str]) -> None:
         """Process the items that match a query."""
-        self.process(
-            list(lib.items(args)),
-            force=bool(opts.force),
-            pretend=bool(opts.pretend),
-            write=ui.should_write(),
-        )
+        for name in ("force", "append", "album", "model"):
+            if value := getattr(opts, name):
+                self.config[name].set(value)
+        self.process(list(lib.items(args)), pretend=bool(opts.pretend), write=ui.should_write())
 
     def process_import(self, _session: Any, task: Any) -> None:
-        """Process imported items; beets writes their tags itself, as it does for lastgenre."""
-        self.process(list(task.imported_items()), force=False, pretend=False, write=False)
+        """Set the genres of imported items before beets copies and writes their files."""
+        self.process(list(task.imported_items()), pretend=False, write=False)
 
-    def process(self, items: list[Any], *, force: bool, pretend: bool, write: bool) -> None:
+    def write_import(self, task: Any, **_: Any) -> None:
+        """Write the genres into the imported files, where beets has not: after an as-is import."""
+        if ui.should_write():
+            self.process(list(task.imported_items()), pretend=False, write=True, quiet=True)
+
+    def process(self, items: list[Any], *, pretend: bool, write: bool, quiet: bool = False) -> None:
         """Analyse items, set their genres, and write them into the files on request."""
         from genretag import api
 
         by_path = {os.path.abspath(os.fsdecode(item.path)): item for item in items}
+        model = self.config["model"].get()
+        chosen = Path(model).expanduser() if model else None
         try:
-            with api.Library(self.config["database"].get()) as library:
-                rows = library.hear([Path(p) for p in by_path], self._policy(force))
-                for row in rows:
+            with api.Library(self.config["database"].get(), chosen) as library:
+                rows = library.hear([Path(p) for p in by_path], self._policy(write=write))
+                for row in () if quiet else rows:
                     self._report(row, by_path.get(row.file))
                 if pretend:
                     return
@@ -81,19 +101,29 @@ class GenretagPlugin(BeetsPlugin):
                 failed = {r.path for r in results if r.error is not None}
                 for row in todo:
                     if Path(row.path) not in failed:
-                        self._store(by_path[row.file], row.new, written=write)
+                        self._store(by_path[row.file], row, written=write)
         except api.GenretagError as error:
             self._log.error("{}", error)
 
-    def _policy(self, force: bool) -> Any:
-        """Return the policy of the plugin's configuration."""
+    def _policy(self, *, write: bool) -> Any:
+        """Return the policy of the plugin's configuration.
+
+        While beets imports, it writes a copy of its own: hard links of the source do not matter.
+        """
         from genretag import api
 
         threshold, words = self.config["min_confidence"].get(), self.config["vocabulary"].get()
-        replace = force or self.config["force"].get(bool)
+        existing = api.Existing.SKIP
+        if self.config["force"].get(bool):
+            existing = api.Existing.REPLACE
+        elif self.config["append"].get(bool):
+            existing = api.Existing.APPEND
+        album = self.config["album"].get(bool)
         return api.Policy(
             min_confidence=None if threshold is None else float(threshold),
-            existing=api.Existing.REPLACE if replace else api.Existing.SKIP,
+            existing=existing,
+            album=api.AlbumRule.MAJORITY if album else api.AlbumRule.OFF,
+            hardlinks=api.HardLinks.SKIP if write else api.HardLinks.BREAK,
             vocabulary=api.read_vocabulary(Path(words).expanduser()) if words else api.Vocabulary(),
         )
 
@@ -106,12 +136,14 @@ class GenretagPlugin(BeetsPlugin):
         else:
             self._log.info("{}: left alone: {}", name, row.error or row.reason)
 
-    def _store(self, item: Any, genres: list[str], *, written: bool) -> None:
+    def _store(self, item: Any, row: Any, *, written: bool) -> None:
         """Store genres in beets' library: a list from beets 2.7 on, one ``genre`` before."""
         if "genres" in item._fields:
-            item["genres"] = genres
+            item["genres"] = row.new
         else:
-            item["genre"] = "; ".join(genres)
+            item["genre"] = "; ".join(row.new)
+        item["genre_source"] = "genretag"
+        item["genre_confidence"] = round(row.confidence or 0.0, 2)
         if written:
             item.mtime = item.current_mtime()
         item.store()
