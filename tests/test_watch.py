@@ -1,4 +1,4 @@
-"""``genretag watch`` tags files once they have settled, ignores its own writes, and survives restarts."""
+"""``genretag watch`` tags settled files, ignores its own writes, and survives restarts."""
 
 from __future__ import annotations
 
@@ -173,3 +173,21 @@ def test_new_files_are_tagged_once_and_a_restart_misses_none(
     assert writes(tmp_path) == 4
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
+
+
+def test_a_track_that_decodes_in_part_is_left_alone(
+    start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    whole = tmp_path / "whole.flac"
+    synthesis.encode(whole, synthesis.piece(1, 20), 44_100)
+    data = whole.read_bytes()
+    (music / "part.flac").write_bytes(data[: len(data) * 3 // 4])
+    shutil.copy(whole, music / "whole.flac")
+    process = start()
+    assert until(lambda: bool(genre(music / "whole.flac")))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert (music / "part.flac").read_bytes() == data[: len(data) * 3 // 4]
+    assert b"is the copy complete" in process.stderr.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from genretag.writing.session import Databases
 
 
+MIN_COMPLETE_SHARE = 0.99  # of a track that must decode before watch writes it
+
+
 def watch(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="The folder to watch.")],
@@ -51,6 +54,16 @@ def watch(
             help="Wait until a file has not changed this long.",
         ),
     ] = 10.0,
+    poll: Annotated[
+        bool | None,
+        typer.Option(
+            "--poll/--no-poll",
+            rich_help_panel=FILES,
+            show_default="on network shares",
+            help="List the folder again and again instead of waiting for events.\n\n"
+            "Network shares do not report what other machines change.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     model: ModelFile = None,
     jobs: Jobs = "auto",
@@ -89,7 +102,7 @@ def watch(
             f" once it has not changed for {settle:g} s",
             file=sys.stderr,
         )
-    for paths in arrivals(folder, settle, stop):
+    for paths in arrivals(folder, settle, stop, poll):
         watcher.process(paths)
         if stop.is_set():
             break
@@ -122,11 +135,21 @@ class _Watcher:
             run = databases.journal.begin("watch", genretag.__version__, {"files": len(new)})
             scanner = Scanner(databases.store, self.model, options, run, past=databases.journal)
             databases.journal.end(run, dict(scanner.scan()))
-            for _, row in plan_rows(databases, run):
+            rows = [(n, _without_incomplete(row)) for n, row in plan_rows(databases, run)]
+            for _, row in rows:
                 if not self.mode.quiet or row.status == "failed":
                     print(_describe_row(row), file=sys.stderr)
             quiet = OutputMode(quiet=True)
-            write_plan(databases, run, None, self.how, self.approval, quiet)
+            writes = [(n, row) for n, row in rows if row.action == "write"]
+            write_plan(databases, run, writes, self.how, self.approval, quiet)
+
+
+def _without_incomplete(row: Row) -> Row:
+    """Return a row; one of a file that may still be copied is not written."""
+    if row.action != "write" or row.share is None or row.share >= MIN_COMPLETE_SHARE:
+        return row
+    reason = f"only {row.share:.0%} of it decodes; is the copy complete?"
+    return replace(row, action="skip", new=row.old, reason=reason)
 
 
 def _changed_files(databases: Databases, paths: list[Path]) -> list[Found]:
