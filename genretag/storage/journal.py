@@ -235,6 +235,13 @@ class Journal:
                 (os.fsencode(temp), change),
             )
 
+    def relocate(self, change: int, path: Path) -> None:
+        """Record where the file of a change is now."""
+        with transaction(self._db):
+            place = os.fsencode(path)
+            sql = "UPDATE change SET path = ?, target = ? WHERE id = ?"
+            self._db.execute(sql, (place, place, change))
+
     def changes(self, run: int | None = None, states: tuple[str, ...] = ()) -> Iterator[Change]:
         """Yield changes, the oldest first, of one run or of all, in some states or in any."""
         where, values = ["1"], list[Any]()
