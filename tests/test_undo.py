@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def run_of(genretag: Program, kind: str) -> int:
-    return next(r["id"] for r in genretag("history", "--json").rows if r["kind"] == kind)
+    return max(r["id"] for r in genretag("history", "--json").rows if r["kind"] == kind)
 
 
 def test_undo_of_a_folder_restores_its_files_and_no_others(

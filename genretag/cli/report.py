@@ -45,7 +45,7 @@ def report(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
-            help="Only files below these paths; or results of scan --engine ray.",
+            help="Only files below these; or results of --engine ray.",
         ),
     ] = None,
     genre: Annotated[

@@ -32,7 +32,7 @@ def undo(
         typer.Argument(
             metavar="[RUN | PATH...]",
             show_default=False,
-            help="The run to undo (see history; default: the last), or files and folders.",
+            help="The run to undo, or paths (default: the last run).",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -44,7 +44,7 @@ def undo(
             rich_help_panel=FILES,
             show_default=False,
             autocompletion=complete_run,
-            help="Undo this run; with paths, only below them.",
+            help="Undo this run (see history).\n\nWith paths, only below them.",
         ),
     ] = None,
     everything: Annotated[
@@ -52,7 +52,7 @@ def undo(
         one_call(
             "--all",
             rich_help_panel=FILES,
-            help="Undo everything genretag ever wrote; with paths, only below them.",
+            help="Undo everything genretag ever wrote.\n\nWith paths, only below them.",
         ),
     ] = False,
     json: Json = False,
