@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-# Tests run two at once, and each program has its own workers: libraries that take all cores would stand in each other's way.
+# Tests run in parallel, and each program has its own workers: libraries must not take all cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from genretag.audio import synthesis
@@ -80,7 +80,7 @@ def _text(argument: object) -> str | Path:
 
 @pytest.fixture(scope="session")
 def seed_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One piece of twelve seconds in every container that PyAV encodes, with title and artist, without a genre."""
+    """Encode a piece of twelve seconds in every container, with title and artist, without genre."""
     folder = tmp_path_factory.mktemp("seeds")
     samples = synthesis.piece(7, 12)
     made = {}

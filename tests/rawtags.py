@@ -1,4 +1,4 @@
-"""Readers of tags that are not mutagen, small and written from the formats' definitions, for the tests alone."""
+"""Small readers of tags that are not mutagen, written from the formats' definitions."""
 
 from __future__ import annotations
 
@@ -126,9 +126,6 @@ def _comments(block: bytes) -> list[tuple[str, str]]:
     return [(k, v) for k, _, v in pairs]
 
 
-# --- Ogg, MP4, RIFF, AIFF, FLAC blocks, APEv2, ASF -----------------------------------------------------------------
-
-
 def ogg_comments(path: Path) -> list[tuple[str, str]]:
     """Return the comments of the second packet of an Ogg Vorbis or Opus file, from its pages."""
     data, at, packets, packet = path.read_bytes(), 0, [], b""
@@ -161,7 +158,7 @@ def flac_blocks(path: Path) -> list[tuple[int, bytes]]:
 
 
 def mp4_leaves(path: Path) -> list[tuple[str, bytes]]:
-    """Return (path, data) of the leaves below moov/udta/meta/ilst and of freeform atoms, from the raw bytes."""
+    """Return (path, data) of the leaves below moov/udta/meta/ilst and of freeform atoms."""
     data = path.read_bytes()
     out: list[tuple[str, bytes]] = []
 
@@ -216,7 +213,7 @@ def ape_items(data: bytes) -> dict[str, bytes]:
 
 
 def asf_strings(path: Path) -> list[tuple[str, bytes]]:
-    """Return (name, type and value) of the extended content description of an ASF file, from the raw bytes."""
+    """Return (name, type and value) of the extended content description of an ASF file."""
     data = path.read_bytes()
     guid = bytes.fromhex("40a4d0d207e3d21197f000a0c95ea850")
     at = data.find(guid)

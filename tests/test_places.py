@@ -45,9 +45,7 @@ def test_playlists_lead_to_the_files(genretag: Program, music: Path, tmp_path: P
     assert "there are" in genretag("playlist", "--genre", "Polka", "-O", tmp_path / "b.m3u8").err
 
 
-def test_the_unsure_have_a_playlist_of_their_own(
-    genretag: Program, music: Path, tmp_path: Path
-) -> None:
+def test_unsure_tracks_have_a_playlist(genretag: Program, music: Path, tmp_path: Path) -> None:
     rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 1).rows
     assert genretag("playlist", "--unsure", "-O", tmp_path / "u.m3u8").status == 0
     by_confidence = sorted(rows, key=lambda r: -r["confidence"])
@@ -73,7 +71,7 @@ def test_the_doctor_tries_every_container_and_finds_a_broken_journal(
     assert journal.read_bytes() == b"broken" * 1000  # it is only looked at
 
 
-def test_the_doctor_says_what_is_wrong_with_the_settings(genretag: Program, tmp_path: Path) -> None:
+def test_the_doctor_reports_wrong_settings(genretag: Program, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('model = "/nowhere/x.onnx"\n')
     done = genretag("doctor")
     assert done.status == 1
@@ -101,7 +99,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("undo", [False, True])
-def test_the_python_api_hears_applies_and_undoes(music: Path, tmp_path: Path, undo: bool) -> None:
+def test_the_python_api_analyses_applies_and_undoes(
+    music: Path, tmp_path: Path, undo: bool
+) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in music.rglob("*.*")}
     command = [

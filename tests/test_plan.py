@@ -1,4 +1,4 @@
-"""The plan: what becomes of a file, by verdict, tags and policy."""
+"""The plan of a file follows from its verdict, its tags and the policy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def verdict(status: Status = Status.OK) -> Verdict:
         (["A", "B"], Existing.SKIP, Action.KEEP, ["A", "B"]),
     ],
 )
-def test_what_becomes_of_a_genre_that_is_there(
+def test_an_existing_genre_follows_the_rule(
     old: list[str], existing: Existing, action: Action, new: list[str]
 ) -> None:
     got = decide(verdict(), Tags(old, "TCON"), Policy(existing=existing))
@@ -38,7 +38,7 @@ def test_what_becomes_of_a_genre_that_is_there(
 
 
 @pytest.mark.parametrize("status", [Status.UNSURE, Status.NONMUSIC])
-def test_nothing_is_written_where_the_ear_abstains(status: Status) -> None:
+def test_nothing_is_written_where_the_model_abstains(status: Status) -> None:
     for existing in Existing:
         action, _, new, _ = decide(verdict(status), Tags([], "TCON"), Policy(existing=existing))
         assert (action, new) == (Action.SKIP, [])
@@ -51,7 +51,7 @@ def test_a_file_whose_tags_have_a_problem_is_skipped_with_it() -> None:
     )
 
 
-def test_top_writes_more_genres_but_none_that_hardly_sounded() -> None:
+def test_top_writes_more_genres_but_none_with_a_low_score() -> None:
     assert decide(verdict(), Tags([], "TCON"), Policy(top=3))[2] == ["Jazz", "Blues"]
 
 
@@ -63,7 +63,7 @@ def test_a_row_survives_json() -> None:
 @pytest.mark.parametrize(
     "change", [{"new": "Jazz"}, {"action": "delete"}, {"path": 3}, {"old": [1]}]
 )
-def test_a_row_that_is_none_is_refused(change: dict[str, object]) -> None:
+def test_malformed_rows_are_refused(change: dict[str, object]) -> None:
     data = {**failed_row(__import__("pathlib").Path("a"), "no").to_dict(), **change}
     with pytest.raises(RunError, match="not a row"):
         Row.from_dict(data)

@@ -34,7 +34,7 @@ def new_genres(player: Player | None, place: str, **asked: object) -> list[str]:
     return found[2]
 
 
-def test_every_player_is_known_and_every_fact_has_a_source() -> None:
+def test_every_fact_about_a_player_has_a_source() -> None:
     assert set(READINGS) == set(Player)
     for reading in READINGS.values():
         assert reading.facts
@@ -55,11 +55,13 @@ def test_every_player_is_known_and_every_fact_has_a_source() -> None:
         (Player.NAVIDROME, "TCON", ["Jazz", "Blues"]),
     ],
 )
-def test_a_player_gets_what_it_reads(player: Player | None, place: str, want: list[str]) -> None:
+def test_a_player_gets_the_form_that_it_reads(
+    player: Player | None, place: str, want: list[str]
+) -> None:
     assert new_genres(player, place) == want
 
 
-def test_a_separator_of_the_users_own_comes_first() -> None:
+def test_the_users_separator_overrides_the_players() -> None:
     assert new_genres(Player.WINDOWS, "TCON", separator="/") == ["Jazz/Blues"]
     assert Policy(player=Player.WINDOWS, id3_version=Id3Version.KEEP).id3 is Id3Version.KEEP
     assert Policy(player=Player.WINDOWS).id3 is Id3Version.V23
@@ -180,7 +182,7 @@ def mp3_with(seed_files: dict[str, Path], folder: Path, head: bytes) -> Path:
 @pytest.mark.parametrize(
     ("frames", "found", "wanted"), [(OLD, 3, 4), (NEW, 4, 3)], ids=["to v2.4", "to v2.3"]
 )
-def test_a_change_of_version_keeps_what_every_frame_says(
+def test_a_change_of_version_keeps_the_content_of_every_frame(
     seed_files: dict[str, Path],
     tmp_path: Path,
     frames: list[tuple[str, bytes]],
@@ -231,7 +233,7 @@ def test_dates_go_where_each_version_keeps_them(
 @pytest.mark.parametrize(
     "date", ["2001-05", "2001", "2001-05-04", "2001-05-04T10:20:30", "05/04/01", "2001\x002002"]
 )
-def test_a_date_that_v23_cannot_say_stays_beside_its_year(
+def test_a_date_too_fine_for_v23_stays_beside_its_year(
     seed_files: dict[str, Path], tmp_path: Path, date: str
 ) -> None:
     path = mp3_with(
@@ -248,7 +250,7 @@ def test_a_date_that_v23_cannot_say_stays_beside_its_year(
 
 
 @pytest.mark.parametrize("flags", [0x08, 0x04, 0x40], ids=["compressed", "encrypted", "grouped"])
-def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(
+def test_a_frame_that_cannot_be_converted_is_named_or_unpacked(
     seed_files: dict[str, Path], tmp_path: Path, flags: int
 ) -> None:
     import zlib
@@ -270,10 +272,10 @@ def test_a_frame_that_cannot_be_carried_over_is_named_or_unpacked(
     assert ID3(path)["TIT2"].text == ["A Title"]
 
 
-def test_a_tag_that_is_unsynchronised_as_a_whole_says_the_same_after(
+def test_an_unsynchronised_tag_keeps_its_content(
     seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
-    """v2.4 marks each frame, some writers only the tag: when the tag's mark goes, the frames need theirs."""
+    """v2.4 marks each frame, some writers only the tag; without its mark the frames need theirs."""
     picture = b"\x00image/png\x00\x03\x00" + b"\xff\xe0\xff\x00x" * 20
     stuffed = picture.replace(b"\xff\x00", b"\xff\x00\x00").replace(b"\xff\xe0", b"\xff\x00\xe0")
     head = bytearray(make_id3(4, [("APIC", stuffed), ("TCON", b"\x00Other")]))

@@ -1,4 +1,4 @@
-"""The safe write: a file is wholly old or wholly new, whatever happens, and undo gives every byte back."""
+"""The safe write: a file is the old or the new one, whatever happens; undo restores every byte."""
 
 from __future__ import annotations
 
@@ -262,8 +262,6 @@ def test_a_tagger_that_drops_another_tag_is_caught(
     refused(journal, music(seed_files, tmp_path), "another tag would have changed")
 
 
-# --- killed between two steps ------------------------------------------------------------------------------------
-
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -278,7 +276,8 @@ replace.hook = kill
 if what == "write":
     s, i = music.stat(), audio.identify(music)
     facts = replace.Expected(s.st_size, s.st_mtime_ns, i.sha256, i.content_key)
-    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, replace.WriteOptions(hardlinks=replace.HardLinks.IN_PLACE))
+    options = replace.WriteOptions(hardlinks=replace.HardLinks.IN_PLACE)
+    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, options)
 else:
     (change,) = journal.changes(states=("replaced",))
     replace.undo_change(journal, 2, change)

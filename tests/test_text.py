@@ -1,4 +1,4 @@
-"""Text from outside is read, and never acts."""
+"""Text from files and tags is displayed, and never acts on a terminal."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_nothing_acts_on_a_terminal(text: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_shown_on_one_line(text: str) -> None:
+def test_any_text_is_one_line(text: str) -> None:
     assert len(escape_control(text).splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
     "text", ["Motörhead", "Sigur Rós – Ágætis byrjun", "宇多田ヒカル", "AC/DC", "[red]"]
 )
-def test_names_that_harm_nobody_stay_as_they_are(text: str) -> None:
+def test_harmless_names_stay_unchanged(text: str) -> None:
     assert escape_control(text) == text
 
 

@@ -1,4 +1,4 @@
-"""Paths and URLs: both are paths in the house, and each is shown as it was given."""
+"""Paths and URLs are both kept as paths, and each is shown as it was given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genretag.library.walk import Found, Unreadable
 @pytest.mark.parametrize(
     "url", ["s3://bucket/a b/c.mp3", "gs://b/é.flac", "https://example.org/x.ogg", "s3://bucket"]
 )
-def test_a_url_comes_through_a_path_as_it_was(url: str) -> None:
+def test_a_url_survives_as_a_path(url: str) -> None:
     assert is_url(url)
     assert to_url(Path(url)) == url
     assert absolute(Path(url)) == Path(url)
@@ -39,7 +39,7 @@ def test_a_url_comes_through_a_path_as_it_was(url: str) -> None:
         os.fsdecode(b"/m/\xe9"),
     ],
 )
-def test_what_is_a_path_stays_one(path: str) -> None:
+def test_a_path_stays_a_path(path: str) -> None:
     assert not is_url(path)
     assert to_url(Path(path)) == str(Path(path))
     assert absolute(Path(path)) == Path(os.path.abspath(path))

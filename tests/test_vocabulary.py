@@ -1,4 +1,4 @@
-"""The user's words: aliases, trees, whitelists, beets' own files; and the rules that use them."""
+"""Vocabularies map labels to the user's words: aliases, trees, whitelists, files of beets."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from genretag.records import Album, Tags
 from genretag.storage.vocabularies import read_vocabulary
 from genretag.tags.id3v1 import listed as id3v1_words
 
+LABELS = "Blues Classical Country Disco Electronic Hip-Hop Jazz Metal Pop Reggae Rock".split()
 words = st.text(string.printable, min_size=1, max_size=20)
 
 
@@ -40,7 +41,7 @@ def test_without_a_vocabulary_labels_are_written_as_they_are(labels: list[str]) 
     assert Vocabulary().words(labels) == labels
 
 
-def test_an_alias_reads_label_is_word(tmp_path: Path) -> None:
+def test_an_alias_maps_a_label_to_a_word(tmp_path: Path) -> None:
     v = read(tmp_path, '[aliases]\nHip-Hop = "Rap"\n"R&B" = "Soul / R&B, mostly"\n')
     assert v.words(["Hip-Hop"]) == ["Rap"]
     assert v.words(["hip-hop", "Jazz"]) == ["Rap", "Jazz"]
@@ -85,7 +86,7 @@ def test_lower_case_words_get_capitals_and_others_stay(tmp_path: Path) -> None:
     ]
 
 
-def test_id3v1s_list_is_there(tmp_path: Path) -> None:
+def test_the_list_of_id3v1_is_a_whitelist(tmp_path: Path) -> None:
     assert id3v1_words()[:3] == ["Blues", "Classic Rock", "Country"]
     assert read(tmp_path, 'whitelist = "id3v1"').words(["Hip-Hop"]) == ["Hip-Hop"]
     assert read(tmp_path, 'whitelist = "id3v1"').words(["Shoegazing, late"]) == []
@@ -115,7 +116,7 @@ def test_any_nested_tree_is_read_and_its_chains_end(nested: object) -> None:
     assert all(len(tree.chain(w)) <= len(tree.spelling) + 1 for w in tree.spelling)
 
 
-def test_beets_own_files_are_read_as_they_are(tmp_path: Path) -> None:
+def test_files_of_beets_are_read_unchanged(tmp_path: Path) -> None:
     (tmp_path / "tree.yaml").write_text(
         "- electronic:\n    - house:\n        - deep house\n- rock\n"
     )
@@ -132,7 +133,10 @@ def test_beets_own_files_are_read_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_beets_configuration_is_a_vocabulary(tmp_path: Path) -> None:
-    text = "plugins: lastgenre\nlastgenre:\n    source: album\n    count: 2\n    whitelist: no\n    aliases:\n        rap: [hip.hop]\n"
+    text = (
+        "plugins: lastgenre\nlastgenre:\n    source: album\n    count: 2\n"
+        "    whitelist: no\n    aliases:\n        rap: [hip.hop]\n"
+    )
     v = read(tmp_path, text, "config.yaml")
     assert v.words(["Hip-Hop", "Rock", "Jazz"]) == ["Rap", "Rock"]
     with pytest.raises(UsageError, match="lastgenre"):
@@ -161,7 +165,8 @@ def test_a_mistake_in_a_vocabulary_is_one_clear_sentence(
 def test_a_policy_with_a_vocabulary_survives_json(tmp_path: Path) -> None:
     v = read(
         tmp_path,
-        'canonical = true\nparents = true\nignorelist = ["x"]\nwhitelist = ["Jazz"]\n[aliases]\na = "b"',
+        'canonical = true\nparents = true\nignorelist = ["x"]\n'
+        'whitelist = ["Jazz"]\n[aliases]\na = "b"',
     )
     policy = Policy(
         vocabulary=v, protect=Protect(paths=("a",)), existing=Existing.APPEND, coarsen=True
@@ -187,7 +192,7 @@ def test_a_finer_genre_is_not_replaced_by_its_parent_unless_asked() -> None:
     )[2] == ["Jazz"]
 
 
-def test_what_genretag_wrote_may_be_renewed_and_the_users_own_stays() -> None:
+def test_a_genre_by_genretag_is_renewed_and_the_users_own_stays() -> None:
     assert decide(heard(), Tags(["Rock"], "TCON"), Policy(), ours=True)[:2] == (
         Action.WRITE,
         "renews what genretag wrote",
@@ -204,7 +209,7 @@ def test_what_genretag_wrote_may_be_renewed_and_the_users_own_stays() -> None:
         (Protect(genres=("hörspiel",)), "genre"),
     ],
 )
-def test_what_is_protected_is_never_written(protect: Protect, why: str) -> None:
+def test_protected_files_are_never_written(protect: Protect, why: str) -> None:
     given_tags = Tags(["Hörspiel"], "TCON", Album("The Band", "A", ""))
     policy = Policy(existing=Existing.REPLACE, protect=protect)
     action, reason, new, _ = decide(heard(), given_tags, policy, path="/music/Bootlegs/x.flac")
@@ -229,7 +234,9 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
-def test_plan_maps_anew_without_listening(genretag: Program, music: Path, tmp_path: Path) -> None:
+def test_plan_maps_again_without_a_new_analysis(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
     rows = genretag("scan", music, "--dry-run", "--json", "--min-confidence", 0).rows
     heard_words = {r["path"]: r["new"] for r in rows}
     label = rows[0]["genre"]
@@ -247,17 +254,13 @@ def test_plan_maps_anew_without_listening(genretag: Program, music: Path, tmp_pa
     assert tags.read(music / "One" / "0.flac").genres == ["Mine, all mine"]
 
 
-def test_what_genretag_wrote_is_renewed_by_the_next_plan(
+def test_a_genre_by_genretag_is_renewed_by_the_next_plan(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     assert genretag("scan", music, "--yes", "--min-confidence", 0).status == 0
     tags.write(music / "Two" / "2.flac", ["The user's own"])
     (tmp_path / "vocabulary.toml").write_text(
-        '[aliases]\n".*" = "x"\n'
-        + "".join(
-            f'{w} = "My {w}"\n'
-            for w in "Blues Classical Country Disco Electronic Hip-Hop Jazz Metal Pop Reggae Rock".split()
-        )
+        '[aliases]\n".*" = "x"\n' + "".join(f'{w} = "My {w}"\n' for w in LABELS)
     )
     rows = {
         Path(r["path"]).name: r
@@ -294,7 +297,7 @@ def test_each_step_is_explained(genretag: Program, music: Path, tmp_path: Path) 
     assert steps[-1]["step"] == "written"
 
 
-def test_the_short_forms_say_the_same_and_contradictions_are_refused(
+def test_short_forms_equal_the_rule_and_contradictions_are_refused(
     genretag: Program, music: Path
 ) -> None:
     tags.write(music / "One" / "0.flac", ["Old"])

@@ -1,4 +1,4 @@
-"""The vote: what it must be invariant to, and when it abstains."""
+"""The vote is invariant where it must be, and abstains where it should."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ matrices = hnp.arrays(
 
 
 @given(matrices, st.sampled_from(list(Rule)))
-def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(
+def test_scores_are_probabilities_whatever_the_order_of_windows(
     logits: np.ndarray, rule: Rule
 ) -> None:
     a, b = vote(heard(logits), metadata(), rule), vote(heard(logits[::-1]), metadata(), rule)
@@ -67,7 +67,7 @@ def test_scores_are_probabilities_and_the_order_of_windows_is_nothing(
 
 
 @given(matrices, st.floats(0.3, 5))
-def test_calibration_changes_how_sure_but_not_who_wins(
+def test_calibration_changes_the_confidence_and_not_the_winner(
     logits: np.ndarray, temperature: float
 ) -> None:
     plain, warm = (
@@ -79,7 +79,7 @@ def test_calibration_changes_how_sure_but_not_who_wins(
 
 
 @given(matrices, st.floats(-0.5, -0.05), st.floats(2, 25))
-def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(
+def test_a_negative_slope_makes_longer_tracks_more_certain(
     logits: np.ndarray, slope: float, seconds: float
 ) -> None:
     long, one = heard(np.repeat(logits[:1], 3, axis=0)), heard(logits[:1])
@@ -94,9 +94,7 @@ def test_the_same_scores_are_surer_the_longer_the_track_where_the_slope_says_so(
 
 
 @given(st.sampled_from(["softmax", "sigmoid"]), st.floats(-0.5, 0.5), st.floats(1, 30))
-def test_one_window_votes_the_same_by_every_rule_whatever_its_length(
-    activation: str, slope: float, seconds: float
-) -> None:
+def test_all_rules_agree_on_a_single_window(activation: str, slope: float, seconds: float) -> None:
     one = replace(heard([[2, 0.5, -1]]), seconds=seconds)
     of = metadata(calibration=Calibration(0.8, slope), activation=activation)
     said = [vote(one, of, rule).scores for rule in (Rule.MEAN, Rule.WEIGHTED)]
@@ -104,7 +102,7 @@ def test_one_window_votes_the_same_by_every_rule_whatever_its_length(
 
 
 @given(st.floats(1, 60), st.floats(-0.3, 0.3))
-def test_a_window_is_told_as_sure_as_a_track_of_it_alone_is(seconds: float, slope: float) -> None:
+def test_a_window_is_as_certain_as_a_track_of_it_alone(seconds: float, slope: float) -> None:
     one, of = (
         replace(heard([[2, 0.5, -1]]), seconds=seconds),
         metadata(calibration=Calibration(0.7, slope)),
@@ -113,7 +111,7 @@ def test_a_window_is_told_as_sure_as_a_track_of_it_alone_is(seconds: float, slop
     assert dict(zip(LABELS, told, strict=True)) == pytest.approx(vote(one, of).scores)
 
 
-def test_what_was_not_heard_of_a_track_makes_it_no_surer() -> None:
+def test_windows_that_were_not_analysed_add_no_confidence() -> None:
     falling = metadata(calibration=Calibration(1.0, -0.2))
     one = heard([[2, 0, 0]])
     assert vote(replace(one, seconds=600.0, of=20), falling).confidence == pytest.approx(
@@ -129,7 +127,7 @@ def test_the_mean_is_of_log_probabilities() -> None:
     assert [got.scores[g] for g in LABELS] == pytest.approx(want, abs=2e-3)
 
 
-def test_a_sure_window_outvotes_two_that_are_not() -> None:
+def test_a_certain_window_outvotes_two_uncertain_ones() -> None:
     rows = [[6, 0, -6], [0, 0.3, 0], [0, 0.3, 0]]
     assert vote(heard(rows), metadata()).genre == "Blues"
     assert vote(heard(rows), metadata(), Rule.MAJORITY).genre == "Jazz"
@@ -145,5 +143,5 @@ def test_it_abstains_below_the_threshold() -> None:
     assert vote(heard([[0.5, 0, 0]]), metadata(), min_confidence=0.4).status is Status.OK
 
 
-def test_what_is_not_music_has_no_genre_however_sure() -> None:
+def test_non_music_has_no_genre_whatever_its_confidence() -> None:
     assert vote(heard([[20, 0, 0]], music=-3), metadata()).status is Status.NONMUSIC

@@ -1,4 +1,4 @@
-"""The walk: a stable order, every trap survived, nothing opened."""
+"""The walk finds music in a stable order, survives every trap, and opens no file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a/x.mp3"]
 
 
-def test_a_broken_link_is_told(tmp_path: Path) -> None:
+def test_a_broken_link_is_reported(tmp_path: Path) -> None:
     (tmp_path / "gone.mp3").symlink_to(tmp_path / "nowhere.mp3")
     (missed,) = walk([tmp_path])
     assert isinstance(missed, Unreadable)
@@ -84,7 +84,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", "--", *map(os.fspath, tmp_path.iterdir())], check=True)
 
 
-def test_a_thousand_folders_deep_is_no_limit(deep: Path) -> None:
+def test_a_thousand_nested_folders_are_walked(deep: Path) -> None:
     tmp_path = deep
     here = os.getcwd()
     try:
@@ -99,7 +99,7 @@ def test_a_thousand_folders_deep_is_no_limit(deep: Path) -> None:
     assert any(isinstance(f, Found) and f.path.name == "deep.mp3" for f in got)
 
 
-def test_a_path_longer_than_the_system_takes_is_told_and_not_fatal(deep: Path) -> None:
+def test_a_path_longer_than_the_system_allows_is_reported(deep: Path) -> None:
     tmp_path = deep
     touch(tmp_path, "z.mp3")
     here = os.getcwd()
@@ -116,7 +116,7 @@ def test_a_path_longer_than_the_system_takes_is_told_and_not_fatal(deep: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path) -> None:
     touch(tmp_path, "no/a.mp3", "yes/b.mp3")
     (tmp_path / "no").chmod(0)
     kinds = [type(f) for f in walk([tmp_path])]
@@ -127,12 +127,12 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     ("name", "want"),
     [("a.MP3", True), ("a.m4a", True), ("mp3", False), ("._a.mp3", False), ("a.jpg", False)],
 )
-def test_what_is_music_by_its_name(name: str, want: bool) -> None:
+def test_music_is_recognised_by_its_name(name: str, want: bool) -> None:
     assert is_music(name) is want
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**63 - 1, 2**63, 2**64 - 1, -5])
-def test_numbers_of_64_bits_fit_into_the_store(number: int) -> None:
+def test_unsigned_64_bit_numbers_fit_into_sqlite(number: int) -> None:
     assert -(2**63) <= signed(number) < 2**63
     assert signed(number) % 2**64 == number % 2**64
 
@@ -143,7 +143,7 @@ def test_a_folder_that_has_two_names_is_walked_once(tmp_path: Path) -> None:
     assert len(list(walk([tmp_path / "real", tmp_path / "link"]))) == 1
 
 
-def test_a_path_that_is_spelt_as_on_the_disk_stays_as_it_was_given(
+def test_a_path_in_its_on_disk_case_stays_as_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(tmp_path, "Music/a.mp3")
@@ -161,7 +161,7 @@ print(sum(1 for _ in walk([Path(sys.argv[1])])), tracemalloc.get_traced_memory()
 """
 
 
-def test_nothing_is_kept_of_what_was_walked(tmp_path: Path) -> None:
+def test_the_walk_keeps_no_list_of_files(tmp_path: Path) -> None:
     """A million files must not fill the memory: 10,000 take next to nothing. In a fresh process, for Python keeps tables of its own."""
     for n in range(10_000):
         folder = tmp_path / f"{n // 200:03d}"

@@ -1,4 +1,4 @@
-"""What a user set for good: ``config.toml`` in the platform's place (or where GENRETAG_CONFIG says)."""
+"""The settings in ``config.toml``: in the platform's folder, or where GENRETAG_CONFIG points."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read() -> dict[str, Any]:
 
 
 def write(key: str, value: str | None) -> Path:
-    """Set a key, or take it out (None); everything else in the file, comments too, stays as it is."""
+    """Set a key, or remove it (None); the rest of the file, with its comments, stays unchanged."""
     import tomlkit
 
     path = config_path()
@@ -66,6 +66,7 @@ def default_model() -> Path | None:
     path = Path(value).expanduser()
     if not path.exists():
         raise RunError(
-            f"{config_path()}: the model {path} is not there; `genretag models use --bundled` goes back to the bundled one"
+            f"{config_path()}: the model {path} is not there;"
+            " `genretag models use --bundled` selects the bundled one"
         )
     return path

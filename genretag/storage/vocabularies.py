@@ -30,7 +30,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """Read a vocabulary: our TOML, or beets' configuration (its section ``lastgenre``).
 
     Raises:
-        UsageError: it cannot be read, or has a key that is not known; the text suggests the nearest.
+        UsageError: it cannot be read, or has an unknown key; the message suggests the nearest.
     """
     text = _text(path)
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -143,7 +143,7 @@ def _ignorelist(value: Any, path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _aliases(value: Any, path: Path, *, beets: bool) -> tuple[tuple[str, str], ...]:
-    """Return (pattern, replacement): ours say label = word, beets' say word = [patterns of labels]."""
+    """Return (pattern, replacement) pairs; beets' files have word = [patterns of labels]."""
     if isinstance(value, str):
         value, beets = _yaml(_text(path.parent / Path(value).expanduser()), value), True
     if value in (None, True, False):
@@ -162,6 +162,6 @@ def _aliases(value: Any, path: Path, *, beets: bool) -> tuple[tuple[str, str], .
 
 
 def default_vocabulary() -> Vocabulary:
-    """Return the vocabulary beside ``config.toml``; the one that changes nothing where there is none."""
+    """Return the vocabulary beside ``config.toml``, or one that changes nothing."""
     path = config_path().with_name("vocabulary.toml")
     return read_vocabulary(path) if path.exists() else Vocabulary()
