@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json as json_lib
+import sys
 from typing import Any
 
 import typer
 
 from genretag.cli.options import Json
 from genretag.cli.output import plain_table, result_console
-from genretag.cli.settings import Setting, current_settings
+from genretag.cli.settings import Setting, current_settings, find_mistakes
 from genretag.storage import config as file
+from genretag.text import escape_control
+
+_WRONG_USAGE = 2  # exit status
 
 
 def config(context: typer.Context, json: Json = False) -> None:
-    """Show all settings, and what sets each of them.
+    """Show all settings, and what sets each of them; report values that no command accepts.
 
     A flag overrides a GENRETAG_ variable, a variable the file config.toml, and the file the
     default.
@@ -23,14 +27,22 @@ def config(context: typer.Context, json: Json = False) -> None:
       genretag config
       genretag config --json
     """
-    settings = current_settings(context.find_root().command)
+    root = context.find_root().command
+    settings, mistakes = current_settings(root), find_mistakes(root)
     if json:
         for setting in settings:
             print(json_lib.dumps(_to_dict(setting)))
-        return
-    from rich.text import Text
+    else:
+        _print_settings(settings)
+    for mistake in mistakes:
+        print(f"genretag: {escape_control(mistake)}", file=sys.stderr)
+    if mistakes:
+        raise typer.Exit(_WRONG_USAGE)
 
-    from genretag.text import escape_control
+
+def _print_settings(settings: list[Setting]) -> None:
+    """Print the settings and the protected files as a table."""
+    from rich.text import Text
 
     table = plain_table("setting", "value", "from", "commands")
     for s in settings:
@@ -38,7 +50,8 @@ def config(context: typer.Context, json: Json = False) -> None:
         value = Text(escape_control(_describe(s.value)), style=style)
         commands = Text(", ".join(s.commands), style="dim")
         table.add_row(s.name, value, Text(s.source, style=style), commands)
-    for name, words in file.read().get("protect", {}).items():
+    protect = file.read().get("protect", {})
+    for name, words in protect.items() if isinstance(protect, dict) else ():
         table.add_row(f"protect.{name}", escape_control(_describe(words)), "config.toml", "")
     out = result_console()
     out.print(table)

@@ -7,6 +7,7 @@ The first paragraph of a help text is its summary, the one line that ``-h`` show
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection, Sequence
@@ -434,21 +435,22 @@ def read_protection() -> Protect:
     """Read ``[protect]`` in config.toml.
 
     Raises:
-        UsageError: it has other keys than the three lists.
+        UsageError: it has other keys than the three lists, or other values than texts.
     """
     from genretag.storage import config
 
-    table = config.read().get("protect", {})
-    known = {"paths", "artists", "genres"}
-    if (
-        not isinstance(table, dict)
-        or set(table) - known
-        or not all(isinstance(v, list) for v in table.values())
-    ):
-        raise UsageError(
-            f"{config.config_path()}: [protect] takes only the lists paths, artists and genres"
-        )
-    return Protect(**{k: tuple(map(str, v)) for k, v in table.items()})
+    table, place = config.read().get("protect", {}), config.config_path()
+    known = ("paths", "artists", "genres")
+    if not isinstance(table, dict):
+        raise UsageError(f"{place}: [protect] is a table of the lists {', '.join(known)}")
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UsageError(f"{place}: [protect] {key} is no setting; {hint}")
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise UsageError(f'{place}: [protect] {key} is a list of texts: {key} = ["..."]')
+    return Protect(**{key: tuple(texts) for key, texts in table.items()})
 
 
 @dataclass(frozen=True)

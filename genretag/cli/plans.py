@@ -100,11 +100,32 @@ def print_plan(
     if mode.quiet and not (output.json or output.output or tops):
         return databases.store.failed_in_plan(run)
 
+    if not mode.quiet:
+        report_misspelt_words(databases, run)
+
     # Read again for each pass: a plan of a large library does not fit in memory.
     def rows() -> Iterator[Row]:
         return (row for _, row in plan_rows(databases, run) if below(row.absolute, tops))
 
     return print_rows(rows, output, mode, offer_apply=offer_apply)
+
+
+def report_misspelt_words(databases: Databases, run: int) -> None:
+    """Print words of a plan's vocabulary that match nothing, each with the nearest known word."""
+    from genretag.decisions.vocabulary import misspelt_words
+    from genretag.scan.replan import metadata_of
+    from genretag.text import escape_control
+
+    plan = databases.store.scan(run)
+    vocabulary = Policy.from_dict(plan.policy).vocabulary if plan is not None else None
+    if plan is None or vocabulary is None or vocabulary.changes_nothing:
+        return
+    if databases.store.model_metadata(plan.model or "") is None:
+        return
+    for table, word, near in misspelt_words(vocabulary, metadata_of(databases.store, plan).labels):
+        hint = f"; did you mean {near}?" if near else ""
+        message = f"vocabulary, {table}: {word} is no label of the model and no genre of the tree"
+        print(f"genretag: {escape_control(message + hint)}", file=sys.stderr)
 
 
 def print_rows(
@@ -124,11 +145,15 @@ def print_rows(
     from genretag.report.terminal import print_report
 
     summary = summarise(rows())
+    if not summary.files and not mode.quiet:
+        print("no music found", file=sys.stderr)
     to_stdout = output.json or (output.output is not None and is_stdout(output.output))
     if output.output is not None and not to_stdout:
         write_report(rows(), output.output)
     if to_stdout:
         write_json(rows(), sys.stdout)
+    elif not summary.files:
+        pass
     elif mode.plain and not mode.quiet:
         from genretag.report.sentences import report_lines
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from genretag.cli.options import ONE_CALL, POLICY_NAMES
-from genretag.errors import UsageError
+from genretag.cli.options import ONE_CALL, POLICY_NAMES, read_protection
+from genretag.errors import GenretagError, UsageError
 from genretag.storage import config as file
+from genretag.storage.vocabularies import default_vocabulary
 
 #: Variables that are not an option of any command.
 _OTHER_VARIABLES = frozenset({"GENRETAG_CONFIG", "GENRETAG_PLAIN"})
@@ -192,3 +194,52 @@ def _value_and_source(
         return settings[option.name], "config.toml"
     shown = option.param.show_default
     return (shown if isinstance(shown, str) else option.param.default), "default"
+
+
+def find_mistakes(root: Any) -> list[str]:
+    """Return a message for each value in config.toml or a variable that no command accepts."""
+    settings = file.read()
+    checks = (read_protection, default_vocabulary, file.default_model)
+    messages = [str(error) for check in checks if (error := _error_of(check)) is not None]
+    for option in options_of(root):
+        if option.name == "help":
+            continue
+        table = settings.get(option.table)
+        own = table if isinstance(table, dict) else {}
+        value, source = _value_and_source(option, settings, own)
+        if source == "default":
+            continue
+        if source.startswith("config.toml"):
+            table_name = f"[{option.table}] " if source.endswith("]") else ""
+            name = f"{file.config_path()}: {table_name}{option.name}"
+        else:
+            name = source  # a variable
+        if (why := _why_invalid(option.param, value)) is not None:
+            messages.append(f"{name} = {value!r}: {why}")
+    return list(dict.fromkeys(messages))  # an option of several commands has one mistake
+
+
+def _error_of(check: Callable[[], object]) -> GenretagError | None:
+    """Return the error that reading a part of the settings raises."""
+    try:
+        check()
+    except GenretagError as error:
+        return error
+    return None
+
+
+def _why_invalid(param: Any, value: Any) -> str | None:
+    """Return why an option does not take a value; None if it does."""
+    if param.name == "vocabulary":
+        return None if Path(str(value)).expanduser().is_file() else "there is no such file"
+    if (param.is_flag or isinstance(value, bool)) and not isinstance(value, str):
+        wanted = "true or false" if param.is_flag else "a value, not true or false"
+        return None if param.is_flag and isinstance(value, bool) else f"it must be {wanted}"
+    values = value if isinstance(value, list | tuple) else [value]
+    try:
+        for item in values:
+            param.type.convert(item, param, None)
+    except Exception as error:  # typer has a click of its own, whose errors have a message
+        message = str(getattr(error, "message", error)).rstrip(".")
+        return message[:1].lower() + message[1:]
+    return None

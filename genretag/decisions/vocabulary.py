@@ -17,6 +17,7 @@ A vocabulary is a TOML file, beets' YAML configuration, or beets' tree, whitelis
 
 from __future__ import annotations
 
+import difflib
 import re
 import string
 import unicodedata
@@ -179,6 +180,8 @@ class Vocabulary:
         for pattern, replacement in self.aliases:
             try:
                 match = re.fullmatch(pattern, label, re.IGNORECASE)
+                if match is None and _is_spelling_of(pattern, label):
+                    match = re.fullmatch(r"(?s:.*)", label)
                 if match:
                     return match.expand(replacement)
             except re.error:
@@ -238,6 +241,47 @@ class Vocabulary:
                 "aliases": aliases,
             }
         )
+
+
+def literal_of(pattern: str) -> str | None:
+    """Return the text that a pattern stands for; None if it is more than one text."""
+    text = re.sub(r"\\(.)", r"\1", pattern)
+    return text if re.escape(text) == pattern else None
+
+
+def _is_spelling_of(pattern: str, label: str) -> bool:
+    """Return whether a pattern is another spelling of a label: HipHop for Hip-Hop."""
+    text = literal_of(pattern)
+    return text is not None and normalise_genre(text) == normalise_genre(label)
+
+
+def misspelt_words(vocabulary: Vocabulary, labels: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return (list, word, suggestion) of words that match nothing; the suggestion may be empty.
+
+    An alias must be a label of the model or a word of the tree; a word of the ignorelist may also
+    be one of the vocabulary's own.
+    """
+    parts = [part for label in labels for part in (label, *label.split(PARENT_SEPARATOR))]
+    trees = [*built_in_tree().spelling.values(), *vocabulary.tree.spelling.values()]
+    known = [*parts, *trees]
+    own = [*(word for _, word in vocabulary.aliases), *(vocabulary.whitelist or ())]
+    aliases = [literal_of(pattern) for pattern, _ in vocabulary.aliases]
+    ignored = [word for words in vocabulary.ignorelist.values() for word in words]
+    return [
+        *_unknown("aliases", [word for word in aliases if word], known),
+        *_unknown("ignorelist", [w for w in ignored if literal_of(w)], [*known, *own]),
+    ]
+
+
+def _unknown(table: str, words: Sequence[str], known: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return (table, word, nearest known word) for each word that is not known."""
+    by_key = {normalise_genre(word): word for word in reversed(known)}
+    out = []
+    for word in words:
+        if (key := normalise_genre(word)) not in by_key:
+            near = difflib.get_close_matches(key, by_key, 1)
+            out.append((table, word, by_key[near[0]] if near else ""))
+    return out
 
 
 def _matches(pattern: str, word: str) -> bool:

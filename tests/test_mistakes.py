@@ -1,0 +1,127 @@
+"""Mistakes of users are named, with the nearest right word, and never end in a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Program
+
+from genretag import cli
+from genretag.audio import synthesis
+from genretag.decisions.vocabulary import Vocabulary, misspelt_words
+from genretag.errors import UsageError
+from genretag.storage.vocabularies import read_vocabulary
+
+LABELS = ("Hip-Hop", "Classical", "Electronic---Techno")
+
+
+@pytest.fixture
+def vocabulary(tmp_path: Path) -> Path:
+    return tmp_path / "words.toml"
+
+
+def test_a_misspelt_alias_is_named_with_the_nearest_label(vocabulary: Path) -> None:
+    vocabulary.write_text('[aliases]\n"Hip-Hpo" = "Rap"\n"Techno" = "House"\n"Jazz" = "Swing"\n')
+    found = misspelt_words(read_vocabulary(vocabulary), LABELS)
+    assert found == [("aliases", "Hip-Hpo", "Hip-Hop")]  # Jazz is a word of the tree
+
+
+def test_a_misspelt_word_of_the_ignorelist_is_named(vocabulary: Path) -> None:
+    vocabulary.write_text(
+        'ignorelist = ["Clasical", "Swing.*", "Mine"]\n[aliases]\nJazz = "Mine"\n'
+    )
+    found = misspelt_words(read_vocabulary(vocabulary), LABELS)
+    assert found == [("ignorelist", "Clasical", "Classical")]
+
+
+def test_a_misspelt_key_of_a_vocabulary_is_refused_with_the_nearest(vocabulary: Path) -> None:
+    vocabulary.write_text("whitlist = true\n")
+    with pytest.raises(UsageError, match="did you mean whitelist"):
+        read_vocabulary(vocabulary)
+
+
+def test_another_spelling_of_a_label_is_its_alias(vocabulary: Path) -> None:
+    vocabulary.write_text('[aliases]\nHipHop = "Rap"\n')
+    assert read_vocabulary(vocabulary).words(["Hip-Hop", "Classical"]) == ["Rap", "Classical"]
+    assert Vocabulary(aliases=(("hip.*", "Rap"),)).words(["Hip-Hop"]) == ["Rap"]
+
+
+def test_plan_and_scan_name_a_misspelt_alias_and_nothing_else(
+    genretag: Program, tmp_path: Path, vocabulary: Path
+) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    synthesis.encode(music / "a.flac", synthesis.piece(1, 3), 44_100)
+    vocabulary.write_text('[aliases]\nMetall = "Metal"\n')
+    message = "Metall is no label of the model and no genre of the tree; did you mean Metal?"
+    assert message in genretag("scan", music, "--dry-run", "--vocabulary", vocabulary).err
+    assert message in genretag("plan", "--vocabulary", vocabulary).err
+    vocabulary.write_text('[aliases]\nMetal = "Heavy"\n')
+    assert "did you mean" not in genretag("plan", "--vocabulary", vocabulary).err
+
+
+def test_config_names_every_value_that_no_command_accepts(
+    genretag: Program, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(
+        'min_confidence = 7\nexisting = "replce"\n[scan]\nlimit = "x"\n[protect]\ngenre = ["x"]\n'
+    )
+    ran = genretag("config", env={"GENRETAG_TOP": "9"})
+    assert ran.status == 2
+    for words in (
+        "min_confidence = 7: 7.0 is not in the range",
+        "existing = 'replce': 'replce' is not one of",
+        "[scan] limit = 'x'",
+        "GENRETAG_TOP = '9'",
+        "[protect] genre is no setting; did you mean genres?",
+    ):
+        assert words in ran.err
+    assert "min_confidence" in ran.out
+    assert genretag("config", "--json", env={"GENRETAG_TOP": "9"}).status == 2
+    (tmp_path / "config.toml").write_text('min_confidence = 0.8\n[protect]\npaths = "Bootlegs"\n')
+    assert '[protect] paths is a list of texts: paths = ["..."]' in genretag("config").err
+    (tmp_path / "config.toml").write_text('jobs = 2\ncoarsen = true\n[protect]\npaths = ["B"]\n')
+    assert (genretag("config").status, genretag("config").err) == (0, "")
+
+
+def test_an_empty_folder_is_no_music_found(genretag: Program, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = genretag("scan", tmp_path / "empty", "--dry-run")
+    assert ran.status == 0
+    assert "no music found" in ran.err
+
+
+@pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", [["history"], ["players"], ["config", "--json"], ["--help"]])
+def test_a_full_disk_behind_stdout_is_one_sentence(command: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "GENRETAG_DB": str(tmp_path / "g.db")}
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "genretag", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "genretag: the output could not be written: no space left on device\n"
+
+
+def test_an_unexpected_error_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    err = capsys.readouterr().err
+    assert "something went wrong that genretag did not expect" in err
+    assert "Traceback" not in err
