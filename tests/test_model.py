@@ -249,9 +249,6 @@ def test_metadata_round_trip_through_json(model: Model) -> None:
     )
 
 
-# --- hostile models -----------------------------------------------------------------------------
-
-
 def write_changed(model: Model, path: Path, change: Any) -> Path:
     made = onnx.load(str(write_tiny_model(path, metadata_json(model))))
     change(made)

@@ -159,9 +159,6 @@ def last_rows(database: Path) -> dict[str, dict[str, Any]]:
         return rows_of(given, last.run)
 
 
-# --- the same verdicts ------------------------------------------------------------------------------------------
-
-
 def test_the_cluster_says_exactly_what_the_local_engine_says(
     local: dict[str, dict[str, Any]], told: tuple[Path, Path]
 ) -> None:
@@ -191,9 +188,6 @@ def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(
     assert [r["confidence"] for r in moved.rows.values()] == [
         again.rows[str(next(music.glob(f"{n}.*")))]["confidence"] for n in (1, 3)
     ]
-
-
-# --- what is lost -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -250,9 +244,6 @@ def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(
     with open_databases(tmp_path / "g.db") as given:
         assert given.store.failure(short / "fatal.flac") is None  # the next scan tries it
         assert all(given.store.failure(Path(p)) is None for p in lost)
-
-
-# --- results ----------------------------------------------------------------------------------------------------
 
 
 def test_known_tracks_are_in_the_results_too(
@@ -359,9 +350,6 @@ def last_scan(database: Path) -> object:
         return given.store.last_scan()
 
 
-# --- behind URLs ------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def bucket(storage: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of the S3 server, with a bucket ``music``; the environment leads there."""
@@ -458,9 +446,6 @@ def test_what_cannot_be_reached_is_told_at_once(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(UsageError, match="cannot be reached"):
         list(source.listing("s3://elsewhere/shelf"))
-
-
-# --- the command line -------------------------------------------------------------------------------------------
 
 
 def test_a_cluster_of_its_own_is_silent_and_leaves_nothing(

@@ -90,8 +90,6 @@ def test_a_container_that_holds_no_genre_is_told(
         tags.write(path, ["Jazz"])
 
 
-# --- ID3 ---------------------------------------------------------------------------------------------------------
-
 FRAMES = [
     ("TIT2", b"\x00A Title"),
     ("TSOP", b"\x00Sort"),
@@ -280,9 +278,6 @@ def test_numbers_are_resolved_by_id3v1s_table(text: str, want: list[str]) -> Non
 def test_words_that_say_nothing_are_generic(word: str) -> None:
     assert is_generic(word)
     assert not is_generic(word + " Blues")
-
-
-# --- other second places -----------------------------------------------------------------------------------------
 
 
 def test_riff_info_genre_is_renewed_with_the_id3_tag(tmp_path: Path) -> None:

@@ -56,9 +56,6 @@ def library(music: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(music, tmp_path / "Labelled"))
 
 
-# --- from folders to written tags ---------------------------------------------------------------
-
-
 def test_model_trained_on_folders_tags_new_music(
     genretag: Program, library: Path, tmp_path: Path
 ) -> None:
@@ -205,9 +202,6 @@ def test_corrected_plan_is_training_data(genretag: Program, library: Path, tmp_p
     assert done.rows[0]["labels"] == {"Loud": 11, "Soft": 24}
 
 
-# --- honest evaluation --------------------------------------------------------------------------
-
-
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(0.2, 0.95), min_size=40, max_size=80), st.integers(0, 9))
 def test_calibration_error_by_chance_falls_with_the_number_of_tracks(
@@ -327,9 +321,6 @@ def test_random_split_has_every_label_in_every_part() -> None:
     assert all(((y == c) & (part == p)).any() for c in range(3) for p in Part)
 
 
-# --- layouts ------------------------------------------------------------------------------------
-
-
 def touch(top: Path, *names: str) -> Path:
     for name in names:
         (top / name).parent.mkdir(parents=True, exist_ok=True)
@@ -442,9 +433,6 @@ def test_fma_table_is_read_with_subsets_and_split(tmp_path: Path) -> None:
         layouts.read_labelled(path, subset="tiny")
 
 
-# --- wrong input --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -477,9 +465,6 @@ def test_wrong_usage_is_an_error_before_the_analysis(
         "no official split"
         in genretag("train", library, "--split", "official", "-O", tmp_path / "x.onnx").err
     )
-
-
-# --- heads and metrics --------------------------------------------------------------------------
 
 
 def test_attached_head_keeps_the_backbone(tmp_path: Path) -> None:
@@ -566,9 +551,6 @@ def test_interval_over_artists_is_wider_than_over_tracks() -> None:
     assert by_artist.high - by_artist.low > 2 * (by_track.high - by_track.low)
 
 
-# --- evaluate -----------------------------------------------------------------------------------
-
-
 def test_evaluate_compares_a_model_with_folders(
     genretag: Program, library: Path, tmp_path: Path
 ) -> None:
@@ -630,9 +612,6 @@ def test_evaluate_tags_lists_and_exports_disagreements(
     assert "03-1.flac" in (tmp_path / "w.m3u8").read_text()
     assert genretag("apply", plan, "--yes").status == 0
     assert tags.read(library / "Beats" / "03-1.flac").genres == ["Beats"]
-
-
-# --- calibrate ----------------------------------------------------------------------------------
 
 
 def test_models_calibrate_reduces_the_calibration_error(
