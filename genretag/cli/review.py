@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import OUTPUT, Database, Paths, one_call
+from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
 from genretag.cli.output import output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
 from genretag.errors import UsageError
@@ -32,31 +32,47 @@ def review(
             help="Write the answers to this .jsonl file.\n\nFor genretag train --from-review.",
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        one_call(
+            "--again",
+            rich_help_panel=FILES,
+            help="Also ask about tracks that were answered before.",
+        ),
+    ] = False,
     db: Database = None,
 ) -> None:
     """Go through the unsure tracks and choose their genres by key.
 
-    Choose one of the likely genres, type your own, play the track, skip it, or go back. The
-    answers become part of the plan, which genretag apply writes, and can train a model. No
-    music file is changed here.
+    Choose a likely genre, page through all labels, or type genres with ; between them (Tab
+    completes). Say that a track is not music, or never to ask again; play it, skip it, or go
+    back. A file that is given by name is asked about in any case, and a new answer corrects an
+    earlier one. The answers become part of the plan, which genretag apply writes, and can train
+    a model. No music file is changed here.
 
     Examples:
       genretag review
+      genretag review --again
       genretag review ~/Music/New -O answers.jsonl
     """
     from genretag.decisions.policy import Policy
     from genretag.library.walk import below
-    from genretag.report.formats import write_report
+    from genretag.report.formats import is_stdout, write_report
     from genretag.review.questions import Review, questions_from_rows
+    from genretag.scan.replan import metadata_of
     from genretag.text import count
 
-    if output is not None and output.suffix.lower() != ".jsonl":
+    if output is not None and not is_stdout(output) and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
     with open_databases(db) as databases:
         last = last_scan(databases, NOTHING_ANALYSED)
         tops = absolute_paths(paths)
         rows = plan_rows(databases, last.run)
-        questions = questions_from_rows((n, r) for n, r in rows if below(r.absolute, tops))
+        questions = questions_from_rows(
+            ((n, r) for n, r in rows if below(r.absolute, tops)),
+            again=again,
+            named=frozenset(top for top in tops if top.is_file()),
+        )
         if not questions:
             print("no track is unsure", file=sys.stderr)
             return
@@ -67,10 +83,12 @@ def review(
             )
         from genretag.cli.review_screen import ReviewScreen
 
-        answers = Review(databases, last.run, Policy.from_dict(last.policy), questions)
+        policy, labels = Policy.from_dict(last.policy), metadata_of(databases.store, last).labels
+        answers = Review(databases, last.run, policy, questions, labels)
         ReviewScreen(answers).run()
         if output is not None:
-            write_report(answers.answered.values(), output)
+            labelled = [row for row in answers.answered.values() if row.genre is not None]
+            write_report(labelled, output)
     if not output_mode(context).quiet:
         _print_next_steps(answers, len(questions), output)
 

@@ -43,6 +43,12 @@ _JOINERS = re.compile(r"\s*[;,/|\\\\]\s*")
 MIN_SECOND_SCORE = 0.15  # a second or third genre (``--top``) needs at least this score
 
 
+#: Answers of a review that name no genre: keep the file as it is, and it is not music. An empty
+#: word in front tells the second from a genre of that name.
+LEAVE_ANSWER: list[str] = []
+NOT_MUSIC_ANSWER = ["", "not-music"]
+
+
 class Action(StrEnum):
     """What apply does to a file."""
 
@@ -291,6 +297,8 @@ def judge(
     verdict = vote(analysis, metadata, policy.vote, policy.min_confidence)
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
+    if answer is not None and is_without_genre(answer):
+        return _closed_row(_base_row(path, f, analysis, verdict), answer)
     # Once an answer is written, a later change of the file by its owner counts, not the answer.
     if answer and (f.tags.genres == answer or last != answer):
         return _reviewed_row(_base_row(path, f, analysis, verdict), answer, f, policy)
@@ -329,6 +337,43 @@ def _apply_album(
     if alone.status is Status.UNSURE:
         return decision._replace(reason=f"{decision.reason}; unsure alone, but {album.text} agree")
     return decision
+
+
+def is_without_genre(answer: list[str]) -> bool:
+    """Return whether an answer closes the question without a genre to write."""
+    return answer in (LEAVE_ANSWER, NOT_MUSIC_ANSWER)
+
+
+def answered_row(row: Row, answer: list[str]) -> Row:
+    """Return a row of a plan with the answer of a person."""
+    if is_without_genre(answer):
+        return _closed_row(row, answer)
+    return replace(
+        row,
+        action=Action.KEEP if answer == row.old else Action.WRITE,
+        status=Status.OK,
+        new=answer,
+        genre=answer[0],
+        reason=TEXT[Reason.REVIEWED],
+        code=Reason.REVIEWED,
+        reviewed=True,
+    )
+
+
+def _closed_row(row: Row, answer: list[str]) -> Row:
+    """Return the row of a file that a person left alone, or said to be no music."""
+    not_music = answer == NOT_MUSIC_ANSWER
+    code = Reason.NOT_MUSIC if not_music else Reason.REVIEWED
+    return replace(
+        row,
+        status=Status.NONMUSIC if not_music else Status.OK,
+        action=Action.SKIP if not_music else Action.KEEP,
+        genre=None,
+        new=row.old,
+        reason=TEXT[code] if not_music else "left as it is, by review",
+        code=code,
+        reviewed=True,
+    )
 
 
 def _reviewed_row(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row:

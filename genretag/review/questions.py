@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.plan import Row, answered_row
 from genretag.decisions.policy import Policy
+from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status
 from genretag.writing.session import Databases
 
-MAX_CHOICES = 9  # chosen with the keys 1 to 9
+MAX_CHOICES = 9  # of a page, chosen with the keys 1 to 9
+GENRE_SEPARATOR = ";"  # between several typed genres
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """An unsure track, and the position of its row in the plan."""
+    """A track to ask about, and the position of its row in the plan."""
 
     ordinal: int
     row: Row
 
-    def choices(self, policy: Policy) -> list[Choice]:
-        """Return the genres to choose from, the likeliest first."""
+    def choices(self, policy: Policy, labels: Sequence[str] = ()) -> list[Choice]:
+        """Return the genres to choose from, the likeliest first; ``labels``: all of the model."""
+        scores = self.row.scores | {g: 0.0 for g in labels if g not in self.row.scores}
         return [
             Choice(label, policy.vocabulary.words([label], self.row.artist) or [label], score)
-            for label, score in list(self.row.scores.items())[:MAX_CHOICES]
+            for label, score in scores.items()
         ]
 
 
@@ -45,40 +46,81 @@ class Review:
     """A list of questions and the answers given so far.
 
     Each answer is saved to the plan and the journal at once, so that later scans keep to it, and
-    can be taken back.
+    can be taken back. It holds for all copies of the track.
     """
 
     def __init__(
-        self, databases: Databases, run: int, policy: Policy, questions: list[Question]
+        self,
+        databases: Databases,
+        run: int,
+        policy: Policy,
+        questions: list[Question],
+        labels: Sequence[str] = (),
     ) -> None:
         self.databases, self.run, self.policy, self.questions = databases, run, policy, questions
+        self.labels = labels
         self.answered: dict[int, Row] = {}  # index of a question -> its row with the answer
         self.index = 0
         self._visited: list[int] = []
+        self._earlier: dict[int, list[str] | None] = {}  # index -> the answer of an earlier review
+        self._copies: dict[str, list[int]] = defaultdict(list)
+        for index, question in enumerate(questions):
+            self._copies[question.row.content_key].append(index)
 
     @property
     def current(self) -> Question | None:
         """The open question; None at the end."""
         return self.questions[self.index] if self.index < len(self.questions) else None
 
+    @property
+    def known_genres(self) -> list[str]:
+        """Genres that typing completes: those of the vocabulary, the files and the tree."""
+        from genretag.decisions.vocabulary import built_in_tree
+
+        vocabulary = self.policy.vocabulary
+        words = [w for label in self.labels for w in vocabulary.words([label]) or [label]]
+        words += vocabulary.whitelist or ()
+        words += [g for question in self.questions for g in question.row.old]
+        words += [g for row in self.answered.values() for g in row.new]
+        words += vocabulary.tree.spelling.values()
+        words += (w.title() if w.islower() else w for w in built_in_tree().spelling.values())
+        return list({normalise_genre(w): w for w in reversed(words)}.values())[::-1]
+
+    def typed_genres(self, text: str) -> list[str]:
+        """Return the genres of a typed text, in the spelling of known ones."""
+        known = {normalise_genre(word): word for word in reversed(self.known_genres)}
+        words = [word.strip() for word in text.split(GENRE_SEPARATOR) if word.strip()]
+        genres = [known.get(normalise_genre(word), word) for word in words]
+        return list(dict.fromkeys(genres))
+
     def answer(self, genres: list[str]) -> None:
-        """Save the genres for the current track and go to the next one."""
+        """Save the answer for the current track and go to the next open one.
+
+        ``genres`` are genres to write, or ``LEAVE_ANSWER`` or ``NOT_MUSIC_ANSWER``.
+        """
         question = self.current
-        if question is None or not genres:
+        if question is None:
             return
-        row = replace(
-            question.row,
-            action=Action.WRITE,
-            status=Status.OK,
-            new=genres,
-            genre=genres[0],
-            reason="reviewed",
-            reviewed=True,
-        )
-        self._save(question, row)
-        self.databases.journal.keep_answer(row.content_key, genres)
-        self.answered[self.index] = row
+        key = question.row.content_key
+        self._earlier.setdefault(self.index, self.databases.journal.answered(key))
+        self._save_answer(self.index, genres)
         self._advance()
+
+    def _save_answer(self, index: int, genres: list[str]) -> None:
+        """Save an answer to the journal, and to the plan for all copies of a track."""
+        key = self.questions[index].row.content_key
+        for copy in self._copies[key]:
+            question = self.questions[copy]
+            self.answered[copy] = answered_row(self._as_written(question.row), genres)
+            self._save(question, self.answered[copy])
+        self.databases.journal.keep_answer(key, genres)
+
+    def _as_written(self, row: Row) -> Row:
+        """Return a row with the file's facts after the last write, which may follow the plan."""
+        f = self.databases.store.file(row.absolute)
+        if f is None or f.content_key != row.content_key:
+            return row
+        return replace(row, size=f.size, mtime_ns=f.mtime_ns, sha256=f.sha256, old=f.tags.genres)
 
     def skip(self) -> None:
         """Leave the current track as it is and go to the next one."""
@@ -86,19 +128,32 @@ class Review:
             self._advance()
 
     def _advance(self) -> None:
+        """Go to the next question, but not to a copy of an answered track."""
         self._visited.append(self.index)
         self.index += 1
+        while self.index in self.answered and self.index not in self._visited:
+            self.index += 1
 
     def go_back(self) -> bool:
         """Return to the previous track and remove its answer; False at the first track."""
         if not self._visited:
             return False
         self.index = self._visited.pop()
-        if self.answered.pop(self.index, None) is not None:
-            question = self.questions[self.index]
-            self._save(question, question.row)
-            self.databases.journal.forget_answer(question.row.content_key)
+        if self.index in self.answered:
+            self._take_back(self.index)
         return True
+
+    def _take_back(self, index: int) -> None:
+        """Put the rows and the answer back as they were before this review."""
+        key = self.questions[index].row.content_key
+        for copy in self._copies[key]:
+            self.answered.pop(copy, None)
+            self._save(self.questions[copy], self.questions[copy].row)
+        earlier = self._earlier.pop(index, None)
+        if earlier is None:
+            self.databases.journal.forget_answer(key)
+        else:
+            self.databases.journal.keep_answer(key, earlier)
 
     def _save(self, question: Question, row: Row) -> None:
         """Store a row in the plan."""
@@ -107,36 +162,31 @@ class Review:
             self.databases.store.save_plan(self.run, [entry])
 
 
-def questions_from_rows(rows: Iterable[tuple[int | None, Row]]) -> list[Question]:
-    """Return a question for each unsure track that can be written, the most certain first."""
-    unsure = [
+def questions_from_rows(
+    rows: Iterable[tuple[int | None, Row]],
+    *,
+    again: bool = False,
+    named: Collection[Path] = (),
+) -> list[Question]:
+    """Return a question for each unsure track, the most certain first.
+
+    Args:
+        rows: (position, row) of a plan.
+        again: ask about tracks that were answered before, too.
+        named: files that are asked about whatever the model found.
+    """
+    wanted = [
         Question(ordinal, row)
         for ordinal, row in rows
-        if ordinal is not None and row.status == Status.UNSURE and row.scores
+        if ordinal is not None and row.scores and _is_open(row, again, named)
     ]
     return sorted(
-        unsure, key=lambda question: (-(question.row.confidence or 0.0), question.row.path)
+        wanted, key=lambda question: (-(question.row.confidence or 0.0), question.row.path)
     )
 
 
-def open_in_player(path: Path) -> str | None:
-    """Open a file in the default player of the system; return a message if that fails."""
-    if sys.platform == "win32":  # pragma: no cover
-        import os
-
-        os.startfile(path)  # type: ignore[attr-defined]
-        return None
-    opener = "open" if sys.platform == "darwin" else shutil.which("xdg-open")
-    if opener is None:
-        return "cannot play: xdg-open is not installed"
-    try:
-        subprocess.Popen(
-            [opener, str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # the player outlives the review
-        )
-    except OSError as error:
-        return f"cannot play: {error.strerror}"
-    return None
+def _is_open(row: Row, again: bool, named: Collection[Path]) -> bool:
+    """Return whether a track is asked about."""
+    if row.absolute in named:
+        return True
+    return again if row.reviewed else row.status == Status.UNSURE

@@ -1,0 +1,258 @@
+"""Keys of ``genretag review``: all labels, completion, other answers, playing, and corrections."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Program
+
+from genretag import tags
+from genretag.audio import synthesis
+from genretag.cli.review_screen import complete_genre
+from genretag.review.playback import Playback
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+Start = Callable[..., "Screen"]
+
+
+class Screen:
+    """``genretag review`` in a tmux window."""
+
+    def __init__(self, folder: Path, width: int, arguments: list[str]) -> None:
+        self._tmux = ["tmux", "-S", str(folder / f"t{time.monotonic_ns()}")]
+        environment = [
+            f"GENRETAG_DB={folder / 'db' / 'genretag.db'}",
+            f"GENRETAG_CONFIG={folder / 'config.toml'}",
+            "LANG=C.UTF-8",
+            f"PATH={folder / 'bin'}:{os.environ['PATH']}",
+        ]
+        command = [sys.executable, "-m", "genretag", "review", *arguments]
+        window = ["new-session", "-d", "-x", str(width), "-y", "40", "env", *environment, *command]
+        subprocess.run([*self._tmux, *window], check=True, env={**os.environ, "TERM": "xterm"})
+
+    def wait_for(self, text: str, seconds: float = 30) -> str:
+        deadline = time.monotonic() + seconds
+        capture = [*self._tmux, "capture-pane", "-p"]
+        while True:
+            shown = subprocess.run(capture, capture_output=True, text=True, check=False).stdout
+            if text in shown:
+                return shown
+            assert time.monotonic() < deadline, f"{text!r} is not shown:\n{shown}"
+            time.sleep(0.1)
+
+    def press(self, *keys: str) -> None:
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def leave(self) -> None:
+        self.press("q")
+        deadline = time.monotonic() + 30
+        while not subprocess.run(
+            [*self._tmux, "has-session"], capture_output=True, check=False
+        ).returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], capture_output=True, check=False)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    screens = []
+
+    def begin(*arguments: str, width: int = 110) -> Screen:
+        screens.append(Screen(tmp_path, width, list(arguments)))
+        return screens[-1]
+
+    yield begin
+    for screen in screens:
+        screen.kill()
+
+
+@pytest.fixture
+def paths(genretag: Program, tmp_path: Path) -> list[Path]:
+    """Return unsure tracks, in the order in which they are asked about."""
+    for n in range(3):
+        path = tmp_path / "music" / f"{n} a rather long name of a track that needs room.flac"
+        path.parent.mkdir(exist_ok=True)
+        about = {"artist": f"Band {n}", "title": f"Song {n}"}
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=about)
+    shutil.copy(path, tmp_path / "music" / "copy.flac")
+    return asked(genretag, tmp_path)
+
+
+def asked(genretag: Program, tmp_path: Path) -> list[Path]:
+    ran = genretag("scan", tmp_path / "music", "--dry-run", "--json", "--min-confidence", 1)
+    rows = [r for r in ran.rows if r["status"] == "unsure"]
+    return [Path(r["path"]) for r in sorted(rows, key=lambda r: (-r["confidence"], r["path"]))]
+
+
+def plan(genretag: Program) -> dict[str, dict]:
+    return {r["path"]: r for r in genretag("report", "--json").rows}
+
+
+def test_every_label_can_be_reached_and_artist_and_title_are_shown(
+    paths: list[Path], start: Start, genretag: Program
+) -> None:
+    screen = start()
+    title = f"Band {paths[0].name[0]} · Song {paths[0].name[0]}"
+    if paths[0].name != "copy.flac":
+        screen.wait_for(title)
+    shown = screen.wait_for("1 of 4")
+    labels = set(plan(genretag)[str(paths[0])]["scores"])
+    while not all(label in shown for label in labels):
+        screen.press("m")
+        time.sleep(0.5)
+        shown += screen.wait_for("1 of 4")
+        assert shown.count("1 of 4") < 10
+    screen.leave()
+
+
+def test_it_works_at_60_columns(paths: list[Path], start: Start, genretag: Program) -> None:
+    screen = start(width=60)
+    shown = screen.wait_for("q leave")
+    for key in ("1-9 choose", "n not music", "x never ask again", "p play/stop"):
+        assert key in shown
+    best, score = next(iter(plan(genretag)[str(paths[0])]["scores"].items()))
+    assert any(best in line and f"{score:.2f}" in line for line in shown.splitlines())
+    assert paths[0].name[-9:] in shown  # the end of a long name is kept
+    screen.press("t")
+    screen.press(*"Cumbia", "Enter")
+    screen.wait_for("written later: Cumbia")
+    screen.leave()
+
+
+def test_typing_completes_and_a_semicolon_separates_several(
+    paths: list[Path], start: Start, genretag: Program
+) -> None:
+    screen = start()
+    screen.wait_for("1 of 4")
+    screen.press("t")
+    screen.press(*"hip-h")
+    screen.wait_for("hip-hop")  # the rest is the suggestion
+    screen.press("Tab")
+    screen.press("\\;", "Space", *"Cumbia", "Enter")
+    screen.wait_for("written later: Hip-Hop, Cumbia")
+    screen.leave()
+    assert plan(genretag)[str(paths[0])]["new"] == ["Hip-Hop", "Cumbia"]
+
+
+def test_a_completion_keeps_what_was_typed() -> None:
+    known = ["Hip-Hop", "House", "Rock"]
+    assert complete_genre("ho", known) == "house"
+    assert complete_genre("Rock; h", known) == "Rock; hip-Hop"
+    assert complete_genre("Rock; ", known) is None
+    assert complete_genre("Polka", known) is None
+
+
+def test_not_music_and_never_ask_again_hold_in_later_scans(
+    paths: list[Path], start: Start, genretag: Program, tmp_path: Path
+) -> None:
+    screen = start()
+    screen.wait_for("1 of 4")
+    screen.press("n")
+    screen.wait_for("not music")
+    screen.press("x")
+    screen.wait_for("left as it is, and not asked again")
+    screen.leave()
+    left = asked(genretag, tmp_path)
+    assert set(paths[:2]).isdisjoint(left)
+    rows = plan(genretag)
+    closed = [rows[str(path)] for path in paths if path not in left]
+    assert {(r["status"], r["action"], r["reason"]) for r in closed} == {
+        ("nonmusic", "skip", "not music"),
+        ("ok", "keep", "left as it is, by review"),
+    }
+    genretag("plan", "--min-confidence", "0")
+    assert {plan(genretag)[r["path"]]["action"] for r in closed} == {"skip", "keep"}
+
+
+def test_a_later_answer_corrects_an_earlier_one_also_after_it_was_written(
+    paths: list[Path], start: Start, genretag: Program
+) -> None:
+    first = next(path for path in paths if path.name[0] in "01")
+    for arguments, genre, note in (
+        ([str(first)], "Cumbia", "1 of 1"),
+        (["--again", str(first)], "Polka", "answered before: Cumbia"),
+        ([str(first)], "Ska", "answered before: Polka"),
+    ):
+        screen = start(*arguments)
+        screen.wait_for(note)
+        screen.press("t")
+        screen.press(*genre, "Enter")
+        screen.wait_for(f"written later: {genre}")
+        screen.leave()
+        assert plan(genretag)[str(first)]["new"] == [genre]
+        genretag("apply", "--yes")
+    assert tags.read(first).genres == ["Ska"]
+
+
+def test_an_answer_holds_for_the_copies_of_a_track(
+    paths: list[Path], start: Start, genretag: Program
+) -> None:
+    twins = [path for path in paths if path.name == "copy.flac" or path.name[0] == "2"]
+    screen = start()
+    for number in range(1, 4):
+        screen.wait_for(f"{number} of 4")
+        if str(twins[0].name[-12:]) in screen.wait_for("q leave"):
+            break
+        screen.press("s")
+    screen.press("t")
+    screen.press(*"Cumbia", "Enter")
+    screen.wait_for("written later: Cumbia")
+    screen.leave()
+    assert [plan(genretag)[str(path)]["new"] for path in twins] == [["Cumbia"], ["Cumbia"]]
+
+
+def test_the_play_key_plays_and_stops(paths: list[Path], start: Start, tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "mpv"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho $$ > "{tmp_path}/pid"\nexec sleep 100\n')
+    fake.chmod(0o755)
+    screen = start()
+    screen.wait_for("1 of 4")
+    screen.press("p")
+    screen.wait_for("playing; p stops")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.2)
+    player = Path("/proc") / (tmp_path / "pid").read_text().strip()
+    assert player.exists()
+    screen.press("p")
+    screen.wait_for("stopped")
+    assert not player.exists()
+    screen.press("p")
+    screen.wait_for("playing; p stops")
+    screen.leave()
+    time.sleep(0.5)
+    assert not (Path("/proc") / (tmp_path / "pid").read_text().strip()).exists()
+
+
+def test_a_missing_file_is_not_played(tmp_path: Path) -> None:
+    assert Playback().start(tmp_path / "x.mp3") == "cannot play: the file is not there"
+
+
+def test_answers_go_to_a_file_without_those_that_name_no_genre(
+    paths: list[Path], start: Start, tmp_path: Path
+) -> None:
+    answers = tmp_path / "answers.jsonl"
+    screen = start("-O", str(answers))
+    screen.wait_for("1 of 4")
+    screen.press("x")
+    screen.wait_for("not asked again")
+    screen.press("t")
+    screen.press(*"Cumbia", "Enter")
+    screen.wait_for("written later: Cumbia")
+    screen.leave()
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert {tuple(row["new"]) for row in rows} == {("Cumbia",)}
