@@ -75,8 +75,9 @@ def filled_edits(
     if start == end:
         return [Edit(start, end, new_tag(values, texts, options))]
     tag = parse_tag(data, start)
-    if tag.padding_end < tag.end or tag.has_footer:
+    behind = bytes(data[tag.padding_end : end]).strip(b"\0")
+    if behind or data[start + 4] or data[start + 5] or tag.version not in (3, 4):
         raise TrackError("tags", "its ID3v2 tag holds no frame that can be read")
-    if options.id3_version is None and tag.version in (3, 4):
+    if options.id3_version is None:
         options = replace(options, id3_version=tag.version)
     return [Edit(start, tag.end, new_tag(values, texts, options))]
