@@ -6,7 +6,7 @@ from programs that prefer it, so it is made only if it can repeat them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from genretag.errors import TrackError
 from genretag.layout import bare as layout
@@ -94,7 +94,7 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     parts = tail_parts(data, start)
     kinds = {part.kind for part in parts}
     full = _full_tags(data)
-    made = _front_edits(data, full, values, options)
+    made = _front_edits(data, full, values, options, _hidden_texts(data, full))
     if full or "APEv2" in kinds:
         # FFmpeg shows the items of an APEv2 tag alone where there is one, but not in MP3.
         add = not full or layout.kind_of(data, start) != "MP3"
@@ -107,8 +107,25 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     return [*made, _new_tag_edit(data, at, tail.id3v1_of(data, start), values, options)]
 
 
+#: Initial letters of frames that FFmpeg shows; where a tag has none, it shows ID3v1.
+_SHOWN = (b"T", b"COMM", b"PRIV", b"USLT")
+
+
+def _hidden_texts(data: memoryview, full: Sequence[int]) -> dict[str, str]:
+    """Return the texts of ID3v1, by frame, that a genre in the ID3v2 tag would hide in FFmpeg."""
+    frames = [f for at in full for f in parse_tag(data, at).frames]
+    if not full or any(f.name.startswith(_SHOWN) for f in frames) or not prefers_id3(data):
+        return {}
+    block = tail.id3v1_of(data, layout.audio_start(data))
+    return {_NAMES[name][0]: text for name, text in tail.texts_of(block).items()} if block else {}
+
+
 def _front_edits(
-    data: memoryview, full: Sequence[int], values: Sequence[str], options: TagOptions
+    data: memoryview,
+    full: Sequence[int],
+    values: Sequence[str],
+    options: TagOptions,
+    texts: Mapping[str, str],
 ) -> list[Edit]:
     """Return the edits of the ID3v2 tags in front: the first, and others that have a genre."""
     made = list[Edit]()
@@ -117,7 +134,8 @@ def _front_edits(
             message = "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)"
             raise TrackError("tags", message)
         if not number or id3.genres_of(data, at):
-            made += id3.tag_edits(data, at, parse_tag(data, at).end, values, options)
+            end, more = parse_tag(data, at).end, texts if not number else None
+            made += id3.tag_edits(data, at, end, values, options, more)
     return made
 
 

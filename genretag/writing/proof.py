@@ -17,6 +17,12 @@ from genretag.layout.mapping import mapped
 #: Tags that a write may add where there were none; a new tag repeats the texts of an older one.
 _NEW_TAGS = frozenset({"ID3v2", "APEv2", "VORBIS_COMMENT", "id3 ", "ID3 ", "LIST"})
 
+#: Frames that repeat ID3v1 in an ID3v2 tag, if it had none of those that programs show.
+_REPEATED = frozenset(
+    f"ID3v2/{name}" for name in ("TIT2", "TPE1", "TALB", "TDRC", "TYER", "COMM", "TRCK")
+)
+_SHOWN = ("ID3v2/T", "ID3v2/COMM", "ID3v2/PRIV", "ID3v2/USLT")
+
 
 def prove(
     original: Path, copy: Path, fields: Sequence[str] = ("genre",), *, converted: bool = False
@@ -55,4 +61,5 @@ def _new_tags(before: Account, after: Account) -> frozenset[str]:
     held = (Kind.OTHER, Kind.FIELD)
     parts_of_tags = (r for r in before.regions if r.kind in held and r.size)
     old = [r.name for r in parts_of_tags if not r.name.endswith("/vendor")]
-    return frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))
+    new = frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))
+    return new if any(o.startswith(_SHOWN) for o in old) else new | _REPEATED
