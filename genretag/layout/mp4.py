@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
-from genretag.layout.mp4_offsets import Offset, offsets_of
+from genretag.layout.mp4_offsets import TABLE_PATHS, Offset, offsets_of
 
 HEADER_SIZE = 8  # bytes of size and name
 LARGE_HEADER_SIZE = 16  # with a size of eight bytes behind the name
@@ -42,6 +42,8 @@ _TAKEN_APART = _STRUCTURE | {
     "moof/traf",
     "mfra",
 }
+#: Atoms that lead to offsets: elsewhere than where they belong, nobody knows what they mean.
+_PLACED = frozenset(b"moov moof mfra trak mdia minf stbl traf stco co64 tfhd tfra sidx".split())
 _BLOCK = 1 << 20  # bytes looked at once
 
 
@@ -141,6 +143,8 @@ class _Parser:
         """Return an atom with its children and offsets."""
         if name == b"cmov":
             raise UnexplainedError("its moov atom is compressed, which hides the offsets in it")
+        if name in _PLACED and path not in _TAKEN_APART and path not in TABLE_PATHS:
+            raise UnexplainedError(f"its MP4 atom {path} is not where it belongs")
         if path not in _TAKEN_APART:
             offsets = offsets_of(self.data, path, data_at, end)
             return Atom(name, path, start, data_at, end, data_at, data_at, (), offsets, is_open)
