@@ -103,6 +103,21 @@ def audio_start(data: memoryview) -> int:
     return front[-1][1] if front else 0
 
 
+_WAVPACK_HEADER = 8  # bytes of a block before those that its size counts
+
+
+def _check_last_block(data: memoryview, at: int, stop: int) -> None:
+    """Check that the last WavPack block is complete: a tag behind a cut one is taken for audio.
+
+    Raises:
+        UnexplainedError: it is cut off.
+    """
+    while bytes(data[at : at + 4]) == b"wvpk" and at + _WAVPACK_HEADER < stop:
+        at += _WAVPACK_HEADER + int.from_bytes(data[at + 4 : at + _WAVPACK_HEADER], "little")
+    if at > stop:
+        raise UnexplainedError("its last WavPack block is cut off")
+
+
 def account(data: memoryview, fields: Sequence[str]) -> Account:
     """Return the account of a bare stream.
 
@@ -116,6 +131,8 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
         raise UnexplainedError("it is no audio stream that can be explained")
     parts = tail.tail_parts(data, start)
     stop = parts[0].start if parts else len(data)
+    if kind == "WavPack":
+        _check_last_block(data, start, stop)
     regions = [r for at, end in front for r in id3.tag_regions(data, at, end, fields)]
     regions.append(Region(Kind.AUDIO, start, stop, f"{kind} audio"))
     regions += [r for part in parts for r in tail.part_regions(data, part, fields)]

@@ -108,7 +108,7 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
 
 
 #: Initial letters of frames that FFmpeg shows; where a tag has none, it shows ID3v1.
-_SHOWN = (b"T", b"COMM", b"PRIV", b"USLT")
+_SHOWN = (b"T", b"COMM", b"USLT")
 
 
 def _hidden_texts(data: memoryview, full: Sequence[int]) -> dict[str, str]:

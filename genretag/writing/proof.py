@@ -21,7 +21,7 @@ _NEW_TAGS = frozenset({"ID3v2", "APEv2", "VORBIS_COMMENT", "id3 ", "ID3 ", "LIST
 _REPEATED = frozenset(
     f"ID3v2/{name}" for name in ("TIT2", "TPE1", "TALB", "TDRC", "TYER", "COMM", "TRCK")
 )
-_SHOWN = ("ID3v2/T", "ID3v2/COMM", "ID3v2/PRIV", "ID3v2/USLT")
+_SHOWN = ("ID3v2/T", "ID3v2/COMM", "ID3v2/USLT")
 
 
 def prove(
