@@ -265,6 +265,9 @@ def parse_ogg(data: memoryview, start: int) -> Ogg:
     pages = (*seen, *iterator)
     if any(p.flags & FIRST and _is_film(data, p) for p in pages):
         raise UnexplainedError("it holds a film")
+    later = (_codec(data, p) for p in pages[header.first :])
+    if any(codec not in (None, header.codec) for codec in later):
+        raise UnexplainedError("it is a chain of streams of different codecs")
     end = pages[-1].end
     if _find(data, end) >= 0:
         raise UnexplainedError("bytes between its Ogg pages belong to none")
