@@ -163,6 +163,8 @@ def _version_size(data: memoryview, data_at: int, end: int) -> int:
 
 def is_zero(data: memoryview, start: int, end: int) -> bool:
     """Return whether some bytes are all zero."""
+    if start >= end:
+        return True
     blocks = (bytes(data[at : min(at + _BLOCK, end)]) for at in range(start, end, _BLOCK))
     return all(block.count(0) == len(block) for block in blocks)
 
