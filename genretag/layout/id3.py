@@ -16,6 +16,7 @@ import numpy.typing as npt
 from genretag.layout.account import Kind, Region, UnexplainedError
 
 HEADER_SIZE = 10
+MAX_EMPTY_TEXT = 11  # bytes of a frame without text: its header and an encoding
 UNSYNCHRONISED, EXTENDED, FOOTER = 0x80, 0x40, 0x10  # flags of a tag
 _COMPRESSED_V22 = 0x40
 _V23_CRC, _V24_CRC = 0x8000, 0x20  # flags of an extended header

@@ -218,7 +218,7 @@ def test_a_tag_that_cannot_be_explained_is_left_alone(tmp_path: Path, data: byte
 def test_a_cut_wavpack_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.wv"
     path.write_bytes(WAVPACK + WAVPACK[:-1])
-    assert tags.read(path).problem == "its last WavPack block is cut off"
+    assert tags.read(path).problem == "its WavPack blocks do not lead to its end"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,29 @@ def test_id3v1_is_repeated_in_a_tag_that_has_no_texts(tmp_path: Path) -> None:
     after = write(tmp_path / "x.mp3", data, ["Jazz"])
     names = [f.name for f in id3.parse_tag(memoryview(after), 0).frames]
     assert names == [b"APIC", b"TIT2", b"TPE1", b"TALB", b"TCON"]
+
+
+def test_an_empty_tag_takes_the_genre_and_keeps_its_header(tmp_path: Path) -> None:
+    after = write(tmp_path / "x.mp3", b"ID3\4\1\4" + bytes(4) + AUDIO, ["Jazz"])
+    assert after.startswith(b"ID3\4\1\4")
+
+
+def test_an_empty_v22_tag_is_not_made_another_version_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_bytes(id3v2(b"", 2, padding=20) + AUDIO)
+    assert tags.read(path).field == tags.V22
+    with pytest.raises(TrackError, match="v2.2"):
+        tags.write(path, ["Jazz"])
+
+
+def test_an_empty_apev2_tag_hides_nothing(tmp_path: Path) -> None:
+    after = write(tmp_path / "x.wv", WAVPACK + ape([]) + id3v1(b"Other"), ["Zydeco-Punk"])
+    assert all(text in after[: -len(id3v1(b""))] for text in TEXTS.values())
+    cover = item(b"Cover Art (Front)", b"c.png\0\x89PNG", flags=2)
+    after = write(tmp_path / "x.wv", WAVPACK + ape([cover]) + id3v1(b"Other"), ["Zydeco-Punk"])
+    assert all(text in after[: -len(id3v1(b""))] for text in TEXTS.values())
+    data = id3v2_texts(b"Other") + b"TTA1" + bytes(50) + ape([])
+    assert write(tmp_path / "x.tta", data, ["Jazz"]).endswith(ape([]))
 
 
 def test_zeros_end_a_v24_tag_as_ffmpeg_wants_them_behind_long_frames(tmp_path: Path) -> None:
