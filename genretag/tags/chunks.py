@@ -23,7 +23,7 @@ from genretag.layout.iff import (
 from genretag.tags import embedded as id3
 from genretag.tags.comments import growth_of
 from genretag.tags.edits import Edit
-from genretag.tags.form import Form
+from genretag.tags.options import TagOptions
 
 #: What stands between the values of an INFO item, which holds one text.
 INFO_SEPARATOR = "; "
@@ -101,7 +101,7 @@ def whole_size_edits(iff: Iff, edits: Iterable[Edit]) -> list[Edit]:
     ]
 
 
-def iff_edits(data: memoryview, values: Sequence[str], options: Form) -> list[Edit]:
+def iff_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
     """Return the edits that give a WAV, AIFF or DSDIFF file its genres.
 
     Every ID3 tag with frames gets them, and LIST INFO where there is one. A new ID3 tag would hide
@@ -141,7 +141,7 @@ def _tells(data: memoryview, chunk: Chunk) -> bool:
 
 
 def _tag_edits(
-    data: memoryview, iff: Iff, chunk: Chunk, values: Sequence[str], options: Form
+    data: memoryview, iff: Iff, chunk: Chunk, values: Sequence[str], options: TagOptions
 ) -> list[Edit]:
     """Return the edits of the ID3 tag in a chunk, and of the chunk's size."""
     edits = id3.tag_edits(data, chunk.data_at, chunk.end, values, options)
@@ -153,7 +153,7 @@ def _new_tag_edits(
     iff: Iff,
     lists: Sequence[Chunk],
     values: Sequence[str],
-    options: Form,
+    options: TagOptions,
 ) -> list[Edit]:
     """Return the edits that add an ID3 tag; it repeats what it would hide from other programs."""
     texts = _hidden_texts(data, iff, lists)

@@ -9,10 +9,10 @@ from genretag.layout.id3 import id3v2_end
 from genretag.tags import embedded as id3
 from genretag.tags.comments import growth_of
 from genretag.tags.edits import Edit
-from genretag.tags.form import Form
+from genretag.tags.options import TagOptions
 
 
-def dsf_edits(data: memoryview, values: Sequence[str], options: Form) -> list[Edit]:
+def dsf_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
     """Return the edits that give a DSF file its genres.
 
     A file whose offset leads to no tag gets one at its end, behind whatever is there; the file's

@@ -25,7 +25,7 @@ from genretag.layout.vorbis import FIELD_NAMES, pack_comments, pack_entry, parse
 from genretag.tags import embedded as id3
 from genretag.tags.comments import field_edits, growth_of
 from genretag.tags.edits import Edit
-from genretag.tags.form import Form
+from genretag.tags.options import TagOptions
 from genretag.tags.tail import id3v1_of, texts_of
 
 VENDOR = b"genretag"  # of a comment block that genretag makes
@@ -100,7 +100,7 @@ def _new_block_edits(
 # --- with the tags of the ID3 family around it ----------------------------------------------------
 
 
-def flac_edits(data: memoryview, values: Sequence[str], options: Form) -> list[Edit]:
+def flac_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
     """Return the edits that give a FLAC file its genres.
 
     FFmpeg and TagLib show an ID3 tag only where the Vorbis comments are empty: there the genre goes

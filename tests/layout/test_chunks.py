@@ -34,7 +34,7 @@ from genretag.layout.account import UnexplainedError
 from genretag.tags.chunks import iff_edits, packed_size
 from genretag.tags.dsf import dsf_edits
 from genretag.tags.edits import edited
-from genretag.tags.form import AS_IT_IS
+from genretag.tags.options import KEEP_AS_IS
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 SOUND = sound(0.1)
@@ -75,7 +75,7 @@ def parts(kind: object, data: bytes) -> Parts:
 
 
 def written(data: bytes, genres: list[str]) -> bytes:
-    return edited(data, iff_edits(memoryview(data), genres, AS_IT_IS))
+    return edited(data, iff_edits(memoryview(data), genres, KEEP_AS_IS))
 
 
 def explained(data: bytes) -> list[tuple[str, bytes]]:
@@ -232,7 +232,7 @@ def test_a_file_as_large_as_its_sizes_allow_is_left_alone() -> None:
 
 
 def dsf_written(data: bytes, genres: list[str]) -> bytes:
-    return edited(data, dsf_edits(memoryview(data), genres, AS_IT_IS))
+    return edited(data, dsf_edits(memoryview(data), genres, KEEP_AS_IS))
 
 
 @given(
