@@ -13,7 +13,7 @@ from rawtags import ffmpeg_genre, make_apev2, make_id3, make_id3v1, read_id3, vo
 from genretag import audio, demo, mpeg, tags
 from genretag.errors import TrackError
 from genretag.tags.id3v1 import resolve
-from genretag.tags.words import is_generic
+from genretag.tags.generic import is_generic
 
 WRITABLE = [e for e in demo.CONTAINERS if e != ".mka"]
 

@@ -1,4 +1,4 @@
-"""The account of a file: what each of its bytes is, and the proof that a write changed only a field."""
+"""The account of a file: what each of its bytes is, and the comparison of two accounts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ class Kind(StrEnum):
     AUDIO = "audio"  # coded audio and its own headers
     FIELD = "field"  # a planned field, such as the genre, with its framing
     OTHER = "other"  # all else: must stay byte-identical and in order
-    DERIVED = (
-        "derived"  # sizes, offsets, counts, checksums: follow from the rest, checked by the parser
-    )
+    DERIVED = "derived"  # sizes, offsets, counts, checksums: follow from the rest
     PADDING = "padding"  # filler that may grow or shrink
 
 
@@ -27,8 +25,8 @@ class Kind(StrEnum):
 class Region:
     """Bytes ``start`` to ``end`` (exclusive, in bytes from the start of the file).
 
-    ``name`` is a path such as ``ID3v2/TIT2`` or ``moov/udta/meta/ilst/trkn``; for a ``FIELD`` region
-    ``field`` names the field (``genre``).
+    ``name`` is a path such as ``ID3v2/TIT2`` or ``moov/udta/meta/ilst/trkn``; for a ``FIELD``
+    region ``field`` names the field (``genre``).
     """
 
     kind: Kind
@@ -45,7 +43,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Pointer:
-    """An absolute file offset that is stored in the file: at byte ``at``, pointing to ``target``."""
+    """An absolute offset stored at byte ``at`` of the file, pointing to byte ``target``."""
 
     at: int
     target: int
@@ -82,7 +80,7 @@ class UnexplainedError(ValueError):
 
 @dataclass(frozen=True)
 class _Run:
-    """Neighbouring kept regions of one name; what lies between them is derived, padding or field."""
+    """Neighbouring kept regions of one name, with derived bytes, padding or fields between."""
 
     name: str
     spans: tuple[tuple[int, int], ...]
@@ -108,7 +106,7 @@ def differences(
     new: memoryview,
     added: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """Return the names of kept regions that changed, vanished, moved or came new; empty if none did.
+    """Return the names of kept regions that changed, vanished, moved or are new.
 
     ``old`` and ``new`` are the bytes of the two files. Kept regions are compared in order; those of
     ``after`` whose name begins with one of ``added`` may be new. Each pointer must lead to the same

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from genretag.errors import TrackError
 from genretag.layout import bare as layout
 from genretag.layout.id3 import MAX_EMPTY_TEXT, front_tags, parse_tag
-from genretag.layout.tail import APE_IS_BINARY, parse_ape, tail_parts
+from genretag.layout.tail import APE_IS_BINARY, Item, parse_ape, tail_parts
 from genretag.tags import embedded as id3
 from genretag.tags import tail
 from genretag.tags.album import album_from
@@ -95,7 +95,7 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     apes = [parse_ape(data, p.start, p.end) for p in parts if p.kind == "APEv2"]
     full = _full_tags(data)
     made = _front_edits(data, full, values, options, _hidden_texts(data, full))
-    shown = any(not i.flags & APE_IS_BINARY for ape in apes for i in ape.items)
+    shown = any(_is_shown(item) for ape in apes for item in ape.items)
     if full or shown:
         # FFmpeg shows the items of an APEv2 tag alone where there are any, but not in MP3.
         add = not full or (shown and layout.kind_of(data, start) != "MP3")
@@ -114,6 +114,12 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
         return made + tail.item_edits(data, apes[0], "genre", values, items)
     at = parts[0].start if parts else len(data)
     return [*made, Edit(at, at, tail.new_ape(items, values))]
+
+
+def _is_shown(item: Item) -> bool:
+    """Return whether FFmpeg shows an APEv2 item, or it has the name of a text of ID3v1."""
+    names = {key.lower().encode() for _, key in _NAMES.values()}
+    return not item.flags & APE_IS_BINARY or item.key.lower() in names
 
 
 #: Initial letters of frames that FFmpeg shows; where a tag has none, it shows ID3v1.

@@ -20,7 +20,10 @@ class Album:
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file's tags say. ``field`` is None where genretag cannot write this container, and ``problem`` why."""
+    """Genres and album of a file.
+
+    ``field`` is None where genretag cannot write this file, and ``problem`` says why.
+    """
 
     genres: list[str]
     field: str | None

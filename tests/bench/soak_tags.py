@@ -449,7 +449,8 @@ def main() -> int:
                 tally.findings[-1] = f"{number} {tally.findings[-1]}"
                 if options.keep:
                     options.keep.mkdir(exist_ok=True)
-                    (options.keep / f"{options.seed}-{number}{sample.extension}").write_bytes(sample.data)
+                    kept = options.keep / f"{options.seed}-{number}{sample.extension}"
+                    kept.write_bytes(sample.data)
     _print(tally, options.seed, time.monotonic() - began)
     return bool(tally.findings)
 
@@ -457,12 +458,14 @@ def main() -> int:
 def _print(tally: Tally, seed: int, seconds: float) -> None:
     plain = Counter[str]()
     for outcome, count in tally.outcomes.items():
-        plain[outcome if "FINDING" not in outcome else outcome.partition(" ")[0] + " finding"] += count
+        extension = outcome.partition(" ")[0]
+        plain[f"{extension} finding" if "FINDING" in outcome else outcome] += count
     print("| container | outcome | files |\n| --- | --- | --- |")
     for outcome, count in sorted(plain.items()):
         extension, _, what = outcome.partition(" ")
         print(f"| {extension} | {what} | {count} |")
-    print(f"{sum(plain.values())} files, {len(tally.findings)} findings; {seconds:.0f} s; seed {seed}")
+    total = sum(plain.values())
+    print(f"{total} files, {len(tally.findings)} findings; {seconds:.0f} s; seed {seed}")
     for finding in tally.findings[:MAX_SHOWN]:
         print(finding[:400])
 
