@@ -24,7 +24,7 @@ _MAGIC = {
 _MAX_JUNK = 1 << 16  # bytes before the first frame of MPEG audio
 
 
-#: First bytes of other containers, some of them behind four bytes of size: no junk before MPEG audio.
+#: First bytes of other containers, some of them behind four bytes of size.
 _CONTAINERS = (b"OggS", b"RIFF", b"RF64", b"BW64", b"riff", b"FORM", b"FRM8", b"DSD ", b"fLaC")
 _OTHERS = (b"\x1a\x45\xdf\xa3", b"0&\xb2u", b"caff", b".snd", b"#!AM", b"PK\x03\x04", b"%PDF", b"<")
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot", b"uuid")
@@ -103,6 +103,21 @@ def audio_start(data: memoryview) -> int:
     return front[-1][1] if front else 0
 
 
+_WAVPACK_HEADER = 8  # bytes of a block before those that its size counts
+
+
+def _check_blocks(data: memoryview, at: int, stop: int) -> None:
+    """Check that WavPack blocks lead to the end: a tag behind a cut one is taken for audio.
+
+    Raises:
+        UnexplainedError: they do not.
+    """
+    while bytes(data[at : at + 4]) == b"wvpk" and at + _WAVPACK_HEADER < stop:
+        at += _WAVPACK_HEADER + int.from_bytes(data[at + 4 : at + _WAVPACK_HEADER], "little")
+    if at != stop:
+        raise UnexplainedError("its WavPack blocks do not lead to its end")
+
+
 def account(data: memoryview, fields: Sequence[str]) -> Account:
     """Return the account of a bare stream.
 
@@ -116,6 +131,8 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
         raise UnexplainedError("it is no audio stream that can be explained")
     parts = tail.tail_parts(data, start)
     stop = parts[0].start if parts else len(data)
+    if kind == "WavPack":
+        _check_blocks(data, start, stop)
     regions = [r for at, end in front for r in id3.tag_regions(data, at, end, fields)]
     regions.append(Region(Kind.AUDIO, start, stop, f"{kind} audio"))
     regions += [r for part in parts for r in tail.part_regions(data, part, fields)]

@@ -124,13 +124,20 @@ def _block_regions(data: memoryview, block: Block, fields: Sequence[str]) -> lis
         return [
             Region(Kind.DERIVED, block.start, block.data_at, f"{block.name}/header"),
             *comment_regions(comments, fields, block.name),
-            Region(Kind.OTHER, comments.end, block.end, f"{block.name}/rest"),
+            _rest_region(data, comments.end, block),
         ]
     # The last flag follows from the order; the type shows in the name.
     return [
         Region(Kind.DERIVED, block.start, block.start + 1, f"{block.name}/flag"),
         Region(Kind.OTHER, block.start + 1, block.end, block.name),
     ]
+
+
+def _rest_region(data: memoryview, start: int, block: Block) -> Region:
+    """Return the region of the zeros behind a comment list."""
+    if bytes(data[start : block.end]).strip(b"\0"):
+        raise UnexplainedError("its Vorbis comments have more entries than they count")
+    return Region(Kind.PADDING, start, block.end, f"{block.name}/rest")
 
 
 def matches(head: bytes) -> bool:

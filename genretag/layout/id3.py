@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from genretag.layout.account import Kind, Region, UnexplainedError
 
 HEADER_SIZE = 10
+MAX_EMPTY_TEXT = 11  # bytes of a frame without text: its header and an encoding
 UNSYNCHRONISED, EXTENDED, FOOTER = 0x80, 0x40, 0x10  # flags of a tag
 _COMPRESSED_V22 = 0x40
 _V23_CRC, _V24_CRC = 0x8000, 0x20  # flags of an extended header
@@ -56,6 +58,11 @@ class Tag:
     def has_footer(self) -> bool:
         """Whether the tag ends with a footer; it has no padding then."""
         return self.version == 4 and bool(self.flags & FOOTER)
+
+    @property
+    def rest_size(self) -> int:
+        """How many bytes follow the padding."""
+        return self.end - self.padding_end - (HEADER_SIZE if self.has_footer else 0)
 
     @property
     def is_unsynchronised(self) -> bool:
@@ -181,18 +188,33 @@ def _best_frames(body: _Body, first: int, version: int) -> tuple[tuple[Frame, ..
     """Return the frames, and whether a v2.4 tag has plain sizes.
 
     Sizes that are plain by mistake differ from syncsafe ones from 128 bytes on. The reading that
-    leads to the padding or the end is right; if both do, or neither, the one the standard says.
+    leads to nothing but padding is right; if both do, or neither, the one the standard says.
+
+    Raises:
+        UnexplainedError: neither reading leads to padding or to the end.
     """
-    frames, clean = _frames(body, first, version, plain=version < 4)
-    if version == 4 and not clean:
-        other, other_clean = _frames(body, first, version, plain=True)
-        if other_clean or (other and frames and other[-1].end > frames[-1].end):
+    frames, ending = _frames(body, first, version, plain=version < 4)
+    if version == 4 and ending < _Ending.PADDING:
+        other, other_ending = _frames(body, first, version, plain=True)
+        if other_ending > ending:
             return other, True
+    if ending is _Ending.BROKEN:
+        raise UnexplainedError("the frames of its ID3v2 tag do not lead to its end")
     return frames, False
 
 
-def _frames(body: _Body, at: int, version: int, *, plain: bool) -> tuple[tuple[Frame, ...], bool]:
-    """Return the frames from an offset, and whether they lead to padding or to the end."""
+class _Ending(IntEnum):
+    """What the frames of a tag lead to."""
+
+    BROKEN = 0  # something that is neither a frame nor padding
+    ZERO = 1  # a zero, and other bytes behind it
+    PADDING = 2  # zeros up to the end, or fewer bytes than a frame's header has
+
+
+def _frames(
+    body: _Body, at: int, version: int, *, plain: bool
+) -> tuple[tuple[Frame, ...], _Ending]:
+    """Return the frames from an offset, and what they lead to."""
     data, frames = body.data, list[Frame]()
     name_size, size_size = (3, 3) if version == 2 else (4, 4)
     header_size = 6 if version == 2 else 10
@@ -203,12 +225,19 @@ def _frames(body: _Body, at: int, version: int, *, plain: bool) -> tuple[tuple[F
         size = int.from_bytes(raw_size, "big") if plain else from_syncsafe(raw_size)
         stop = at + header_size + size
         if not _is_name(name) or unsafe or stop > len(data):
-            return tuple(frames), False
+            return tuple(frames), _Ending.BROKEN
         flags = int.from_bytes(header[8:10], "big")
         begin, end = body.offset(at), body.offset(stop)
         frames.append(Frame(name, begin, end, flags, body.offset(at + header_size)))
         at = stop
-    return tuple(frames), at >= len(data) or not data[at]
+    return tuple(frames), _ending(data, at, header_size)
+
+
+def _ending(data: memoryview | bytes, at: int, header_size: int) -> _Ending:
+    """Return what begins at an offset that is no frame."""
+    if at + header_size > len(data) or not bytes(data[at:]).strip(b"\0"):
+        return _Ending.PADDING
+    return _Ending.ZERO if not data[at] else _Ending.BROKEN
 
 
 def _is_name(name: bytes) -> bool:

@@ -261,7 +261,7 @@ def iff_regions(data: memoryview, iff: Iff, fields: Sequence[str]) -> list[Regio
     ]
     for chunk in iff.chunks:
         regions += _chunk_regions(data, iff, chunk, fields)
-        regions += _padding(data, chunk, f"{name}/padding")
+        regions += _padding(data, chunk, f"{name}/padding", may_change=_may_change(data, chunk))
     return [*regions, Region(Kind.OTHER, iff.end, len(data), f"behind {name}")]
 
 
@@ -291,9 +291,20 @@ def _framing(chunk: Chunk, name: str) -> list[Region]:
     ]
 
 
-def _padding(data: memoryview, chunk: Chunk, name: str) -> list[Region]:
-    """Return the region of a chunk's pad byte: zero follows from the size, all else is kept."""
-    kind = Kind.OTHER if any(data[chunk.end : chunk.stop]) else Kind.DERIVED
+def _may_change(data: memoryview, chunk: Chunk) -> bool:
+    """Return whether a chunk holds tags, so that its size and padding may change."""
+    return chunk.is_id3 or is_info(data, chunk)
+
+
+def _padding(
+    data: memoryview, chunk: Chunk, name: str, *, may_change: bool = False
+) -> list[Region]:
+    """Return the region of a chunk's pad byte, which is kept if it is not zero.
+
+    That of a chunk whose size may change is derived, whatever it is.
+    """
+    kept = any(data[chunk.end : chunk.stop]) and not may_change
+    kind = Kind.OTHER if kept else Kind.DERIVED
     return [Region(kind, chunk.end, chunk.stop, name)]
 
 
@@ -307,7 +318,7 @@ def _info_regions(data: memoryview, chunk: Chunk, fields: Sequence[str], name: s
         field = names.get(item.name)
         kind = Kind.FIELD if field else Kind.OTHER
         regions.append(Region(kind, item.start, item.end, path, field))
-        regions += _padding(data, item, f"{path}/padding")
+        regions += _padding(data, item, f"{path}/padding", may_change=field is not None)
     end = items[-1].stop if items else at
     return [*regions, Region(Kind.OTHER, end, chunk.end, f"{name}/rest")]
 

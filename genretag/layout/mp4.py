@@ -8,9 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
-from genretag.layout.mp4_offsets import Offset, offsets_of
+from genretag.layout.mp4_offsets import TABLE_PATHS, Offset, offsets_of
 
 HEADER_SIZE = 8  # bytes of size and name
 LARGE_HEADER_SIZE = 16  # with a size of eight bytes behind the name
@@ -42,11 +43,12 @@ _TAKEN_APART = _STRUCTURE | {
     "moof/traf",
     "mfra",
 }
+#: Atoms that lead to offsets: elsewhere than where they belong, nobody knows what they mean.
+_PLACED = frozenset(b"moov moof mfra trak mdia minf stbl traf stco co64 tfhd tfra sidx".split())
 _BLOCK = 1 << 20  # bytes looked at once
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
+class Atom(NamedTuple):
     """One atom: header at ``start``, content from ``data_at`` to ``end``.
 
     Children lie between ``children_at`` and ``rest_at``, which are ``data_at`` where it has none;
@@ -141,6 +143,8 @@ class _Parser:
         """Return an atom with its children and offsets."""
         if name == b"cmov":
             raise UnexplainedError("its moov atom is compressed, which hides the offsets in it")
+        if name in _PLACED and path not in _TAKEN_APART and path not in TABLE_PATHS:
+            raise UnexplainedError(f"its MP4 atom {path} is not where it belongs")
         if path not in _TAKEN_APART:
             offsets = offsets_of(self.data, path, data_at, end)
             return Atom(name, path, start, data_at, end, data_at, data_at, (), offsets, is_open)
@@ -159,6 +163,8 @@ def _version_size(data: memoryview, data_at: int, end: int) -> int:
 
 def is_zero(data: memoryview, start: int, end: int) -> bool:
     """Return whether some bytes are all zero."""
+    if start >= end:
+        return True
     blocks = (bytes(data[at : min(at + _BLOCK, end)]) for at in range(start, end, _BLOCK))
     return all(block.count(0) == len(block) for block in blocks)
 
@@ -248,20 +254,22 @@ def _regions(data: memoryview, atom: Atom, fields: Sequence[str]) -> Iterator[Re
         yield Region(Kind.FIELD, atom.start, atom.end, atom.path, found)
     elif is_padding(data, atom):
         yield Region(Kind.PADDING, atom.start, atom.end, atom.path)
-    elif atom.offsets:
-        yield from _table_regions(atom)
-    else:
+    elif atom.path in _STRUCTURE:
         yield from _header_regions(atom)
         for child in atom.children:
             yield from _regions(data, child, fields)
-        kind = Kind.AUDIO if atom.name == b"mdat" else Kind.OTHER
-        yield Region(kind, atom.rest_at, atom.end, atom.path)
+        yield Region(Kind.OTHER, atom.rest_at, atom.end, atom.path)
+    elif atom.name == b"mdat":
+        yield Region(Kind.OTHER, atom.start, atom.data_at, atom.path)
+        yield Region(Kind.AUDIO, atom.data_at, atom.end, atom.path)
+    else:
+        yield from _opaque_regions(atom)
 
 
 def _header_regions(atom: Atom) -> Iterator[Region]:
     """Yield the header of an atom, up to its children or content."""
     end = atom.children_at
-    if atom.path not in _STRUCTURE or atom.is_open:
+    if atom.is_open:
         yield Region(Kind.OTHER, atom.start, end, atom.path)
     elif atom.data_at - atom.start == HEADER_SIZE:
         yield Region(Kind.DERIVED, atom.start, atom.start + 4, f"{atom.path}/size")
@@ -272,13 +280,14 @@ def _header_regions(atom: Atom) -> Iterator[Region]:
         yield Region(Kind.OTHER, atom.data_at, end, atom.path)
 
 
-def _table_regions(atom: Atom) -> Iterator[Region]:
-    """Yield an atom's offsets as derived, and all else in it as it is."""
+def _opaque_regions(atom: Atom) -> Iterator[Region]:
+    """Yield the offsets in an atom and below it as derived, and all else in it as it is."""
     at = atom.start
-    for group in neighbours(atom.offsets):
-        yield Region(Kind.OTHER, at, group[0].at, atom.path)
-        at = group[-1].end
-        yield Region(Kind.DERIVED, group[0].at, at, f"{atom.path}/offsets")
+    for table in _tables((atom,)):
+        for group in neighbours(table):
+            yield Region(Kind.OTHER, at, group[0].at, atom.path)
+            at = group[-1].end
+            yield Region(Kind.DERIVED, group[0].at, at, f"{atom.path}/offsets")
     yield Region(Kind.OTHER, at, atom.end, atom.path)
 
 

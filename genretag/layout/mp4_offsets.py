@@ -47,6 +47,11 @@ class _Reader:
         if self.at + size > self.end:
             raise UnexplainedError(f"its table of offsets ({self.name}) is damaged")
 
+    def skip(self, size: int) -> None:
+        """Pass over so many bytes."""
+        self.need(size)
+        self.at += size
+
     def absolute(self, width: int, base: int = 0) -> Offset:
         """Return the next number as an offset from ``base``."""
         at = self.at
@@ -127,12 +132,15 @@ def _item_locations(reader: _Reader) -> Iterator[Offset]:
         base = reader.absolute(base_width)
         if is_here and base.target:
             yield base
-        for _ in range(reader.number(2)):
+        extents = reader.number(2)
+        for _ in range(extents if offset else 0):
             reader.number(index)
             extent = reader.absolute(offset, base.target)
-            if is_here and offset:
+            if is_here:
                 yield extent
             reader.number(length)
+        if not offset:
+            reader.skip(extents * (index + length))
 
 
 def _own_data(reader: _Reader) -> Iterator[Offset]:
@@ -145,8 +153,7 @@ def _own_data(reader: _Reader) -> Iterator[Offset]:
         if not reader.number(_FULL) & _SELF_CONTAINED:
             raise UnexplainedError("its audio is in another file")
         reader.at = start
-        reader.need(max(size, 12))
-        reader.at += max(size, 12)
+        reader.skip(max(size, 12))
     yield from ()
 
 
@@ -165,6 +172,10 @@ _TABLES: Mapping[str, Callable[[_Reader], Iterator[Offset]]] = {
     "moov/udta/meta/iloc": _item_locations,
     "moov/trak/meta/iloc": _item_locations,
 }
+
+
+#: Paths of the atoms that hold absolute offsets.
+TABLE_PATHS = frozenset(_TABLES)
 
 
 def offsets_of(data: memoryview, path: str, data_at: int, end: int) -> tuple[Offset, ...]:

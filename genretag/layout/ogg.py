@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
 from genretag.layout.vorbis import Comments, comment_regions, parse_comments
@@ -26,18 +27,20 @@ CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page
 NO_GRANULE = (1 << 64) - 1  # no packet ends on the page
 MAX_HEADER_SIZE = 1 << 28  # bytes of header packets held in memory
 _HEADER = struct.Struct("<4sBBQIII")
+_HEADER_AND_COUNT = struct.Struct("<4sBBQIIIB")
 _REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))  # each byte with its bits reversed
 FLAC_HEADER_SIZE = 4  # of the metadata block in a packet
 MAX_FLAC_BLOCK_SIZE = (1 << 24) - 1
+_CRC_START = 0xFFFFFFFF  # what zlib inverts, so that nothing is inverted
+_NO_CHECKSUM = bytes(4)
 _FLAC_COMMENT = 4  # its type
 _MAX_HEADER_PAGES = MAX_HEADER_SIZE // (MAX_SEGMENTS * FULL_SEGMENT)
 _FILMS = (b"\x80theora", b"OVP80", b"BBCD\0")  # first packets of video: Theora, VP8, Dirac
 _PAGES = "Ogg/pages"  # kept as they are
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page; offsets are those of the file."""
+class Page(NamedTuple):
+    """One page; offsets are those of the file. A long recording has a hundred thousand of them."""
 
     start: int
     flags: int
@@ -104,7 +107,7 @@ def page_checksum(page: bytes) -> int:
 
     Ogg's CRC-32 takes the bits of a byte in the opposite order of zlib's, and inverts nothing.
     """
-    reversed_crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    reversed_crc = zlib.crc32(page.translate(_REVERSED), _CRC_START) ^ _CRC_START
     return int.from_bytes(reversed_crc.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
@@ -129,19 +132,23 @@ def parse_pages(data: memoryview, start: int) -> Iterator[Page]:
         UnexplainedError: a page is cut off.
     """
     at, size = start, len(data)
-    while data[at : at + len(MAGIC)] == MAGIC:
-        if at + HEADER_SIZE > size:
-            raise _cut()
-        _, version, flags, granule, serial, sequence, checksum = _HEADER.unpack_from(data, at)
+    while at + HEADER_SIZE <= size:
+        magic, version, flags, granule, serial, sequence, checksum, count = (
+            _HEADER_AND_COUNT.unpack_from(data, at)
+        )
+        if magic != MAGIC:
+            return
         if version:
             raise UnexplainedError(f"its Ogg pages are of version {version}")
-        body = at + HEADER_SIZE + data[at + COUNT_AT]
+        body = at + HEADER_SIZE + count
         lacing = bytes(data[at + HEADER_SIZE : body])
         end = body + sum(lacing)
         if end > size:
             raise _cut()
         yield Page(at, flags, granule, serial, sequence, checksum, lacing, body, end)
         at = end
+    if bytes(data[at : at + len(MAGIC)]) == MAGIC:
+        raise _cut()
 
 
 def _cut() -> UnexplainedError:
@@ -193,6 +200,8 @@ def _comment_header(
     """Return the comment header on some pages of a stream."""
     if last - first + 1 != len(run):
         raise UnexplainedError("pages of another Ogg stream stand within its comment header")
+    if not all(p.lacing for p in run):
+        raise UnexplainedError("a page of its Ogg comment header is empty")
     if run[0].flags & CONTINUED or any(p.granule not in (0, NO_GRANULE) for p in run):
         raise UnexplainedError("its Ogg comment header shares pages with audio")
     if any(p.flags & (FIRST | LAST) for p in run):
@@ -224,8 +233,8 @@ def _parse_packet(codec: Codec, packets: bytes, size: int) -> Comments:
     start = len(codec.prefix)
     if codec.name == "FLAC":
         start = FLAC_HEADER_SIZE
-        block = int.from_bytes(packets[1:4], "big")
-        if packets[0] & 0x7F != _FLAC_COMMENT or block + start != size:
+        block = int.from_bytes(packets[1:start], "big")
+        if size < start or packets[0] & 0x7F != _FLAC_COMMENT or block + start != size:
             raise UnexplainedError("the second packet of its Ogg FLAC stream holds no comments")
     elif packets[: min(start, size)] != codec.prefix:
         raise UnexplainedError("its Ogg stream has no comment header where one belongs")
@@ -256,6 +265,9 @@ def parse_ogg(data: memoryview, start: int) -> Ogg:
     pages = (*seen, *iterator)
     if any(p.flags & FIRST and _is_film(data, p) for p in pages):
         raise UnexplainedError("it holds a film")
+    later = (_codec(data, p) for p in pages[header.first :])
+    if any(codec not in (None, header.codec) for codec in later):
+        raise UnexplainedError("it is a chain of streams of different codecs")
     end = pages[-1].end
     if _find(data, end) >= 0:
         raise UnexplainedError("bytes between its Ogg pages belong to none")
@@ -278,8 +290,10 @@ def _find(data: memoryview, start: int) -> int:
 
 def has_sound_checksum(data: memoryview, page: Page) -> bool:
     """Return whether a page's checksum is right."""
-    raw = bytes(data[page.start : page.end])
-    return page_checksum(raw[:CHECKSUM_AT] + bytes(4) + raw[COUNT_AT:]) == page.checksum
+    raw = bytes(data[page.start : page.end]).translate(_REVERSED)
+    crc = zlib.crc32(_NO_CHECKSUM, zlib.crc32(raw[:CHECKSUM_AT], _CRC_START))
+    stored = int.from_bytes(raw[CHECKSUM_AT:COUNT_AT], "big")
+    return zlib.crc32(raw[COUNT_AT:], crc) ^ _CRC_START == stored
 
 
 # --- the account ----------------------------------------------------------------------------------
@@ -317,7 +331,7 @@ def ogg_regions(
     """
     builder, pointers = _Builder(ogg.start, []), list[Pointer]()
     header = ogg.header
-    numbered = set(map(id, numbered_pages(ogg)))
+    numbered = {page.start for page in numbered_pages(ogg)}
     expected = header.pages[-1].sequence + 1
     _check_numbers(ogg)
     for index, page in enumerate(ogg.pages):
@@ -325,7 +339,7 @@ def ogg_regions(
             _add_header(builder, data, header, fields)
         elif header.first < index < header.first + len(header.pages):
             continue
-        elif id(page) in numbered:
+        elif page.start in numbered:
             _add_numbered(builder, data, page, expected)
             expected = page.sequence + 1
         elif is_skeleton(data, page):
@@ -360,11 +374,11 @@ def _add_numbered(builder: _Builder, data: memoryview, page: Page, expected: int
     """
     if not has_sound_checksum(data, page):
         return
+    start, end = page.start + SEQUENCE_AT, page.start + COUNT_AT
     if gap := (page.sequence - expected) % (1 << 32):
         builder.fill(page.start)
         builder.name = f"{_PAGES} after a gap of {gap}"
-    number = (page.start + SEQUENCE_AT, page.start + COUNT_AT)
-    builder.add(Region(Kind.DERIVED, *number, "Ogg/number and checksum"))
+    builder.add(Region(Kind.DERIVED, start, end, "Ogg/number and checksum"))
 
 
 def _add_header(

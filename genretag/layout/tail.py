@@ -24,6 +24,7 @@ _LYRICS3_V1_MAX = 5100 + len(_LYRICS3_BEGIN) + len(_LYRICS3_V1_END)
 APE_MAGIC = b"APETAGEX"
 APE_SIZE = 32  # of a header and a footer
 APE_HAS_HEADER, APE_IS_HEADER, APE_READ_ONLY = 1 << 31, 1 << 29, 1
+APE_IS_BINARY = 0b10  # of an item's flags
 APE_KIND_MASK = 0b110  # of an item's flags: text, binary, locator
 _MAX_ITEMS = 65_536
 

@@ -1,7 +1,7 @@
-"""The genre in a file's own tags. The only room that knows mutagen.
+"""The genre in a file's own tags.
 
-Nothing here decides what is written, and ``write`` is called on a copy by the safe writer alone. mutagen is imported when a file's tags are
-asked for: whoever only says what was found, as a scan of what did not change does, starts without it.
+Nothing here decides which genre is written; the safe writer alone calls ``write``, on a copy. The
+parsers are imported on the first read, so that a scan of unchanged files starts without them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def are_same(read: list[str], planned: list[str]) -> bool:
 def others(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
     """Return everything in a file's tags but the genre, by place; None where a place is not there.
 
-    Before and after a write in some form are to be asked for with that form: it decides what must stay the same.
+    Use the same options before and after a write: they decide what must stay the same.
     """
     from genretag.tags import containers
 
@@ -70,5 +70,5 @@ def others(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
 
 
 def lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return the places whose other tags are not as before; a place that was not there has nothing to lose."""
+    """Return the places whose other tags changed; a place that is new has nothing to lose."""
     return [place for place, was in before.items() if was is not None and after.get(place) != was]

@@ -168,12 +168,8 @@ def _padding_edits(data: memoryview, asf: Asf, growth: int) -> list[Edit]:
     for item in asf.everything():
         size = item.end - item.start - growth
         if growth and size >= OBJECT_SIZE and is_padding(data, item):
-            at = item.start + GUID_SIZE
-            taken = item.start + OBJECT_SIZE + max(growth, 0)
-            return [
-                Edit(at, at + 8, size.to_bytes(8, "little")),
-                Edit(item.start + OBJECT_SIZE, taken, bytes(max(-growth, 0))),
-            ]
+            at, stop = item.start + GUID_SIZE, item.start + OBJECT_SIZE + max(growth, 0)
+            return [Edit(at, stop, size.to_bytes(8, "little") + bytes(max(-growth, 0)))]
     return []
 
 

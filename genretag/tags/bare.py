@@ -6,12 +6,12 @@ from programs that prefer it, so it is made only if it can repeat them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from genretag.errors import TrackError
 from genretag.layout import bare as layout
 from genretag.layout.id3 import front_tags, parse_tag
-from genretag.layout.tail import parse_ape, tail_parts
+from genretag.layout.tail import APE_IS_BINARY, Item, parse_ape, tail_parts
 from genretag.tags import embedded as id3
 from genretag.tags import tail
 from genretag.tags.album import album_from
@@ -45,8 +45,8 @@ def prefers_id3(data: memoryview) -> bool:
 
 def field_of(data: memoryview) -> str:
     """Return the name of the genre field that is written."""
-    full = _full_tags(data)
-    if full and data[full[0] + 3] == 2 and prefers_id3(data):
+    tags = _full_tags(data) or [start for start, _ in front_tags(data)]
+    if tags and data[tags[0] + 3] == 2 and prefers_id3(data):
         return V22
     return "TCON" if prefers_id3(data) else "Genre"
 
@@ -92,48 +92,81 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     """
     start = layout.audio_start(data)
     parts = tail_parts(data, start)
-    kinds = {part.kind for part in parts}
+    apes = [parse_ape(data, p.start, p.end) for p in parts if p.kind == "APEv2"]
     full = _full_tags(data)
-    made = _front_edits(data, full, values, options)
-    if full or "APEv2" in kinds:
-        # FFmpeg shows the items of an APEv2 tag alone where there is one, but not in MP3.
-        add = not full or layout.kind_of(data, start) != "MP3"
+    made = _front_edits(data, full, values, options, _hidden_texts(data, full))
+    shown = any(_is_shown(item) for ape in apes for item in ape.items)
+    if full or shown:
+        # FFmpeg shows the items of an APEv2 tag alone where there are any, but not in MP3.
+        add = not full or (shown and layout.kind_of(data, start) != "MP3")
         return made + tail.tail_edits(data, start, values, add_item=add)
     made += tail.tail_edits(data, start, values)
     numbered = len(values) == 1 and number_of(values[0]) != NO_NUMBER
-    if "ID3v1" in kinds and numbered:
+    block = tail.id3v1_of(data, start)
+    if block and numbered:
         return made  # the number says it all, and a new tag would hide the rest of ID3v1
+    texts = tail.texts_of(block) if block else {}
+    if prefers_id3(data):
+        frames = {_NAMES[name][0]: text for name, text in texts.items()}
+        return made + _new_id3_edits(data, values, frames, options)
+    items = {_NAMES[name][1]: text for name, text in texts.items()}
+    if apes:
+        return made + tail.item_edits(data, apes[0], "genre", values, items)
     at = parts[0].start if parts else len(data)
-    return [*made, _new_tag_edit(data, at, tail.id3v1_of(data, start), values, options)]
+    return [*made, Edit(at, at, tail.new_ape(items, values))]
+
+
+def _is_shown(item: Item) -> bool:
+    """Return whether FFmpeg shows an APEv2 item, or it has the name of a text of ID3v1."""
+    names = {key.lower().encode() for _, key in _NAMES.values()}
+    return not item.flags & APE_IS_BINARY or item.key.lower() in names
+
+
+#: Initial letters of frames that FFmpeg shows; where a tag has none, it shows ID3v1.
+_SHOWN = (b"T", b"COMM", b"USLT")
+
+
+def _hidden_texts(data: memoryview, full: Sequence[int]) -> dict[str, str]:
+    """Return the texts of ID3v1, by frame, that a genre in the ID3v2 tag would hide in FFmpeg."""
+    frames = [f for at in full for f in parse_tag(data, at).frames]
+    shown = any(f.name.startswith(_SHOWN) for f in frames)
+    if not full or shown or not prefers_id3(data):
+        return {}
+    block = tail.id3v1_of(data, layout.audio_start(data))
+    return {_NAMES[name][0]: text for name, text in tail.texts_of(block).items()} if block else {}
 
 
 def _front_edits(
-    data: memoryview, full: Sequence[int], values: Sequence[str], options: TagOptions
+    data: memoryview,
+    full: Sequence[int],
+    values: Sequence[str],
+    options: TagOptions,
+    texts: Mapping[str, str],
 ) -> list[Edit]:
     """Return the edits of the ID3v2 tags in front: the first, and others that have a genre."""
     made = list[Edit]()
     for number, at in enumerate(full):
-        if data[at + 3] == 2 and not id3.needs_conversion(data, at, options):
-            message = "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)"
-            raise TrackError("tags", message)
+        _check_version(data, at, options)
         if not number or id3.genres_of(data, at):
-            made += id3.tag_edits(data, at, parse_tag(data, at).end, values, options)
+            end, more = parse_tag(data, at).end, texts if not number else None
+            made += id3.tag_edits(data, at, end, values, options, more)
     return made
 
 
-def _new_tag_edit(
-    data: memoryview, at: int, block: bytes, values: Sequence[str], options: TagOptions
-) -> Edit:
-    """Return the edit that adds the tag that programs prefer, with the texts of ID3v1 in it."""
-    texts = tail.texts_of(block) if block else {}
-    if not prefers_id3(data):
-        items = {_NAMES[name][1]: text for name, text in texts.items()}
-        return Edit(at, at, tail.new_ape(items, values))
-    frames = {_NAMES[name][0]: text for name, text in texts.items()}
-    empty = front_tags(data)[:1]  # an empty tag gives its place, and its version
-    version = options.id3_version
-    if empty and version is None and data[empty[0][0] + 3] in (3, 4):
-        version = data[empty[0][0] + 3]
-    tag = id3.new_tag(values, frames, TagOptions(id3_version=version))
-    start, end = empty[0] if empty else (0, 0)
-    return Edit(start, end, tag)
+def _check_version(data: memoryview, at: int, options: TagOptions) -> None:
+    """Raise ``TrackError`` if the tag at an offset has a version that is not written."""
+    if data[at + 3] == 2 and not id3.needs_conversion(data, at, options):
+        message = "its ID3v2.2 tag can only be written as v2.3 (--convert-v22 does so)"
+        raise TrackError("tags", message)
+
+
+def _new_id3_edits(
+    data: memoryview, values: Sequence[str], frames: Mapping[str, str], options: TagOptions
+) -> list[Edit]:
+    """Return the edits that add an ID3v2 tag, or fill an empty one."""
+    for start, end in front_tags(data)[:1]:
+        _check_version(data, start, options)
+        if not id3.needs_conversion(data, start, options):
+            return id3.tag_edits(data, start, end, values, options, frames)
+        return [Edit(start, end, id3.new_tag(values, frames, options))]
+    return [Edit(0, 0, id3.new_tag(values, frames, options))]

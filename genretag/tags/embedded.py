@@ -45,16 +45,22 @@ def album_of(data: memoryview, start: int) -> Album:
 
 
 def tag_edits(
-    data: memoryview, start: int, end: int, values: Sequence[str], options: TagOptions
+    data: memoryview,
+    start: int,
+    end: int,
+    values: Sequence[str],
+    options: TagOptions,
+    texts: Mapping[str, str] | None = None,
 ) -> list[Edit]:
     """Return the edits that give the tag at an offset its genres, within its padding if it can.
 
-    ``end`` is the end of the space that holds the tag, such as a chunk's.
+    ``end`` is the end of the space that holds the tag, such as a chunk's. ``texts`` are new frames,
+    by name.
     """
     if needs_conversion(data, start, options):
         tag = parse_tag(data, start)
         return [Edit(start, tag.end, converted(data, start, values, options))]
-    return field_edits(data, start, "genre", values)
+    return field_edits(data, start, "genre", values, texts)
 
 
 def filled_edits(
@@ -75,8 +81,9 @@ def filled_edits(
     if start == end:
         return [Edit(start, end, new_tag(values, texts, options))]
     tag = parse_tag(data, start)
-    if tag.padding_end < tag.end or tag.has_footer:
+    odd = data[start + 4] or data[start + 5] or tag.version not in (3, 4)
+    if tag.padding_end < end or odd:
         raise TrackError("tags", "its ID3v2 tag holds no frame that can be read")
-    if options.id3_version is None and tag.version in (3, 4):
+    if options.id3_version is None:
         options = replace(options, id3_version=tag.version)
     return [Edit(start, tag.end, new_tag(values, texts, options))]

@@ -26,7 +26,7 @@ from genretag.tags import embedded as id3
 from genretag.tags.comments import field_edits, growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.options import TagOptions
-from genretag.tags.tail import id3v1_of, texts_of
+from genretag.tags.tail import id3v1_of, tail_edits, texts_of
 
 VENDOR = b"genretag"  # of a comment block that genretag makes
 
@@ -123,7 +123,7 @@ def flac_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> 
     if not (empty and full):
         texts = id3v1_texts(block) if empty and block else []
         edits += comment_edits(data, flac, "genre", values, texts)
-    return edits
+    return [*edits, *tail_edits(data, flac.audio_at, values)]
 
 
 def id3v1_block(data: memoryview, flac: Flac) -> bytes:

@@ -1,4 +1,4 @@
-"""ID3v2 frames as bytes: taken out of a tag, and carried from v2.3 to v2.4 or back without losing one.
+"""ID3v2 frames as bytes, and their conversion from v2.3 to v2.4 or back without losing one.
 
 A body stays byte for byte wherever both versions spell it alike. What the other version has a place
 of its own for is moved there (TYER, TDAT and TIME are v2.4's TDRC); what it has none for stays the
@@ -24,7 +24,7 @@ from genretag.errors import TrackError
 
 _HEAD = struct.Struct(">4s4sH")
 
-#: v2.4's flags of a frame's form; the others say what a program that does not know the frame shall do.
+#: v2.4's format flags of a frame; the others say what programs do that do not know the frame.
 _GROUPED, _COMPRESSED, _ENCRYPTED, _UNSYNCHRONISED, _LENGTH_TOLD = 0x40, 0x08, 0x04, 0x02, 0x01
 
 _RENAMED = {"TORY": "TDOR", "IPLS": "TIPL"}  # v2.3 -> v2.4
@@ -122,7 +122,7 @@ def _to_v24(frames: list[RawFrame]) -> list[RawFrame]:
 
 
 def _date_of(parts: dict[str, str]) -> str | None:
-    """Return v2.3's year, day (DDMM) and time (HHMM) as one timestamp; None where they make none."""
+    """Return v2.3's year, day (DDMM) and time (HHMM) as one timestamp; None if they are none."""
     year, day, time = (parts.get(name, "") for name in _DATE)
     if not re.fullmatch(r"\d{4}", year) or (time and not day):
         return None
@@ -136,7 +136,10 @@ def _date_of(parts: dict[str, str]) -> str | None:
 
 
 def _to_v23(frames: list[RawFrame]) -> Iterator[RawFrame]:
-    """Rename what v2.3 calls otherwise, and take v2.4's timestamps apart; what is finer than v2.3 can say stays beside."""
+    """Rename frames to v2.3's names and split v2.4's timestamps.
+
+    A timestamp that is finer than v2.3's frames stays beside them.
+    """
     names = {f.name for f in frames}
     old = {new: before for before, new in _RENAMED.items()}
     for f in frames:
@@ -175,7 +178,7 @@ def _is_text(name: str) -> bool:
 
 
 def _text(frame: RawFrame) -> str:
-    """Return the text of a text frame, all values with NUL between them; empty where it cannot be read."""
+    """Return the values of a text frame with NUL between them; empty if it cannot be decoded."""
     codec = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}.get(
         frame.body[0] if frame.body else 0, "latin-1"
     )
@@ -186,7 +189,7 @@ def _text(frame: RawFrame) -> str:
 
 
 def _recoded(frame: RawFrame) -> RawFrame:
-    """Return a frame in an encoding that v2.3 has: UTF-8 and UTF-16 without a mark become UTF-16 with one."""
+    """Return a frame in an encoding of v2.3: UTF-16 with a byte order mark, or Latin-1."""
     if not frame.body or frame.body[0] not in (2, 3) or not _has_encoding(frame.name):
         return frame
     if _is_text(frame.name) and (text := _text(frame)):

@@ -21,7 +21,9 @@ from genretag.tags.options import TagOptions
 
 NEW_TAG_VERSION = 4  # ID3v2.4 for new tags: the default of mutagen, Picard and beets
 MAX_TAG_SIZE = (1 << 28) - 1
-_MIN_PADDING_BEFORE_REST = 10  # zeros that end the frames where other bytes follow
+#: Zeros that end the frames: bytes behind them would be taken for a frame, and FFmpeg believes a
+#: v2.4 frame of 128 bytes or more only if zeros or another frame's name follow.
+_MIN_PADDING = 10
 
 _LATIN1, _UTF16, _UTF16_BE, _UTF8 = range(4)
 _CODECS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
@@ -34,8 +36,11 @@ UNREADABLE = "its genre cannot be read"
 
 
 def has_frames(data: memoryview, start: int, end: int) -> bool:
-    """Return whether the tag at an offset has a frame; an empty tag hides nothing."""
-    return start < end and id3v2_end(data, start) > start and bool(parse_tag(data, start).frames)
+    """Return whether the tag at an offset holds more than padding; an empty tag hides nothing."""
+    if start >= end or id3v2_end(data, start) == start:
+        return False
+    tag = parse_tag(data, start)
+    return bool(tag.frames) or tag.rest_size > 0
 
 
 def texts_of(data: memoryview, tag: Tag, name: bytes) -> list[str]:
@@ -54,6 +59,8 @@ def field_texts(data: memoryview, start: int, field: str) -> list[str]:
         TrackError: a value cannot be decoded.
     """
     tag = parse_tag(data, start)
+    if FRAME_NAMES[field] in bytes(data[tag.padding_end : tag.end]):
+        raise TrackError("tags", UNREADABLE)  # behind the padding, or behind a broken frame
     return [t for f in tag.of_field(field, data) for t in _texts(data, tag, f)]
 
 
@@ -122,11 +129,18 @@ def _decode(body: bytes) -> str:
         raise TrackError("tags", UNREADABLE) from error
 
 
-def field_edits(data: memoryview, start: int, field: str, values: Sequence[str]) -> list[Edit]:
+def field_edits(
+    data: memoryview,
+    start: int,
+    field: str,
+    values: Sequence[str],
+    texts: Mapping[str, str] | None = None,
+) -> list[Edit]:
     """Return the edits that give the tag at an offset the values of a field.
 
     The first frame of the field is replaced and further ones are removed; a new frame goes behind
-    the others. The padding takes up the change in size if it can.
+    the others. New frames of ``texts``, by name, stand before it. The padding takes up the change
+    in size if it can.
 
     Raises:
         UnexplainedError: the tag cannot be explained completely.
@@ -134,7 +148,9 @@ def field_edits(data: memoryview, start: int, field: str, values: Sequence[str])
     """
     tag = parse_tag(data, start)
     old = tag.of_field(field, data)
-    new = _unsynchronised(_new_frame(data, tag, old, field, values), tag)
+    frames = [_new_text(name, text, tag.version) for name, text in (texts or {}).items()]
+    frames.append(_new_frame(data, tag, old, field, values))
+    new = _unsynchronised(b"".join(frames), tag)
     at = old[0].start if old else tag.frames_end
     edits = [Edit(at, old[0].end if old else at, new)]
     edits += [Edit(f.start, f.end, b"") for f in old[1:]]
@@ -146,9 +162,10 @@ def field_edits(data: memoryview, start: int, field: str, values: Sequence[str])
 
 
 def _min_padding(tag: Tag) -> int:
-    """Return how much padding must stay: bytes behind it would be taken for a frame."""
-    has_rest = tag.padding_end < tag.end
-    return min(_MIN_PADDING_BEFORE_REST, tag.padding_end - tag.frames_end) if has_rest else 0
+    """Return how many zeros must end the frames."""
+    if tag.version == 4 and not tag.rest_size:
+        return _MIN_PADDING
+    return min(_MIN_PADDING, tag.padding_end - tag.frames_end) if tag.rest_size else 0
 
 
 def _size_edits(data: memoryview, tag: Tag, growth: int, padding: int) -> list[Edit]:
@@ -246,7 +263,8 @@ def new_tag(values: Sequence[str], texts: Mapping[str, str], options: TagOptions
     """Return a new tag with the genres and other texts, by frame name."""
     version = options.id3_version or NEW_TAG_VERSION
     frames = [_new_text(name, text, version) for name, text in texts.items()]
-    body = b"".join([*frames, text_frame(b"TCON", values, _LATIN1, version)])
+    padding = bytes(_MIN_PADDING if version == 4 else 0)
+    body = b"".join([*frames, text_frame(b"TCON", values, _LATIN1, version), padding])
     return b"ID3" + bytes([version, 0, 0]) + syncsafe(len(body)) + body
 
 

@@ -24,7 +24,8 @@ def by_number(number: str) -> str:
 def resolve(text: str) -> list[str]:
     """Return the genres of one ID3 value.
 
-    ``(17)`` and ``17`` are Rock, ``(4)Eurodisco`` is Disco and Eurodisco, ``17/80`` is Rock and Folk.
+    ``(17)`` and ``17`` are Rock, ``(4)Eurodisco`` is Disco and Eurodisco, ``17/80`` is Rock and
+    Folk.
     """
     words = []
     rest = text.strip()

@@ -30,6 +30,7 @@ from genretag.tags.options import TagOptions
 from genretag.tags.records import Album, Tags
 
 _HEAD_SIZE = 16  # bytes that show a container
+_TRIAL_GENRE = "A genre of usual length"
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,25 @@ def _iff_matches(head: bytes) -> bool:
     return iff_layout.dialect_of(head) is not None
 
 
-def _named(field: str) -> Callable[[memoryview], str]:
-    return lambda _: field
+def _ogg_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Edit]:
+    return ogg.ogg_edits(data, 0, "genre", values)
+
+
+def _on_trial(
+    field: str, edits: Callable[[memoryview, Sequence[str], TagOptions], list[Edit]]
+) -> Callable[[memoryview], str]:
+    """Return what names a field after making edits on trial, so that a plan can tell a refusal."""
+
+    def name(data: memoryview) -> str:
+        edits(data, [_TRIAL_GENRE], TagOptions())
+        return field
+
+    return name
 
 
 CONTAINERS = (
     Spliced(
-        _named("GENRE"),
+        _on_trial("GENRE", flac.flac_edits),
         flac_layout.matches,
         flac_layout.account,
         _flac_genres,
@@ -162,18 +175,23 @@ CONTAINERS = (
         flac.flac_edits,
     ),
     Spliced(
-        _named("GENRE"),
+        _on_trial("GENRE", _ogg_edits),
         ogg_layout.matches,
         ogg_layout.account,
         _ogg_genres,
         _ogg_album,
-        lambda data, values, _: ogg.ogg_edits(data, 0, "genre", values),
+        _ogg_edits,
     ),
     Spliced(
-        _named("TCON"), _iff_matches, iff_layout.account, _iff_genres, _iff_album, chunks.iff_edits
+        _on_trial("TCON", chunks.iff_edits),
+        _iff_matches,
+        iff_layout.account,
+        _iff_genres,
+        _iff_album,
+        chunks.iff_edits,
     ),
     Spliced(
-        _named("TCON"),
+        _on_trial("TCON", dsf.dsf_edits),
         dsf_layout.matches,
         dsf_layout.account,
         _dsf_genres,

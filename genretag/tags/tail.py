@@ -135,21 +135,28 @@ def _tag_plus_edits(data: memoryview, start: int, values: Sequence[str]) -> list
     return [Edit(at, at + _TAG_PLUS_GENRE_SIZE, text.ljust(_TAG_PLUS_GENRE_SIZE, b"\0"))]
 
 
-def item_edits(data: memoryview, tag: Ape, field: str, values: Sequence[str]) -> list[Edit]:
+def item_edits(
+    data: memoryview,
+    tag: Ape,
+    field: str,
+    values: Sequence[str],
+    texts: Mapping[str, str] | None = None,
+) -> list[Edit]:
     """Return the edits that give an APEv2 tag the values of a field.
 
     The first item of the field keeps its key, place and read-only flag; further ones are removed;
-    a new item goes behind the others.
+    a new item goes behind the others. New items of ``texts``, by key, stand before it.
     """
     old = tag.of_field(field)
     key = old[0].key if old else layout.ITEM_NAMES[field].title()
     flags = old[0].flags & ~APE_KIND_MASK if old else 0
-    new = pack_item(key, "\0".join(values).encode(), flags)
+    more = [pack_item(k.encode(), v.encode()) for k, v in (texts or {}).items()]
+    new = b"".join([*more, pack_item(key, "\0".join(values).encode(), flags)])
     at = old[0].start if old else tag.items_end
     edits = [Edit(at, old[0].end if old else at, new)]
     edits += [Edit(i.start, i.end, b"") for i in old[1:]]
     size = tag.end - tag.items_at + sum(e.growth for e in edits)
-    count = len(tag.items) - len(old) + 1
+    count = len(tag.items) - len(old) + len(more) + 1
     ends = [tag.items_end, *([tag.start] if tag.has_header else [])]
     numbers = size.to_bytes(4, "little") + count.to_bytes(4, "little")
     return [*edits, *(Edit(at + 12, at + 20, numbers) for at in ends)]

@@ -10,12 +10,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from genretag.layout.account import Account, Kind, differences
+from genretag.layout.account import Account, Kind, Region, differences
 from genretag.layout.detect import account
+from genretag.layout.id3 import MAX_EMPTY_TEXT
 from genretag.layout.mapping import mapped
 
 #: Tags that a write may add where there were none; a new tag repeats the texts of an older one.
 _NEW_TAGS = frozenset({"ID3v2", "APEv2", "VORBIS_COMMENT", "id3 ", "ID3 ", "LIST"})
+
+#: Frames that repeat ID3v1 in an ID3v2 tag, if it had none of those that programs show.
+_REPEATED = frozenset(
+    f"ID3v2/{name}" for name in ("TIT2", "TPE1", "TALB", "TDRC", "TYER", "COMM", "TRCK")
+)
+_REPEATED_ITEMS = frozenset(
+    f"APEv2/{key}" for key in ("Title", "Artist", "Album", "Year", "Comment", "Track")
+)
+_FRAMING = ("/vendor", "APEv2/header", "APEv2/footer")  # of tags that may be empty
+_SHOWN = ("ID3v2/T", "ID3v2/COMM", "ID3v2/USLT")
 
 
 def prove(
@@ -54,5 +65,15 @@ def _new_tags(before: Account, after: Account) -> frozenset[str]:
         paths |= {"/".join(parts[:n]) for n in tops}
     held = (Kind.OTHER, Kind.FIELD)
     parts_of_tags = (r for r in before.regions if r.kind in held and r.size)
-    old = [r.name for r in parts_of_tags if not r.name.endswith("/vendor")]
-    return frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))
+    old = [r.name for r in parts_of_tags if not r.name.endswith(_FRAMING)]
+    new = frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))
+    if "ID3v1" not in old:
+        return new
+    if not any(map(_is_text, before.regions)):
+        new |= _REPEATED
+    return new if any(o in _REPEATED_ITEMS for o in old) else new | _REPEATED_ITEMS
+
+
+def _is_text(region: Region) -> bool:
+    """Return whether a region is an ID3v2 frame with a text that programs show."""
+    return region.name.startswith(_SHOWN) and region.size > MAX_EMPTY_TEXT

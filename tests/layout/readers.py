@@ -76,7 +76,12 @@ def _mediafile(path: Path) -> Shown:
     return _shown([tag.title, tag.artist, tag.album, tag.genres])
 
 
-_KEYS = (("TIT2", "title"), ("TPE1", "artist"), ("TALB", "album"), ("TCON", "genre"))
+_KEYS = (
+    ("TIT2", "title", "\xa9nam"),
+    ("TPE1", "artist", "\xa9ART", "Author"),
+    ("TALB", "album", "\xa9alb", "WM/AlbumTitle"),
+    ("TCON", "genre", "\xa9gen", "WM/Genre"),
+)
 
 
 def _mutagen(path: Path) -> Shown:
@@ -92,7 +97,7 @@ def _first(tags: Any, keys: tuple[str, ...]) -> Any:
             value = tags[key]
         except (KeyError, TypeError, ValueError):
             continue
-        return value if isinstance(value, list) else value.text
+        return list(map(str, value)) if not hasattr(value, "text") else value.text
     return None
 
 

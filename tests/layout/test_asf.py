@@ -114,6 +114,13 @@ def test_filler_takes_up_the_change(where: str) -> None:
     assert kept(new) == kept(old)
 
 
+def test_empty_filler_at_the_end_of_the_header_grows() -> None:
+    old = asf([extended(text("WM/Genre", "A long genre")), extension(padding(0))], AUDIO)
+    new = written(old, ["R"])
+    assert len(new) == len(old)
+    assert kept(new) == kept(old)
+
+
 def test_the_genre_is_read_in_all_places_and_any_case() -> None:
     for part in (
         extended(text("WM/Genre", "Jazz")),

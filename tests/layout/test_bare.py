@@ -31,6 +31,9 @@ from genretag.writing.proof import prove
 #: Two frames of MPEG-1 layer III silence, 128 kbit/s at 44.1 kHz.
 AUDIO = (b"\xff\xfb\x90\x44" + bytes(413)) * 2
 
+#: A WavPack block, as far as its size goes.
+WAVPACK = b"wvpk" + (100).to_bytes(4, "little") + bytes(100)
+
 PICTURE = frame(b"APIC", b"\0image/png\0\3\0" + bytes(range(256)) * 3)
 
 
@@ -101,7 +104,7 @@ CASES = {
     "genres", [["Jazz"], ["Ωμέγα", "Drum and Bass" * 30]], ids=["short", "long"]
 )
 def test_frames_of_every_kind_stay(tmp_path: Path, name: str, genres: list[str]) -> None:
-    data = CASES[name] + AUDIO + id3v1(b"Other")
+    data = CASES[name] + AUDIO + ape_texts(b"Other")
     after = write(tmp_path / "x.mp3", data, genres)
     assert split_collection(data) == split_collection(after)
 
@@ -144,9 +147,9 @@ def test_apev2_without_a_header_stays_without_one(tmp_path: Path) -> None:
 
 
 def test_id3v1_behind_apev2_stays(tmp_path: Path) -> None:
-    data = b"wvpk" + bytes(100) + ape_texts(b"Other") + id3v1(b"Other")
+    data = WAVPACK + ape_texts(b"Other") + id3v1(b"Other")
     after = write(tmp_path / "x.wv", data, ["Jazz"])
-    assert after == b"wvpk" + bytes(100) + ape_texts(b"Jazz") + id3v1(b"Jazz")
+    assert after == WAVPACK + ape_texts(b"Jazz") + id3v1(b"Jazz")
 
 
 def test_lyrics3_stays_where_it_is(tmp_path: Path) -> None:
@@ -160,7 +163,7 @@ def test_id3v1_alone_is_repeated_in_a_new_tag_where_it_has_no_number(tmp_path: P
     album = tags.read(tmp_path / "copy.mp3").album
     assert (album.artist, album.album) == ("Artist", "Album")
     assert after.endswith(AUDIO + id3v1(b""))
-    wv = write(tmp_path / "x.wv", b"wvpk" + bytes(100) + id3v1(b"Other"), ["Zydeco-Punk"])
+    wv = write(tmp_path / "x.wv", WAVPACK + id3v1(b"Other"), ["Zydeco-Punk"])
     assert all(text in wv for text in TEXTS.values())
 
 
@@ -210,6 +213,76 @@ def test_a_tag_that_cannot_be_explained_is_left_alone(tmp_path: Path, data: byte
         account(memoryview(data))
         tags.write(path, ["Jazz"])
     assert path.read_bytes() == data
+
+
+def test_a_cut_wavpack_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.wv"
+    path.write_bytes(WAVPACK + WAVPACK[:-1])
+    assert tags.read(path).problem == "its WavPack blocks do not lead to its end"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        frame(b"TIT2", b"\0T") + b"\xffPE1" + bytes(20),
+        frame(b"TIT2", b"\0T")[:4] + b"\0\0\x10\0\0\0" + bytes(40),
+    ],
+    ids=["name", "size"],
+)
+def test_frames_that_lead_nowhere_are_left_alone(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_bytes(id3v2(body) + AUDIO)
+    assert tags.read(path).problem == "the frames of its ID3v2 tag do not lead to its end"
+
+
+def test_a_genre_behind_the_padding_is_not_taken_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    hidden = frame(b"TIT2", b"\0T") + bytes(20) + frame(b"TCON", b"\0Polka")
+    path.write_bytes(id3v2(hidden) + AUDIO)
+    assert tags.read(path).problem == "its genre cannot be read"
+
+
+def test_a_tag_that_begins_with_a_zero_is_not_thrown_away(tmp_path: Path) -> None:
+    rest = b"\t\0\0\x03A Title"
+    after = write(tmp_path / "x.mp3", id3v2(b"\0" + rest) + AUDIO, ["Jazz"])
+    assert rest in after
+
+
+def test_id3v1_is_repeated_in_a_tag_that_has_no_texts(tmp_path: Path) -> None:
+    data = id3v2(PICTURE) + AUDIO + id3v1(b"Other")
+    after = write(tmp_path / "x.mp3", data, ["Jazz"])
+    names = [f.name for f in id3.parse_tag(memoryview(after), 0).frames]
+    assert names == [b"APIC", b"TIT2", b"TPE1", b"TALB", b"TCON"]
+
+
+def test_an_empty_tag_takes_the_genre_and_keeps_its_header(tmp_path: Path) -> None:
+    after = write(tmp_path / "x.mp3", b"ID3\4\1\4" + bytes(4) + AUDIO, ["Jazz"])
+    assert after.startswith(b"ID3\4\1\4")
+
+
+def test_an_empty_v22_tag_is_not_made_another_version_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_bytes(id3v2(b"", 2, padding=20) + AUDIO)
+    assert tags.read(path).field == tags.V22
+    with pytest.raises(TrackError, match="v2.2"):
+        tags.write(path, ["Jazz"])
+
+
+def test_an_empty_apev2_tag_hides_nothing(tmp_path: Path) -> None:
+    after = write(tmp_path / "x.wv", WAVPACK + ape([]) + id3v1(b"Other"), ["Zydeco-Punk"])
+    assert all(text in after[: -len(id3v1(b""))] for text in TEXTS.values())
+    cover = item(b"Cover Art (Front)", b"c.png\0\x89PNG", flags=2)
+    after = write(tmp_path / "x.wv", WAVPACK + ape([cover]) + id3v1(b"Other"), ["Zydeco-Punk"])
+    assert all(text in after[: -len(id3v1(b""))] for text in TEXTS.values())
+    data = id3v2_texts(b"Other") + b"TTA1" + bytes(50) + ape([])
+    assert write(tmp_path / "x.tta", data, ["Jazz"]).endswith(ape([]))
+
+
+def test_zeros_end_a_v24_tag_as_ffmpeg_wants_them_behind_long_frames(tmp_path: Path) -> None:
+    data = id3v2(frame(b"TCON", b"\0Other") + frame(b"TIT2", b"\0" + b"t" * 200), padding=4)
+    after = write(tmp_path / "x.mp3", data + AUDIO, ["Electronic"])
+    tag = id3.parse_tag(memoryview(after), 0)
+    assert tag.padding_end - tag.frames_end == 10
 
 
 NAMES = st.text(string.ascii_uppercase + string.digits, min_size=4, max_size=4)

@@ -315,6 +315,7 @@ def test_an_index_that_spans_the_tags_is_refused() -> None:
         (FTYP + atom(b"moov", track(chunk_offsets([99999]))), "beyond the end"),
         (FTYP + atom(b"moov", track(atom(b"stco", bytes(4), b"\xff" * 4))), "damaged"),
         (FTYP + atom(b"moov", b"abcd"), "cannot be explained"),
+        (FTYP + atom(b"moov", atom(b"mdia")), "not where it belongs"),
         (FTYP + atom(b"moov", atom(b"udta", b"\0\0\xff\0abcd")), "cannot be explained"),
     ],
 )

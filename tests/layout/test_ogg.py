@@ -272,6 +272,11 @@ def test_a_skeleton_with_an_index_is_left_alone(seeds: dict[str, bytes]) -> None
         written(b"".join(map(pack, pages)), ["Jazz"])
 
 
+def test_a_chain_of_different_codecs_is_left_alone(seeds: dict[str, bytes]) -> None:
+    with pytest.raises(UnexplainedError, match="different codecs"):
+        written(seeds[".oga"] + seeds[".ogg"], ["Jazz"])
+
+
 def test_a_film_is_left_alone(seeds: dict[str, bytes]) -> None:
     film = Page(2, 0, 7, 0, b"\x0a", b"\x80theora\3\2\1")
     with pytest.raises(UnexplainedError, match="film"):
