@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from genretag.errors import TrackError
-from genretag.layout.id3 import parse_tag
+from genretag.layout.id3 import Tag, parse_tag
 from genretag.tags.album import album_from
 from genretag.tags.edits import Edit
 from genretag.tags.id3_convert import converted, meanings_of, needs_conversion
@@ -41,7 +41,15 @@ def album_of(data: memoryview, start: int) -> Album:
     """Return artist, album, album artist and compilation flag of the tag at an offset."""
     tag = parse_tag(data, start)
     names = _V22_ALBUM_FRAMES if tag.version == 2 else _ALBUM_FRAMES
-    return album_from(next(iter(texts_of(data, tag, name)), "") for name in names)
+    return album_from(_first_text(data, tag, name) for name in names)
+
+
+def _first_text(data: memoryview, tag: Tag, name: bytes) -> str:
+    """Return the first text of a frame; empty if there is none, or it cannot be decoded."""
+    try:
+        return next(iter(texts_of(data, tag, name)), "")
+    except TrackError:
+        return ""
 
 
 def tag_edits(

@@ -374,3 +374,10 @@ def test_the_proof_sees_a_change_outside_the_genre(tmp_path: Path, version: int)
     ):
         new.write_bytes(change)
         assert prove(old, new) != []
+
+
+def test_an_artist_that_cannot_be_decoded_is_no_reason_to_leave_a_file_alone(
+    tmp_path: Path,
+) -> None:
+    after = write(tmp_path / "x.mp3", id3v2(frame(b"TPE1", b"\4")) + AUDIO, ["Jazz"])
+    assert frame(b"TPE1", b"\4") in after
