@@ -53,6 +53,49 @@ def test_unsure_tracks_have_a_playlist(genretag: Program, music: Path, tmp_path:
     assert genretag("playlist", "--genre", "Jazz", "-O", tmp_path / "u.txt").status == 2
 
 
+def test_a_playlist_names_artist_and_title(genretag: Program, music: Path, tmp_path: Path) -> None:
+    synthesis.encode(
+        music / "named.mp3",
+        synthesis.piece(9, 3),
+        44_100,
+        tags={"artist": "A Band", "title": "A Song, and\nmore"},
+    )
+    genretag("scan", music, "--dry-run", "--min-confidence", 1)
+    ran = genretag("playlist", "--unsure", "-O", "-")
+    assert (ran.status, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[0] == "#EXTM3U"
+    about = {path: info for info, path in zip(lines[1::2], lines[2::2], strict=True)}
+    length, _, title = about[str(music / "named.mp3")].partition(",")
+    assert (length, title) == ("#EXTINF:3", "A Band - A Song, and\\x0amore")
+    without_title = next(path for path in about if not path.endswith("named.mp3"))
+    assert about[without_title] == f"#EXTINF:3,A - {Path(without_title).stem}"
+    assert genretag("playlist", "--all", "-O", "-").status == 2
+
+
+def test_a_plan_can_be_written_to_stdout(genretag: Program, music: Path, tmp_path: Path) -> None:
+    genretag("scan", music, "--dry-run")
+    rows = genretag("report", "--json").rows
+    assert rows
+    assert genretag("report", "-O", "-").rows == rows
+    assert genretag("scan", music, "--dry-run", "-O", "-").rows == rows
+    page = genretag("report", "--html", "-O", "-")
+    assert page.out.startswith("<!doctype html>") or page.out.startswith("<!DOCTYPE html>")
+    assert not Path("-").exists()
+
+
+def test_bash_is_offered_quoted_words(genretag: Program, music: Path) -> None:
+    tags.write(next(music.glob("*.flac")), ["Drum & Bass"])
+    genretag("scan", music, "--dry-run", "--min-confidence", 0)
+    for typed in ("Drum", "Drum\\ "):
+        environment = {
+            "_GENRETAG_COMPLETE": "complete_bash",
+            "COMP_WORDS": f"genretag\nplaylist\n--genre\n{typed}",
+            "COMP_CWORD": "3",
+        }
+        assert "Drum\\ \\&\\ Bass" in genretag(env=environment).out.splitlines()
+
+
 def test_the_doctor_tries_every_container_and_finds_a_broken_journal(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import logging
 import os
+import re
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -199,7 +201,22 @@ def _run() -> None:
     """Run the command that the arguments name; raises SystemExit at its end."""
     arguments = _reorder(sys.argv[1:])
     command = typer.main.get_command(app)
-    command(arguments, prog_name="genretag", default_map=_read_defaults(command))
+    with _quoted_completions():
+        command(arguments, prog_name="genretag", default_map=_read_defaults(command))
+
+
+@contextlib.contextmanager
+def _quoted_completions() -> Iterator[None]:
+    """Quote what bash is offered: it inserts words as they are, and some genres have spaces."""
+    if os.environ.get("_GENRETAG_COMPLETE") != "complete_bash":
+        yield
+        return
+    offered = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(offered):
+            yield
+    finally:
+        sys.stdout.write(re.sub(r"([^\w\n@%+=:,./~-])", r"\\\1", offered.getvalue()))
 
 
 def _describe_os_error(error: OSError) -> str:

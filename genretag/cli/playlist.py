@@ -14,7 +14,7 @@ import typer
 from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
 from genretag.cli.output import message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
-from genretag.errors import UsageError
+from genretag.errors import RunError, UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases
 
@@ -27,7 +27,7 @@ _PLAYLIST_SUFFIXES = (".m3u", ".m3u8")
 _MAX_NAME = 80  # characters of a file name
 
 
-def _complete_genre(incomplete: str) -> Iterator[str]:
+def complete_genre(incomplete: str) -> Iterator[str]:
     """Offer the genres of the last scan to the shell."""
     with open_databases(None) as databases:
         for name in _rows_by_genre(databases, None):
@@ -45,7 +45,7 @@ def playlist(
             metavar="NAME",
             rich_help_panel=FILES,
             show_default=False,
-            autocompletion=_complete_genre,
+            autocompletion=complete_genre,
             help="Tracks of this genre; repeatable.",
         ),
     ] = None,
@@ -80,7 +80,7 @@ def playlist(
             "--output",
             metavar="FILE",
             rich_help_panel=OUTPUT,
-            help="Playlist (.m3u8) to write; with --all, a folder.",
+            help="Playlist (.m3u8) to write; with --all, a folder.\n\n- is standard output.",
         ),
     ] = Path("genretag.m3u8"),
     db: Database = None,
@@ -94,9 +94,13 @@ def playlist(
       genretag playlist --unsure
       genretag playlist --all -O ~/Playlists
     """
+    from genretag.report.formats import is_stdout
+
     if not (genre or unsure or all_genres):
         raise UsageError("choose tracks: --genre NAME, --unsure, or --all")
-    if not all_genres and output.suffix.lower() not in _PLAYLIST_SUFFIXES:
+    if all_genres and is_stdout(output):
+        raise UsageError("-O -: --all writes several playlists; give a folder")
+    if not all_genres and not is_stdout(output) and output.suffix.lower() not in _PLAYLIST_SUFFIXES:
         raise UsageError(f"{output}: the name of a playlist must end in .m3u8")
     with open_databases(db) as databases:
         lists = _rows_by_genre(databases, paths)
@@ -116,6 +120,7 @@ def _rows_by_genre(databases: Databases, paths: list[Path] | None) -> dict[str, 
     """Return the last scan's tracks by genre, and the unsure ones."""
     from genretag.decisions.vote import Status
     from genretag.library.walk import below
+    from genretag.report.selection import genres_of
 
     last, tops = last_scan(databases, NOTHING_ANALYSED), absolute_paths(paths)
     lists: dict[str, list[Row]] = defaultdict(list)
@@ -125,16 +130,10 @@ def _rows_by_genre(databases: Databases, paths: list[Path] | None) -> dict[str, 
         if row.status == Status.UNSURE:
             lists[UNSURE].append(row)
         elif row.status == Status.OK:
-            for name in _genres_of(row):
+            for name in genres_of(row):
                 lists[name].append(row)
     lists[UNSURE].sort(key=lambda r: (-(r.confidence or 0), r.path))
     return {name: rows for name, rows in lists.items() if rows}
-
-
-def _genres_of(row: Row) -> list[str]:
-    """Return a track's planned genres, else those in its tag, else the model's."""
-    genres = row.new if row.action == "write" else row.old
-    return genres or ([row.genre] if row.genre else [])
 
 
 def _match_genre(lists: dict[str, list[Row]], name: str) -> str:
@@ -152,9 +151,13 @@ def _file_name(genre: str) -> str:
 
 def _write_list(rows: list[Row], path: Path, relative: bool, context: typer.Context) -> None:
     """Write one playlist, and print its length."""
+    from genretag.report.formats import is_stdout
     from genretag.report.playlists import write_playlist
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path.parent}: the folder cannot be made: {error.strerror}") from error
     write_playlist(rows, path, Path(os.path.abspath(path.parent)) if relative else None)
-    if not output_mode(context).quiet:
+    if not is_stdout(path) and not output_mode(context).quiet:
         message_console().print(f"{path}: {count(len(rows), 'track')}")

@@ -18,6 +18,7 @@ from genretag.cli.plans import (
     plan_rows,
     print_rows,
 )
+from genretag.cli.playlist import complete_genre
 from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
 from genretag.writing.session import open_databases
@@ -55,6 +56,7 @@ def report(
             metavar="NAME",
             rich_help_panel=FILES,
             show_default=False,
+            autocompletion=complete_genre,
             help="Only files of this genre; repeatable.\n\n"
             "The genre that a file will have, else the one that the model found.",
         ),

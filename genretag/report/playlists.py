@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from genretag.decisions.plan import Row
 from genretag.errors import RunError
 from genretag.library.urls import is_url, to_url
+from genretag.report.formats import is_stdout
+from genretag.tags.titles import read_title
 from genretag.text import escape_control
 
 
 def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) -> None:
     """Write the files of rows as an extended M3U playlist in UTF-8.
 
-    Paths are absolute, or relative to ``base``. A name that a playlist cannot hold (it contains
-    a line break or bytes that are not UTF-8) is replaced by a comment.
+    Paths are absolute, or relative to ``base``. A name that a playlist cannot hold (it contains a
+    line break or bytes that are not UTF-8) is replaced by a comment. ``path`` ``-`` is stdout.
 
     Raises:
         RunError: the file cannot be written.
     """
     lines = ["#EXTM3U", *(line for row in rows for line in _entry(row, base))]
+    text = "\n".join(lines) + "\n"
+    if is_stdout(path):
+        sys.stdout.buffer.write(text.encode())
+        return
     try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(f"{path}: the playlist cannot be written: {error.strerror}") from error
 
 
 def _entry(row: Row, base: Path | None) -> tuple[str, str]:
     """Return the two lines of a track: its length and title, and its path."""
-    genres = ", ".join(row.new) or row.genre or row.status
-    title = escape_control(f"{row.absolute.name} ({genres})")
+    title = escape_control(_display_title(row))
     if base is None or is_url(row.absolute):
         name = to_url(row.absolute)
     else:
@@ -43,6 +49,16 @@ def _entry(row: Row, base: Path | None) -> tuple[str, str]:
         f"#EXTINF:{round(row.seconds or -1)},{title}",
         entry if fits else f"# left out: {escape_control(entry)}",
     )
+
+
+def _display_title(row: Row) -> str:
+    """Return ``Artist - Title`` as players show it; without a title in the tags, the file's name.
+
+    Players take the text before the first " - " for the artist.
+    """
+    artist, title = ("", "") if is_url(row.absolute) else read_title(row.absolute)
+    artist, title = artist or row.artist, title or row.absolute.stem
+    return f"{artist} - {title}" if artist else title
 
 
 def _is_one_line(name: str) -> bool:
