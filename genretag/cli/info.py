@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 20  # characters for a probability of 1
 _NAMED_LABELS = 3  # per window
+_EQUAL = 0.2  # neighbouring windows whose best scores differ by less are shown as one
 _COMPLETE_SHARE = 0.995  # of the declared length; below, the decoded share is shown
 
 
@@ -202,17 +203,38 @@ def _facts(track: _Track) -> Iterator[tuple[str, str]]:
 
 
 def _windows_table(track: _Track) -> Table:
-    """Return the table of windows: start, a bar of the best score, and the best labels."""
+    """Return the table of windows: time, a bar of the best score, and the best labels.
+
+    Equal neighbours are one line, so that a long track does not fill the screen.
+    """
     from rich.text import Text
 
     table = plain_table("from", "sounds like", "")
-    for start, row in zip(track.analysis.starts, track.scores, strict=True):
+    for start, group in _joined_windows(track):
+        row = group.mean(axis=0)
         best = row.argsort()[::-1][:_NAMED_LABELS]
         bar = "█" * round(float(row[best[0]]) * _BAR_WIDTH)
         names = ", ".join(f"{track.metadata.labels[i]} {row[i]:.2f}" for i in best)
+        if len(group) > 1:
+            names += f" ({len(group)} windows)"
         time = f"{int(start) // 60}:{int(start) % 60:02d}"
         table.add_row(time, Text(bar, style="green"), names)
     return table
+
+
+def _joined_windows(track: _Track) -> Iterator[tuple[float, npt.NDArray[np.float64]]]:
+    """Yield (start, scores [windows, labels]) of runs of neighbours with the same best label.
+
+    A window joins a run whose mean score of that label is within ``_EQUAL`` of its own.
+    """
+    begin, best = 0, [int(row.argmax()) for row in track.scores]
+    for i in range(1, len(best) + 1):
+        label = best[begin]
+        mean = float(track.scores[begin:i, label].mean())
+        if i < len(best) and best[i] == label and abs(track.scores[i, label] - mean) <= _EQUAL:
+            continue
+        yield float(track.analysis.starts[begin]), track.scores[begin:i]
+        begin = i
 
 
 def _describe_verdict(track: _Track) -> str:
