@@ -66,6 +66,7 @@ class Reason(StrEnum):
     ADDS = "adds"
     RENEWS = "renews"  # replaces a genre that genretag wrote
     REVIEWED = "reviewed"
+    TIDIES = "tidies"  # the same genre in another spelling, or split; no analysis is involved
     HAS_GENRE = "has-genre"
     SAME = "same"  # the file already has exactly this genre
     FINER = "finer"  # the genre in the file is finer than the model's
@@ -89,6 +90,7 @@ TEXT = {
     Reason.ADDS: "adds to the genre",
     Reason.RENEWS: "renews what genretag wrote",
     Reason.REVIEWED: "reviewed",
+    Reason.TIDIES: "tidies the genre",
     Reason.HAS_GENRE: "already has a genre",
     Reason.SAME: "already has this genre",
     Reason.FINER: "has a finer genre",
@@ -460,3 +462,39 @@ def linked_row(path: Path, target: Path) -> Row:
     """Return the row of a link to a file that has a row of its own."""
     reason = f"same file as {target}"
     return _row_without_analysis(str(path), Status.OK, Reason.DUPLICATE, reason)
+
+
+def tidied_row(row: Row, tags: Tags, new: list[str], policy: Policy, links: int = 1) -> Row:
+    """Return a row whose genres ``new`` come from those in the tags, without an analysis."""
+    path = str(row.absolute)
+    artists = (tags.album.artist, tags.album.album_artist)
+    separator = policy.separator_in(tags.field)
+    new = [separator.join(new)] if separator and new else new
+    decision = Decision(Action.WRITE, TEXT[Reason.TIDIES], new, Reason.TIDIES)
+    if tags.problem is not None:
+        decision = Decision(Action.SKIP, tags.problem, tags.genres, Reason.NOT_WRITABLE)
+    elif (why := policy.protect.reason(path, artists, tags.genres)) is not None:
+        decision = Decision(Action.SKIP, why, tags.genres, Reason.PROTECTED)
+    elif not new:
+        why = "no genre would be left"
+        decision = Decision(Action.KEEP, why, tags.genres, Reason.NO_WORD)
+    elif new == tags.genres:
+        decision = Decision(Action.KEEP, TEXT[Reason.SAME], tags.genres, Reason.SAME)
+    elif (obstacle := _obstacle(tags, policy, links)) is not None:
+        decision = Decision(Action.SKIP, TEXT[obstacle], tags.genres, obstacle)
+    action, reason, genres, code = decision
+    return replace(
+        row, old=tags.genres, new=genres, action=action, reason=reason, code=code, reviewed=False
+    )
+
+
+def unanalysed_row(path: Path) -> Row:
+    """Return the row of a file that was not analysed, before anything is decided."""
+    row = _row_without_analysis(to_url(path), Status.OK, Reason.HAS_GENRE, "")
+    return replace(row, file=to_url(absolute(path)))
+
+
+def keep_tidied(row: Row) -> Row:
+    """Return the row of a file that an earlier plan would tidy and this one leaves alone."""
+    code = Reason.HAS_GENRE
+    return replace(row, action=Action.KEEP, new=row.old, reason=TEXT[code], code=code)

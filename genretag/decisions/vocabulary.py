@@ -176,6 +176,10 @@ class Vocabulary:
         note(Step("count and case", tuple(spelled)))
         return spelled
 
+    def has_alias(self, label: str) -> bool:
+        """Return whether an alias replaces a label."""
+        return bool(self.aliases) and self._renamed(label) != label
+
     def _renamed(self, label: str) -> str:
         for pattern, replacement in self.aliases:
             try:
