@@ -65,12 +65,12 @@ class Summary:
 
 
 def _risk(row: Row) -> str | None:
-    """Return the kind of risk of a change; None for one that a person chose."""
+    """Return the kind of risk of a change; None for one that no model chose."""
     if replaces_genre(row):
         return REPLACED
     if is_album_decision(row):
         return BY_ALBUM
-    return None if row.reviewed else LEAST_CERTAIN
+    return None if row.reviewed or row.code == Reason.TIDIES else LEAST_CERTAIN
 
 
 def is_partly_corrupt(row: Row) -> bool:

@@ -28,20 +28,24 @@ def mark_obstacles(cache: AnalysisCache, run: int, policy: Policy) -> int:
 
 
 def _blocked_rows(cache: AnalysisCache, run: int, policy: Policy) -> Iterator[PlanRow]:
-    keep_owner = policy.owner is Owner.KEEP
     for ordinal, path, data in cache.plan(run, open_writes=True):
-        why = write_obstacle(path, keep_owner=keep_owner)
-        if why is None:
-            continue
-        row = Row.from_dict(data)
-        skipped = replace(
-            row,
-            action=Action.SKIP,
-            new=row.old,
-            code=Reason.NOT_WRITABLE,
-            reason=f"would write {', '.join(row.new)}; {why}",
-        )
-        yield ordinal, path, Action.SKIP, skipped.to_dict()
+        skipped = skip_blocked(Row.from_dict(data), path, policy)
+        if skipped is not None:
+            yield ordinal, path, Action.SKIP, skipped.to_dict()
+
+
+def skip_blocked(row: Row, path: Path, policy: Policy) -> Row | None:
+    """Return the row as a skip if its file cannot be replaced; None if it can."""
+    why = write_obstacle(path, keep_owner=policy.owner is Owner.KEEP)
+    if why is None:
+        return None
+    return replace(
+        row,
+        action=Action.SKIP,
+        new=row.old,
+        code=Reason.NOT_WRITABLE,
+        reason=f"would write {', '.join(row.new)}; {why}",
+    )
 
 
 def _save(cache: AnalysisCache, run: int, batch: list[PlanRow]) -> int:

@@ -427,6 +427,23 @@ class AnalysisCache:
             ((run, n, os.fsencode(path), action, json.dumps(row)) for n, path, action, row in rows),
         )
 
+    def copy_plan(self, run: int, target: int) -> int:
+        """Copy the rows of a plan into another run; return the next free ordinal."""
+        columns = "ordinal, path, action, row, done"
+        self._db.execute(
+            f"INSERT INTO plan (run, {columns}) SELECT ?, {columns} FROM plan WHERE run = ?",
+            (target, run),
+        )
+        sql = "SELECT max(ordinal) FROM plan WHERE run = ?"
+        last = self._db.execute(sql, (target,)).fetchone()[0]
+        return 0 if last is None else int(last) + 1
+
+    def planned_row(self, run: int, path: Path) -> tuple[int, dict[str, Any]] | None:
+        """Return a path's ordinal and row in the plan of a run."""
+        sql = "SELECT ordinal, row FROM plan WHERE path = ? AND run = ?"
+        row = self._db.execute(sql, (os.fsencode(path), run)).fetchone()
+        return (int(row[0]), json.loads(row[1])) if row else None
+
     def plan(
         self, run: int, *, open_writes: bool = False
     ) -> Iterator[tuple[int, Path, dict[str, Any]]]:
