@@ -37,6 +37,7 @@ from genretag.cli import (
     review,
     scan,
     settings,
+    tidy,
     train,
     undo,
     verify,
@@ -70,6 +71,7 @@ def _add(heading: str, name: str, command: Callable[..., Any], **groups: Any) ->
 
 _add("Analyse and write", "scan", scan.scan)
 _add("Analyse and write", "plan", plan.plan)
+_add("Analyse and write", "tidy", tidy.tidy, omit=tidy.NEEDS_VERDICT)
 _add("Analyse and write", "review", review.review)
 _add("Analyse and write", "apply", apply.apply)
 # An album that arrives in parts cannot be decided as a whole.
