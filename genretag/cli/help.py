@@ -18,6 +18,7 @@ TOPICS = (
     "vocabulary",
     "confidence",
     "safety",
+    "containers",
     "training",
     "classics",
     "reports",

@@ -21,9 +21,9 @@ __all__ = [
     "Tags",
     "are_same",
     "is_generic",
-    "lost",
+    "changed_places",
     "meaningful",
-    "others",
+    "non_genre_tags",
     "read",
     "write",
 ]
@@ -59,16 +59,16 @@ def are_same(read: list[str], planned: list[str]) -> bool:
     return read == planned or "; ".join(read) == "; ".join(planned)
 
 
-def others(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
-    """Return everything in a file's tags but the genre, by place; None where a place is not there.
+def non_genre_tags(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
+    """Return everything in a file's tags but the genre, by place; None for a place that is not there.
 
     Use the same options before and after a write: they decide what must stay the same.
     """
     from genretag.tags import containers
 
-    return containers.others(path, form)
+    return containers.non_genre_tags(path, form)
 
 
-def lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def changed_places(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Return the places whose other tags changed; a place that is new has nothing to lose."""
     return [place for place, was in before.items() if was is not None and after.get(place) != was]

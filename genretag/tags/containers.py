@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from genretag.errors import TrackError
 from genretag.tags import spliced
 from genretag.tags.options import TagOptions
 from genretag.tags.records import Tags
+
+log = logging.getLogger("genretag")
 
 _NO_FIELD = "this container holds no genre that genretag can write"
 
@@ -20,8 +23,8 @@ def read(path: Path) -> Tags:
     except TrackError as error:
         return Tags([], None, problem=str(error))
     except Exception as error:  # a fault of genretag's own: the file is left alone
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return Tags([], None, problem=f"its tags cannot be read: {text}")
+        log.debug("%s: %r", path, error)
+        return Tags([], None, problem="its tags cannot be read")
 
 
 def write(path: Path, genres: list[str], options: TagOptions) -> None:
@@ -32,7 +35,7 @@ def write(path: Path, genres: list[str], options: TagOptions) -> None:
     spliced.write(container, path, genres, options)
 
 
-def others(path: Path, options: TagOptions) -> dict[str, object]:
+def non_genre_tags(path: Path, options: TagOptions) -> dict[str, object]:
     """Return everything in a file's tags but the genre. See the package."""
     container = spliced.container_of(path)
     return spliced.kept_tags(container, path, options) if container else {}

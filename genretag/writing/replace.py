@@ -174,7 +174,7 @@ def _changed_parts(target: Path, temp: Path, options: tags.TagOptions) -> list[s
     except UnexplainedError as error:
         raise TrackError("verify", f"{error}; it was not written") from error
     if converted:
-        parts += tags.lost(tags.others(target, options), tags.others(temp, options))
+        parts += tags.changed_places(tags.non_genre_tags(target, options), tags.non_genre_tags(temp, options))
     return parts
 
 
