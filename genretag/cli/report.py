@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.cluster import import_results
-from genretag.cli.options import FILES, OUTPUT, Database, Json, ReportOptions, one_call
-from genretag.cli.output import OutputMode, message_console, output_mode
+from genretag.cli.options import (
+    FILES,
+    OUTPUT,
+    Database,
+    Json,
+    ReportOptions,
+    describe_policy,
+    one_call,
+)
+from genretag.cli.output import OutputMode, format_time, message_console, output_mode
 from genretag.cli.plans import (
     absolute_paths,
-    check_paths_in_plan,
-    last_scan,
+    plan_of,
     plan_rows,
     print_rows,
 )
@@ -155,14 +162,14 @@ def report(
         raise UsageError(f"{target}: the name of a page must end in .html")
     with open_databases(db) as databases:
         tops = absolute_paths(import_results(databases, paths or [], mode.quiet))
-        plan = _plan_to_show(databases, run, tops)
+        plan = plan_of(databases, run, tops)
 
         def rows() -> Iterator[Row]:
             numbered = plan_rows(databases, plan.run)
             return (r for _, r in numbered if below(r.absolute, tops) and r in chosen)
 
         if target is not None and is_page:
-            _write_page(databases, plan, rows, target)
+            write_page(databases, plan, rows, target)
         else:
             shown = OutputMode(mode.quiet or target is not None, mode.plain)
             listed = everything or bool(tops) or not chosen.is_everything
@@ -173,20 +180,6 @@ def report(
                 print_rows(rows, options, shown, everything=listed, offer_apply=True)
     if target is not None and not is_stdout(target):
         message_console(mode.quiet).print(f"wrote {target}")
-
-
-def _plan_to_show(databases: Databases, run: int | None, tops: list[Path]) -> Scan:
-    """Return the plan of a run, else the newest one.
-
-    Raises:
-        UsageError: there is no such plan, or it has no file below one of ``tops``.
-    """
-    plan = last_scan(databases) if run is None else databases.store.scan(run)
-    if plan is None or not plan.finished:
-        raise UsageError(f"--run {run}: this run has no plan; genretag history lists the runs")
-    if tops:
-        check_paths_in_plan(databases, plan.run, tops)
-    return plan
 
 
 def _report_nothing(databases: Databases, plan: Scan, chosen: Selection) -> None:
@@ -203,7 +196,7 @@ def _report_nothing(databases: Databases, plan: Scan, chosen: Selection) -> None
     message_console().print(f"no file of the plan matches{hint}")
 
 
-def _write_page(
+def write_page(
     databases: Databases, plan: Scan, rows: Callable[[], Iterator[Row]], target: Path
 ) -> None:
     """Write the HTML page of rows of a plan."""
@@ -213,5 +206,20 @@ def _write_page(
 
     metadata, policy = metadata_of(databases.store, plan), Policy.from_dict(plan.policy)
     title = "genretag: the plan"
-    page = plan_page(databases.store, rows(), metadata, policy, databases.journal, title)
+    about = _describe_plan(databases, plan, f"{metadata.name} {metadata.version}", policy)
+    page = plan_page(databases.store, rows(), metadata, policy, databases.journal, title, about)
     write_text(target, page)
+
+
+def _describe_plan(databases: Databases, plan: Scan, model: str, policy: Policy) -> str:
+    """Return the date, folders, model and rules of a plan as one line."""
+    from genretag.library.urls import home_relative
+    from genretag.text import escape_control
+    from genretag.writing.moved import scanned_places
+
+    run = next((run for run in databases.journal.runs() if run.id == plan.run), None)
+    rules = describe_policy(policy) or "the default rules"
+    vocabulary = "" if policy.vocabulary.changes_nothing else "your vocabulary"
+    places = ", ".join(map(home_relative, scanned_places(databases.journal)))
+    parts = [places, format_time(run.began if run else None), model, rules, vocabulary]
+    return escape_control(" · ".join(part for part in parts if part))

@@ -16,7 +16,7 @@ from typing import Any
 
 from genretag.decisions.plan import Row, WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
-from genretag.decisions.vote import Status, window_scores
+from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
 from genretag.records import Analysis
@@ -44,6 +44,7 @@ class Page:
     threshold: float
     slider: bool  # False where albums decide together, which the page cannot recompute
     title: str
+    about: str = ""  # folders, date, model and rules
 
 
 def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b"") -> list[Any]:
@@ -75,6 +76,7 @@ def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b
         json.dumps({key: data[key] for key in _UNCHANGED_KEYS})[1:-1],
         escape_control(row.artist),
         escape_control(row.album),
+        int(row.reviewed),
         base64.b64encode(picture).decode(),
     ]
 
@@ -102,6 +104,9 @@ def page_rows(
             yield compact_row(row, None, "")
             continue
         file, analysis = known
+        # Unrounded, so that the slider decides as the plan does: 0.69999 is below 0.7.
+        exact = vote(analysis, metadata, policy.vote, policy.min_confidence).confidence
+        row = replace(row, confidence=exact)
         if_sure = None
         if not row.reviewed:
             if_sure = judge(Path(row.path), file, analysis, metadata, certain, past=past)
@@ -124,6 +129,7 @@ def render_page(page: Page) -> str:
         threshold=page.threshold,
         slider=page.slider,
         title=page.title,
+        about=page.about,
         count=len(page.rows),
     )
 
@@ -135,6 +141,7 @@ def plan_page(
     policy: Policy,
     past: WriteHistory | None,
     title: str,
+    about: str = "",
 ) -> str:
     """Return the HTML page of a plan."""
     threshold = policy.min_confidence
@@ -147,5 +154,6 @@ def plan_page(
         threshold=metadata.confidence_threshold if threshold is None else threshold,
         slider=policy.album is AlbumRule.OFF,
         title=title,
+        about=about,
     )
     return render_page(page)
