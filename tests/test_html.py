@@ -13,8 +13,12 @@ from conftest import Program
 
 from genretag import tags
 from genretag.audio import synthesis
+from genretag.cli.plans import plan_rows
 from genretag.decisions.plan import Row
+from genretag.decisions.policy import Policy
 from genretag.report.html import Page, compact_row, render_page
+from genretag.review.questions import Review, questions_from_rows
+from genretag.writing.session import open_databases
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -124,6 +128,63 @@ def test_apply_writes_the_exported_plan(
     assert genretag("apply", tmp_path / "plan.jsonl", "--yes").status == 0
     assert tags.read(path).genres == ["Cumbia", "Vallenato, old"]
     assert tags.read(Path(rows[1]["file"])).genres == []
+
+
+def test_edits_survive_a_reload_until_they_are_discarded(page: Browser) -> None:
+    page.run("change([0], 'Cumbia')")
+    page.run("location.reload()")
+    page.until("document.querySelectorAll('.row').length === 5 && edits.size === 1")
+    assert page.run("now(0).genres") == ["Cumbia"]
+    page.run("document.getElementById('discard').click(); location.reload()")
+    page.until("document.querySelectorAll('.row').length === 5 && edits.size === 0")
+
+
+def test_the_slider_keeps_reviewed_answers(
+    genretag: Program, music: Path, browser: Browser, tmp_path: Path
+) -> None:
+    genretag("scan", music, "--dry-run", "--min-confidence", 0.5)
+    with open_databases(tmp_path / "db" / "genretag.db") as opened:
+        last = opened.store.last_scan()
+        assert last is not None
+        policy, rows = Policy.from_dict(last.policy), list(plan_rows(opened, last.run))
+        named = [row.absolute for _, row in rows if row.absolute.name == "plain.flac"]
+        Review(opened, last.run, policy, questions_from_rows(rows, named=named)).answer(["Ska"])
+    assert genretag("report", "--html", "-O", tmp_path / "r.html").status == 0
+    browser.open(f"file://{tmp_path / 'r.html'}")
+    browser.until("document.querySelectorAll('.row').length === 5")
+    set_field(browser, "threshold", "1.00")
+    assert browser.run("rows.map((r, i) => now(i)).filter(n => n.action === 'write')") == [
+        {"action": "write", "genres": ["Ska"], "reason": "reviewed", "status": "ok"}
+    ]
+
+
+def test_sorted_columns_are_announced_and_an_empty_search_says_so(page: Browser) -> None:
+    sorted_as = "document.querySelector('[data-key=confidence]').parentNode.ariaSort"
+    assert page.run(sorted_as) == "none"
+    page.run("document.querySelector('[data-key=confidence]').click()")
+    assert page.run(sorted_as) == "ascending"
+    page.run("document.querySelector('[data-key=confidence]').click()")
+    assert page.run(sorted_as) == "descending"
+    set_field(page, "q", "no such thing")
+    assert "No file matches" in page.run("document.getElementById('view').innerText")
+
+
+def test_the_header_names_folder_model_and_rules_and_the_legend_the_genres(
+    page: Browser, music: Path
+) -> None:
+    about = page.run("document.getElementById('about').textContent")
+    for words in (str(music), "genretag-ear", "--min-confidence 0.5"):
+        assert words in about
+    assert "Electronic" in page.run("document.getElementById('legend').textContent")
+
+
+def test_escape_stops_playing(page: Browser) -> None:
+    page.run("listen(0)")
+    assert page.run("document.querySelectorAll('.row')[0].lastChild.textContent") in ("■", "▶")
+    page.run("playing = 0; draw()")
+    page.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    assert page.run("playing") == -1
+    assert page.run("document.getElementById('player').paused") is True
 
 
 def test_of_fifty_thousand_rows_only_those_in_view_are_drawn(
