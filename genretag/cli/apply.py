@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genretag.cli.approval import approve_plans
 from genretag.cli.cluster import import_results
 from genretag.cli.options import (
     OUTPUT,
@@ -16,6 +19,9 @@ from genretag.cli.options import (
     PolicyOptions,
     PreserveTimes,
     ReportOptions,
+    ResetRules,
+    RunNumber,
+    default_policy,
     flag_of,
     one_call,
     parse_jobs,
@@ -23,12 +29,15 @@ from genretag.cli.options import (
 from genretag.cli.output import OutputMode, output_mode
 from genretag.cli.plans import (
     absolute_paths,
-    check_paths_in_plan,
     decide_again,
-    last_scan,
-    plan_rows,
+    plan_of,
+    plans_below,
     print_plan,
+    print_rows,
+    provisional_plan,
     rows_below,
+    rows_in_force,
+    rows_of,
     write_options,
     write_plan,
 )
@@ -39,6 +48,7 @@ from genretag.writing.session import Databases, open_databases
 
 if TYPE_CHECKING:
     from genretag.cli.plans import NumberedRow
+    from genretag.storage.cache import Scan
 
 _PLAN_SUFFIXES = (".jsonl", ".json")
 _PAGE_SUFFIXES = (".html", ".htm")
@@ -61,12 +71,15 @@ def apply(
     ] = False,
     preserve_mtimes: PreserveTimes = False,
     jobs: Jobs = "auto",
+    reset_rules: ResetRules = False,
+    run: RunNumber = None,
     db: Database = None,
 ) -> None:
     """Write the plan of the last scan, exactly as it was shown.
 
-    With an option that decides what to write, such as --min-confidence, genretag first makes
-    and shows a new plan from the stored analyses. Settings in config.toml and GENRETAG_ variables
+    With paths, the newest plan that covers each file is written. With an option that decides
+    what to write, such as --min-confidence, genretag first makes and shows a new plan from the
+    stored analyses; it replaces the stored plan only when you agree to write it. Settings in config.toml and GENRETAG_ variables
     never change a plan here. A plan that is given as a file is written as it is. Files that
     changed since the scan are left alone and reported.
 
@@ -78,43 +91,87 @@ def apply(
     mode, workers = output_mode(context), parse_jobs(jobs)
     with open_databases(db) as databases:
         plan_file, tops = _plan_and_paths(import_results(databases, paths or [], mode.quiet))
-        run: int | None = None
-        rows: list[NumberedRow] | None
         if plan_file is not None:
+            if reset_rules or run is not None:
+                raise UsageError(f"{plan_file.name} is a plan; leave --reset-rules and --run out")
             rules = _policy_of_given_plan(context, plan_file, policy)
             rows = rows_below(_read_plan_rows(plan_file), tops)
+            how = write_options(rules, preserve_mtimes)
+            failed = write_plan(databases, None, rows, how, approval, mode, workers)
         else:
+            plans = [plan_of(databases, run, tops)] if run or not tops else []
+            plans = plans or plans_below(databases, tops)
+            writer = PlanWriter(databases, tops, approval, mode, preserve_mtimes, workers)
             report = ReportOptions(json=json)
-            run, rules = _current_plan(context, databases, policy, approval, report, tops)
-            if tops:
-                check_paths_in_plan(databases, run, tops)
-            rows = rows_below(plan_rows(databases, run, open_writes=True), tops) if tops else None
-        how = write_options(rules, preserve_mtimes)
-        failed = write_plan(databases, run, rows, how, approval, mode, workers)
+            if reset_rules or policy.vocabulary is not None or policy.to_fields(context):
+                failed = _apply_by_new_rules(
+                    context, writer, plans[-1], policy, report, reset_rules
+                )
+            else:
+                if json or (approval.dry_run and not mode.quiet):
+                    shown = OutputMode(mode.quiet) if json else mode
+                    print_rows(lambda: rows_of(databases, plans, tops), report, shown)
+                failed = writer.write(plans)
     raise typer.Exit(1 if failed else 0)
 
 
-def _current_plan(
+@dataclass(frozen=True)
+class PlanWriter:
+    """How stored plans are approved and written."""
+
+    databases: Databases
+    tops: list[Path]
+    approval: ApprovalOptions
+    mode: OutputMode
+    preserve_mtimes: bool
+    jobs: int
+
+    def write(
+        self,
+        plans: list[Scan],
+        on_yes: Callable[[], None] = lambda: None,
+        rules: Policy | None = None,
+    ) -> int:
+        """Ask, and write the plans on a yes; return the number of failed files.
+
+        ``rules`` replace those of the plans in how files are written.
+        """
+        if not approve_plans(self.databases, plans, self.tops, self.approval, self.mode):
+            return 0
+        on_yes()
+        lots: dict[int, list[NumberedRow]] = {plan.run: [] for plan in plans}
+        if self.tops:
+            found = rows_in_force(self.databases, plans, self.tops, open_writes=True)
+            for plan, ordinal, row in found:
+                lots[plan.run].append((ordinal, row))
+        failed = 0
+        for plan in plans:
+            rows = lots[plan.run] if self.tops else None
+            if rows is None or rows:
+                how = write_options(rules or Policy.from_dict(plan.policy), self.preserve_mtimes)
+                agreed = ApprovalOptions(yes=True)
+                args = (self.databases, plan.run, rows, how, agreed, self.mode, self.jobs)
+                failed += write_plan(*args)
+        return failed
+
+
+def _apply_by_new_rules(
     context: typer.Context,
-    databases: Databases,
+    writer: PlanWriter,
+    plan: Scan,
     options: PolicyOptions,
-    approval: ApprovalOptions,
     report: ReportOptions,
-    tops: list[Path],
-) -> tuple[int, Policy]:
-    """Return the run and the policy of the plan to write; show it where that was requested."""
-    mode, last = output_mode(context), last_scan(databases)
-    policy = Policy.from_dict(last.policy)
-    if options.vocabulary is not None or options.to_fields(context):
-        policy = options.changed_policy(policy, context)
-        run = decide_again(databases, last, policy)
-        print_plan(databases, run, report, mode)
-        return run, policy
-    if report.json:
-        print_plan(databases, last.run, report, OutputMode(mode.quiet))
-    elif approval.dry_run and not mode.quiet:
-        print_plan(databases, last.run, report, mode, tops or None)
-    return last.run, policy
+    reset: bool,
+) -> int:
+    """Decide a plan again, show it, and write it; without a yes the stored plan stays."""
+    databases, tops = writer.databases, writer.tops
+    base = default_policy() if reset else Policy.from_dict(plan.policy)
+    rules = options.changed_policy(base, context)
+    run = decide_again(databases, plan, rules, tops or None, aside=True)
+    with provisional_plan(databases, run) as keep:
+        print_plan(databases, run, report, writer.mode, tops or None)
+        made = databases.store.scan(run)
+        return writer.write([made] if made is not None else [], keep, rules)
 
 
 def _plan_and_paths(paths: list[Path]) -> tuple[Path | None, list[Path]]:

@@ -177,6 +177,27 @@ PreserveTimes = Annotated[
 ]
 
 
+ResetRules = Annotated[
+    bool,
+    one_call(
+        "--reset-rules",
+        rich_help_panel=WRITE,
+        help="Begin with the default rules.\n\n"
+        "Otherwise the rules of the plan hold, its vocabulary included, and options change them.",
+    ),
+]
+RunNumber = Annotated[
+    int | None,
+    one_call(
+        "--run",
+        metavar="N",
+        rich_help_panel=FILES,
+        show_default="the newest plan",
+        help="The plan of this run (see history).",
+    ),
+]
+
+
 def parse_jobs(text: str) -> int:
     """Return the number of tracks to work on at once.
 
@@ -385,12 +406,19 @@ class PolicyOptions:
 
     def new_policy(self, context: typer.Context) -> Policy:
         """Return the policy of a scan: the requested rules, and the defaults."""
-        return self.changed_policy(Policy(), context)
+        return self.changed_policy(default_policy(), context)
 
     def changed_policy(self, base: Policy, context: typer.Context) -> Policy:
-        """Return ``base`` with the requested rules; vocabulary and protection are read again."""
-        changes = {**self.to_fields(context), "vocabulary": read_user_vocabulary(self.vocabulary)}
+        """Return ``base`` with the requested rules; only the protection is read again."""
+        changes = self.to_fields(context)
+        if self.vocabulary is not None:
+            changes["vocabulary"] = read_user_vocabulary(self.vocabulary)
         return Policy(**{**vars(base), **changes, "protect": read_protection()})
+
+
+def default_policy() -> Policy:
+    """Return the rules that hold where no option names another: defaults, the user's words."""
+    return Policy(vocabulary=default_vocabulary())
 
 
 _FIELDS = {"id3v2_version": "id3_version"}  # options whose name differs from the policy's field
@@ -423,7 +451,22 @@ def describe_policy(policy: Policy) -> str:
         for name, value in vars(policy).items()
         if value != usual[name] and name not in ("vocabulary", "protect")
     )
-    return " ".join(flags)
+    words = policy.vocabulary
+    described = [*flags]
+    if not words.changes_nothing:
+        described.append(f"a vocabulary ({_describe_vocabulary(words)})")
+    return " ".join(described)
+
+
+def _describe_vocabulary(words: Vocabulary) -> str:
+    """Return what a vocabulary changes: the number of entries in each part that is not usual."""
+    usual = vars(Vocabulary())
+    parts = (
+        f"{len(value)} {name}" if isinstance(value, tuple | dict | list) else name
+        for name, value in words.to_dict().items()
+        if value != usual[name]
+    )
+    return ", ".join(part.replace("_", " ") for part in parts)
 
 
 def read_user_vocabulary(path: Path | None) -> Vocabulary:

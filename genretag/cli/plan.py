@@ -14,15 +14,17 @@ from genretag.cli.options import (
     Paths,
     PolicyOptions,
     ReportOptions,
+    ResetRules,
+    RunNumber,
+    default_policy,
     describe_policy,
     one_call,
 )
 from genretag.cli.output import output_mode
 from genretag.cli.plans import (
     absolute_paths,
-    check_paths_in_plan,
     decide_again,
-    last_scan,
+    plan_of,
     print_plan,
 )
 from genretag.decisions.policy import Policy
@@ -44,12 +46,15 @@ def plan(
             help="Show each step of one file's decision.",
         ),
     ] = None,
+    reset_rules: ResetRules = False,
+    run: RunNumber = None,
     db: Database = None,
 ) -> None:
     """Decide again from the stored analyses, without decoding any music.
 
-    Try other genre names, another threshold or another rule. The new plan replaces the old one,
-    and genretag apply writes it.
+    Try other genre names, another threshold or another rule. The rules of the
+    plan hold where no option changes them. The new plan replaces the old one, and genretag apply
+    writes it.
 
     Examples:
       genretag plan --min-confidence 0.9
@@ -57,19 +62,18 @@ def plan(
       genretag plan --explain ~/Music/track.mp3
     """
     with open_databases(db) as databases:
-        last = last_scan(databases)
-        rules = policy.changed_policy(Policy.from_dict(last.policy), context)
+        tops = absolute_paths(paths)
+        last = plan_of(databases, run, tops)
+        base = default_policy() if reset_rules else Policy.from_dict(last.policy)
+        rules = policy.changed_policy(base, context)
         if explain is not None:
             from genretag.cli.explain import explain_file
 
             explain_file(databases, last, rules, explain, json=report.json)
             return
-        tops = absolute_paths(paths)
-        if tops:
-            check_paths_in_plan(databases, last.run, tops)
-        run = decide_again(databases, last, rules, tops or None)
+        made = decide_again(databases, last, rules, tops or None)
         mode = output_mode(context)
         if not mode.quiet and (flags := describe_policy(rules)):
             print(f"decided by: {flags}", file=sys.stderr)
-        failed = print_plan(databases, run, report, mode, tops or None)
+        failed = print_plan(databases, made, report, mode, tops or None)
     raise typer.Exit(1 if failed else 0)

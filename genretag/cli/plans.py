@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -39,6 +40,68 @@ def last_scan(databases: Databases, missing: str = NO_PLAN) -> Scan:
     return last
 
 
+def plan_of(databases: Databases, run: int | None, tops: list[Path]) -> Scan:
+    """Return the plan of a run, else the newest one that covers ``tops``.
+
+    Raises:
+        UsageError: there is no such plan, or it has no file below one of ``tops``.
+    """
+    if run is not None:
+        plan = databases.store.scan(run)
+        if plan is None or not plan.finished or plan.aside:
+            raise UsageError(f"--run {run}: this run has no plan; genretag history lists the runs")
+    else:
+        plan = last_scan(databases)
+        if tops:
+            plan = _newest_plan_below(databases, tops) or plan
+    if tops:
+        check_paths_in_plan(databases, plan.run, tops)
+    return plan
+
+
+def _newest_plan_below(databases: Databases, tops: list[Path]) -> Scan | None:
+    """Return the newest plan whose places hold all paths, else one that has files below them."""
+    below_all = [
+        plan
+        for plan in databases.store.complete_scans()
+        if all(databases.store.has_rows_below(plan.run, top) for top in tops)
+    ]
+    whole = (plan for plan in below_all if all(map(plan.covers, tops)))
+    return next(whole, below_all[0] if below_all else None)
+
+
+def plans_below(databases: Databases, tops: list[Path]) -> list[Scan]:
+    """Return the plans that hold for files below ``tops``, the newest first.
+
+    The newest plan that covers a file holds: the last of them covers all of ``tops``.
+
+    Raises:
+        UsageError: no plan has a file below one of ``tops``.
+    """
+    whole = plan_of(databases, None, tops)
+    newer = (plan for plan in databases.store.complete_scans() if plan.run > whole.run)
+    has_rows = databases.store.has_rows_below
+    return [*(p for p in newer if any(has_rows(p.run, top) for top in tops)), whole]
+
+
+def rows_in_force(
+    databases: Databases, plans: list[Scan], tops: list[Path], *, open_writes: bool = False
+) -> Iterator[tuple[Scan, int | None, Row]]:
+    """Yield (plan, ordinal, row) below ``tops``, each file's from the newest of the plans."""
+    for index, plan in enumerate(plans):
+        for ordinal, row in plan_rows(databases, plan.run, open_writes=open_writes):
+            path = row.absolute
+            if below(path, tops) and all(
+                databases.store.planned(newer.run, path) is None for newer in plans[:index]
+            ):
+                yield plan, ordinal, row
+
+
+def rows_of(databases: Databases, plans: list[Scan], tops: list[Path]) -> Iterator[Row]:
+    """Yield the rows in force below ``tops``."""
+    return (row for _, _, row in rows_in_force(databases, plans, tops))
+
+
 def plan_rows(
     databases: Databases, run: int, *, open_writes: bool = False
 ) -> Iterator[tuple[int | None, Row]]:
@@ -71,16 +134,42 @@ def check_paths_in_plan(databases: Databases, run: int, tops: list[Path]) -> Non
 
 
 def decide_again(
-    databases: Databases, last: Scan, policy: Policy, tops: list[Path] | None = None
+    databases: Databases,
+    last: Scan,
+    policy: Policy,
+    tops: list[Path] | None = None,
+    *,
+    aside: bool = False,
 ) -> int:
-    """Make a new plan from the stored scores, and return its run."""
+    """Make a new plan from the stored scores, and return its run.
+
+    ``aside``: it becomes the plan to apply only by ``keep_plan``.
+    """
     import genretag
     from genretag.scan.replan import replan
 
     run = databases.journal.begin("plan", genretag.__version__, policy.to_dict())
-    count = replan(databases.store, last, policy, run, databases.journal, tops)
+    count = replan(databases.store, last, policy, run, databases.journal, tops, aside=aside)
     databases.journal.end(run, {"files": count})
     return run
+
+
+@contextlib.contextmanager
+def provisional_plan(databases: Databases, run: int) -> Iterator[Callable[[], None]]:
+    """Set a plan aside and yield what keeps it; without that call it is deleted at the end."""
+    kept = False
+
+    def keep() -> None:
+        nonlocal kept
+        databases.store.set_aside(run, False)
+        kept = True
+
+    databases.store.set_aside(run, True)
+    try:
+        yield keep
+    finally:
+        if not kept:
+            databases.store.delete_plan(run)
 
 
 def print_plan(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genretag.cli.analysis import load_model, scan_progress
+from genretag.cli.approval import approve_plans, can_ask
 from genretag.cli.cluster import cluster_options, cluster_urls
 from genretag.cli.options import (
     AnalysisOptions,
@@ -23,7 +26,7 @@ from genretag.cli.options import (
     scan_options,
 )
 from genretag.cli.output import OutputMode, exit_interrupted, message_console, output_mode
-from genretag.cli.plans import print_plan, write_options, write_plan
+from genretag.cli.plans import print_plan, provisional_plan, write_options, write_plan
 from genretag.errors import UsageError
 from genretag.library.urls import to_url
 from genretag.text import count
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from genretag.cluster.engine import ClusterOptions
     from genretag.inference.model import Model
     from genretag.scan.scanner import Options, Scanner
+    from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
 
 
@@ -84,11 +88,25 @@ def scan(
     device = analysis.device.value if cluster is None else "cpu"
     model = load_model(analysis.model, device, options.jobs)
     with open_databases(db) as databases:
+        before = list(databases.store.complete_scans())
         run = _scan_library(databases, model, options, mode, cluster)
-        failed = print_plan(databases, run, report, mode)
-        how = write_options(rules, preserve_mtimes)
-        failed += write_plan(databases, run, None, how, approval, mode, options.jobs)
+        asks = can_ask() and not (approval.dry_run or approval.yes)
+        looks = asks and run not in {p.run for p in before} and _is_covered(options.paths, before)
+        with contextlib.ExitStack() as stack:
+            keep = stack.enter_context(provisional_plan(databases, run)) if looks else None
+            failed = print_plan(databases, run, report, mode)
+            plan = databases.store.scan(run)
+            if plan is not None and approve_plans(databases, [plan], [], approval, mode):
+                if keep is not None:
+                    keep()
+                how, agreed = write_options(rules, preserve_mtimes), ApprovalOptions(yes=True)
+                failed += write_plan(databases, run, None, how, agreed, mode, options.jobs)
     raise typer.Exit(1 if failed else 0)
+
+
+def _is_covered(paths: Sequence[Path], plans: list[Scan]) -> bool:
+    """Return whether stored plans cover all paths, so that this is not their first scan."""
+    return all(any(plan.covers(path.absolute()) for plan in plans) for path in paths)
 
 
 def _scan_library(

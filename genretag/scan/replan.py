@@ -33,6 +33,8 @@ def replan(
     run: int,
     past: WriteHistory | None = None,
     tops: list[Path] | None = None,
+    *,
+    aside: bool | None = None,
 ) -> int:
     """Decide again about every file of a scan, from the stored scores; return how many rows there are.
 
@@ -40,7 +42,11 @@ def replan(
     """
     metadata, before = metadata_of(store, scan), Policy.from_dict(scan.policy)
     store.begin_scan(
-        run, metadata.id, (policy if tops is None else before).to_dict(), aside=scan.aside
+        run,
+        metadata.id,
+        (policy if tops is None else before).to_dict(),
+        aside=scan.aside if aside is None else aside,
+        places=scan.places,
     )
     count = 0
 

@@ -169,6 +169,7 @@ class Scanner:
             self.model.metadata.id,
             self.options.policy.to_dict(),
             aside=self.options.aside,
+            places=[Path(os.path.abspath(p)) for p in self.options.paths],
         )
         self.hear(on_progress)
         settle_albums(self.store, self.run, self.model.metadata, self.options.policy, self._past)

@@ -180,7 +180,8 @@ def save_tidy(
 ) -> list[int]:
     """Save a plan of these rows and of all others of the last plan; return the rows' ordinals."""
     before = last.policy if last is not None else policy.to_dict()
-    cache.begin_scan(run, last.model if last is not None else None, before)
+    places = last.places if last is not None else ()
+    cache.begin_scan(run, last.model if last is not None else None, before, places=places)
     ordinals: list[int] = []
     batch: list[tuple[int, Path, str, dict[str, Any]]] = []
     with cache.transaction():

@@ -121,6 +121,10 @@ ALTER TABLE scan ADD COLUMN counts TEXT
             *(f"DELETE FROM {table}" for table in ("heard", "file", "plan", "scan")),
         ]
     ),
+    # The scanned folders, as JSON, so that scanning one does not lose the plan of another.
+    """
+ALTER TABLE scan ADD COLUMN places TEXT
+""",
 )
 
 KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
@@ -149,6 +153,11 @@ class Scan:
     policy: dict[str, Any]
     finished: bool
     aside: bool = False  # its plan belongs to the caller, never the last plan
+    places: tuple[Path, ...] = ()  # scanned folders and files; empty in older databases
+
+    def covers(self, path: Path) -> bool:
+        """Return whether a path lies in a scanned place."""
+        return any(path.is_relative_to(place) for place in self.places)
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,7 @@ def _scan(row: sqlite3.Row) -> Scan:
         json.loads(row["policy"]),
         bool(row["finished"]),
         bool(row["aside"]),
+        tuple(Path(place) for place in json.loads(row["places"] or "[]")),
     )
 
 
@@ -359,24 +369,66 @@ class AnalysisCache:
     # --- plans ---
 
     def begin_scan(
-        self, run: int, model: str | None, policy: dict[str, Any], *, aside: bool = False
+        self,
+        run: int,
+        model: str | None,
+        policy: dict[str, Any],
+        *,
+        aside: bool = False,
+        places: Iterable[Path] = (),
     ) -> None:
-        """Save a new scan and delete the oldest plans.
+        """Save a new scan of some places and delete the oldest plans.
 
-        With ``aside`` its plan belongs to the caller and is never the last one.
+        The newest plan of each place stays. With ``aside`` its plan belongs to the caller and is
+        never the last one.
         """
         with self.transaction():
-            row = (run, model, json.dumps(policy), aside)
+            row = (run, model, json.dumps(policy), aside, json.dumps([str(p) for p in places]))
             self._db.execute(
-                "INSERT OR REPLACE INTO scan (run, model, policy, aside) VALUES (?, ?, ?, ?)", row
+                "INSERT OR REPLACE INTO scan (run, model, policy, aside, places)"
+                " VALUES (?, ?, ?, ?, ?)",
+                row,
             )
-            old = self._db.execute(
-                "SELECT run FROM scan WHERE aside = ? ORDER BY run DESC LIMIT -1 OFFSET ?",
-                (aside, PLANS_KEPT),
-            )
-            for (number,) in old.fetchall():
-                self._db.execute("DELETE FROM plan WHERE run = ?", (number,))
-                self._db.execute("DELETE FROM scan WHERE run = ?", (number,))
+            for number in self._outdated_plans(aside):
+                self.delete_plan(number)
+
+    def _outdated_plans(self, aside: bool) -> list[int]:
+        """Return the plans to delete: old ones whose places newer complete plans cover."""
+        sql = "SELECT * FROM scan WHERE aside = ? ORDER BY run DESC"
+        scans = [_scan(row) for row in self._db.execute(sql, (aside,)).fetchall()]
+        newer: set[Path] = set()
+        outdated: list[int] = []
+        for index, scan in enumerate(scans):
+            covered = all(not newer.isdisjoint((p, *p.parents)) for p in scan.places)
+            if index >= PLANS_KEPT and (aside or covered or not scan.finished):
+                outdated.append(scan.run)
+            if scan.finished:
+                newer.update(scan.places)
+        return outdated
+
+    def delete_plan(self, run: int) -> None:
+        """Delete a plan."""
+        self._db.execute("DELETE FROM plan WHERE run = ?", (run,))
+        self._db.execute("DELETE FROM scan WHERE run = ?", (run,))
+
+    def set_aside(self, run: int, aside: bool) -> None:
+        """Keep a plan from being the last one, or make it count."""
+        self._db.execute("UPDATE scan SET aside = ? WHERE run = ?", (aside, run))
+
+    def complete_scans(self) -> Iterator[Scan]:
+        """Yield the scans with a complete plan that is not set aside, the newest first."""
+        sql = "SELECT * FROM scan WHERE finished = 1 AND aside = 0 ORDER BY run DESC"
+        yield from map(_scan, self._db.execute(sql).fetchall())
+
+    def has_rows_below(self, run: int, top: Path) -> bool:
+        """Return whether a plan has a row of a path or of a file below it."""
+        name = os.fsencode(top)
+        folder = name.rstrip(b"/")
+        sql = (
+            "SELECT 1 FROM plan WHERE run = ? AND (path = ? OR (path > ? AND path < ?)) LIMIT 1"
+        )
+        values = (run, name, folder + b"/", folder + b"0")  # "0" follows "/"
+        return self._db.execute(sql, values).fetchone() is not None
 
     def finish_scan(self, run: int, asked: str | None = None) -> None:
         """Mark a plan as complete; ``asked`` is the fingerprint under which it may be reused."""

@@ -179,6 +179,11 @@ class Journal:
         """Return all runs, the oldest first."""
         return [_run(r) for r in self._db.execute("SELECT * FROM run ORDER BY id")]
 
+    def run(self, number: int) -> Run | None:
+        """Return a run."""
+        row = self._db.execute("SELECT * FROM run WHERE id = ?", (number,)).fetchone()
+        return _run(row) if row else None
+
     # --- changes ---
 
     def intend(

@@ -1,0 +1,134 @@
+"""State a plan before it is written, and ask: yes, no, list, review or page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genretag.cli.options import ApprovalOptions, ReportOptions, describe_policy
+from genretag.cli.output import OutputMode, confirm, format_time
+from genretag.cli.plans import print_rows, rows_in_force
+from genretag.decisions.policy import Policy
+from genretag.text import count, escape_control
+from genretag.writing.session import Databases
+
+if TYPE_CHECKING:
+    from genretag.decisions.plan import Row
+    from genretag.storage.cache import Scan
+
+_QUESTION = "[y]es / [n]o / [l]ist / [r]eview / [h]tml: "
+_PAGE = Path("genretag.html")
+
+
+def can_ask() -> bool:
+    """Return whether there is a terminal to ask on."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def approve_plans(
+    databases: Databases,
+    plans: list[Scan],
+    tops: list[Path],
+    approval: ApprovalOptions,
+    mode: OutputMode,
+) -> bool:
+    """State what would be written below ``tops``, and return whether the user agrees.
+
+    The newest of the plans that covers a file holds for it.
+    """
+
+    def rows() -> Iterator[Row]:
+        return (r for _, _, r in rows_in_force(databases, plans, tops))
+
+    while True:
+        written = _state_plans(databases, plans, tops, mode)
+        if written == 0:
+            if not mode.quiet:
+                print("nothing to write", file=sys.stderr)
+            return False
+        if approval.dry_run or approval.yes or not can_ask():
+            return confirm(written, approval)
+        answer = _ask(written)
+        if answer == "l":
+            print_rows(rows, ReportOptions(), OutputMode(plain=mode.plain), everything=True)
+        elif answer == "r":
+            _review(databases, plans[0], tops)
+        elif answer == "h":
+            _write_page(databases, plans[0], rows)
+        else:
+            return answer == "y"
+
+
+def _ask(written: int) -> str:
+    """Ask until there is an answer that is known, and return its first letter; Enter means no."""
+    while True:
+        print(f"write {count(written, 'genre')}? {_QUESTION}", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return "n"
+        word = line.strip().casefold() or "no"
+        match = [name for name in ("yes", "no", "list", "review", "html") if name.startswith(word)]
+        if match:
+            return match[0][0]
+
+
+def _state_plans(
+    databases: Databases, plans: list[Scan], tops: list[Path], mode: OutputMode
+) -> int:
+    """Print what each plan would write and by which rules; return the number of writes."""
+    from genretag.report.selection import replaces_genre
+
+    written, replaced = dict.fromkeys((p.run for p in plans), 0), 0
+    for plan, _, row in rows_in_force(databases, plans, tops, open_writes=True):
+        written[plan.run] += 1
+        replaced += replaces_genre(row)
+    total = sum(written.values())
+    if mode.quiet or total == 0:
+        return total
+    for plan in plans:
+        if written[plan.run]:
+            print(_describe_plan(databases, plan), file=sys.stderr)
+    verb = "replaces" if replaced == 1 else "replace"
+    print(
+        f"{count(total, 'genre')} to write; {replaced:,} of them {verb} an existing genre",
+        file=sys.stderr,
+    )
+    return total
+
+
+def _describe_plan(databases: Databases, plan: Scan) -> str:
+    """Return a plan's scan, date, folders, model and rules in one or two lines."""
+    run = databases.journal.run(plan.run)
+    when = f", {format_time(run.began)}" if run is not None else ""
+    kind = run.kind if run is not None else "scan"
+    places = ", ".join(map(escape_control, plan.places)) or "folders unknown"
+    rules = escape_control(describe_policy(Policy.from_dict(plan.policy))) or "the defaults"
+    model = escape_control(plan.model or "none")
+    return f"plan of {kind} {plan.run}{when}: {places}\nmodel: {model}; rules: {rules}"
+
+
+def _review(databases: Databases, plan: Scan, tops: list[Path]) -> None:
+    """Ask about the unsure tracks of a plan."""
+    from genretag.cli.plans import plan_rows
+    from genretag.cli.review_screen import ReviewScreen
+    from genretag.library.walk import below
+    from genretag.review.questions import Review, questions_from_rows
+    from genretag.scan.replan import metadata_of
+
+    numbered = plan_rows(databases, plan.run)
+    questions = questions_from_rows((n, r) for n, r in numbered if below(r.absolute, tops))
+    if not questions:
+        print("no track is unsure", file=sys.stderr)
+        return
+    policy, labels = Policy.from_dict(plan.policy), metadata_of(databases.store, plan).labels
+    ReviewScreen(Review(databases, plan.run, policy, questions, labels)).run()
+
+
+def _write_page(databases: Databases, plan: Scan, rows: Callable[[], Iterator[Row]]) -> None:
+    """Write the plan as a page into the current folder."""
+    from genretag.cli.report import write_page
+
+    write_page(databases, plan, rows, _PAGE)
+    print(f"wrote {_PAGE}", file=sys.stderr)
