@@ -82,7 +82,7 @@ def tidy(
     jobs: Jobs = "auto",
     db: Database = None,
 ) -> None:
-    """Tidy the genres that are in the tags already, without analysing any music.
+    """Tidy the genres in the tags, without analysing any music.
 
     The table shows each genre, its files, and the word that it becomes: spellings of one genre
     get one spelling, joined values are split, and vocabulary.toml is applied. Genres such as
