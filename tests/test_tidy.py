@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -192,6 +193,18 @@ def test_other_files_keep_their_plan(genretag: Program, music: Path, seed_files:
     )
 
 
+def test_a_new_plan_drops_what_tidy_planned(genretag: Program, music: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    shutil.copy(music / "a.flac", known)
+    assert genretag("scan", known, "--dry-run").status == 0
+    assert genretag("tidy", music, "--yes").status == 0
+    assert genretag("tidy", known, "--dry-run").status == 0
+    rows = genretag("plan", "--min-confidence", 0, "--json").rows
+    assert not [row for row in rows if row["action"] == "write"]
+    assert "nothing to write" in genretag("apply", "--yes").err
+
+
 def test_known_files_are_not_opened(genretag: Program, music: Path) -> None:
     folder = music / "known"
     folder.mkdir()
@@ -201,8 +214,6 @@ def test_known_files_are_not_opened(genretag: Program, music: Path) -> None:
     for path in folder.iterdir():
         mtime, size = path.stat().st_mtime_ns, path.stat().st_size
         path.write_bytes(bytes(size))
-        import os
-
         os.utime(path, ns=(mtime, mtime))
     rows = genretag("tidy", folder, "--dry-run", "--json").rows
     assert [row["new"] for row in rows] == [["Hip-Hop"], ["Hip-Hop"]]

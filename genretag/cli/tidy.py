@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +25,7 @@ from genretag.cli.options import (
 from genretag.cli.output import OutputMode, file_progress, message_console, output_mode
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import absolute_paths, print_rows, write_options, write_plan
-from genretag.decisions.policy import Policy
+from genretag.decisions.policy import WRITE_FIELDS, Policy
 from genretag.errors import UsageError
 from genretag.text import count
 from genretag.writing.session import Databases, open_databases
@@ -99,9 +100,7 @@ def tidy(
     if output is not None:
         check_table_name(output)
     with open_databases(db) as databases:
-        last = databases.store.last_scan()
-        base = Policy.from_dict(last.policy) if last is not None else Policy()
-        rules = policy.changed_policy(base, context)
+        rules = policy.new_policy(context)
         tops = _places(databases, paths)
         survey = _read_genres(databases, tops, mode)
         tidier, genres = _new_values(survey, rules, table)
@@ -110,7 +109,9 @@ def tidy(
             message_console(mode.quiet).print(f"wrote {output}")
         if not (json or mode.quiet):
             _print_table(survey, genres, mode)
-        run, numbered = _make_plan(databases, survey, tidier, genres, rules, tops, mode)
+        how_written = {k: v for k, v in policy.to_fields(context).items() if k in WRITE_FIELDS}
+        planner = _Planner(databases, rules, how_written, tops, mode)
+        run, numbered = planner.plan(survey, tidier, genres)
         rows = [row for _, row in numbered]
         failed = 0
         if rows:
@@ -206,30 +207,35 @@ def _becomes(value: str, genres: Mapping[str, list[str]]) -> str:
     return "; ".join(map(escape_control, new)) or "(removed)"
 
 
-def _make_plan(
-    databases: Databases,
-    survey: Survey,
-    tidier: Tidier,
-    genres: Table,
-    policy: Policy,
-    tops: list[Path],
-    mode: OutputMode,
-) -> tuple[int | None, list[tuple[int | None, Row]]]:
-    """Store the plan of the files that change; return its run, and its rows with ordinals.
+@dataclass(frozen=True)
+class _Planner:
+    """Makes and stores the plan of the files that change."""
 
-    Nothing is stored if no file changes, and no earlier table would have changed one.
-    """
-    import genretag
-    from genretag.scan.tidy import has_tidied, plan_tidy, save_tidy
+    databases: Databases
+    policy: Policy
+    how_written: dict[str, Any]  # requested options that ``apply`` has to follow
+    tops: list[Path]
+    mode: OutputMode
 
-    last = databases.store.last_scan()
-    with file_progress(None, quiet=mode.quiet) as progress:
-        planned = plan_tidy(databases.store, survey, tidier, genres, policy, last, progress.advance)
-        rows = list(planned)
-    if not rows and not has_tidied(databases.store, last, tops):
-        return None, []
-    options = {"paths": [str(top) for top in tops]}
-    run = databases.journal.begin("tidy", genretag.__version__, options)
-    ordinals = save_tidy(databases.store, run, rows, tops, policy, last)
-    databases.journal.end(run, {"files": survey.seen, "rows": len(rows)})
-    return run, list(zip(ordinals, rows, strict=True))
+    def plan(
+        self, survey: Survey, tidier: Tidier, genres: Table
+    ) -> tuple[int | None, list[tuple[int | None, Row]]]:
+        """Store the plan; return its run, and its rows with ordinals.
+
+        Nothing is stored if no file changes, and no earlier table would have changed one.
+        """
+        import genretag
+        from genretag.scan.tidy import has_tidied, plan_tidy, save_tidy
+
+        store, last = self.databases.store, self.databases.store.last_scan()
+        with file_progress(None, quiet=self.mode.quiet) as progress:
+            planned = plan_tidy(store, survey, tidier, genres, self.policy, last, progress.advance)
+            rows = list(planned)
+        if not rows and not has_tidied(store, last, self.tops):
+            return None, []
+        options = {"paths": [str(top) for top in self.tops]}
+        run = self.databases.journal.begin("tidy", genretag.__version__, options)
+        before = last.policy if last is not None else self.policy.to_dict()
+        ordinals = save_tidy(store, run, rows, self.tops, {**before, **self.how_written}, last)
+        self.databases.journal.end(run, {"files": survey.seen, "rows": len(rows)})
+        return run, list(zip(ordinals, rows, strict=True))

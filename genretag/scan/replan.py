@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag.decisions.albums import AlbumTally, Key, key_of
-from genretag.decisions.plan import WriteHistory, judge
+from genretag.decisions.plan import Reason, Row, WriteHistory, judge, keep_tidied
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
@@ -91,6 +91,9 @@ def _again(
 ) -> tuple[int, Path, str, dict[str, Any]]:
     """Return a plan's row, decided again where the file was heard."""
     known = store.known(path, metadata.id, FEATURE_VERSION)
+    if known is None and data.get("code") == Reason.TIDIES:  # it may be written since
+        kept = keep_tidied(Row.from_dict(data))
+        return ordinal, path, kept.action, kept.to_dict()
     if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
         return ordinal, path, data["action"], data
     row = judge(Path(data["path"]), *known, metadata, policy, past=past)

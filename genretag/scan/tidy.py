@@ -175,13 +175,12 @@ def save_tidy(
     run: int,
     rows: Iterable[Row],
     tops: list[Path],
-    policy: Policy,
+    policy: dict[str, Any],
     last: Scan | None,
 ) -> list[int]:
     """Save a plan of these rows and of all others of the last plan; return the rows' ordinals."""
-    before = last.policy if last is not None else policy.to_dict()
     places = last.places if last is not None else ()
-    cache.begin_scan(run, last.model if last is not None else None, before, places=places)
+    cache.begin_scan(run, last.model if last is not None else None, policy, places=places)
     ordinals: list[int] = []
     batch: list[tuple[int, Path, str, dict[str, Any]]] = []
     with cache.transaction():
