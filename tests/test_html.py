@@ -131,12 +131,15 @@ def test_apply_writes_the_exported_plan(
 
 
 def test_edits_survive_a_reload_until_they_are_discarded(page: Browser) -> None:
-    page.run("change([0], 'Cumbia')")
-    page.run("location.reload()")
-    page.until("document.querySelectorAll('.row').length === 5 && edits.size === 1")
+    address = page.run("location.href")
+    loaded = "!window.old && document.querySelectorAll('.row').length === 5"
+    page.run("change([0], 'Cumbia'); window.old = true")
+    page.open(address)
+    page.until(f"{loaded} && edits.size === 1")
     assert page.run("now(0).genres") == ["Cumbia"]
-    page.run("document.getElementById('discard').click(); location.reload()")
-    page.until("document.querySelectorAll('.row').length === 5 && edits.size === 0")
+    page.run("document.getElementById('discard').click(); window.old = true")
+    page.open(address)
+    page.until(f"{loaded} && edits.size === 0")
 
 
 def test_the_slider_keeps_reviewed_answers(
