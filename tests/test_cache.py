@@ -67,6 +67,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     store.close()
     older = sqlite3.connect(store.path)
     older.execute("DROP TABLE older_key")
+    older.execute("ALTER TABLE scan DROP COLUMN places")
     older.execute("PRAGMA user_version = 7")
     renewed = AnalysisCache(store.path)
     assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json as json_lib
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from genretag.cli.options import OUTPUT, Database, Json, one_call
+from genretag.cli.options import OUTPUT, Database, Json, describe_policy, one_call
 from genretag.cli.output import format_time, plain_table, result_console
+from genretag.decisions.policy import Policy
+from genretag.text import count, escape_control
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.storage.journal import Run
 
+_NEWEST = 20  # runs that are listed without --all
+
 
 def history(
+    everything: Annotated[
+        bool, one_call("--all", rich_help_panel=OUTPUT, help="List all runs, not only the newest.")
+    ] = False,
     json: Json = False,
     export: Annotated[
         Path | None,
@@ -31,10 +40,12 @@ def history(
 ) -> None:
     """List all scans, writes and undos.
 
-    For each write, shows how many files are still as it left them.
+    For each write, shows how many files are still as it left them. The newest 20 runs are listed;
+    --all and --json list every run.
 
     Examples:
       genretag history
+      genretag history --all
       genretag history --export genretag.journal.db
     """
     with open_databases(db) as databases:
@@ -46,6 +57,9 @@ def history(
             )
             return
         runs = databases.journal.runs()
+        hidden = 0 if everything or json else max(0, len(runs) - _NEWEST)
+        runs = runs[hidden:]
+        places = {p.run: p.places for p in databases.store.complete_scans()}
         in_place = {
             r.id: sum(1 for _ in databases.journal.changes(r.id, ("replaced",)))
             for r in runs
@@ -55,14 +69,46 @@ def history(
         for run in runs:
             print(json_lib.dumps({**vars(run), "standing": in_place.get(run.id)}))
         return
-    table = plain_table("run", "when", "what", "counts", "still written")
+    table = plain_table("run", "when", "what", "folders", "options", "counts", "still written")
     for run in runs:
         when, written = format_time(run.began), str(in_place.get(run.id, ""))
-        table.add_row(str(run.id), when, run.kind, _describe_counts(run), written)
+        folders = ", ".join(run.options.get("paths") or map(str, places.get(run.id, ())))
+        options, counts = escape_control(_describe_options(run)), _describe_counts(run)
+        table.add_row(
+            str(run.id), when, run.kind, escape_control(folders), options, counts, written
+        )
     result_console().print(table if runs else "nothing has been done yet")
+    if hidden:
+        print(f"{count(hidden, 'older run')} not listed (--all)", file=sys.stderr)
+
+
+def _describe_options(run: Run) -> str:
+    """Return the rules of a scan or plan, or the plan that was written."""
+    if run.kind == "apply":
+        plan = run.options.get("plan")
+        return f"plan of run {plan}" if plan else ""
+    rules = run.options.get("policy", run.options if run.kind == "plan" else None)
+    return describe_policy(Policy.from_dict(rules)) if rules else ""
 
 
 def _describe_counts(run: Run) -> str:
-    """Return a run's counts as text; a run without an end was killed."""
+    """Return a run's counts as text; a run without an end is running, or was killed."""
     counts = ", ".join(f"{n:,} {what}" for what, n in run.counts.items() if n)
-    return counts or ("stopped" if run.ended is None else "")
+    if counts or run.ended is not None:
+        return counts
+    return "running" if _is_running(run) else "stopped"
+
+
+def _is_running(run: Run) -> bool:
+    """Return whether the process that began a run still exists on this machine."""
+    process = run.options.get("process")
+    if not isinstance(process, int):
+        return False
+    if sys.platform != "win32":
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+    return True

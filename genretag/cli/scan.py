@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from genretag.cli.plans import print_plan, provisional_plan, write_options, writ
 from genretag.errors import UsageError
 from genretag.library.urls import to_url
 from genretag.text import count
-from genretag.writing.session import database_path, open_databases
+from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.cluster.engine import ClusterOptions
@@ -67,11 +68,6 @@ def scan(
       genretag scan ~/Music/New --existing replace --yes
       genretag scan ~/Music --min-confidence 0.8 --album majority
     """
-    if engine.engine is Engine.local and not database_path(db).exists():
-        from genretag.scan import processes
-
-        # Nothing is known yet, so workers are needed: they start while the model loads.
-        processes.begin(analysis.workers)
     from genretag.report.formats import check_suffix
 
     urls = cluster_urls(paths, engine)
@@ -121,7 +117,13 @@ def _scan_library(
 
     places = (*options.paths, *(cluster.places if cluster else ()))
     run = databases.journal.begin(
-        "scan", genretag.__version__, {"paths": [str(place) for place in places]}
+        "scan",
+        genretag.__version__,
+        {
+            "paths": [str(place) for place in places],
+            "policy": options.policy.to_dict(),
+            "process": os.getpid(),
+        },
     )
     scanner = _make_scanner(databases, model, options, run, cluster)
     began = time.monotonic()
