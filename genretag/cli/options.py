@@ -462,7 +462,7 @@ def _describe_vocabulary(words: Vocabulary) -> str:
     """Return what a vocabulary changes: the number of entries in each part that is not usual."""
     usual = vars(Vocabulary())
     parts = (
-        f"{len(value)} {name}" if isinstance(value, tuple | dict | list) else name
+        f"{name}: {len(value)}" if isinstance(value, tuple | dict | list) else name
         for name, value in words.to_dict().items()
         if value != usual[name]
     )
