@@ -183,4 +183,11 @@ def test_a_scan_that_is_running_is_not_called_stopped(
     genretag("scan", music, "--dry-run")
     with sqlite3.connect(tmp_path / "db" / "genretag.journal.db") as journal:
         journal.execute("UPDATE run SET ended = NULL, counts = NULL")
+        alive = f'{{"paths": [], "process": {os.getpid()}}}'
+        journal.execute("UPDATE run SET options = ?", (alive,))
+    shown = genretag("history").out
+    assert "running" in shown
+    assert "stopped" not in shown
+    with sqlite3.connect(tmp_path / "db" / "genretag.journal.db") as journal:
+        journal.execute("UPDATE run SET options = '{}'")
     assert "stopped" in genretag("history").out
