@@ -12,7 +12,7 @@ from typing import Any
 
 
 def misbehave(connection: Connection) -> None:
-    """Do to this process what the task's word says; answer ``done`` to any other word."""
+    """Crash, hang or leave as the task says; answer ``done`` to any other word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         while True:
@@ -39,7 +39,7 @@ def misbehave(connection: Connection) -> None:
 
 
 def serve_misbehaving(connection: Connection) -> None:
-    """Run the real worker, with a decoder that eats memory, forks or crashes where it should decode."""
+    """Run the real worker with a decoder that eats memory, forks or crashes."""
     from pathlib import Path
 
     import numpy as np
@@ -49,8 +49,9 @@ def serve_misbehaving(connection: Connection) -> None:
     from genretag.scan import worker
 
     worker.MEMORY_LIMIT = 2 << 30
+    worker.FIXED_SECONDS, worker._GRACE_SECONDS = 4.0, 1.0
 
-    def hear(task: worker.Task, *_: object) -> object:
+    def analyse(task: worker.Task, *_: object) -> object:
         word = task.path.name
         if word == "eat":
             hoard = []
@@ -66,20 +67,20 @@ def serve_misbehaving(connection: Connection) -> None:
             ctypes.string_at(0)
         yield worker.Failed("none", f"done {word}")
 
-    worker.hear = hear  # type: ignore[assignment]
+    worker.analyse = analyse  # type: ignore[assignment]
     worker.serve(connection, LogMel(FrontEnd(), MelFilters(())))
 
 
 def serve_slowly(connection: Connection, features: Any) -> None:
-    """Run the real worker, half a second slower a track; leave a file that names the process that it works for.
+    """Run the real worker, half a second slower per track; leave a file named by its parent.
 
-    A track that is called ``fatal`` kills that process, as a machine that goes down would.
+    A track called ``fatal`` kills the parent, as a machine that goes down would.
     """
     from pathlib import Path
 
     from genretag.scan import worker
 
-    hear = worker.hear
+    analyse = worker.analyse
 
     def slowly(task: worker.Task, *rest: object) -> object:
         Path(task.path.parent / f"{os.getppid()}.pid").touch()
@@ -88,7 +89,7 @@ def serve_slowly(connection: Connection, features: Any) -> None:
             os.kill(os.getppid(), signal.SIGKILL)
         if task.path.stem == "segfault":
             ctypes.string_at(0)
-        yield from hear(task, *rest)  # type: ignore[arg-type]
+        yield from analyse(task, *rest)  # type: ignore[arg-type]
 
-    worker.hear = slowly  # type: ignore[assignment]
+    worker.analyse = slowly  # type: ignore[assignment]
     worker.serve(connection, features)

@@ -29,8 +29,8 @@ from genretag.inference.model import Model
 from genretag.library.urls import NOT_WRITTEN, is_url, to_url
 from genretag.records import Analysis, Tags
 from genretag.scan.pool import Pool
-from genretag.scan.scanner import time_limit, whole
-from genretag.scan.worker import Failed, TagsRead, Task, TrackDone, WindowReady, serve
+from genretag.scan.scanner import whole
+from genretag.scan.worker import Failed, TagsRead, Task, TrackDone, WindowReady, serve, time_limit
 
 #: Windows of a track that travel to the model together; a track with more (over ten minutes) is scored where it is decoded,
 #: so that memory is flat whatever its length.

@@ -18,8 +18,8 @@ def write_obstacle(path: Path, *, keep_owner: bool = True) -> str | None:
     try:
         target = Path(os.path.realpath(path))
         status = target.stat()
-    except OSError as error:
-        return f"it cannot be reached ({error.strerror})"
+    except OSError:  # perhaps an unmounted disk: apply will find out
+        return None
     if not os.access(target.parent, os.W_OK | os.X_OK):
         return "its folder is not writable"
     if not status.st_mode & _ANY_WRITE or not os.access(target, os.W_OK):

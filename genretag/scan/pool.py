@@ -1,9 +1,9 @@
-"""Decode workers: processes that may die, hang or grow, each at the cost of the one track it holds.
+"""A pool of decode workers: one that crashes, hangs or grows costs the one track it holds.
 
-Why not a ready-made pool: results here are streams (a ten-hour mix leaves a worker window by
-window), and each worker must be held back on its own when the model is behind. A pool whose
-workers share one result queue can also be blocked for good by a worker that dies while it holds
-the queue's lock; with one pipe a worker there is nothing to hold.
+No ready-made pool fits: results are streams (a ten-hour mix leaves a worker window by window), and
+each worker must wait on its own when the model is behind. Workers that share one result queue can
+also be blocked for good by one that dies while it holds the queue's lock; with one pipe per worker
+there is nothing to hold.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from genretag.scan import processes
@@ -23,15 +24,15 @@ from genretag.scan.worker import Failed
 
 @dataclass
 class _Worker:
-    process: processes.Process
+    process: BaseProcess
     pipe: Connection
-    token: int | None = None  # of the task in hand
+    token: int | None = None  # of its current task
     deadline: float = 0.0  # time.monotonic()
     limit: float = 0.0  # s
 
 
-def _end(process: processes.Process) -> None:
-    """Kill a worker, and with it whatever its decoder forked, where it leads a group of its own."""
+def _end(process: BaseProcess) -> None:
+    """Kill a worker and its process group, with everything that its decoder forked."""
     with contextlib.suppress(OSError, AttributeError):
         if process.pid is not None and process.pid != os.getpgid(0):
             os.killpg(process.pid, signal.SIGKILL)
@@ -60,37 +61,37 @@ class Pool:
 
     @property
     def idle(self) -> bool:
-        """Whether a worker has nothing to do."""
+        """Whether a worker has no task."""
         return any(w.token is None for w in self._workers)
 
     @property
     def busy(self) -> bool:
-        """Whether a worker has something to do."""
+        """Whether a worker has a task."""
         return any(w.token is not None for w in self._workers)
 
     def give(self, token: int, task: object, seconds: float) -> None:
-        """Give a task to an idle worker; after ``seconds`` it is taken away and fails."""
+        """Give a task to an idle worker; after ``seconds`` the worker is killed and the task fails."""
         index = next(i for i, w in enumerate(self._workers) if w.token is None)
         if not self._workers[index].process.is_alive():
             self._replace(self._workers[index])
         worker = self._workers[index]
         worker.token, worker.limit, worker.deadline = token, seconds, time.monotonic() + seconds
-        with contextlib.suppress(OSError):  # it died just now: messages() will say so
+        with contextlib.suppress(OSError):  # it died just now: messages() reports it
             worker.pipe.send(task)
 
     def answer(self, token: int, reply: object) -> None:
-        """Answer the question of the worker that holds a task."""
+        """Send a reply to the worker that holds a task."""
         worker = next(w for w in self._workers if w.token == token)
         worker.pipe.send(reply)
 
     def finished(self, token: int) -> None:
-        """Note that a task's last message has come: its worker is idle."""
+        """Mark a task as finished: its worker is idle."""
         next(w for w in self._workers if w.token == token).token = None
 
     def messages(self, timeout: float) -> list[tuple[int, Any]]:
-        """Return what workers said within ``timeout`` seconds: (token, message), at most one a worker.
+        """Return (token, message) of workers, at most one each, after ``timeout`` seconds at most.
 
-        A worker that died or ran out of time says ``Failed``, and is replaced.
+        A worker that died or exceeded its time limit yields ``Failed``, and is replaced.
         """
         busy = [w for w in self._workers if w.token is not None]
         ready = set(map(id, wait([w.pipe for w in busy], timeout)))
@@ -101,7 +102,7 @@ class Pool:
                 try:
                     out.append((worker.token, worker.pipe.recv()))
                 except (EOFError, OSError):
-                    out.append((worker.token, self._bury(worker)))
+                    out.append((worker.token, self._report_crash(worker)))
             elif time.monotonic() > worker.deadline:
                 _end(worker.process)
                 out.append(
@@ -110,8 +111,8 @@ class Pool:
                 self._replace(worker)
         return out
 
-    def _bury(self, worker: _Worker) -> Failed:
-        """Say how a worker died, and replace it."""
+    def _report_crash(self, worker: _Worker) -> Failed:
+        """Return how a worker died, and replace it."""
         worker.process.join(5)
         code = worker.process.exitcode
         how = f"exit status {code}"

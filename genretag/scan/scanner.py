@@ -41,11 +41,10 @@ from genretag.scan.worker import (
     TrackDone,
     WindowReady,
     serve,
+    time_limit,
 )
 from genretag.storage.cache import AnalysisCache
 
-_FIXED_SECONDS = 60.0  # a track's time limit ...
-_SECONDS_A_MEGABYTE = 2.0  # ... and what its size adds
 _COMMIT_SECONDS = 1.0
 _FLUSH_SECONDS = 0.25  # the longest that a window waits for a batch to fill when decoders are slow
 
@@ -469,11 +468,6 @@ class Scanner:
             self._plan,
         ):
             waiting.clear()
-
-
-def time_limit(size: int) -> float:
-    """Return how many seconds a file of ``size`` bytes may take."""
-    return _FIXED_SECONDS + _SECONDS_A_MEGABYTE * size / 1e6
 
 
 def whole(

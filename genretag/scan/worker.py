@@ -1,13 +1,14 @@
-"""What runs in a decode worker: one file -> its tags, its identity and its log-mel windows, as messages.
+"""A decode worker: turns one file into messages with its tags, its identity and its log-mel windows.
 
-Decoders are native code and crash; so they live in processes of their own, and a crash costs one
-track. A window leaves as soon as it is full, and the pipe holds back a worker that is ahead of
-the model, so that memory is flat whatever the length of a track.
+Decoders are native code and crash, so they run in processes of their own, and a crash costs one
+track. A window is sent as soon as it is full, and the pipe stops a worker that is ahead of the
+model, so that memory does not grow with the length of a track.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -24,18 +25,21 @@ from genretag.errors import TrackError
 from genretag.features import Features
 from genretag.scan import adaptive
 from genretag.scan.memory import keep_memory
-from genretag.scan.nursery import die_with_parent
 
-MEMORY_LIMIT = (
-    4 << 30
-)  # bytes of address space a worker may take; numpy and FFmpeg map about 1 GiB of it
+log = logging.getLogger("genretag")
+
+MEMORY_LIMIT = 4 << 30  # bytes of address space per worker; numpy and FFmpeg map about 1 GiB
+FIXED_SECONDS = 60.0  # time limit of a track ...
+SECONDS_PER_MEGABYTE = 2.0  # ... and of each megabyte
+_GRACE_SECONDS = 10.0  # after the limit, in which the pool ends the worker itself
 
 
 @dataclass(frozen=True)
 class Task:
-    """One file to be heard. ``ask``: tell the identity first, and wait whether it is known.
+    """One file to analyse.
 
-    ``part``: the windows to hear; None: all. An empty one is the first part of a track of which nothing is known yet.
+    ``ask``: send the identity first, and wait whether the audio is known. ``part``: the windows to
+    decode; None: all; empty: the first part of a track of which nothing is known.
     """
 
     path: Path
@@ -45,14 +49,14 @@ class Task:
 
 @dataclass(frozen=True)
 class TagsRead:
-    """What the file's tags say."""
+    """The file's tags."""
 
     tags: tags.Tags
 
 
 @dataclass(frozen=True)
 class WindowReady:
-    """One window's log-mel [bands, frames] and where it starts (s)."""
+    """The log-mel [bands, frames] of one window, and its start in s."""
 
     start: float
     log_mel: npt.NDArray[np.float32]
@@ -60,12 +64,16 @@ class WindowReady:
 
 @dataclass(frozen=True)
 class Restart:
-    """What was heard of the track so far does not count: it begins anew, and all of it is heard."""
+    """The windows so far do not count: the whole track is decoded from its start."""
 
 
 @dataclass(frozen=True)
 class TrackDone:
-    """What was asked for is heard: the track's identity, how much of it there was, and how many windows it has."""
+    """All requested windows were sent.
+
+    ``seconds`` is the decoded length, ``share`` the part of the track that decoded (0 to 1),
+    ``windows`` the number of windows in the track.
+    """
 
     identity: audio.Identity
     seconds: float
@@ -75,7 +83,7 @@ class TrackDone:
 
 @dataclass(frozen=True)
 class PartDone:
-    """A further part of a track is heard."""
+    """A further part of a track was sent."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,10 @@ class Failed:
 Message = TagsRead | audio.Identity | WindowReady | Restart | TrackDone | PartDone | Failed
 
 
-def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
+def analyse(task: Task, features: Features, ask: Any) -> Iterator[Message]:
     """Yield a track's messages; ``ask(identity)`` returns whether it has to be decoded."""
     if task.part:
-        yield from _further(task.path, features, task.part)
+        yield from _further_part(task.path, features, task.part)
         return
     yield TagsRead(tags.read(task.path))
     if task.ask:
@@ -100,67 +108,88 @@ def hear(task: Task, features: Features, ask: Any) -> Iterator[Message]:
         if not ask(identity):
             return
     if task.part is None:
-        yield from _whole(task.path, features)
+        yield from _whole_track(task.path, features)
         return
     try:
-        yield from _first(task.path, features)
+        yield from _first_part(task.path, features)
     except audio.InexactTimestamps:
-        yield from _whole(task.path, features)
+        yield from _whole_track(task.path, features)
 
 
-def _whole(path: Path, features: Features) -> Iterator[Message]:
-    """Hear all of a track; each window leaves as soon as it is full."""
-    listening, count = audio.DecodeLog(), 0
-    for window in audio.read_windows(path, features.front_end.sample_rate, listening):
+def _whole_track(path: Path, features: Features) -> Iterator[Message]:
+    """Decode all of a track."""
+    log, count = audio.DecodeLog(), 0
+    for window in audio.read_windows(path, features.front_end.sample_rate, log):
         yield WindowReady(window.start, features(window.samples))
         count += 1
-    yield _done(path, listening, count)
+    yield _track_done(path, log, count)
 
 
-def _done(path: Path, listening: audio.DecodeLog, windows: int) -> TrackDone:
-    identity = audio.Identity(
-        listening.content_key, audio.streaminfo_md5(path), audio.file_sha256(path)
-    )
-    return TrackDone(identity, listening.seconds, min(1.0, listening.share), windows)
+def _track_done(path: Path, log: audio.DecodeLog, windows: int) -> TrackDone:
+    identity = audio.Identity(log.content_key, audio.streaminfo_md5(path), audio.file_sha256(path))
+    return TrackDone(identity, log.seconds, min(1.0, log.share), windows)
 
 
-def _some(
-    path: Path, features: Features, choose: audio.Choose, listening: audio.DecodeLog, *, keyed: bool
+def _some_windows(
+    path: Path, features: Features, choose: audio.Choose, log: audio.DecodeLog, *, keyed: bool
 ) -> list[WindowReady]:
-    """Hear some windows. They are few, and none leaves before all are known to be where they should."""
-    found = audio.read_some(path, features.front_end.sample_rate, choose, listening, keyed=keyed)
+    """Decode some windows. None is sent before the positions of all are known to be exact."""
+    found = audio.read_some(path, features.front_end.sample_rate, choose, log, keyed=keyed)
     return [WindowReady(w.start, features(w.samples)) for w in found]
 
 
-def _first(path: Path, features: Features) -> Iterator[Message]:
-    """Hear the first part of a track.
+def _first_part(path: Path, features: Features) -> Iterator[Message]:
+    """Decode the first part of a track.
 
     Raises:
-        audio.Unsteady: nothing was yielded; it has to be heard as a whole.
+        audio.InexactTimestamps: nothing was yielded; the whole track must be decoded.
     """
-    listening = audio.DecodeLog()
-    ready = _some(path, features, adaptive.first, listening, keyed=True)
-    done = _done(path, listening, audio.count_windows(listening.seconds))
+    log = audio.DecodeLog()
+    ready = _some_windows(path, features, adaptive.first, log, keyed=True)
+    done = _track_done(path, log, audio.count_windows(log.seconds))
     if done.share < audio.MIN_DECODED_SHARE or not ready:
         raise audio.InexactTimestamps
     yield from ready
     yield done
 
 
-def _further(path: Path, features: Features, part: tuple[int, ...]) -> Iterator[Message]:
-    """Hear a further part of a track, or begin it anew."""
+def _further_part(path: Path, features: Features, part: tuple[int, ...]) -> Iterator[Message]:
+    """Decode a further part of a track, or start again with the whole of it."""
     try:
-        yield from _some(path, features, lambda _: part, audio.DecodeLog(), keyed=False)
+        yield from _some_windows(path, features, lambda _: part, audio.DecodeLog(), keyed=False)
         yield PartDone()
     except audio.InexactTimestamps:
         yield Restart()
-        yield from _whole(path, features)
+        yield from _whole_track(path, features)
 
 
-def _lead_a_group() -> None:
-    """Lead a process group, so that whatever a decoder forks is ended together with this worker."""
+def _lead_process_group() -> None:
+    """Become the leader of a process group, which ends with everything that a decoder forked."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(0, 0)
+
+
+def time_limit(size: int) -> float:
+    """Return the time limit in s of a file of some bytes."""
+    return FIXED_SECONDS + SECONDS_PER_MEGABYTE * size / 1e6
+
+
+@contextlib.contextmanager
+def _alarm(path: Path) -> Iterator[None]:
+    """Let the kernel end this process if a track takes far longer than its limit.
+
+    The pool does so earlier; but a decoder that hangs must not outlive a pool that was killed, and
+    no Python code runs while native code hangs.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    with contextlib.suppress(OSError):
+        signal.setitimer(signal.ITIMER_REAL, time_limit(path.stat().st_size) + _GRACE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _limit_memory() -> None:
@@ -171,10 +200,9 @@ def _limit_memory() -> None:
 
 
 def serve(connection: Connection, features: Features) -> None:
-    """Hear tasks from a pipe until it closes. Ctrl-C is the parent's to handle."""
+    """Run tasks from a pipe until it closes. The parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _lead_a_group()
-    die_with_parent()
+    _lead_process_group()
     _limit_memory()
     keep_memory()
 
@@ -186,13 +214,16 @@ def serve(connection: Connection, features: Features) -> None:
         while True:
             task = connection.recv()
             try:
-                for message in hear(task, features, ask):
-                    connection.send(message)
+                with _alarm(task.path):
+                    for message in analyse(task, features, ask):
+                        connection.send(message)
             except TrackError as error:
                 connection.send(Failed(error.stage, str(error)))
             except MemoryError:
-                connection.send(Failed("decode", "it needs more memory than a track may take"))
+                connection.send(Failed("decode", "it needs more memory than a track may use"))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise
             except Exception as error:
-                connection.send(Failed("decode", f"{type(error).__name__}: {error}"))
+                log.debug("%s: %r", task.path, error)
+                text = " ".join(str(error).split()) or "unexpected data"
+                connection.send(Failed("decode", f"it cannot be decoded: {text}"))
