@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from genretag.errors import TrackError
 from genretag.layout import tail as layout
 from genretag.layout.tail import (
     APE_HAS_HEADER,
+    APE_IS_BINARY,
     APE_IS_HEADER,
     APE_KIND_MASK,
     APE_MAGIC,
@@ -83,7 +85,11 @@ def tail_genres(data: memoryview, start: int, kind: str) -> list[str]:
 
 
 def item_texts(data: memoryview, tag: Ape, field: str) -> list[str]:
-    """Return the values of a field's APEv2 items; binary items have none that can be read."""
+    """Return the values of a field's APEv2 items; those that are not UTF-8 are read as Latin-1.
+
+    Raises:
+        TrackError: a binary item is no text.
+    """
     texts = list[str]()
     for item in tag.of_field(field):
         raw = bytes(data[item.value_at : item.end])
@@ -91,6 +97,8 @@ def item_texts(data: memoryview, tag: Ape, field: str) -> list[str]:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
             text = raw.decode("latin-1")
+        if item.flags & APE_IS_BINARY and not text.replace("\0", "").isprintable():
+            raise TrackError("tags", id3_splice.UNREADABLE)
         texts += [t.strip() for t in text.split("\0") if t.strip()]
     return list(dict.fromkeys(texts))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import zlib
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,40 @@ def test_a_genre_that_cannot_be_read_is_a_problem_and_not_empty(
     path = tmp_path / "x.mp3"
     path.write_bytes(id3v2(frame(b"TCON", body)) + AUDIO)
     assert tags.read(path).problem == "its genre cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("tag", "genres"),
+    [
+        (frame(b"TCON", syncsafe(6) + zlib.compress(b"\0Polka"), flags=9), ["Polka"]),
+        (frame(b"TCON", b"G\0Polka", flags=0x40), ["Polka"]),  # a group's byte in front
+        (frame(b"TCON", b"\x01\0Polka", flags=4), None),  # encrypted
+        (frame(b"TCON", syncsafe(6) + b"no zlib", flags=9), None),
+    ],
+    ids=["compressed", "grouped", "encrypted", "broken"],
+)
+def test_a_frame_of_another_form_is_read_or_the_file_left_alone(
+    tmp_path: Path, tag: bytes, genres: list[str] | None
+) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_bytes(id3v2(tag, padding=9) + AUDIO)
+    found = tags.read(path)
+    assert (found.genres or None, found.problem) == (
+        genres,
+        None if genres else "its genre cannot be read",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "genres"), [(b"Polka", ["Polka"]), (b"\x89PNG\r\n\x1a", None)]
+)
+def test_a_binary_genre_item_is_read_or_the_file_left_alone(
+    tmp_path: Path, value: bytes, genres: list[str] | None
+) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_bytes(AUDIO + ape([item(b"Genre", value, flags=2)]))
+    found = tags.read(path)
+    assert (found.genres or None, bool(found.problem)) == (genres, not genres)
 
 
 @pytest.mark.parametrize(
