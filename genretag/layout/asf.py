@@ -22,6 +22,7 @@ HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 EXTENSION = bytes.fromhex("b503bf5f2ea9cf118ee300c00c205365")
+_CONTENT_SIZES = 10  # bytes of the sizes of a content description's five texts
 CONTENT = bytes.fromhex("3326b2758e66cf11a6d900aa0062ce6c")
 EXTENDED_CONTENT = bytes.fromhex("40a4d0d207e3d21197f000a0c95ea850")
 METADATA = bytes.fromhex("eacbf8c5af5b77488467aa8c44fa4cca")
@@ -128,7 +129,21 @@ def _parsed(data: memoryview, guid: bytes, start: int, end: int) -> Object:
         return Object(guid, start, end, attributes, rest_at)
     if guid == FILE_PROPERTIES and end - start < _FILE_PROPERTIES_SIZE:
         raise UnexplainedError("its ASF file properties are damaged")
+    if guid == CONTENT:
+        _check_content(data, start + OBJECT_SIZE, end)
     return Object(guid, start, end)
+
+
+def _check_content(data: memoryview, at: int, end: int) -> None:
+    """Raise if the five texts of a content description are longer than it.
+
+    Programs would read on into the next object, whose bytes may change.
+    """
+    if at + _CONTENT_SIZES > end:
+        raise _damaged()
+    sizes = struct.unpack_from("<5H", data, at)
+    if at + _CONTENT_SIZES + sum(sizes) > end:
+        raise _damaged()
 
 
 def _extension(data: memoryview, start: int, end: int) -> Object:

@@ -95,8 +95,9 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     apes = [parse_ape(data, p.start, p.end) for p in parts if p.kind == "APEv2"]
     full = _full_tags(data)
     made = _front_edits(data, full, values, options, _hidden_texts(data, full))
-    shown = any(_is_shown(item) for ape in apes for item in ape.items)
-    if full or shown:
+    items = [item for ape in apes for item in ape.items]
+    shown = any(not item.flags & APE_IS_BINARY for item in items)
+    if full or shown or any(_is_repeated(item) for item in items):
         # FFmpeg shows the items of an APEv2 tag alone where there are any, but not in MP3.
         add = not full or (shown and layout.kind_of(data, start) != "MP3")
         return made + tail.tail_edits(data, start, values, add_item=add)
@@ -109,17 +110,16 @@ def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[
     if prefers_id3(data):
         frames = {_NAMES[name][0]: text for name, text in texts.items()}
         return made + _new_id3_edits(data, values, frames, options)
-    items = {_NAMES[name][1]: text for name, text in texts.items()}
+    named = {_NAMES[name][1]: text for name, text in texts.items()}
     if apes:
-        return made + tail.item_edits(data, apes[0], "genre", values, items)
+        return made + tail.item_edits(data, apes[0], "genre", values, named)
     at = parts[0].start if parts else len(data)
-    return [*made, Edit(at, at, tail.new_ape(items, values))]
+    return [*made, Edit(at, at, tail.new_ape(named, values))]
 
 
-def _is_shown(item: Item) -> bool:
-    """Return whether FFmpeg shows an APEv2 item, or it has the name of a text of ID3v1."""
-    names = {key.lower().encode() for _, key in _NAMES.values()}
-    return not item.flags & APE_IS_BINARY or item.key.lower() in names
+def _is_repeated(item: Item) -> bool:
+    """Return whether an APEv2 item has the name of a text that ID3v1 holds too."""
+    return item.key.lower() in {key.lower().encode() for _, key in _NAMES.values()}
 
 
 #: Initial letters of frames that FFmpeg shows; where a tag has none, it shows ID3v1.
