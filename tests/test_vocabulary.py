@@ -313,3 +313,13 @@ def test_plain_words() -> None:
     assert normalise_genre("Hip-Hop") == normalise_genre("hip hop") == normalise_genre("HIPHOP")
     assert normalise_genre("R&B") == normalise_genre("r and b")
     assert normalise_genre("???") == "???"
+
+
+def test_a_setting_adds_genres_that_count_as_none(tmp_path: Path) -> None:
+    (tmp_path / "v.toml").write_text('generic = ["To Sort"]')
+    vocabulary = read_vocabulary(tmp_path / "v.toml")
+    assert vocabulary.words(["Hip-Hop"]) == ["Hip-Hop"]
+    assert Vocabulary.from_dict(vocabulary.to_dict()) == vocabulary
+    tagged = Tags(["to sort"], "TCON")
+    assert decide(heard(), tagged, Policy(vocabulary=vocabulary)).new == ["Jazz"]
+    assert decide(heard(), tagged, Policy()).new == ["to sort"]

@@ -210,7 +210,7 @@ def _merge_with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:
     """
     separator = policy.separator_in(tags.field)
     if policy.existing is Existing.APPEND:
-        old = meaningful(tags.genres)
+        old = meaningful(tags.genres, policy.vocabulary.generic)
         if separator:
             split_at = separator.strip() or separator
             old = [part.strip() for genre in old for part in genre.split(split_at)]
@@ -243,7 +243,7 @@ def decide(
     artists = (tags.album.artist, tags.album.album_artist)
     if (why := policy.protect.reason(path, artists, old)) is not None:
         return leave(Action.SKIP, Reason.PROTECTED, why)
-    has_genre = bool(meaningful(old))
+    has_genre = bool(meaningful(old, policy.vocabulary.generic))
     if has_genre and policy.existing is Existing.SKIP and not ours:
         return leave(Action.KEEP, Reason.HAS_GENRE)
     words = policy.vocabulary.words(labels_to_write(verdict, policy), tags.album.artist)

@@ -9,6 +9,7 @@ A vocabulary is a TOML file, beets' YAML configuration, or beets' tree, whitelis
     count = 2                      # maximum number of values per file
     fallback = "Unclassified"      # if no word is left
     title_case = true              # capitalise words that are all lower case
+    generic = ["To Sort"]          # genres in tags that count as none, beside Other, Unknown ...
     unknown = "pass"               # words outside the whitelist: "pass" or "drop"
 
     [aliases]                      # the model's label = your word
@@ -22,7 +23,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
@@ -131,6 +132,7 @@ class Vocabulary:
     title_case: bool = True
     drop_unknown: bool | None = None  # None: only with a whitelist
     aliases: tuple[tuple[str, str], ...] = ()  # (pattern of a whole label, replacement)
+    generic: tuple[str, ...] = ()  # further genres that count as no genre
 
     @cached_property
     def tree(self) -> Tree:
@@ -148,7 +150,7 @@ class Vocabulary:
     @property
     def changes_nothing(self) -> bool:
         """Whether labels are written unchanged."""
-        return self == Vocabulary()
+        return replace(self, generic=()) == Vocabulary()
 
     def words(
         self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None
@@ -243,6 +245,7 @@ class Vocabulary:
                 **data,
                 "whitelist": None if whitelist is None else tuple(whitelist),
                 "aliases": aliases,
+                "generic": tuple(data.get("generic", ())),
             }
         )
 

@@ -40,7 +40,10 @@ from genretag.training.head import (
 )
 from genretag.training.network import Backbone, load_backbone
 
-GENRE_C, MUSIC_C = 0.001, 0.02  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
+GENRE_C, MUSIC_C = (
+    0.001,
+    0.02,
+)  # inverse strength of the L2 penalty, on embeddings whose dimensions have variance 1 on average
 MUSIC_THRESHOLD = 0.5
 
 
@@ -61,7 +64,12 @@ class Heads:
 
 
 def fit_heads(
-    clips: list[Clip], heard: Pieces, foreign: Pieces, train: npt.NDArray[np.bool_], labels: list[str], lessons: Lessons
+    clips: list[Clip],
+    heard: Pieces,
+    foreign: Pieces,
+    train: npt.NDArray[np.bool_],
+    labels: list[str],
+    lessons: Lessons,
 ) -> Heads:
     """Fit the heads on pieces of the clips that ``train`` marks.
 
@@ -70,12 +78,16 @@ def fit_heads(
     had heard more.
     """
     mine = heard.where(train[heard.clip])
-    music = fit_music_head(mine.x, np.array([clips[i].role != "nonmusic" for i in mine.clip]), mine.clip, MUSIC_C)
+    music = fit_music_head(
+        mine.x, np.array([clips[i].role != "nonmusic" for i in mine.clip]), mine.clip, MUSIC_C
+    )
     known = train & np.array([c.role == "labelled" for c in clips])
     theirs = foreign.where(known[foreign.clip])
     told = lessons.where(lessons.clean & known[lessons.clip_a])
     both = joined([theirs, Pieces(told.embedding.mean(1), told.clip_a)])
-    own = np.repeat([0, len(clips)], [len(theirs.clip), len(told.clip_a)])  # what the teachers heard weighs as a clip of its own
+    own = np.repeat(
+        [0, len(clips)], [len(theirs.clip), len(told.clip_a)]
+    )  # what the teachers heard weighs as a clip of its own
     y = np.array([labels.index(LABELS[clips[i].genre]) for i in both.clip])
     return Heads(fit_genre_head(both.x, y, both.clip + own, GENRE_C), music)
 
@@ -84,16 +96,33 @@ def judged(heads: Heads, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -
     """Return accuracy and macro recall of whole embeddings."""
     predicted = heads.genre(x).argmax(1)
     recall = [float((predicted[y == c] == c).mean()) for c in np.unique(y)]
-    return {"n": len(y), "accuracy": round(float((predicted == y).mean()), 4), "macro_recall": round(float(np.mean(recall)), 4)}
+    return {
+        "n": len(y),
+        "accuracy": round(float((predicted == y).mean()), 4),
+        "macro_recall": round(float(np.mean(recall)), 4),
+    }
 
 
-def evaluate(listener: Listener, clips: list[Clip], heads: Heads, test: npt.NDArray[np.bool_], labels: list[str]) -> dict[str, Any]:
+def evaluate(
+    listener: Listener,
+    clips: list[Clip],
+    heads: Heads,
+    test: npt.NDArray[np.bool_],
+    labels: list[str],
+) -> dict[str, Any]:
     """Judge the clips that ``test`` marks, as whole clips and as 2 s cuts, and music against the rest."""
     rng = np.random.default_rng(1)
     rows = [i for i, c in enumerate(clips) if test[i] and c.role == "labelled"]
     y = np.array([labels.index(LABELS[clips[i].genre]) for i in rows])
     whole = np.stack([listener.whole(i) for i in rows])
-    cuts = np.stack([listener.embed([m])[0] if (m := listener.cut(i, 2.0, rng)) is not None else listener.whole(i) for i in rows])
+    cuts = np.stack(
+        [
+            listener.embed([m])[0]
+            if (m := listener.cut(i, 2.0, rng)) is not None
+            else listener.whole(i)
+            for i in rows
+        ]
+    )
     gtzan = np.array([clips[i].source == "gtzan" for i in rows])
     predicted = heads.genre(whole).argmax(1)
     music = heads.music(whole)[:, 0]
@@ -103,7 +132,10 @@ def evaluate(listener: Listener, clips: list[Clip], heads: Heads, test: npt.NDAr
         "all": judged(heads, whole, y),
         "ten genres (GTZAN)": judged(heads, whole[gtzan], y[gtzan]),
         "ten genres (GTZAN), 2 s cuts": judged(heads, cuts[gtzan], y[gtzan]),
-        "recall": {labels[c]: [round(float((predicted[y == c] == c).mean()), 2), int((y == c).sum())] for c in np.unique(y)},
+        "recall": {
+            labels[c]: [round(float((predicted[y == c] == c).mean()), 2), int((y == c).sum())]
+            for c in np.unique(y)
+        },
         "music lost": round(float((music < 0).mean()), 4),
         "non-music told": [round(float((noise < 0).mean()), 4), len(noise)] if len(noise) else None,
     }
@@ -119,12 +151,16 @@ def make(a: argparse.Namespace) -> None:
     pieces = pieces_of(listener, list(range(len(clips))), a.seed)
     everything = np.ones(len(clips), bool)
     held = folds == a.hold_out if a.hold_out is not None else ~everything
-    heads = fit_heads(clips, pieces, unheard(a.cache, clips, a.hold_out, a.seed), ~held, labels, lessons)
+    heads = fit_heads(
+        clips, pieces, unheard(a.cache, clips, a.hold_out, a.seed), ~held, labels, lessons
+    )
     figures: dict[str, Any] = {}
     if a.hold_out is not None:
         figures = evaluate(listener, clips, heads, held, labels)
         figures["temperature"] = _temperature(listener, clips, heads, held, labels)
-    calibration = Calibration(a.temperature if a.plain else figures.get("temperature", a.temperature), a.slope)
+    calibration = Calibration(
+        a.temperature if a.plain else figures.get("temperature", a.temperature), a.slope
+    )
     metadata = ModelMetadata(
         id="", name="genretag-ear", version=a.version, labels=tuple(labels), front_end=front_end, chunks=CHUNKS,
         music_threshold=MUSIC_THRESHOLD, confidence_threshold=0.7, calibration=calibration, about=_about(a.figures),
@@ -132,7 +168,17 @@ def make(a: argparse.Namespace) -> None:
     )  # fmt: skip
     worst = export(TwoHeadNetwork(listener.backbone, heads.genre, heads.music), metadata, a.out)
     off = quantise(a.out, a.out, chunks_of(a.data, a.cache, front_end, CHUNKS, a.hold_out))
-    print(json.dumps({**figures, "parity": worst, "quantised: off by": round(off, 4), "bytes": a.out.stat().st_size}, indent=1))
+    print(
+        json.dumps(
+            {
+                **figures,
+                "parity": worst,
+                "quantised: off by": round(off, 4),
+                "bytes": a.out.stat().st_size,
+            },
+            indent=1,
+        )
+    )
 
 
 def _about(figures: Path | None) -> dict[str, Any]:
@@ -147,7 +193,13 @@ def _about(figures: Path | None) -> dict[str, Any]:
     return about
 
 
-def _temperature(listener: Listener, clips: list[Clip], heads: Heads, held: npt.NDArray[np.bool_], labels: list[str]) -> float:
+def _temperature(
+    listener: Listener,
+    clips: list[Clip],
+    heads: Heads,
+    held: npt.NDArray[np.bool_],
+    labels: list[str],
+) -> float:
     """Return the temperature of held-out clips, whole ones, every genre counting the same."""
     rows = [i for i, c in enumerate(clips) if held[i] and c.role == "labelled"]
     y = np.array([labels.index(LABELS[clips[i].genre]) for i in rows])
@@ -157,19 +209,41 @@ def _temperature(listener: Listener, clips: list[Clip], heads: Heads, held: npt.
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("cache", type=Path)
-    p.add_argument("checkpoint", type=Path, help="a distilled student (.pt), or a model file whose backbone gets new heads (.onnx)")
+    p.add_argument(
+        "checkpoint",
+        type=Path,
+        help="a distilled student (.pt), or a model file whose backbone gets new heads (.onnx)",
+    )
     p.add_argument("out", type=Path)
     p.add_argument("--hold-out", type=int, default=None)
     p.add_argument("--temperature", type=float, default=1.0)
-    p.add_argument("--slope", type=float, default=0.0, help="exponent of the length (windows of 30 s) in the temperature")
+    p.add_argument(
+        "--slope",
+        type=float,
+        default=0.0,
+        help="exponent of the length (windows of 30 s) in the temperature",
+    )
     p.add_argument("--seed", type=int, default=0, help="of the cuts that the heads learn from")
-    p.add_argument("--plain", action="store_true", help="keep --temperature also where the held-out fold suggests another")
+    p.add_argument(
+        "--plain",
+        action="store_true",
+        help="keep --temperature also where the held-out fold suggests another",
+    )
     p.add_argument("--version", default="1")
-    p.add_argument("--figures", type=Path, default=None, help="JSON of figures that travels in the metadata")
-    p.add_argument("--styles", type=Path, default=None, help="what genretag.ear.styles judged; the checkpoint must be a student (.pt)")
+    p.add_argument(
+        "--figures", type=Path, default=None, help="JSON of figures that travels in the metadata"
+    )
+    p.add_argument(
+        "--styles",
+        type=Path,
+        default=None,
+        help="what genretag.ear.styles judged; the checkpoint must be a student (.pt)",
+    )
     make(p.parse_args())
 
 

@@ -58,14 +58,25 @@ def read_clips(folder: Path) -> list[Clip]:
     """Read ``clips.csv``."""
     with (folder / "clips.csv").open(newline="", encoding="utf-8") as handle:
         return [
-            Clip(r["id"], r["source"], r["role"], r["genre"], r["artist"], r["kind"], float(r["seconds"])) for r in csv.DictReader(handle)
+            Clip(
+                r["id"],
+                r["source"],
+                r["role"],
+                r["genre"],
+                r["artist"],
+                r["kind"],
+                float(r["seconds"]),
+            )
+            for r in csv.DictReader(handle)
         ]
 
 
 FOLDS = 5
 
 
-def grouped_folds(clips: list[Clip], folds: int = FOLDS, seed: int = 0, *, nonmusic: bool = False) -> npt.NDArray[np.int64]:
+def grouped_folds(
+    clips: list[Clip], folds: int = FOLDS, seed: int = 0, *, nonmusic: bool = False
+) -> npt.NDArray[np.int64]:
     """Return a fold for each clip (-1: always training), artists apart, genres as even as they can be.
 
     A clip that is not labelled but whose artist is labelled goes with that artist. With ``nonmusic`` the
@@ -98,11 +109,16 @@ class Lessons:
     weight: npt.NDArray[np.float32]  # of a; 1 - weight is that of b
     logits: npt.NDArray[np.float32]  # [n, parts, classes]
     embedding: npt.NDArray[np.float32]  # [n, parts, dims], of variance 1 on average
-    spans: npt.NDArray[np.float64] = field(default_factory=lambda: np.array([[0.0, SEGMENT_SECONDS]]))  # s, of each part
+    spans: npt.NDArray[np.float64] = field(
+        default_factory=lambda: np.array([[0.0, SEGMENT_SECONDS]])
+    )  # s, of each part
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Lessons:
         """Return the rows that ``keep`` marks."""
-        rows = {f: getattr(self, f)[keep] for f in ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")}
+        rows = {
+            f: getattr(self, f)[keep]
+            for f in ("clip_a", "start_a", "clip_b", "start_b", "weight", "logits", "embedding")
+        }
         return Lessons(spans=self.spans, **rows)
 
     @property
@@ -115,7 +131,9 @@ class Lessons:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return the embeddings and logits of pieces of segments: the means over the parts that each overlaps, weighted by how far."""
         a, b = self.spans.T
-        overlap = np.clip(np.minimum(start[:, None] + seconds, b) - np.maximum(start[:, None], a), 1e-3, None)
+        overlap = np.clip(
+            np.minimum(start[:, None] + seconds, b) - np.maximum(start[:, None], a), 1e-3, None
+        )
         share = (overlap / overlap.sum(1, keepdims=True)).astype(np.float32)[:, :, None]
         return (share * self.embedding[rows]).sum(1), (share * self.logits[rows]).sum(1)
 

@@ -89,14 +89,18 @@ class Kitchen:
         rows = self.rng.choice(np.flatnonzero(self.length >= need), size)
         dishes = [self.dish(int(r), frames) for r in rows]
         x = np.stack([mel for mel, _ in dishes])
-        embedding, logits = self.lessons.answers(rows, np.array([start for _, start in dishes]), seconds)
+        embedding, logits = self.lessons.answers(
+            rows, np.array([start for _, start in dishes]), seconds
+        )
         if self.rng.random() < MIXUP_SHARE:
             x, embedding, logits = self.mixed(x, embedding, logits)
         full = self.length[rows] >= (SEGMENT_SECONDS - 0.1) * self.log_mel.front_end.sample_rate
         weight = np.where(full, 1.0, CUT_WEIGHT).astype(np.float32)
         return Batch(x, embedding, logits, weight)
 
-    def mixed(self, x: FloatArray, embedding: FloatArray, logits: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def mixed(
+        self, x: FloatArray, embedding: FloatArray, logits: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Mix each log-mel with another of the batch, and the answers likewise (mixup, Zhang et al. 2018)."""
         other = self.rng.permutation(len(x))
         w = np.maximum(b := self.rng.beta(0.4, 0.4, len(x)), 1 - b).astype(np.float32)[:, None]
@@ -115,7 +119,9 @@ def loss_of(student: Student, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     weight = torch.from_numpy(batch.weight)
     error = (embedding.float() - torch.from_numpy(batch.embedding)).square().mean(1)
     target = torch.sigmoid(torch.from_numpy(batch.logits))
-    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none").mean(1)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), target, reduction="none"
+    ).mean(1)
     a, b = (weight * error).mean(), (weight * entropy).mean()
     return a + CLASS_LOSS * b, a, b
 
@@ -128,10 +134,21 @@ def learning_rate(step: int, steps: int, peak: float, warm_up: int = 500) -> flo
     return peak * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * x))))
 
 
-def save(path: Path, student: Student, ema: dict[str, Tensor], step: int, extra: dict[str, object]) -> None:
+def save(
+    path: Path, student: Student, ema: dict[str, Tensor], step: int, extra: dict[str, object]
+) -> None:
     """Write a checkpoint through a temporary file, so that a kill leaves the last one whole."""
     part = path.with_suffix(".part")
-    torch.save({"shape": asdict(student.shape), "state": student.state_dict(), "ema": ema, "step": step, **extra}, part)
+    torch.save(
+        {
+            "shape": asdict(student.shape),
+            "state": student.state_dict(),
+            "ema": ema,
+            "step": step,
+            **extra,
+        },
+        part,
+    )
     part.replace(path)
 
 
@@ -147,7 +164,9 @@ def load(path: Path) -> Student:
 def begin_with(student: Student, other: Student) -> None:
     """Give a student another's weights; a layer for other numbers of classes begins anew."""
     mine = student.state_dict()
-    student.load_state_dict({k: v if v.shape == mine[k].shape else mine[k] for k, v in other.state_dict().items()})
+    student.load_state_dict(
+        {k: v if v.shape == mine[k].shape else mine[k] for k, v in other.state_dict().items()}
+    )
 
 
 @dataclass(frozen=True)
@@ -168,7 +187,10 @@ class Plan:
 def distil(plan: Plan) -> None:
     """Train a student, with a checkpoint every 1,000 steps that a second call goes on from."""
     torch.manual_seed(plan.seed)
-    lessons, sound = taught(plan.data, plan.cache, plan.hold_out, first_alone=plan.first_alone), Sound.open(plan.cache)
+    lessons, sound = (
+        taught(plan.data, plan.cache, plan.hold_out, first_alone=plan.first_alone),
+        Sound.open(plan.cache),
+    )
     kitchen = Kitchen(sound, lessons, FrontEnd(), plan.seed)
     student = Student(Shape(embedding=lessons.embedding.shape[2], classes=lessons.logits.shape[2]))
     if plan.begin is not None:
@@ -183,7 +205,14 @@ def distil(plan: Plan) -> None:
         optimiser.load_state_dict(data["optimiser"])
         ema, first = data["ema"], data["step"]
         kitchen.rng = np.random.default_rng([plan.seed, first])
-    print(json.dumps({"lessons": len(lessons.clip_a), "parameters": sum(p.numel() for p in student.parameters())}))
+    print(
+        json.dumps(
+            {
+                "lessons": len(lessons.clip_a),
+                "parameters": sum(p.numel() for p in student.parameters()),
+            }
+        )
+    )
     began, sums = time.time(), np.zeros(3)
     student.train()
     for step, batch in enumerate(Prefetch(kitchen.batch, plan.steps - first), first):
@@ -204,7 +233,18 @@ def distil(plan: Plan) -> None:
         sums += [loss.item(), error.item(), entropy.item()]
         if (step + 1) % 250 == 0:
             a, b, c = (sums / 250).round(4)
-            print(json.dumps({"step": step + 1, "loss": a, "embedding": b, "classes": c, "s": round(time.time() - began)}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "step": step + 1,
+                        "loss": a,
+                        "embedding": b,
+                        "classes": c,
+                        "s": round(time.time() - began),
+                    }
+                ),
+                flush=True,
+            )
             sums[:] = 0
         if (step + 1) % 1000 == 0 or step + 1 == plan.steps:
             save(plan.out, student, ema, step + 1, {"optimiser": optimiser.state_dict()})
@@ -212,18 +252,26 @@ def distil(plan: Plan) -> None:
 
 def main() -> None:
     """Command line of the distillation."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("cache", type=Path)
     p.add_argument("out", type=Path)
     p.add_argument("--steps", type=int, default=24_000)
-    p.add_argument("--hold-out", type=int, default=None, help="grouped fold that is left out (0 to 4)")
+    p.add_argument(
+        "--hold-out", type=int, default=None, help="grouped fold that is left out (0 to 4)"
+    )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
-    p.add_argument("--begin", type=Path, default=None, help="checkpoint whose weights to begin with")
+    p.add_argument(
+        "--begin", type=Path, default=None, help="checkpoint whose weights to begin with"
+    )
     p.add_argument("--first-alone", action="store_true", help="leave the second teacher out")
     a = p.parse_args()
-    distil(Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.first_alone))
+    distil(
+        Plan(a.data, a.cache, a.out, a.steps, a.hold_out, a.seed, a.peak, a.begin, a.first_alone)
+    )
 
 
 if __name__ == "__main__":

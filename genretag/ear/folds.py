@@ -47,15 +47,36 @@ FIRST = Stage(".begun", 7_000, 3e-3, 0, first_alone=True)
 STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage("", 7_000, 2e-3, 3))
 
 
-def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
+def through(
+    stages: Sequence[Stage],
+    data: Path,
+    work: Path,
+    who: str,
+    fold: int | None,
+    begin: Path | None = None,
+) -> Path:
     """Send a backbone through stages, from the last one on whose checkpoint is there; return the last checkpoint."""
     from genretag.ear.distill import Plan, distil
 
     checkpoints = [work / f"{who}{stage.ending}.pt" for stage in stages]
     done = max((n for n, path in enumerate(checkpoints) if path.exists()), default=-1)
-    for stage, checkpoint, before in list(zip(stages, checkpoints, [begin, *checkpoints], strict=False))[done + 1 :]:
+    for stage, checkpoint, before in list(
+        zip(stages, checkpoints, [begin, *checkpoints], strict=False)
+    )[done + 1 :]:
         part = checkpoint.with_suffix(".going")
-        distil(Plan(data, work, part, stage.steps, fold, stage.seed, stage.peak, before, stage.first_alone))
+        distil(
+            Plan(
+                data,
+                work,
+                part,
+                stage.steps,
+                fold,
+                stage.seed,
+                stage.peak,
+                before,
+                stage.first_alone,
+            )
+        )
         part.rename(checkpoint)
     return checkpoints[-1]
 
@@ -65,8 +86,20 @@ def model_of(data: Path, work: Path, fold: int, seed: int) -> Path:
     out, checkpoint = work / f"fold{fold}{of_seed(seed)}.onnx", work / f"fold{fold}.pt"
     newest = max((work / f"fold{f}.pt").stat().st_mtime for f in range(FOLDS))
     if not out.exists() or out.stat().st_mtime < newest:
-        command = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(checkpoint), str(out), "--hold-out", str(fold)]
-        subprocess.run([*command, "--plain", "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "genretag.ear.bundle",
+            str(data),
+            str(work),
+            str(checkpoint),
+            str(out),
+            "--hold-out",
+            str(fold),
+        ]
+        subprocess.run(
+            [*command, "--plain", "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL
+        )
     return out
 
 
@@ -81,7 +114,11 @@ def recalibrated(clip: Clip, row: dict[str, Any], calibration: Calibration) -> d
         return row
     names = list(row["scores"])
     p = calibrated(log_scores([row], names)[0], length_of(clip, row), calibration)
-    return {**row, "scores": dict(zip(names, map(float, p), strict=True)), "confidence": float(p.max())}
+    return {
+        **row,
+        "scores": dict(zip(names, map(float, p), strict=True)),
+        "confidence": float(p.max()),
+    }
 
 
 def calibration_of(clips: list[Clip], rows: Rows) -> Calibration:
@@ -100,7 +137,14 @@ def examined(data: Path, work: Path, seed: int = 0) -> dict[str, Any]:
     """Make what is not made of the five models, and return what they say of the folds that they never heard."""
     clips = read_clips(data)
     fold_of = grouped_folds(clips, FOLDS, nonmusic=True)
-    parts = [[c for c, f in zip(clips, fold_of, strict=True) if f == k and c.role in ("labelled", "nonmusic")] for k in range(FOLDS)]
+    parts = [
+        [
+            c
+            for c, f in zip(clips, fold_of, strict=True)
+            if f == k and c.role in ("labelled", "nonmusic")
+        ]
+        for k in range(FOLDS)
+    ]
     for k in range(FOLDS):
         through(STAGES, data, work, f"fold{k}", k)
     rows: Rows = {}
@@ -140,7 +184,9 @@ def _of_songs(parts: list[list[Clip]], rows: Rows, windows: int) -> dict[str, An
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("--seeds", type=int, default=1, help="of the cuts that the heads learn from")

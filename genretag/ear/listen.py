@@ -31,14 +31,18 @@ def listen(data: Path, cache: Path, rate: int) -> None:
     clips = read_clips(data)
     files = [path_of(data, clip) for clip in clips]
     with ProcessPoolExecutor() as pool:
-        decoded = list(tqdm(pool.map(partial(samples_of, rate=rate), files, chunksize=8), total=len(files)))
+        decoded = list(
+            tqdm(pool.map(partial(samples_of, rate=rate), files, chunksize=8), total=len(files))
+        )
     np.save(cache / "audio.npy", np.concatenate(decoded))
     np.save(cache / "off.npy", np.cumsum([0, *map(len, decoded)]))
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("cache", type=Path)
     a = p.parse_args()

@@ -52,11 +52,19 @@ def weights() -> dict[str, Tensor]:
     """
     spec = importlib.util.find_spec("musicnn")
     if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("the second teacher is not installed: pip install --no-deps musicnn")
+        raise ModuleNotFoundError(
+            "the second teacher is not installed: pip install --no-deps musicnn"
+        )
     import tensorflow
 
-    reader = tensorflow.compat.v1.train.NewCheckpointReader(f"{Path(spec.submodule_search_locations[0]) / 'MSD_musicnn'}/")
-    return {name: torch.from_numpy(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map() if "Adam" not in name}
+    reader = tensorflow.compat.v1.train.NewCheckpointReader(
+        f"{Path(spec.submodule_search_locations[0]) / 'MSD_musicnn'}/"
+    )
+    return {
+        name: torch.from_numpy(reader.get_tensor(name))
+        for name in reader.get_variable_to_shape_map()
+        if "Adam" not in name
+    }
 
 
 class LogMelOfMusicnn:
@@ -96,12 +104,24 @@ class Musicnn:
 
         The norm keeps the order or turns it round, a channel as a whole: so only one place a frame is normed.
         """
-        kernel = self._kernel(number)[:, :, 0] if number < _TEMPORAL[0][0] else self._kernel(number)[:, 0]  # frames, width, channels
-        kernel = kernel.permute(2, 1, 0)[:, :, None].bfloat16().contiguous(memory_format=torch.channels_last)
+        kernel = (
+            self._kernel(number)[:, :, 0]
+            if number < _TEMPORAL[0][0]
+            else self._kernel(number)[:, 0]
+        )  # frames, width, channels
+        kernel = (
+            kernel.permute(2, 1, 0)[:, :, None]
+            .bfloat16()
+            .contiguous(memory_format=torch.channels_last)
+        )
         high = low = None
         for x in inputs:
             y = nn.functional.conv2d(x, kernel)
-            high, low = (y, y) if high is None or low is None else (torch.maximum(high, y), torch.minimum(low, y))
+            high, low = (
+                (y, y)
+                if high is None or low is None
+                else (torch.maximum(high, y), torch.minimum(low, y))
+            )
         assert high is not None and low is not None
         keeps = self._v[f"batch_normalization_{number + 1}/gamma"][:, None] > 0
         best = torch.where(keeps, high[:, :, 0].float(), low[:, :, 0].float())
@@ -115,19 +135,34 @@ class Musicnn:
     def _temporal(self, number: int, length: int, x: Tensor) -> Tensor:
         """A convolution over frames, for each band; the best band."""
         before = (length - 1) // 2
-        padded = nn.functional.pad(x, (0, 0, before, length - 1 - before)).bfloat16().transpose(1, 2)[:, :, None]
+        padded = (
+            nn.functional.pad(x, (0, 0, before, length - 1 - before))
+            .bfloat16()
+            .transpose(1, 2)[:, :, None]
+        )
         return self._best(number, (padded[:, band : band + 1] for band in range(_BANDS)))
 
     def _middle(self, number: int, x: Tensor) -> Tensor:
         """A convolution over 7 frames of all channels."""
         kernel = self._kernel(number)[:, :, 0].permute(2, 1, 0).contiguous()
-        return self._norm(number + 1, torch.relu(nn.functional.conv1d(nn.functional.pad(x, (3, 3)), kernel, self._bias(number))))
+        return self._norm(
+            number + 1,
+            torch.relu(
+                nn.functional.conv1d(nn.functional.pad(x, (3, 3)), kernel, self._bias(number))
+            ),
+        )
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def __call__(self, log_mel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return [n, ANSWER] for log-mels [n, frames, bands]: the pooled features, the penultimate layer, the tags' logits."""
         x = self._norm(0, torch.from_numpy(log_mel)[:, None])[:, 0]
-        front = torch.cat([*(self._timbral(i, k, x) for i, k in _TIMBRAL), *(self._temporal(i, k, x) for i, k in _TEMPORAL)], 1)
+        front = torch.cat(
+            [
+                *(self._timbral(i, k, x) for i, k in _TIMBRAL),
+                *(self._temporal(i, k, x) for i, k in _TEMPORAL),
+            ],
+            1,
+        )
         first = self._middle(5, front)
         second = self._middle(6, first) + first
         third = self._middle(7, second) + second

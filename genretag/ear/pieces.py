@@ -68,7 +68,11 @@ def unheard(work: Path, clips: list[Clip], hold_out: int | None, seed: int = 0) 
     parts = []
     for fold in (f for f in range(FOLDS) if f != hold_out):
         theirs = _kept(work, clips, fold, seed)
-        parts.append(Pieces(_moved(theirs.x, joint_path(work, fold), joint_path(work, hold_out)), theirs.clip))
+        parts.append(
+            Pieces(
+                _moved(theirs.x, joint_path(work, fold), joint_path(work, hold_out)), theirs.clip
+            )
+        )
     return joined(parts)
 
 
@@ -85,7 +89,11 @@ def _kept(work: Path, clips: list[Clip], fold: int, seed: int) -> Pieces:
     if not kept.exists() or kept.stat().st_mtime < checkpoint.stat().st_mtime:
         labelled = np.array([c.role == "labelled" for c in clips])
         listener = Listener(load(checkpoint).backbone, Sound.open(work), FrontEnd())
-        made = pieces_of(listener, np.flatnonzero(labelled & (grouped_folds(clips, FOLDS) == fold)).tolist(), fold + FOLDS * seed)
+        made = pieces_of(
+            listener,
+            np.flatnonzero(labelled & (grouped_folds(clips, FOLDS) == fold)).tolist(),
+            fold + FOLDS * seed,
+        )
         np.savez(kept, x=made.x, clip=made.clip)
     with np.load(kept) as z:
         return Pieces(z["x"], z["clip"])

@@ -30,14 +30,25 @@ _AT_ONCE = 12  # chunks
 FloatArray = npt.NDArray[np.float32]
 
 
-def chunks_of(data: Path, cache: Path, front_end: FrontEnd, chunks: tuple[int, ...], hold_out: int | None) -> FloatArray:
+def chunks_of(
+    data: Path, cache: Path, front_end: FrontEnd, chunks: tuple[int, ...], hold_out: int | None
+) -> FloatArray:
     """Return chunks [n, bands, frames] of clips from all over the corpus, but for a fold that is held out."""
     clips, sound, log_mel = read_clips(data), Sound.open(cache), LogMel.of(front_end)
     folds = grouped_folds(clips, nonmusic=True)
     longest = front_end.hop_length * (chunks[0] - 1) + front_end.n_fft
-    usable = [i for i in range(len(clips)) if folds[i] != hold_out and len(sound.clip(i)) >= longest]
-    chosen = np.random.default_rng(0).choice(usable, min(CALIBRATION_CLIPS, len(usable)), replace=False)
-    return np.stack([cut_chunks(log_mel(sound.clip(i)[: 30 * front_end.sample_rate]), chunks)[0] for i in chosen])
+    usable = [
+        i for i in range(len(clips)) if folds[i] != hold_out and len(sound.clip(i)) >= longest
+    ]
+    chosen = np.random.default_rng(0).choice(
+        usable, min(CALIBRATION_CLIPS, len(usable)), replace=False
+    )
+    return np.stack(
+        [
+            cut_chunks(log_mel(sound.clip(i)[: 30 * front_end.sample_rate]), chunks)[0]
+            for i in chosen
+        ]
+    )
 
 
 def _reader(chunks: FloatArray, name: str) -> Any:
@@ -45,7 +56,9 @@ def _reader(chunks: FloatArray, name: str) -> Any:
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches: Iterator[FloatArray] = (chunks[i : i + _AT_ONCE] for i in range(0, len(chunks), _AT_ONCE))
+            self._batches: Iterator[FloatArray] = (
+                chunks[i : i + _AT_ONCE] for i in range(0, len(chunks), _AT_ONCE)
+            )
 
         def get_next(self) -> dict[str, FloatArray] | None:
             batch = next(self._batches, None)
@@ -97,12 +110,17 @@ def _as_plain(quantised: Any, model: Any) -> None:
     del quantised.opset_import[:], quantised.metadata_props[:]
     quantised.opset_import.extend(model.opset_import)
     quantised.metadata_props.extend(p for p in model.metadata_props if p.key == METADATA_KEY)
-    quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
+    quantised.producer_name, quantised.producer_version = (
+        model.producer_name,
+        model.producer_version,
+    )
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("cache", type=Path)
     p.add_argument("source", type=Path)
@@ -111,7 +129,9 @@ def main() -> None:
     a = p.parse_args()
     metadata = Model(a.source).metadata
     assert isinstance(metadata.front_end, FrontEnd)
-    off = quantise(a.source, a.out, chunks_of(a.data, a.cache, metadata.front_end, metadata.chunks, a.hold_out))
+    off = quantise(
+        a.source, a.out, chunks_of(a.data, a.cache, metadata.front_end, metadata.chunks, a.hold_out)
+    )
     print(json.dumps({"embeddings off by": round(off, 4), "bytes": a.out.stat().st_size}))
 
 

@@ -22,7 +22,10 @@ from genretag.ear.listen import listen
 from genretag.features import FrontEnd
 
 BEGUN_FOLD = 2  # the fold whose first stage the file's backbone goes on from
-WHOLE = (Stage(".mid", 7_000, 2e-3, 2), Stage("", 3_500, 2e-3, 3))  # as many steps as a fold's, the longer stage first
+WHOLE = (
+    Stage(".mid", 7_000, 2e-3, 2),
+    Stage("", 3_500, 2e-3, 3),
+)  # as many steps as a fold's, the longer stage first
 
 
 def make(data: Path, work: Path, out: Path) -> None:
@@ -35,14 +38,28 @@ def make(data: Path, work: Path, out: Path) -> None:
     styles.keep(data, work)
     begun = through([FIRST], data, work, f"fold{BEGUN_FOLD}", BEGUN_FOLD)
     whole = through(WHOLE, data, work, "whole", None, begun)
-    bundle = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(whole), str(out)]
-    calibration = [part for name, value in found["calibration of all"].items() for part in (f"--{name}", str(value))]
+    bundle = [
+        sys.executable,
+        "-m",
+        "genretag.ear.bundle",
+        str(data),
+        str(work),
+        str(whole),
+        str(out),
+    ]
+    calibration = [
+        part
+        for name, value in found["calibration of all"].items()
+        for part in (f"--{name}", str(value))
+    ]
     subprocess.run([*bundle, *calibration, "--styles", str(work / "styles.json")], check=True)
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("out", type=Path)

@@ -51,7 +51,9 @@ class Change:
         """How it is encoded."""
         usual = synthesis.CONTAINERS[self.extension]
         options = (*usual.options, ("b", str(self.bit_rate))) if self.bit_rate else usual.options
-        return replace(usual, rate=self.rate, options=options, encoder=self.encoder or usual.encoder)
+        return replace(
+            usual, rate=self.rate, options=options, encoder=self.encoder or usual.encoder
+        )
 
 
 def _speed(factor: float) -> Callable[[FloatArray], FloatArray]:
@@ -135,20 +137,36 @@ def of_folds(data: Path, work: Path, count: int) -> Answers:
 def shares(answers: Answers) -> dict[str, Any]:
     """Return how many clips there were, and by change the share of the same and of the right answers."""
     told = {
-        name: [round(float(np.mean([getattr(s, what) for s in said])), 3) for what in ("same", "right")] for name, said in answers.items()
+        name: [
+            round(float(np.mean([getattr(s, what) for s in said])), 3) for what in ("same", "right")
+        ]
+        for name, said in answers.items()
     }
     return {"clips": len(next(iter(answers.values()))), "change": ["same", "right"], **told}
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("model", type=Path, help="a model file, or the folder of the folds' models")
-    p.add_argument("--clips", type=int, default=100, help="at most, of each fold where there are several")
-    p.add_argument("--fold", type=int, default=None, help="only clips of this grouped fold (0 to 4), that the model should not know")
+    p.add_argument(
+        "--clips", type=int, default=100, help="at most, of each fold where there are several"
+    )
+    p.add_argument(
+        "--fold",
+        type=int,
+        default=None,
+        help="only clips of this grouped fold (0 to 4), that the model should not know",
+    )
     a = p.parse_args()
-    answers = of_folds(a.data, a.model, a.clips) if a.model.is_dir() else examine(a.data, a.model, a.clips, a.fold)
+    answers = (
+        of_folds(a.data, a.model, a.clips)
+        if a.model.is_dir()
+        else examine(a.data, a.model, a.clips, a.fold)
+    )
     print(json.dumps(shares(answers), indent=1))
 
 

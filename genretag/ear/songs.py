@@ -22,7 +22,9 @@ LEAST_SCORE = 5e-5  # scores are told with four digits
 
 def log_scores(rows: list[dict[str, Any]], names: list[str]) -> npt.NDArray[np.float64]:
     """Return what a scan's rows say of labels, as log-probabilities [rows, labels]."""
-    out: npt.NDArray[np.float64] = np.log(np.clip([[row["scores"][n] for n in names] for row in rows], LEAST_SCORE, 1))
+    out: npt.NDArray[np.float64] = np.log(
+        np.clip([[row["scores"][n] for n in names] for row in rows], LEAST_SCORE, 1)
+    )
     return out
 
 
@@ -32,7 +34,12 @@ def songs_of(
     """Return songs of ``windows`` whole labelled clips each, no clip in two of them, and what the vote says of each, not calibrated."""
     whole: dict[tuple[str, str], list[Clip]] = {}
     for clip in clips:
-        if clip.role == "labelled" and clip.kind != "cut" and clip.artist.strip() and rows[clip.id]["scores"]:
+        if (
+            clip.role == "labelled"
+            and clip.kind != "cut"
+            and clip.artist.strip()
+            and rows[clip.id]["scores"]
+        ):
             whole.setdefault((clip.group, clip.genre), []).append(clip)
     rng = np.random.default_rng(seed)
     songs: list[Clip] = []
@@ -41,7 +48,9 @@ def songs_of(
         order = rng.permutation(len(theirs))
         for first in range(0, len(theirs) - windows + 1, windows):
             parts = [theirs[i] for i in order[first : first + windows]]
-            song = replace(parts[0], id="+".join(c.id for c in parts), seconds=sum(c.seconds for c in parts))
+            song = replace(
+                parts[0], id="+".join(c.id for c in parts), seconds=sum(c.seconds for c in parts)
+            )
             songs.append(song)
             said[song.id] = _voted([rows[c.id] for c in parts])
     return songs, said
@@ -54,4 +63,10 @@ def _voted(rows: list[dict[str, Any]]) -> dict[str, Any]:
     p = np.exp(log_softmax(log_p.mean(axis=0)))
     scores = {names[i]: float(p[i]) for i in np.argsort(-p)}
     nonmusic = sum(row["status"] == "nonmusic" for row in rows) * 2 > len(rows)
-    return {"scores": scores, "confidence": float(p.max()), "status": "nonmusic" if nonmusic else "ok", "windows": len(rows), "error": None}
+    return {
+        "scores": scores,
+        "confidence": float(p.max()),
+        "status": "nonmusic" if nonmusic else "ok",
+        "windows": len(rows),
+        "error": None,
+    }

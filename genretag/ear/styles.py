@@ -41,7 +41,9 @@ CANDIDATES: dict[str, tuple[str | None, str | None]] = {
     "Angry": ("Angry music", None), "Exciting": ("Exciting music", None), "Funny": ("Funny music", None),
 }  # fmt: skip
 
-SAYS_SO = 0.3  # a teacher's probability, the mean over a clip, from which it says that a clip has a style
+SAYS_SO = (
+    0.3  # a teacher's probability, the mean over a clip, from which it says that a clip has a style
+)
 LEAST_CLIPS, LEAST_ARTISTS = 6, 4
 LEAST_PRECISION, LEAST_RECALL = 0.7, 0.3
 
@@ -71,14 +73,20 @@ class Judged:
         """What became of it, in words."""
         if self.threshold is not None:
             return f"from {self.threshold}, precision {self.precision}, recall {self.recall}"
-        return "left out: not found again" if self.supported else f"left out: {self.clips} clips of {self.artists} artists"
+        return (
+            "left out: not found again"
+            if self.supported
+            else f"left out: {self.clips} clips of {self.artists} artists"
+        )
 
 
 def opinions(data: Path, work: Path) -> tuple[npt.NDArray[np.int64], FloatArray]:
     """Return clips and the teachers' probabilities [clips, classes and tags] of each, the means over its segments."""
     lessons = read_lessons(data)
     rows = np.flatnonzero(lessons.clean)
-    tags = np.load(work / "second.npy", mmap_mode="r")[rows, :, -TAGS:].astype(np.float64).mean(axis=1)
+    tags = (
+        np.load(work / "second.npy", mmap_mode="r")[rows, :, -TAGS:].astype(np.float64).mean(axis=1)
+    )
     logits = np.concatenate([lessons.logits[rows].mean(axis=1), tags], axis=1)
     clips, at = np.unique(lessons.clip_a[rows], return_inverse=True)
     total = np.zeros((len(clips), logits.shape[1]))
@@ -91,7 +99,10 @@ def unheard(data: Path, work: Path, clips: list[Clip]) -> dict[int, FloatArray]:
     fold_of, out = grouped_folds(clips, FOLDS), {}
     for k in range(FOLDS):
         student = load(work / f"fold{k}.pt")
-        weight, bias = (p.detach().numpy().astype(np.float64) for p in (student.classes.weight, student.classes.bias))
+        weight, bias = (
+            p.detach().numpy().astype(np.float64)
+            for p in (student.classes.weight, student.classes.bias)
+        )
         listener = Listener(student.backbone, Sound.open(work), FrontEnd())
         for i in np.flatnonzero(fold_of == k):
             out[int(i)] = 1 / (1 + np.exp(-(listener.whole(int(i)) @ weight.T + bias)))
@@ -108,13 +119,19 @@ def threshold_of(said: FloatArray, has: npt.NDArray[np.bool_]) -> tuple[float, f
         return None
     last = int(fine[-1])
     below = said[order[last + 1]] if last + 1 < len(said) else 0.0
-    return round(float((said[order[last]] + below) / 2), 3), round(float(precision[last]), 3), round(float(recall[last]), 3)
+    return (
+        round(float((said[order[last]] + below) / 2), 3),
+        round(float(precision[last]), 3),
+        round(float(recall[last]), 3),
+    )
 
 
 def judge(data: Path, work: Path) -> list[Judged]:
     """Return what becomes of each candidate, by the better of the two teachers' words."""
     clips = read_clips(data)
-    classes = [line for line in (data / "classes.txt").read_text(encoding="utf-8").splitlines() if line]
+    classes = [
+        line for line in (data / "classes.txt").read_text(encoding="utf-8").splitlines() if line
+    ]
     ids, opinion = opinions(data, work)
     students = unheard(data, work, clips)
     known = [n for n, i in enumerate(ids) if int(i) in students]
@@ -150,14 +167,18 @@ def styles_of(path: Path, checkpoint: Path) -> Styles:
 def keep(data: Path, work: Path) -> None:
     """Judge the candidates, keep that in WORK/styles.json, and print it."""
     judged = judge(data, work)
-    (work / "styles.json").write_text(json.dumps([asdict(j) for j in judged], indent=1), encoding="utf-8")
+    (work / "styles.json").write_text(
+        json.dumps([asdict(j) for j in judged], indent=1), encoding="utf-8"
+    )
     for j in judged:
         print(f"{j.style} ({j.word}): {j.clips} clips, {j.artists} artists; {j.told}")
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     a = p.parse_args()

@@ -67,7 +67,10 @@ def ask(data: Path, work: Path, share: int, shares: int) -> None:
         torch.set_num_threads(1)  # the shares are the parallelism
     lessons, sound, rate = read_lessons(data), Sound.open(work), FrontEnd().sample_rate
     answers = book(work, len(lessons.clip_a))
-    clean, mixes = np.flatnonzero(lessons.clean), np.random.default_rng(0).permutation(np.flatnonzero(~lessons.clean))
+    clean, mixes = (
+        np.flatnonzero(lessons.clean),
+        np.random.default_rng(0).permutation(np.flatnonzero(~lessons.clean)),
+    )
     rows = [r for r in np.concatenate([clean, mixes])[share::shares] if np.isnan(answers[r, 0, 0])]
     if not rows:
         return
@@ -98,8 +101,12 @@ class Joint:
     def fit(cls, blocks: list[FloatArray], dims: int) -> Joint:
         """Find the components of blocks [n, numbers]."""
         mean = np.concatenate([b.mean(0, dtype=np.float64) for b in blocks])
-        scale = np.concatenate([(b.std(0, dtype=np.float64) + 1e-3) * np.sqrt(b.shape[1]) for b in blocks])
-        plain = cls(mean.astype(np.float32), scale.astype(np.float32), np.eye(len(mean), dtype=np.float32))
+        scale = np.concatenate(
+            [(b.std(0, dtype=np.float64) + 1e-3) * np.sqrt(b.shape[1]) for b in blocks]
+        )
+        plain = cls(
+            mean.astype(np.float32), scale.astype(np.float32), np.eye(len(mean), dtype=np.float32)
+        )
         values, vectors = np.linalg.eigh(np.cov(plain(blocks), rowvar=False))
         chosen = vectors[:, ::-1][:, :dims] / np.sqrt(values[::-1][:dims].mean())
         return replace(plain, vectors=chosen.astype(np.float32))
@@ -126,7 +133,9 @@ class Joint:
     def __call__(self, blocks: list[FloatArray]) -> FloatArray:
         """Return the embedding [n, dims] of blocks; what is far out is held at eight deviations."""
         x = (np.concatenate(blocks, axis=1) - self.mean) / self.scale
-        far = np.repeat([8 / np.sqrt(b.shape[1]) for b in blocks], [b.shape[1] for b in blocks]).astype(np.float32)
+        far = np.repeat(
+            [8 / np.sqrt(b.shape[1]) for b in blocks], [b.shape[1] for b in blocks]
+        ).astype(np.float32)
         out: FloatArray = np.clip(x, -far, far) @ self.vectors
         return out
 
@@ -136,7 +145,9 @@ def joint_path(work: Path, hold_out: int | None) -> Path:
     return work / f"joint{'' if hold_out is None else hold_out}.npz"
 
 
-def taught(data: Path, work: Path, hold_out: int | None = None, *, first_alone: bool = False) -> Lessons:
+def taught(
+    data: Path, work: Path, hold_out: int | None = None, *, first_alone: bool = False
+) -> Lessons:
     """Return what the teachers said of all that does not touch a fold; nothing of that fold is in it.
 
     The embedding is ``Joint`` where the second teacher was asked, else (and with ``first_alone``) the first one's.
@@ -151,19 +162,26 @@ def taught(data: Path, work: Path, hold_out: int | None = None, *, first_alone: 
     lessons, said = lessons.where(keep), answers[keep].astype(np.float32)
     n = len(said)
     first = np.repeat(lessons.embedding, PATCHES, axis=1)
-    blocks = [b.reshape(n * PATCHES, -1) for b in [*np.split(said, np.cumsum([POOL, PENULTIMATE]), axis=2), first]]
+    blocks = [
+        b.reshape(n * PATCHES, -1)
+        for b in [*np.split(said, np.cumsum([POOL, PENULTIMATE]), axis=2), first]
+    ]
     joint = Joint.kept(joint_path(work, hold_out), blocks, DIMS)
     return replace(
         lessons,
         embedding=joint(blocks).reshape(n, PATCHES, DIMS),
-        logits=np.concatenate([np.repeat(lessons.logits, PATCHES, axis=1), said[:, :, -TAGS:]], axis=2),
+        logits=np.concatenate(
+            [np.repeat(lessons.logits, PATCHES, axis=1), said[:, :, -TAGS:]], axis=2
+        ),
         spans=np.array([[s, s + PATCH] for s in STARTS]) * SECONDS_A_FRAME,
     )
 
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("data", type=Path)
     p.add_argument("work", type=Path)
     p.add_argument("--share", default="0/1", help="which share of how many")

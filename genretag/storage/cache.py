@@ -424,9 +424,7 @@ class AnalysisCache:
         """Return whether a plan has a row of a path or of a file below it."""
         name = os.fsencode(top)
         folder = name.rstrip(b"/")
-        sql = (
-            "SELECT 1 FROM plan WHERE run = ? AND (path = ? OR (path > ? AND path < ?)) LIMIT 1"
-        )
+        sql = "SELECT 1 FROM plan WHERE run = ? AND (path = ? OR (path > ? AND path < ?)) LIMIT 1"
         values = (run, name, folder + b"/", folder + b"0")  # "0" follows "/"
         return self._db.execute(sql, values).fetchone() is not None
 

@@ -13,7 +13,7 @@ from genretag.errors import UsageError
 from genretag.storage.config import config_path
 
 _KEYS = frozenset(
-    "whitelist canonical parents ignorelist count fallback title_case unknown aliases".split()
+    "whitelist canonical parents ignorelist count fallback title_case unknown aliases generic".split()
 )
 
 
@@ -82,7 +82,14 @@ def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
         title_case=_yes(data, "title_case", True, path),
         drop_unknown=None if unknown is None else unknown == "drop",
         aliases=_aliases(data.get("aliases", {}), path, beets=beets),
+        generic=_words(data.get("generic", []), path),
     )
+
+
+def _words(value: Any, path: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise UsageError(f"{path}: generic = {value!r}; a list of words")
+    return tuple(value)
 
 
 def _yes(data: dict[str, Any], key: str, default: bool, path: Path) -> bool:

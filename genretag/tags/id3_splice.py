@@ -108,8 +108,8 @@ def _decode(body: bytes) -> str:
         TrackError: it is no text.
     """
     if body[0] in (_UTF16, _UTF16_BE) and body[1:3] not in (b"\xff\xfe", b"\xfe\xff"):
-        little = (
-            body[1::2].count(0) < body[2::2].count(0) or (body[0] == _UTF16 and body[2:3] == b"\0")
+        little = body[1::2].count(0) < body[2::2].count(0) or (
+            body[0] == _UTF16 and body[2:3] == b"\0"
         )
         codec = "utf-16-le" if body[0] == _UTF16 and little else "utf-16-be"
     elif body[0] < len(_CODECS):

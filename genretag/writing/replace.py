@@ -174,7 +174,9 @@ def _changed_parts(target: Path, temp: Path, options: tags.TagOptions) -> list[s
     except UnexplainedError as error:
         raise TrackError("verify", f"{error}; it was not written") from error
     if converted:
-        parts += tags.changed_places(tags.non_genre_tags(target, options), tags.non_genre_tags(temp, options))
+        parts += tags.changed_places(
+            tags.non_genre_tags(target, options), tags.non_genre_tags(temp, options)
+        )
     return parts
 
 

@@ -219,9 +219,7 @@ def test_a_frame_of_another_form_is_read_or_the_file_left_alone(
     )
 
 
-@pytest.mark.parametrize(
-    ("value", "genres"), [(b"Polka", ["Polka"]), (b"\x89PNG\r\n\x1a", None)]
-)
+@pytest.mark.parametrize(("value", "genres"), [(b"Polka", ["Polka"]), (b"\x89PNG\r\n\x1a", None)])
 def test_a_binary_genre_item_is_read_or_the_file_left_alone(
     tmp_path: Path, value: bytes, genres: list[str] | None
 ) -> None:
