@@ -3,7 +3,7 @@
     python tests/bench/adaptive.py DATA WORK [--songs 30]
 
 A song is eight clips of 30 s of one artist in a row, so that each of its windows is another piece of music: no real song is so uneven.
-WORK holds the five models of ``python -m genretag.ear.folds DATA WORK``; each hears only artists that it never heard.
+WORK holds the five models of ``python -m models.recipe.folds DATA WORK``; each hears only artists that it never heard.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from speed import GENRETAG, Meter
 
 from genretag.audio import synthesis
-from genretag.ear.corpus import Clip, Sound, grouped_folds, read_clips
+from models.recipe.corpus import Clip, Sound, grouped_folds, read_clips
 
 WINDOWS = 8
 RATE = 16_000

@@ -1,6 +1,6 @@
 """Ask the second teacher about every lesson of the first (clean segments, then mixes), and join what both say.
 
-    python -m genretag.ear.tutor DATA WORK [--share 0/2]
+    python -m models.recipe.tutor DATA WORK [--share 0/2]
 
 Three patches of 3 s of each segment are played to it: the first, the middle and the last of the ten seconds; a cut of 2 s over and
 over. What it says lands in ``WORK/second.npy`` at once, so that it can be stopped, called again, and run by several processes, each
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genretag.ear.corpus import Lessons, Sound, grouped_folds, read_clips, read_lessons
-from genretag.ear.musicnn import (
+from models.recipe.corpus import Lessons, Sound, grouped_folds, read_clips, read_lessons
+from models.recipe.musicnn import (
     ANSWER,
     PATCH,
     PENULTIMATE,

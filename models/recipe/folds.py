@@ -1,6 +1,6 @@
 """Five grouped folds: a model for each that never heard it, and what all of them say of what they never heard.
 
-    python -m genretag.ear.folds DATA WORK [--seeds 3]
+    python -m models.recipe.folds DATA WORK [--seeds 3]
 
 Each fold's backbone is distilled without it (from the first teacher alone, then from both), its heads are fitted without it, its file
 is exported, and ``genretag scan --json`` hears the fold with it. The calibration of a fold is fitted on the other four. Steps that are
@@ -23,10 +23,10 @@ import numpy as np
 
 from genretag.audio import WINDOW_SECONDS
 from genretag.decisions.vote import calibrated
-from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
-from genretag.ear.examine import figures, scanned
-from genretag.ear.pieces import of_seed
-from genretag.ear.songs import Rows, log_scores, songs_of
+from models.recipe.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
+from models.recipe.examine import figures, scanned
+from models.recipe.pieces import of_seed
+from models.recipe.songs import Rows, log_scores, songs_of
 from genretag.inference.metadata import Calibration
 
 
@@ -49,7 +49,7 @@ STAGES = (FIRST, Stage(".mid", 3_500, 2e-3, 1), Stage("", 7_000, 2e-3, 3))
 
 def through(stages: Sequence[Stage], data: Path, work: Path, who: str, fold: int | None, begin: Path | None = None) -> Path:
     """Send a backbone through stages, from the last one on whose checkpoint is there; return the last checkpoint."""
-    from genretag.ear.distill import Plan, distil
+    from models.recipe.distill import Plan, distil
 
     checkpoints = [work / f"{who}{stage.ending}.pt" for stage in stages]
     done = max((n for n, path in enumerate(checkpoints) if path.exists()), default=-1)
@@ -65,7 +65,7 @@ def model_of(data: Path, work: Path, fold: int, seed: int) -> Path:
     out, checkpoint = work / f"fold{fold}{of_seed(seed)}.onnx", work / f"fold{fold}.pt"
     newest = max((work / f"fold{f}.pt").stat().st_mtime for f in range(FOLDS))
     if not out.exists() or out.stat().st_mtime < newest:
-        command = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(checkpoint), str(out), "--hold-out", str(fold)]
+        command = [sys.executable, "-m", "models.recipe.bundle", str(data), str(work), str(checkpoint), str(out), "--hold-out", str(fold)]
         subprocess.run([*command, "--plain", "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
     return out
 

@@ -1,6 +1,6 @@
 """A model file whose convolutions multiply bytes: the same network, less than half the time, three quarters of the size.
 
-    python -m genretag.ear.quantise DATA WORK IN.onnx OUT.onnx [--hold-out 0]
+    python -m models.recipe.quantise DATA WORK IN.onnx OUT.onnx [--hold-out 0]
 
 Weights become 7 bits with a scale for each output channel, activations 8 bits with ranges that are read off clips of the corpus
 (Jacob et al. 2018). Seven, because the multiply-and-add of processors without VNNI saturates with eight. The first convolution
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.ear.corpus import Sound, grouped_folds, read_clips
+from models.recipe.corpus import Sound, grouped_folds, read_clips
 from genretag.features import FrontEnd, LogMel
 from genretag.inference.metadata import METADATA_KEY
 from genretag.inference.model import Model, cut_chunks

@@ -1,6 +1,6 @@
 """Make a model file: a distilled backbone -> heads, calibration, ONNX.
 
-    python -m genretag.ear.bundle DATA CACHE CHECKPOINT OUT.onnx [--hold-out 0]
+    python -m models.recipe.bundle DATA CACHE CHECKPOINT OUT.onnx [--hold-out 0]
 
 With ``--hold-out`` the heads never see that fold either, its figures are printed, and the temperature is fitted
 on it: the backbone must have been distilled with the same fold held out. Without it the heads learn from
@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.decisions.vote import log_softmax
-from genretag.ear.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
-from genretag.ear.distill import load
-from genretag.ear.listener import CHUNKS, Listener
-from genretag.ear.pieces import Pieces, joined, pieces_of, unheard
-from genretag.ear.quantise import chunks_of, quantise
-from genretag.ear.styles import styles_of
-from genretag.ear.tutor import taught
+from models.recipe.corpus import LABELS, Clip, Lessons, Sound, grouped_folds, read_clips
+from models.recipe.distill import load
+from models.recipe.listener import CHUNKS, Listener
+from models.recipe.pieces import Pieces, joined, pieces_of, unheard
+from models.recipe.quantise import chunks_of, quantise
+from models.recipe.styles import styles_of
+from models.recipe.tutor import taught
 from genretag.features import FrontEnd
 from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.training.export import TwoHeadNetwork, export
@@ -169,7 +169,7 @@ def main() -> None:
     p.add_argument("--plain", action="store_true", help="keep --temperature also where the held-out fold suggests another")
     p.add_argument("--version", default="1")
     p.add_argument("--figures", type=Path, default=None, help="JSON of figures that travels in the metadata")
-    p.add_argument("--styles", type=Path, default=None, help="what genretag.ear.styles judged; the checkpoint must be a student (.pt)")
+    p.add_argument("--styles", type=Path, default=None, help="what models.recipe.styles judged; the checkpoint must be a student (.pt)")
     make(p.parse_args())
 
 

@@ -4,7 +4,7 @@ The backbone never sees a genre label: hard labels of few artists spoil it. The 
 fitted afterwards (``genretag.training.head``). Consistent teaching with long schedules: Beyer et
 al. 2022; the teachers: EfficientAT mn04, Schmid, Koutini and Widmer 2023, and MusiCNN, Pons and Serra 2019.
 
-    python -m genretag.ear.distill DATA CACHE OUT --steps 24000 --hold-out 0
+    python -m models.recipe.distill DATA CACHE OUT --steps 24000 --hold-out 0
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genretag.ear.corpus import SEGMENT_SECONDS, Lessons, Sound
-from genretag.ear.tutor import taught
+from models.recipe.corpus import SEGMENT_SECONDS, Lessons, Sound
+from models.recipe.tutor import taught
 from genretag.features import FrontEnd, LogMel
 from genretag.training import augment
 from genretag.training.network import Shape, Student

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag.ear.corpus import FOLDS, Clip, Sound, grouped_folds
-from genretag.ear.distill import load
-from genretag.ear.listener import Listener
-from genretag.ear.tutor import Joint, joint_path
+from models.recipe.corpus import FOLDS, Clip, Sound, grouped_folds
+from models.recipe.distill import load
+from models.recipe.listener import Listener
+from models.recipe.tutor import Joint, joint_path
 from genretag.features import FrontEnd
 
 CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # every clip gives each length that it has

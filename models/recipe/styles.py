@@ -1,6 +1,6 @@
 """Which styles the model file tells besides the genre, and from which probability on.
 
-    python -m genretag.ear.styles DATA WORK
+    python -m models.recipe.styles DATA WORK
 
 Nothing here holds styles to the truth but the teachers' own opinions. So each candidate is judged on clips of the five folds, by the
 models that never heard them: a style is told if enough of those clips have it by a teacher's word, from enough artists, and if the
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from genretag.ear.corpus import FOLDS, Clip, Sound, grouped_folds, read_clips, read_lessons
-from genretag.ear.distill import load
-from genretag.ear.listener import Listener
-from genretag.ear.musicnn import TAG_NAMES, TAGS
+from models.recipe.corpus import FOLDS, Clip, Sound, grouped_folds, read_clips, read_lessons
+from models.recipe.distill import load
+from models.recipe.listener import Listener
+from models.recipe.musicnn import TAG_NAMES, TAGS
 from genretag.features import FrontEnd
 from genretag.inference.styles import Styles
 

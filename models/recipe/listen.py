@@ -1,6 +1,6 @@
 """Decode a corpus once, with the scan's own decoder, into one memory-mapped array of samples.
 
-python -m genretag.ear.listen DATA CACHE
+python -m models.recipe.listen DATA CACHE
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from genretag import audio
-from genretag.ear.corpus import path_of, read_clips
+from models.recipe.corpus import path_of, read_clips
 from genretag.features import FrontEnd
 
 

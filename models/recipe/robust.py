@@ -1,7 +1,7 @@
 """Does the ear say the same of the same music? Clips of a corpus, changed as files in the wild are, through ``genretag scan --json``.
 
-    python -m genretag.ear.robust DATA WORK [--clips 100]                  # the folds' models, each on clips that it never heard
-    python -m genretag.ear.robust DATA MODEL.onnx [--clips 100] [--fold 2]
+    python -m models.recipe.robust DATA WORK [--clips 100]                  # the folds' models, each on clips that it never heard
+    python -m models.recipe.robust DATA MODEL.onnx [--clips 100] [--fold 2]
 
 Each change is held against the clip as it is, re-encoded without loss: how often the same genre is said, whatever its confidence,
 and how often it is the right one.
@@ -23,8 +23,8 @@ import soxr
 
 from genretag import audio
 from genretag.audio import synthesis
-from genretag.ear.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
-from genretag.ear.examine import scanned
+from models.recipe.corpus import FOLDS, LABELS, Clip, grouped_folds, path_of, read_clips
+from models.recipe.examine import scanned
 
 FloatArray = npt.NDArray[np.float32]
 RATE = 44_100

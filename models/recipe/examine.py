@@ -1,7 +1,7 @@
 """Examine a model through the program itself: ``genretag scan --json`` over clips of a corpus, against their labels.
 
-python -m genretag.ear.examine DATA MODEL.onnx --fold 0     # the clips of one grouped fold
-python -m genretag.ear.examine DATA MODEL.onnx              # all labelled and non-music clips
+python -m models.recipe.examine DATA MODEL.onnx --fold 0     # the clips of one grouped fold
+python -m models.recipe.examine DATA MODEL.onnx              # all labelled and non-music clips
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.ear.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
-from genretag.ear.songs import LEAST_SCORE
+from models.recipe.corpus import LABELS, Clip, grouped_folds, path_of, read_clips
+from models.recipe.songs import LEAST_SCORE
 from genretag.evaluation.metrics import BINS, calibration_error, exact_calibration_error
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from genretag.audio import synthesis
 from genretag.decisions.vote import log_softmax
-from genretag.ear.corpus import LABELS, Clip, grouped_folds, read_clips
+from models.recipe.corpus import LABELS, Clip, grouped_folds, read_clips
 from genretag.training.head import (
     LinearHead,
     balanced_weights,
@@ -157,7 +157,7 @@ def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(bands: in
 def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    from genretag.ear.quantise import quantise
+    from models.recipe.quantise import quantise
     from genretag.features import FrontEnd, LogMel
     from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.inference.model import Model, cut_chunks
@@ -199,7 +199,7 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
 
 def test_distilling_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear import distill
+    from models.recipe import distill
 
     data, cache = tmp_path / "data", tmp_path / "cache"
     make_corpus(data, cache)
@@ -216,7 +216,7 @@ def test_a_student_of_two_teachers_learns_their_joint_embedding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear import distill, tutor
+    from models.recipe import distill, tutor
 
     data, cache = tmp_path / "data", tmp_path / "cache"
     make_corpus(data, cache)
@@ -234,7 +234,7 @@ def test_a_student_of_two_teachers_learns_their_joint_embedding(
 
 def test_the_joint_embedding_weighs_blocks_alike_and_keeps_what_they_hold() -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear.tutor import Joint
+    from models.recipe.tutor import Joint
 
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(500, 3)).astype(np.float32)
@@ -252,7 +252,7 @@ def test_the_joint_embedding_weighs_blocks_alike_and_keeps_what_they_hold() -> N
 
 def test_another_fold_s_embedding_is_brought_into_one_s_own_basis() -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear.tutor import Joint
+    from models.recipe.tutor import Joint
 
     rng = np.random.default_rng(0)
     ways = [rng.normal(size=(6, n)).astype(np.float32) for n in (40, 12)]
@@ -272,7 +272,7 @@ def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from types import SimpleNamespace
 
-    from genretag.ear import pieces
+    from models.recipe import pieces
 
     clips = clips_of([i // 2 for i in range(60)])
     clips[7] = replace(clips[7], role="weak")
@@ -298,9 +298,9 @@ def test_a_head_learns_each_clip_from_a_student_that_never_heard_it(
 
 def test_a_genre_head_is_fitted_without_what_is_held_out() -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear.bundle import fit_heads
-    from genretag.ear.corpus import Lessons
-    from genretag.ear.pieces import Pieces
+    from models.recipe.bundle import fit_heads
+    from models.recipe.corpus import Lessons
+    from models.recipe.pieces import Pieces
 
     clips, rng = clips_of(list(range(40))), np.random.default_rng(0)
     clips[:4] = [replace(c, role="nonmusic") for c in clips[:4]]
@@ -317,7 +317,7 @@ def test_a_genre_head_is_fitted_without_what_is_held_out() -> None:
 
 
 def test_a_piece_gets_the_answers_of_the_parts_that_it_overlaps() -> None:
-    from genretag.ear.corpus import Lessons
+    from models.recipe.corpus import Lessons
 
     one = np.zeros(1)
     said = np.arange(3, dtype=np.float32).reshape(1, 3, 1)
@@ -333,7 +333,7 @@ def test_a_piece_gets_the_answers_of_the_parts_that_it_overlaps() -> None:
 def test_the_second_teacher_is_the_published_network() -> None:
     """The fast form of its convolutions gives what the plain form of the paper's code gives, with weights at random."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.ear.musicnn import ANSWER, Musicnn
+    from models.recipe.musicnn import ANSWER, Musicnn
 
     values = random_musicnn(torch)
     x = np.random.default_rng(0).normal(1, 0.5, (2, 187, 96)).astype(np.float32)
@@ -472,7 +472,7 @@ def test_the_calibration_of_tracks_of_many_lengths_is_found(
 
 def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
     from genretag.decisions.vote import vote
-    from genretag.ear.folds import calibration_of, recalibrated
+    from models.recipe.folds import calibration_of, recalibrated
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.records import Analysis
@@ -521,7 +521,7 @@ def test_another_calibration_is_what_a_scan_with_it_would_have_said() -> None:
 
 def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> None:
     from genretag.decisions.vote import log_softmax, vote
-    from genretag.ear.songs import songs_of
+    from models.recipe.songs import songs_of
     from genretag.features import FrontEnd
     from genretag.inference.metadata import Calibration, ModelMetadata
     from genretag.records import Analysis
@@ -560,7 +560,7 @@ def test_a_made_up_song_is_one_artist_s_and_gets_the_vote_of_its_windows() -> No
 
 def test_changes_for_the_robustness_table_are_what_they_are_called(tmp_path: Path) -> None:
     from genretag import audio
-    from genretag.ear.robust import CHANGES, RATE
+    from models.recipe.robust import CHANGES, RATE
 
     y = synthesis.piece(1, 6, RATE).mean(0).astype(np.float32)
     for n, change in enumerate(CHANGES):

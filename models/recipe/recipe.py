@@ -1,11 +1,11 @@
 """The bundled model, from the corpus to the file, with one command and fixed seeds.
 
-    python -m genretag.ear.recipe DATA WORK OUT.onnx
+    python -m models.recipe.recipe DATA WORK OUT.onnx
 
 It decodes the corpus; asks the second teacher; makes and judges five models, each without one grouped fold, for the figures and the
 calibration and the styles; then the backbone of the file goes on from one of these, before it met the second teacher, with everything; the
 heads are fitted on everything, and the model is written. Each step that is done is not done again: it can be stopped
-and called anew. On two cores it takes about five hours. What the second teacher needs, ``genretag.ear.musicnn`` tells.
+and called anew. On two cores it takes about five hours. What the second teacher needs, ``models.recipe.musicnn`` tells.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from genretag.ear import styles, tutor
-from genretag.ear.folds import FIRST, Stage, examined, through
-from genretag.ear.listen import listen
+from models.recipe import styles, tutor
+from models.recipe.folds import FIRST, Stage, examined, through
+from models.recipe.listen import listen
 from genretag.features import FrontEnd
 
 BEGUN_FOLD = 2  # the fold whose first stage the file's backbone goes on from
@@ -35,7 +35,7 @@ def make(data: Path, work: Path, out: Path) -> None:
     styles.keep(data, work)
     begun = through([FIRST], data, work, f"fold{BEGUN_FOLD}", BEGUN_FOLD)
     whole = through(WHOLE, data, work, "whole", None, begun)
-    bundle = [sys.executable, "-m", "genretag.ear.bundle", str(data), str(work), str(whole), str(out)]
+    bundle = [sys.executable, "-m", "models.recipe.bundle", str(data), str(work), str(whole), str(out)]
     calibration = [part for name, value in found["calibration of all"].items() for part in (f"--{name}", str(value))]
     subprocess.run([*bundle, *calibration, "--styles", str(work / "styles.json")], check=True)
 

@@ -146,7 +146,7 @@ class Sound:
 
     @classmethod
     def open(cls, cache: Path) -> Sound:
-        """Open a cache made by ``genretag.ear.listen``."""
+        """Open a cache made by ``models.recipe.listen``."""
         return cls(np.load(cache / "audio.npy", mmap_mode="r"), np.load(cache / "off.npy"))
 
     def clip(self, index: int) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genretag.ear.corpus import Sound
+from models.recipe.corpus import Sound
 from genretag.features import FrontEnd, LogMel
 from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.inference.model import Model, cut_chunks

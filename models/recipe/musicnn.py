@@ -5,7 +5,7 @@ Its weights come with the package ``musicnn`` of PyPI (ISC licence), whose own c
     pip install tensorflow-cpu
     pip install --no-deps musicnn
 
-Only the recipe of the bundled model needs it; what it says is kept by ``genretag.ear.tutor``.
+Only the recipe of the bundled model needs it; what it says is kept by ``models.recipe.tutor``.
 """
 
 from __future__ import annotations

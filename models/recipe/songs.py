@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.decisions.vote import log_softmax
-from genretag.ear.corpus import Clip
+from models.recipe.corpus import Clip
 
 Rows = dict[str, dict[str, Any]]  # of a scan, by the clip's id
 
