@@ -1,1 +1,1 @@
-"""How the bundled model is made: distilled from a teacher on a corpus, judged on folds, bundled with its heads."""
+"""The recipe of the bundled model: clips and teachers' answers -> ``models/genretag.onnx``."""

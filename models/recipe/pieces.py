@@ -1,4 +1,4 @@
-"""Embeddings of pieces of clips, which the heads learn from: by a student of its own lessons, or by students that never heard the clips."""
+"""Embeddings of whole clips and of pieces of them, as a scan makes them."""
 
 from __future__ import annotations
 
@@ -7,85 +7,108 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from scipy import signal
 
-from models.recipe.corpus import FOLDS, Clip, Sound, grouped_folds
-from models.recipe.distill import load
-from models.recipe.listener import Listener
-from models.recipe.tutor import Joint, joint_path
-from genretag.features import FrontEnd
+from genretag.features import FrontEnd, LogMel
+from genretag.inference.model import cut_chunks
+from genretag.training import augment
+from genretag.training.network import Backbone, fold
+from models.recipe.answers import front_end_of, log_mels
+from models.recipe.corpus import Clip
+from models.recipe.sounds import synthetic
+from models.recipe.teachers import FRAMES_PER_SECOND, RATE, RATE_MN04
 
-CUT_SECONDS = (2.0, 3.0, 5.0, 10.0)  # every clip gives each length that it has
+FloatArray = npt.NDArray[np.float32]
 
-_CLIPS_AT_ONCE = 32
+CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
+CUTS = (2, 3, 5, 10)  # s; every clip gives each length that it has
+WINDOW = 1873  # frames of 30 s
+WHOLE = 0  # the "seconds" of a whole clip
+_AT_ONCE = 24  # chunks
+
+
+class Embedder:
+    """Log-mels [bands, frames] -> embeddings; each is the mean over its chunks."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        fold(backbone.eval())
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def __call__(self, mels: list[FloatArray]) -> FloatArray:
+        """Return embeddings [n, dims]."""
+        sums = np.zeros((len(mels), self.backbone.project.out_features), np.float32)
+        counts = np.zeros((len(mels), 1), np.float32)
+        chunks = [(i, chunk) for i, mel in enumerate(mels) for chunk in cut_chunks(mel, CHUNKS)]
+        for length in CHUNKS:
+            some = [(i, chunk) for i, chunk in chunks if chunk.shape[1] == length]
+            for k in range(0, len(some), _AT_ONCE):
+                rows = [i for i, _ in some[k : k + _AT_ONCE]]
+                x = torch.from_numpy(np.stack([chunk for _, chunk in some[k : k + _AT_ONCE]]))
+                np.add.at(sums, rows, self.backbone(x).numpy())
+                np.add.at(counts, rows, 1)
+        return np.divide(sums, counts, dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Embeddings of pieces of clips."""
+    """Embeddings [n, dims], each with the index of its clip and its length (s; ``WHOLE``)."""
 
-    x: npt.NDArray[np.float32]  # [n, dims]
+    x: FloatArray
     clip: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.int64]
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Pieces:
-        """Return the pieces that ``keep`` marks."""
-        return Pieces(self.x[keep], self.clip[keep])
-
-
-def of_seed(seed: int) -> str:
-    """Return what the names of files have at their end that go with a seed other than 0."""
-    return f"-seed{seed}" if seed else ""
+    def whole(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """Return the embeddings of whole clips."""
+        at = {int(c): i for i, c in enumerate(self.clip) if self.seconds[i] == WHOLE}
+        return self.x[[at[int(r)] for r in rows]]
 
 
-def joined(parts: list[Pieces]) -> Pieces:
-    """Return the pieces of all parts, one part after another."""
-    return Pieces(np.concatenate([p.x for p in parts]), np.concatenate([p.clip for p in parts]))
+def scaled(
+    log_mel: LogMel,
+    mel: npt.NDArray[np.floating],
+    energy: FloatArray,
+    tilt: FloatArray | None = None,
+) -> FloatArray:
+    """Return the network's input [bands, frames] of log mel power [frames, bands]."""
+    gain = log_mel.front_end.rms / max(float(np.sqrt(energy.mean())), 1e-5)
+    power = np.exp(mel.astype(np.float32)) * (np.float32(1) if tilt is None else tilt)
+    return np.ascontiguousarray(log_mel.scale(power, gain).T)
 
 
-def pieces_of(listener: Listener, clips: list[int], seed: int) -> Pieces:
-    """Return pieces of clips, all genres cut alike: each length twice, once as it is and once filtered."""
-    rng = np.random.default_rng(seed)
-    x, index = [], []
-    for first in range(0, len(clips), _CLIPS_AT_ONCE):
-        cuts = [
-            (clip, cut)
-            for clip in clips[first : first + _CLIPS_AT_ONCE]
-            for seconds in CUT_SECONDS
-            for alter in (False, True)
-            if (cut := listener.cut(clip, seconds, rng, alter)) is not None
-        ]
-        x.append(listener.embed([cut for _, cut in cuts]))
-        index += [clip for clip, _ in cuts]
-    return Pieces(np.concatenate(x), np.array(index))
+def pieces_of(work: Path, clips: list[Clip], embedder: Embedder, seed: int = 0) -> Pieces:
+    """Return each clip as a whole and a cut of each length, half of the cuts filtered."""
+    rng, log_mel = np.random.default_rng(seed), LogMel.of(FrontEnd())
+    mels: list[FloatArray] = []
+    out: list[FloatArray] = []
+    clip: list[int] = []
+    lengths: list[int] = []
+    for index, (mel, energy) in enumerate(log_mels(work, range(len(clips)))):
+        mels.append(scaled(log_mel, mel[:WINDOW], energy[:WINDOW]))
+        clip.append(index)
+        lengths.append(WHOLE)
+        for seconds in CUTS:
+            frames = int(seconds * FRAMES_PER_SECOND) - 1
+            if len(mel) < frames:
+                continue
+            start = int(rng.integers(0, len(mel) - frames + 1))
+            span = slice(start, start + frames)
+            tilt = augment.tilt(rng, mel.shape[1]) if rng.random() < 0.5 else None
+            mels.append(scaled(log_mel, mel[span], energy[span], tilt))
+            clip.append(index)
+            lengths.append(seconds)
+        if len(mels) > 4 * _AT_ONCE or index + 1 == len(clips):
+            out.append(embedder(mels))
+            mels = []
+    return Pieces(np.concatenate(out), np.array(clip), np.array(lengths))
 
 
-def unheard(work: Path, clips: list[Clip], hold_out: int | None, seed: int = 0) -> Pieces:
-    """Return pieces of the labelled clips outside a fold, each as the student heard it that learned without its clip.
-
-    What a student says of music that it learned from is nearer to its teachers than what it will say of anybody else's: a head
-    that is fitted on the former trusts numbers that will not hold (so stacking takes what is predicted out of fold: Wolpert 1992). No
-    label of the fold that is held out is seen. Each student's embedding is brought into the basis of the model that the head is for.
-    """
-    parts = []
-    for fold in (f for f in range(FOLDS) if f != hold_out):
-        theirs = _kept(work, clips, fold, seed)
-        parts.append(Pieces(_moved(theirs.x, joint_path(work, fold), joint_path(work, hold_out)), theirs.clip))
-    return joined(parts)
-
-
-def _moved(x: npt.NDArray[np.float32], theirs: Path, ours: Path) -> npt.NDArray[np.float32]:
-    """Return embeddings in another basis; without a second teacher there is but one."""
-    if not theirs.exists():
-        return x
-    return Joint.read(ours).from_other(Joint.read(theirs), x)
-
-
-def _kept(work: Path, clips: list[Clip], fold: int, seed: int) -> Pieces:
-    """Return the pieces of a fold's labelled clips by its own student, kept beside its checkpoint."""
-    checkpoint, kept = work / f"fold{fold}.pt", work / f"pieces{fold}{of_seed(seed)}.npz"
-    if not kept.exists() or kept.stat().st_mtime < checkpoint.stat().st_mtime:
-        labelled = np.array([c.role == "labelled" for c in clips])
-        listener = Listener(load(checkpoint).backbone, Sound.open(work), FrontEnd())
-        made = pieces_of(listener, np.flatnonzero(labelled & (grouped_folds(clips, FOLDS) == fold)).tolist(), fold + FOLDS * seed)
-        np.savez(kept, x=made.x, clip=made.clip)
-    with np.load(kept) as z:
-        return Pieces(z["x"], z["clip"])
+def synthetic_pieces(embedder: Embedder, count: int, seed: int) -> FloatArray:
+    """Return embeddings of synthetic sounds that are not music, of 1 to 10 s."""
+    rng, log_mel, mels = np.random.default_rng(seed), LogMel.of(FrontEnd()), []
+    for _ in range(count):
+        x = signal.resample_poly(synthetic(rng), RATE, RATE_MN04).astype(np.float32)
+        mel, energy = front_end_of(x[: int(RATE * rng.choice([1.1, 2, 3, 5, 10]))], log_mel)
+        mels.append(scaled(log_mel, mel, energy))
+    return embedder(mels)
