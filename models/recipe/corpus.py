@@ -36,7 +36,6 @@ ALLMUSIC = {
     "Rap": ("Hip-Hop",),
     "R&B": ("R&B",),
     "Latin": ("Latin",),
-    "Folk": ("Folk",),
     "Country": ("Country",),
     "Blues": ("Blues",),
     "Jazz": ("Jazz",),

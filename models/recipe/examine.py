@@ -20,7 +20,7 @@ Rows = dict[str, dict[str, Any]]  # of a scan, by the clip's id
 
 SURE = 0.7
 #: AllMusic's words of the macro recall; Pop/Rock counts as right if called Pop, Rock or Metal.
-NINE = tuple(w for w in ALLMUSIC if w not in ("Folk", "Classical"))
+NINE = tuple(w for w in ALLMUSIC if w != "Classical")
 _AT_ONCE = 300  # paths a call of the program
 _RESAMPLES = 1000
 
