@@ -30,7 +30,7 @@ from models.recipe.heads import honest_temperature
 from models.recipe.quantise import chunks_of
 from models.recipe.styles import as_metadata, judge
 
-HELD_FOLDS = (0, 1)  # that the student never heard
+HELD_FOLDS = (0, 1)  # that the student never trained
 MIX_FILES = 121  # of 24 changed sounds
 STEPS = 4_100  # of each process
 LABELS = sorted({*WORDS.values(), "Latin"})

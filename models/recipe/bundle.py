@@ -77,9 +77,9 @@ def fit_heads(material: Material, use: npt.NDArray[np.bool_], labels: list[str])
 
     The genre head also learns from the teachers' own embeddings, as pieces of further clips.
     """
-    own, told, clips = material.pieces, material.teachers, material.clips
-    x = np.concatenate([own.x, told.x])
-    clip = np.concatenate([own.clip, told.clip])
+    own, taught, clips = material.pieces, material.teachers, material.clips
+    x = np.concatenate([own.x, taught.x])
+    clip = np.concatenate([own.clip, taught.clip])
     return Heads(
         fit_genre(x, clip, clips, use, labels),
         fit_music(own.x, own.clip, clips, use, material.synthetic),

@@ -3,7 +3,7 @@
 Genre: multinomial logistic regression. A clip with several genre words counts with an equal share
 for each. A word that allows several labels (Pop/Rock) asks for the sum of their probabilities. A
 clip whose words have no label asks for equal probabilities (outlier exposure; Hendrycks et al.
-2019), so that other kinds of music are told with little confidence.
+2019), so that other kinds of music get little confidence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Styles: which of the teachers' tags and AllMusic's words the student recognises.
 
-Judged on clips that the student never heard. A teacher's tag has no other truth than what the
+Judged on clips that the student never trained. A teacher's tag has no other truth than what the
 teacher says of the clip; a word of AllMusic is a label, but of the artist rather than of the clip.
 """
 
@@ -94,7 +94,7 @@ LEAST_CLIPS, LEAST_ARTISTS = 8, 5
 
 @dataclass(frozen=True)
 class Judged:
-    """A style with its classifier, and how well it was recognised in unheard clips."""
+    """A style with its classifier, and how well it was recognised in unseen clips."""
 
     name: str
     truth: str  # the tag, or the word of AllMusic
@@ -118,14 +118,14 @@ def judge(
     pieces: Pieces,
     tags: LinearHead,
     folds: npt.NDArray[np.int64],
-    heard: npt.NDArray[np.bool_],
+    trained: npt.NDArray[np.bool_],
 ) -> Iterator[Judged]:
-    """Yield the styles that are recognised in the clips that the student never heard."""
+    """Yield the styles that are recognised in the clips that the student never trained."""
     music = np.array([c.role != "nonmusic" for c in clips])
-    unheard = np.flatnonzero(~heard & music)
-    x = pieces.whole(unheard)
-    said, names = teachers_say(data, work, clips)[unheard], tag_names(data)
-    groups = np.array([clips[i].group for i in unheard])
+    unseen = np.flatnonzero(~trained & music)
+    x = pieces.whole(unseen)
+    said, names = teachers_say(data, work, clips)[unseen], tag_names(data)
+    groups = np.array([clips[i].group for i in unseen])
     found: dict[str, Judged] = {}
     for style, words in TAG_STYLES.items():
         for tag in words:
@@ -140,7 +140,7 @@ def judge(
             one = Judged(style, tag, head, int(has.sum()), threshold)
             if style not in found or threshold.recall > found[style].threshold.recall:
                 found[style] = one
-    found |= {j.name: j for j in _of_allmusic(clips, pieces, folds, unheard)}
+    found |= {j.name: j for j in _of_allmusic(clips, pieces, folds, unseen)}
     yield from (found[name] for name in sorted(found))
 
 
@@ -148,10 +148,10 @@ def _of_allmusic(
     clips: list[Clip],
     pieces: Pieces,
     folds: npt.NDArray[np.int64],
-    unheard: npt.NDArray[np.int64],
+    unseen: npt.NDArray[np.int64],
 ) -> Iterator[Judged]:
     """Yield the words of AllMusic that heads recognise in folds that they were not fitted to."""
-    rows = np.array([i for i in unheard if clips[i].allmusic])
+    rows = np.array([i for i in unseen if clips[i].allmusic])
     for style, word in ALLMUSIC_STYLES.items():
         p = np.zeros(len(rows))
         for fold in np.unique(folds[rows]):
