@@ -113,7 +113,8 @@ def make(data: Path, work: Path, out: Path, start: Path) -> dict[str, Any]:
     layer = load(student).classes
     weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
     tags = LinearHead(weight.T, bias)
-    styles = list(judge(data, work, clips, material.pieces, tags, folds, ~held))
+    recognised = judge(data, work, clips, material.pieces, tags, folds, ~held)
+    styles = [j for j in recognised if j.name not in LABELS]
     calibration = calibrated_on(material, heads, list(HELD_FOLDS))
     everything = fit_heads(material, np.ones(len(clips), bool), LABELS)
     off = write_model(
