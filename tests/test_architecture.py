@@ -38,7 +38,7 @@ _OWN_DATA = {"vocabulary.py"}  # reads the tree of genres that comes with the pa
 def _modules() -> Iterator[tuple[str, Path, ast.Module]]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         parts = path.relative_to(_PACKAGE).parts
-        if parts[0] not in ("beets", "vocabularies", "ear") and parts != ("__init__.py",):
+        if parts[0] not in ("beets", "vocabularies") and parts != ("__init__.py",):
             yield parts[0].removesuffix(".py"), path, ast.parse(path.read_text(encoding="utf-8"))
 
 

@@ -18,7 +18,7 @@ from genretag.audio import synthesis
 from genretag.errors import ModelError
 from genretag.inference.metadata import metadata_to_json, parse_metadata
 from genretag.inference.model import Model
-from genretag.inference.styles import Styles
+from genretag.inference.styles import Moods, Styles
 from genretag.training.attach_head import replace_metadata
 
 DIMS = 384
@@ -107,3 +107,30 @@ def test_scan_reports_styles_and_writes_none(genretag: Program, tmp_path: Path) 
     assert "Soul 0.88, Ambient 0.50" in genretag("plan", "--explain", track).out
     assert genretag("apply", "--yes").status == 0
     assert tags.read(track).genres == [row["genre"]]
+
+
+def moods(dims: int = DIMS) -> Moods:
+    weight = np.zeros((dims, 2), np.float16)
+    return Moods(("Happy", "Sad"), weight, (0.0, 1.0))
+
+
+def test_moods_round_trip_and_sum_to_one() -> None:
+    back = Moods.from_metadata(json.loads(json.dumps(moods().to_metadata())))
+    assert back == moods()
+    assert hash(back) == hash(moods())
+    found = back.probabilities(np.zeros(DIMS))
+    assert list(found) == ["Sad", "Happy"]
+    assert sum(found.values()) == pytest.approx(1, abs=2e-3)
+    assert back.probabilities(np.zeros(DIMS + 1)) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"names": ["Sad", "Sad"]}, {"names": ["Sad"]}, {"bias": [0.0]}, {"bias": [0, float("inf")]}],
+)
+def test_invalid_moods_are_refused(changes: dict) -> None:
+    data = json.loads(metadata_to_json(replace(Model().metadata, moods=moods())))
+    assert parse_metadata(data, "x").moods == moods()
+    data["moods"] |= changes
+    with pytest.raises(ModelError):
+        parse_metadata(data, "x")

@@ -49,6 +49,8 @@ class Verdict:
     music: float  # probability, 0 to 1
     # Styles above their threshold, likeliest first; empty if it is not music.
     styles: dict[str, float] = field(default_factory=dict)
+    # Probability of each mood, likeliest first; empty if it is not music.
+    moods: dict[str, float] = field(default_factory=dict)
 
 
 def window_scores(
@@ -135,5 +137,8 @@ def vote(
         music=music,
         styles=metadata.styles.above_threshold(analysis.embedding)
         if metadata.styles is not None and status is not Status.NONMUSIC
+        else {},
+        moods=metadata.moods.probabilities(analysis.embedding)
+        if metadata.moods is not None and status is not Status.NONMUSIC
         else {},
     )

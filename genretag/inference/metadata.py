@@ -13,7 +13,7 @@ from typing import Any
 
 from genretag.errors import ModelError
 from genretag.features import AnyFrontEnd, parse_front_end
-from genretag.inference.styles import Styles
+from genretag.inference.styles import Moods, Styles
 
 METADATA_KEY = "genretag"
 SCHEMA = 1
@@ -51,6 +51,7 @@ class ModelMetadata:
     about: dict[str, Any] = field(default_factory=dict)  # training data, figures, licence
     activation: str = "softmax"  # labels exclude each other; sigmoid: they are independent
     styles: Styles | None = None  # reported beside the genre
+    moods: Moods | None = None
 
 
 def read_metadata(path: Path, model_id: str, text: str | None) -> ModelMetadata:
@@ -95,6 +96,7 @@ def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
             about=dict(data.get("about", {})),
             activation=str(data.get("activation", "softmax")),
             styles=Styles.from_metadata(data["styles"]) if "styles" in data else None,
+            moods=Moods.from_metadata(data["moods"]) if "moods" in data else None,
         )
     except ModelError:
         raise
@@ -156,6 +158,7 @@ def metadata_to_json(metadata: ModelMetadata) -> str:
             "about": metadata.about,
             **({"activation": metadata.activation} if metadata.activation != "softmax" else {}),
             **({"styles": metadata.styles.to_metadata()} if metadata.styles is not None else {}),
+            **({"moods": metadata.moods.to_metadata()} if metadata.moods is not None else {}),
         },
         indent=1,
     )

@@ -1,7 +1,7 @@
-"""Styles: further labels of a track, reported beside the genre and never written.
+"""Styles and moods: further labels of a track, reported beside the genre and never written.
 
-A style is linear in the embedding of a track, which the cache keeps: an analysed track needs no new
-analysis to get its styles.
+Both are linear in the embedding of a track, which the cache keeps: an analysed track needs no new
+analysis to get them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.errors import ModelError
-from genretag.numeric import sigmoid
+from genretag.numeric import log_softmax, sigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +85,52 @@ class Styles:
         ):
             raise ModelError("the styles in its metadata have numbers out of range")
         return cls(names, thresholds, weight, bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Moods:
+    """Linear classifier of exclusive moods on the embedding; its probabilities are calibrated."""
+
+    names: tuple[str, ...]
+    weight: npt.NDArray[np.float16]  # [dims, names]
+    bias: tuple[float, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Moods) and self.to_metadata() == other.to_metadata()
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.bias))
+
+    def probabilities(self, embedding: npt.NDArray[np.floating]) -> dict[str, float]:
+        """Return the probability of each mood of an embedding [dims], likeliest first; sum 1.
+
+        An embedding of another width comes from another network, and has no moods.
+        """
+        if embedding.shape != self.weight.shape[:1]:
+            return {}
+        z = embedding.astype(np.float64) @ self.weight.astype(np.float64) + np.array(self.bias)
+        p = np.exp(log_softmax(z))
+        return {self.names[i]: round(float(p[i]), 3) for i in np.argsort(-p, kind="stable")}
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return the moods as JSON for a model file."""
+        raw = np.ascontiguousarray(self.weight, "<f2").tobytes()
+        weight = base64.b64encode(raw).decode("ascii")
+        return {"names": list(self.names), "weight": weight, "bias": list(self.bias)}
+
+    @classmethod
+    def from_metadata(cls, data: dict[str, Any]) -> Moods:
+        """Read the moods of a model file.
+
+        Raises:
+            ModelError: the parts do not fit together, or a number is not finite.
+        """
+        names, bias = tuple(map(str, data["names"])), tuple(map(float, data["bias"]))
+        raw = base64.b64decode(data["weight"], validate=True)
+        n = len(names)
+        if n < 2 or len(set(names)) != n or len(bias) != n or len(raw) % (2 * n):
+            raise ModelError("the moods in its metadata are inconsistent")
+        weight = np.frombuffer(raw, "<f2").astype(np.float16).reshape(-1, n)
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ModelError("the moods in its metadata have numbers out of range")
+        return cls(names, weight, bias)

@@ -73,8 +73,9 @@ def train_deep(
     draft = _draft_result(training, split)
     export_network(net, build_metadata(draft, backbone.metadata, path.stem), path)
     result = evaluate_file(draft, path, cache, time.monotonic() - began)
-    # The styles belong to the embedding before the training.
-    metadata = replace(build_metadata(result, backbone.metadata, path.stem), styles=None)
+    # The styles and moods belong to the embedding before the training.
+    metadata = build_metadata(result, backbone.metadata, path.stem)
+    metadata = replace(metadata, styles=None, moods=None)
     replace_metadata(path, metadata, path)
     training.checkpoint.unlink(missing_ok=True)
     return result, metadata

@@ -2,7 +2,7 @@
 
     python tests/bench/baselines.py DATA WORK [--systems NAME,NAME...] [--epochs N]
 
-DATA is a corpus in the format of ``genretag.ear.corpus``. Everything runs through the command
+DATA is a corpus in the format of ``models.recipe.corpus``. Everything runs through the command
 line. The random split leaks artists; it shows by how much the figures would be too high.
 """
 

@@ -1,0 +1,1 @@
+"""The recipe of the bundled model: clips and teachers' answers -> ``models/genretag.onnx``."""

@@ -1,0 +1,159 @@
+"""Make the bundled model from the data folder, and print its figures.
+
+    python -m models.recipe DATA WORK OUT.onnx
+
+Ask the teachers, train the student in two processes without the folds 0 and 1, judge models whose
+heads do not know fold 0 or fold 1 on that fold, and write the model with heads that know all
+clips. A step that is done is not done again, so that it can be interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.inference.metadata import Calibration
+from genretag.training.head import LinearHead
+from models.recipe import examine
+from models.recipe.answers import ask_clips, ask_mixes
+from models.recipe.bundle import Heads, Material, fit_heads, material_of, write_model
+from models.recipe.corpus import QUADRANTS, WORDS, Clip, grouped_folds, read_clips
+from models.recipe.distil import Plan, load, merged, train
+from models.recipe.heads import honest_temperature
+from models.recipe.quantise import chunks_of
+from models.recipe.styles import as_metadata, judge
+
+HELD_FOLDS = (0, 1)  # that the student never trained
+MIX_FILES = 121  # of 24 changed sounds
+STEPS = 4_100  # of each process
+LABELS = sorted({*WORDS.values(), "Latin"})
+VERSION = "2.0"
+START = Path(__file__).parent.parent / "genretag.onnx"
+
+
+def student_of(data: Path, work: Path, held: npt.NDArray[np.bool_], start: Path) -> Path:
+    """Return the trained student of WORK, trained if there is none."""
+    student = work / "student.pt"
+    if not student.exists():
+        base = [sys.executable, "-m", "models.recipe", str(data), str(work), "-"]
+        workers = [
+            subprocess.Popen([*base, "--worker", str(w), "--start", str(start)]) for w in range(2)
+        ]
+        if any(worker.wait() for worker in workers):
+            raise SystemExit("a training process failed")
+        merged(work, student)
+    return student
+
+
+def allowed_of(clips: list[Clip], labels: list[str]) -> npt.NDArray[np.float64]:
+    """Return which labels [clips, labels] are right."""
+    return np.array([[float(x in examine.true_labels(c)) for x in labels] for c in clips])
+
+
+def calibrated_on(material: Material, heads: dict[int, Heads], folds: list[int]) -> Calibration:
+    """Return the calibration of whole clips of folds, with the heads that do not know each.
+
+    GTZAN and AllMusic weigh the same.
+    """
+    of, clips = grouped_folds(material.clips), material.clips
+    logits: list[list[npt.NDArray[np.float64]]] = [[], []]
+    allowed: list[list[npt.NDArray[np.float64]]] = [[], []]
+    for fold in folds:
+        for k in range(2):
+            mine = [
+                i
+                for i in np.flatnonzero(of == fold)
+                if (clips[i].allmusic if k else clips[i].source == "gtzan")
+            ]
+            logits[k].append(heads[fold].genre(material.pieces.whole(np.array(mine))))
+            allowed[k].append(allowed_of([clips[i] for i in mine], LABELS))
+    pairs = [np.concatenate(z) for z in logits], [np.concatenate(a) for a in allowed]
+    return Calibration(honest_temperature(*pairs))
+
+
+def moods_right(material: Material, heads: dict[int, Heads]) -> list[float]:
+    """Return the accuracy of the quadrants on the folds that heads and student do not know."""
+    of, right = grouped_folds(material.clips), []
+    for fold, head in heads.items():
+        rows = [i for i in np.flatnonzero(of == fold) if material.clips[i].quadrant]
+        said = head.moods(material.pieces.whole(np.array(rows))).argmax(1)
+        truth = [list(QUADRANTS).index(material.clips[i].quadrant) for i in rows]
+        right += list(said == np.array(truth))
+    return examine.interval(np.array(right))
+
+
+def make(data: Path, work: Path, out: Path, start: Path) -> dict[str, Any]:
+    """Run every step that is not done; return the figures."""
+    work.mkdir(parents=True, exist_ok=True)
+    ask_clips(data, work)
+    ask_mixes(data, work, MIX_FILES)
+    clips = read_clips(data)
+    folds = grouped_folds(clips)
+    held = np.isin(folds, HELD_FOLDS)
+    student = student_of(data, work, held, start)
+    material = material_of(data, work, student, clips)
+    chunks = chunks_of(work, np.flatnonzero(~held).tolist())
+    heads = {k: fit_heads(material, folds != k, LABELS) for k in HELD_FOLDS}
+    rows: examine.Rows = {}
+    for k in HELD_FOLDS:
+        calibration = calibrated_on(material, heads, [f for f in HELD_FOLDS if f != k])
+        path = work / f"fold{k}.onnx"
+        write_model(student, heads[k], LABELS, calibration, chunks, path, VERSION)
+        rows |= examine.scanned(
+            data, [c for c, f in zip(clips, folds, strict=True) if f == k], path
+        )
+    judged = [c for c in clips if c.id in rows]
+    layer = load(student).classes
+    weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
+    tags = LinearHead(weight.T, bias)
+    recognised = judge(data, work, clips, material.pieces, tags, folds, ~held)
+    styles = [j for j in recognised if j.name not in LABELS]
+    calibration = calibrated_on(material, heads, list(HELD_FOLDS))
+    everything = fit_heads(material, np.ones(len(clips), bool), LABELS)
+    off = write_model(
+        student, everything, LABELS, calibration, chunks, out, VERSION, as_metadata(styles)
+    )
+    return {
+        **examine.figures(judged, rows),
+        "the model that training started from": examine.figures(
+            judged, examine.scanned(data, judged, start)
+        ),
+        "written of each label": examine.written_of_label(judged, rows),
+        "moods": moods_right(material, heads),
+        "styles": {
+            j.name: [j.truth, j.clips, j.threshold.precision, j.threshold.recall] for j in styles
+        },
+        "temperature": calibration.temperature,
+        "quantised: off by": round(off, 4),
+        "bytes": out.stat().st_size,
+    }
+
+
+def main() -> None:
+    """Command line."""
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("data", type=Path)
+    p.add_argument("work", type=Path)
+    p.add_argument("out", type=Path)
+    p.add_argument("--start", type=Path, default=START, help="model whose network to start from")
+    p.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
+    a = p.parse_args()
+    if a.worker is None:
+        print(json.dumps(make(a.data, a.work, a.out, a.start), indent=1))
+        return
+    clips = read_clips(a.data)
+    held = np.isin(grouped_folds(clips), HELD_FOLDS)
+    train(Plan(a.data, a.work, a.work / "student.pt", a.start, held, STEPS, a.worker))
+
+
+if __name__ == "__main__":
+    main()

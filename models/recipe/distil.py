@@ -1,0 +1,267 @@
+"""Train the student: fine-tune the last model's network on the teachers' joint space and tags.
+
+The backbone sees no genre label: hard labels of few artists spoil it. The heads are fitted later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from genretag.features import FrontEnd, LogMel
+from genretag.training import augment
+from genretag.training.network import Backbone, Residual, Shape, Student, load_backbone
+from genretag.training.prefetch import Prefetch
+from models.recipe.answers import Example, Joint, read_examples
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Lengths of the cuts (s), their shares of the batches, and cuts in a batch of equal cost.
+LENGTHS = ((2.0, 0.15, 70), (3.0, 0.2, 48), (5.0, 0.35, 28), (10.0, 0.3, 14))
+TAG_LOSS = 5.0  # weight of the tags' cross-entropy beside the embedding's squared error
+MIXUP_SHARE = 0.2
+WARM_UP = 200  # steps
+EMA_DECAY = 0.998
+EXCHANGE = 50  # steps after which the two processes average their weights
+_CHECKPOINT = 500  # steps
+
+
+class Batches:
+    """Random batches of (log-mels, joint embeddings, tag probabilities, weights)."""
+
+    def __init__(self, examples: list[Example], joint: Joint, seed: int) -> None:
+        self.examples, self.log_mel = examples, LogMel.of(FrontEnd())
+        self.embedding = joint(np.stack([e.embedding for e in examples]))
+        self.length = np.array([len(e.mel) for e in examples])
+        self.rng = np.random.default_rng(seed)
+
+    def _log_mel(self, example: Example, frames: int, plain: bool) -> FloatArray:
+        """Return a random cut [bands, frames], augmented unless ``plain``."""
+        rng, front_end = self.rng, self.log_mel.front_end
+        need = frames if plain else frames + augment.spare_frames(frames)
+        start = int(rng.integers(0, max(1, len(example.mel) - need + 1)))
+        mel = np.exp(example.mel[start : start + need].astype(np.float32))
+        whole = not plain and rng.random() < 0.5  # level of the cut, or of all ten seconds
+        energy = example.energy if whole else example.energy[start : start + need]
+        gain = front_end.rms / max(float(np.sqrt(energy.mean())), 1e-5)
+        if not plain:
+            gain *= 10 ** (rng.normal(0, 2) / 20)
+            mel = augment.augment_mel(rng, mel, frames)
+        mel = mel[:frames]
+        mel = np.pad(mel, ((0, frames - len(mel)), (0, 0)), mode="wrap")
+        out = self.log_mel.scale(mel, gain)
+        if not plain and rng.random() < 0.7:
+            augment.mask(rng, out, float(out.mean()))
+        return out.T
+
+    def __call__(self, plain: bool = False) -> tuple[FloatArray, ...]:
+        """Return a batch of one length: 10 s and unchanged if ``plain``."""
+        rng = self.rng
+        shares = [share for _, share, _ in LENGTHS]
+        seconds, _, n = LENGTHS[-1] if plain else LENGTHS[rng.choice(len(LENGTHS), p=shares)]
+        frames = self.log_mel.front_end.frames(int(seconds * self.log_mel.front_end.sample_rate))
+        rows = rng.choice(np.flatnonzero(self.length >= frames * 0.99), n)
+        chosen = [self.examples[r] for r in rows]
+        x = np.stack([self._log_mel(e, frames, plain) for e in chosen])
+        y, p = self.embedding[rows], np.stack([e.probability for e in chosen])
+        if not plain and rng.random() < MIXUP_SHARE:  # mixup: Zhang et al. 2018
+            other, b = rng.permutation(n), rng.beta(0.4, 0.4, n)
+            share = np.maximum(b, 1 - b).astype(np.float32)[:, None]
+            x = augment.mix(x, other, share, self.log_mel.front_end.std)
+            y, p = share * y + (1 - share) * y[other], share * p + (1 - share) * p[other]
+        weight = np.array([e.weight for e in chosen], np.float32)
+        return np.ascontiguousarray(x, np.float32), y, p, weight
+
+
+def _unfold(new: list[Any], old: list[Any], x: Tensor) -> Tensor:
+    """Copy folded convolutions; set each batch norm so that it reproduces them; return the output.
+
+    ``x`` is the input of the layers, whose statistics the norms take.
+    """
+    k = 0
+    while k < len(new):
+        layer = new[k]
+        if isinstance(layer, nn.Conv2d):
+            weight, norm = old[k].weight, new[k + 1]
+            if weight.shape != layer.weight.shape:  # pooling was merged into it
+                weight = weight.sum((2, 3), keepdim=True)
+            layer.weight.copy_(weight)
+            x = layer(x)
+            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3))
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(var)
+            norm.weight.copy_((var + norm.eps).sqrt())
+            norm.bias.copy_(old[k].bias + mean)
+            x = x + old[k].bias[None, :, None, None]
+            k += 2
+        elif isinstance(layer, Residual):
+            body = _unfold(list(layer.body), list(old[k].body), x)
+            if isinstance(layer.shortcut, nn.Sequential):
+                pooled = layer.shortcut[0](x)
+                x = _unfold(list(layer.shortcut)[1:], list(old[k].shortcut)[1:], pooled)
+            x = torch.relu(body + x)
+            k += 1
+        else:
+            x = layer(x)
+            k += 1
+    return x
+
+
+def _ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return (weight, bias) of a ridge regression; the penalty is relative to the variance."""
+    mean, target = x.mean(0), y.mean(0)
+    a = x - mean
+    scale = penalty * float(a.square().mean()) * len(a)
+    gram = a.T @ a + scale * torch.eye(a.shape[1], dtype=a.dtype)
+    weight = torch.linalg.solve(gram, a.T @ (y - target))
+    return weight, target - mean @ weight
+
+
+def _pooled(backbone: Backbone, x: Tensor) -> Tensor:
+    z = backbone.across(backbone.features(x.unsqueeze(1)))
+    return nn.functional.hardswish(z).mean((2, 3))
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def warm_start(model: Path, batches: Batches, tags: int) -> Student:
+    """Return a student with a model file's convolutions; its linear layers are fitted by ridge."""
+    old = load_backbone(model)[0]
+    student = Student(Shape(embedding=batches.embedding.shape[1], classes=tags)).eval()
+    new = student.backbone
+    x = torch.from_numpy(np.concatenate([batches(plain=True)[0] for _ in range(8)]))
+    y = _unfold(list(new.features), list(old.features), x.unsqueeze(1))
+    _unfold(list(new.across), list(old.across), y)
+    drawn = [batches(plain=True) for _ in range(70)]
+    h = torch.cat([_pooled(new, torch.from_numpy(b[0])) for b in drawn]).double()
+    target = torch.from_numpy(np.concatenate([b[1] for b in drawn])).double()
+    p = torch.from_numpy(np.concatenate([b[2] for b in drawn])).double().clamp(0.003, 0.997)
+    weight, bias = _ridge(h, target, 0.05)
+    new.project.weight.copy_(weight.T)
+    new.project.bias.copy_(bias)
+    weight, bias = _ridge(h @ weight + bias, torch.logit(p), 0.02)
+    student.classes.weight.copy_(weight.T)
+    student.classes.bias.copy_(bias)
+    return student
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training is asked for."""
+
+    data: Path
+    work: Path
+    out: Path
+    start: Path  # the model file to start from
+    held: npt.NDArray[np.bool_]  # clips that are left out
+    steps: int
+    worker: int = 0  # 0 or 1
+    peak: float = 1e-3  # highest learning rate
+
+
+def loss_of(student: Student, batch: tuple[FloatArray, ...]) -> Tensor:
+    """Return the weighted loss of a batch."""
+    x, y, p, weight = map(torch.from_numpy, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        embedding, logits = student(x)
+    error = (embedding.float() - y).square().mean(1)
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits.float(), p, reduction="none")
+    return (weight * (error + TAG_LOSS * entropy.mean(1))).mean()
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Return the rate at a step: linear warm-up, and half a cosine down to a hundredth."""
+    cosine = 0.5 * (1 + float(np.cos(np.pi * step / steps)))
+    return peak * min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * cosine)
+
+
+def _exchange(student: Student, mine: Path, other: Path, seen: float) -> float:
+    """Write the weights and average with the other process's new ones (local SGD; Stich 2019)."""
+    part = mine.with_suffix(".part")
+    torch.save(student.state_dict(), part)
+    os.replace(part, mine)
+    if not other.exists() or other.stat().st_mtime <= seen:
+        return seen
+    seen = other.stat().st_mtime
+    theirs = torch.load(other, weights_only=True)
+    _average(student.state_dict(), theirs, 0.5)
+    return seen
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _average(state: dict[str, Tensor], other: dict[str, Tensor], share: float) -> None:
+    for name, value in state.items():
+        if value.dtype.is_floating_point:
+            value.lerp_(other[name], share)
+        else:
+            value.copy_(other[name])
+
+
+def train(plan: Plan) -> None:
+    """Train one of two processes, each on one core; continue from its checkpoint."""
+    torch.set_num_threads(1)
+    torch.manual_seed(plan.worker)
+    known: set[Path] = set()
+    examples = read_examples(plan.data, plan.work, plan.held, known)
+    joint = Joint.kept(plan.work / "joint.npz", np.stack([e.embedding for e in examples]))
+    batches = Batches(examples, joint, plan.worker)
+    student = warm_start(plan.start, batches, len(examples[0].probability))
+    student = student.to(memory_format=torch.channels_last)
+    matrices = [p for p in student.parameters() if p.ndim > 1]
+    others = [p for p in student.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.03}, {"params": others, "weight_decay": 0.0}]
+    )
+    ema, first, seen = {k: v.clone() for k, v in student.state_dict().items()}, 0, 0.0
+    checkpoint = plan.work / f"worker{plan.worker}.pt"
+    if checkpoint.exists():
+        kept = torch.load(checkpoint, weights_only=True)
+        student.load_state_dict(kept["state"])
+        optimiser.load_state_dict(kept["optimiser"])
+        ema, first = kept["ema"], kept["step"]
+        batches.rng = np.random.default_rng([plan.worker, first])
+    student.train()
+    total = 0.0
+    for step, batch in enumerate(Prefetch(batches, plan.steps - first), first):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, plan.steps, plan.peak)
+        loss = loss_of(student, batch)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+        optimiser.step()
+        _average(ema, student.state_dict(), 1 - min(EMA_DECAY, (step + 1) / (step + 10)))
+        total += loss.item()
+        if (step + 1) % EXCHANGE == 0:
+            print(json.dumps({"step": step + 1, "loss": round(total / EXCHANGE, 4)}), flush=True)
+            total = 0.0
+            mine, other = (plan.work / f"weights{w}.pt" for w in (plan.worker, 1 - plan.worker))
+            seen = _exchange(student, mine, other, seen)
+        if (step + 1) % _CHECKPOINT == 0 or step + 1 == plan.steps:
+            state = {"state": student.state_dict(), "ema": ema, "step": step + 1}
+            part = checkpoint.with_suffix(".part")
+            torch.save({**state, "optimiser": optimiser.state_dict()}, part)
+            os.replace(part, checkpoint)
+
+
+def merged(work: Path, out: Path) -> None:
+    """Write the mean of both processes' averaged weights as the student."""
+    first, second = (torch.load(work / f"worker{w}.pt", weights_only=True)["ema"] for w in range(2))
+    _average(first, second, 0.5)
+    torch.save(first, out)
+
+
+def load(path: Path) -> Student:
+    """Return a trained student in evaluation mode."""
+    state = torch.load(path, weights_only=True)
+    tags, dims = state["classes.weight"].shape
+    student = Student(Shape(embedding=dims, classes=tags, dropout=0.0))
+    student.load_state_dict(state)
+    return student.eval()

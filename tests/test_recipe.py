@@ -1,0 +1,297 @@
+"""The recipe: folds that do not leak, heads, calibration, and an export equal to the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHARED
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genretag.audio import synthesis
+from genretag.decisions.vote import log_softmax
+from genretag.inference.model import Model
+from genretag.training.head import (
+    LinearHead,
+    balanced_weights,
+    fit_genre_head,
+    fit_music_head,
+    fit_temperature,
+)
+from models.recipe.corpus import Clip, grouped_folds, read_clips
+
+
+def clips_of(artists: list[int]) -> list[Clip]:
+    return [
+        Clip(str(i), "s", "labelled", "jazz" if a % 2 else "rock", f"Artist {a}", 30.0, (), "")
+        for i, a in enumerate(artists)
+    ]
+
+
+@given(st.lists(st.integers(0, 30), min_size=60, max_size=120))
+@settings(max_examples=20, deadline=None)
+def test_no_artist_is_on_both_sides_of_a_fold(artists: list[int]) -> None:
+    clips = clips_of([*range(12), *artists])
+    folds = grouped_folds(clips)
+    of_artist: dict[str, set[int]] = {}
+    for clip, fold in zip(clips, folds, strict=True):
+        of_artist.setdefault(clip.group, set()).add(int(fold))
+    assert all(len(f) == 1 for f in of_artist.values())
+    assert set(folds) <= {0, 1, 2, 3, 4}
+
+
+@pytest.mark.data
+def test_the_corpus_folds_keep_artists_apart() -> None:
+    clips = read_clips(SHARED)
+    folds = grouped_folds(clips)
+    of_artist: dict[str, set[int]] = {}
+    for clip, fold in zip(clips, folds, strict=True):
+        if clip.labelled or clip.allmusic:
+            of_artist.setdefault(clip.group, set()).add(int(fold))
+    assert all(len(f) == 1 for f in of_artist.values())
+    assert {f for fs in of_artist.values() for f in fs} == {0, 1, 2, 3, 4}
+
+
+def clouds(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n)
+    return rng.normal(size=(n, 8)) + np.eye(8)[y] * 4, y
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_head_learns_what_can_be_learned(classes: int) -> None:
+    x, y = clouds(400, classes)
+    head = fit_genre_head(x, y, np.arange(400), 1.0)
+    assert head(x).shape == (400, classes)
+    assert (head(x).argmax(1) == y).mean() > 0.95
+
+
+def test_every_class_counts_the_same_and_every_clip_within_it() -> None:
+    y = np.array([0, 0, 0, 0, 1, 1])
+    clip = np.array([1, 1, 1, 2, 3, 4])
+    w = balanced_weights(y, clip)
+    assert w[y == 0].sum() == pytest.approx(w[y == 1].sum())
+    assert w[:3].sum() == pytest.approx(w[3])
+
+
+def test_the_music_head_gives_one_logit() -> None:
+    x, y = clouds(300, 2)
+    head = fit_music_head(x, y == 1, np.arange(300), 1.0)
+    assert head(x).shape == (300, 1)
+    assert ((head(x)[:, 0] > 0) == (y == 1)).mean() > 0.95
+
+
+def test_the_temperature_of_overconfident_scores_is_found() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4000, 4)) * 1.5
+    p = np.exp(log_softmax(z))
+    y = np.array([rng.choice(4, p=row) for row in p])
+    assert fit_temperature(log_softmax(z * 2), y) == pytest.approx(2, rel=0.1)
+
+
+def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    from genretag.features import FrontEnd
+    from genretag.inference.metadata import Calibration, ModelMetadata
+    from genretag.inference.model import Model
+    from genretag.training.export import TwoHeadNetwork, export
+    from genretag.training.network import Shape, Student
+
+    torch.manual_seed(0)
+    student = Student(
+        Shape(n_mels=40, stem=8, widths=(8, 12, 16), pooled=24, embedding=16, classes=5)
+    )
+    student.train()
+    student(torch.randn(8, 40, 124))  # batch norms that are not the identity
+    rng = np.random.default_rng(0)
+    heads = [LinearHead(rng.normal(size=(16, n)), rng.normal(size=n)) for n in (3, 1)]
+    metadata = ModelMetadata(
+        "",
+        "tiny",
+        "1",
+        ("A", "B", "C"),
+        FrontEnd(n_mels=40),
+        (124, 61),
+        0.5,
+        0.7,
+        Calibration(1.2, 0.1),
+        {"data": "none"},
+    )
+    path = tmp_path / "tiny.onnx"
+    assert export(TwoHeadNetwork(student.backbone, *heads), metadata, path) < 1e-4
+    loaded = Model(path)
+    assert loaded.metadata.labels == ("A", "B", "C")
+    assert loaded.metadata.calibration == Calibration(1.2, 0.1)
+
+
+@pytest.mark.parametrize("bands", [40, 80, 96])
+def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(bands: int) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.training.network import Backbone, Shape, fold
+
+    torch.manual_seed(0)
+    backbone = Backbone(Shape(n_mels=bands, stem=8, widths=(8, 12, 16), pooled=24, embedding=16))
+    backbone.train()
+    backbone(torch.randn(8, bands, 124))  # batch norms that are not the identity
+    inputs = [torch.randn(2, bands, frames) for frames in (61, 62, 100, 124, 150, 187, 312, 624)]
+    with torch.no_grad():
+        before = [backbone.eval()(x) for x in inputs]
+        for _ in range(2):  # what is folded stays so
+            fold(backbone)
+            assert (
+                max(
+                    float((backbone(x) - y).abs().max())
+                    for x, y in zip(inputs, before, strict=True)
+                )
+                < 1e-5
+            )
+    assert not [
+        m for m in backbone.modules() if isinstance(m, torch.nn.AvgPool2d | torch.nn.BatchNorm2d)
+    ]
+
+
+def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    from genretag.features import FrontEnd, LogMel
+    from genretag.inference.metadata import Calibration, ModelMetadata
+    from genretag.inference.model import Model, cut_chunks
+    from genretag.training.export import TwoHeadNetwork, export
+    from genretag.training.network import Backbone, Shape, load_backbone
+    from models.recipe.quantise import quantise
+
+    torch.manual_seed(0)
+    rng, front_end = np.random.default_rng(0), FrontEnd()
+    log_mel = LogMel.of(front_end)
+    mels = [log_mel(synthesis.piece(seed, 4).mean(0)[: 16_000 * 4]) for seed in range(8)]
+    chunks = np.stack([c for mel in mels for c in cut_chunks(mel, (124,))])
+    backbone = Backbone(Shape(dropout=0.0))
+    backbone.train()
+    backbone(torch.from_numpy(chunks))  # batch norms that fit what comes
+    heads = [LinearHead(rng.normal(size=(384, n)), rng.normal(size=n)) for n in (3, 1)]
+    metadata = ModelMetadata(
+        "",
+        "tiny",
+        "1",
+        ("A", "B", "C"),
+        front_end,
+        (124, 61),
+        0.5,
+        0.7,
+        Calibration(1.2, 0.1),
+        {"data": "none"},
+    )
+    path, small = tmp_path / "float.onnx", tmp_path / "bytes.onnx"
+    export(TwoHeadNetwork(backbone.eval(), *heads), metadata, path)
+    assert quantise(path, small, chunks) < 0.15
+    assert small.stat().st_size < 0.8 * path.stat().st_size
+    assert Model(small).metadata.labels == ("A", "B", "C")
+    # What --deep reads out of it is the network that it runs, but for the rounding of activations.
+    with torch.no_grad():
+        torn = load_backbone(small)[0](torch.from_numpy(chunks)).numpy()
+    said = Model(small).run(chunks).embedding
+    assert np.sqrt(np.mean((torn - said) ** 2)) < 0.15 * said.std()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.4, 2.5), st.floats(-0.4, 0.2))
+def test_the_calibration_of_tracks_of_many_lengths_is_found(
+    temperature: float, slope: float
+) -> None:
+    from genretag.inference.metadata import Calibration
+    from genretag.training.head import fit_calibration
+
+    rng = np.random.default_rng(0)
+    z, length = (
+        rng.normal(size=(6000, 4)) * 1.5,
+        np.exp(rng.uniform(np.log(1 / 15), np.log(8), 6000)),
+    )
+    y = np.array([rng.choice(4, p=row) for row in np.exp(log_softmax(z))])
+    true = Calibration(temperature, slope)
+    found = fit_calibration(
+        log_softmax(z * np.array([true.at(n) for n in length])[:, None]), length, y, np.ones(6000)
+    )
+    assert found.temperature == pytest.approx(temperature, rel=0.1)
+    assert found.slope == pytest.approx(slope, abs=0.06)
+
+
+def multi(words: str, artist: str = "a") -> Clip:
+    return Clip("x", "taffc", "multi", "", artist, 30.0, tuple(words.split("|")), "Q1")
+
+
+def test_a_word_allows_its_labels_and_unsupported_music_none() -> None:
+    assert multi("Pop/Rock|Rap").choices == [("Pop", "Rock", "Metal"), ("Hip-Hop",)]
+    assert multi("Holiday|Latin").choices == [("Latin",)]
+    assert multi("Holiday").choices == []
+    assert Clip("x", "s", "weak", "pop", "", 30.0, (), "").choices is None
+
+
+def test_genre_head_learns_every_word_and_doubts_unsupported_music() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from models.recipe.heads import fit_genre
+
+    rng = np.random.default_rng(0)
+    clips = [multi(w) for w in ("Rap", "Jazz", "Rap|Jazz", "Holiday") for _ in range(40)]
+    centres = np.repeat([[4.0, 0, 0], [0, 4, 0], [2, 2, 0], [0, 0, 4]], 40, axis=0)
+    x = centres + rng.normal(0, 0.5, centres.shape)
+    use = np.ones(len(clips), bool)
+    labels = ["Hip-Hop", "Jazz"]
+    head = fit_genre(x, np.arange(len(clips)), clips, use, labels, l2=1e-4)
+    p = np.exp(log_softmax(head(centres)))
+    assert p[0, 0] > 0.9
+    assert p[40, 1] > 0.9
+    assert abs(p[80, 0] - 0.5) < 0.1
+    assert abs(p[120, 0] - 0.5) < 0.1
+
+
+def test_lowest_threshold_that_is_right_often_enough() -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from models.recipe.heads import threshold_of
+
+    p = np.linspace(1, 0.01, 100)
+    has = np.arange(100) < 40
+    found = threshold_of(p, has)
+    assert found is not None
+    assert found.precision == pytest.approx(0.7, abs=0.02)
+    assert found.recall == 1
+    assert threshold_of(p, np.arange(100) > 90) is None
+
+
+def test_the_joint_space_weighs_teachers_and_keeps_what_they_hold() -> None:
+    from models.recipe.answers import Joint
+    from models.recipe.teachers import DIMS
+
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(500, 20))
+    x = (hidden @ rng.normal(size=(20, sum(DIMS)))).astype(np.float32)
+    joint = Joint.fit(x, 20)
+    z = joint(x)
+    assert z.var(0).mean() == pytest.approx(1, rel=0.05)
+    fitted = np.linalg.lstsq(z, hidden - hidden.mean(0), rcond=None)[0]
+    assert np.abs(z @ fitted - (hidden - hidden.mean(0))).std() < 0.2
+
+
+def test_synthetic_sounds_have_one_level_and_length() -> None:
+    from models.recipe.sounds import SAMPLES, synthetic
+
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        x = synthetic(rng)
+        assert x.shape == (SAMPLES,)
+        assert np.sqrt(np.mean(x.astype(np.float64) ** 2)) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_a_student_starts_as_the_network_of_a_model_file() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.training.network import Backbone, Shape, load_backbone
+    from models.recipe.distil import _pooled, _unfold
+
+    old, new = load_backbone(Model().path)[0], Backbone(Shape()).eval()
+    x = torch.randn(4, 80, 187, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y = _unfold(list(new.features), list(old.features), x.unsqueeze(1))
+        _unfold(list(new.across), list(old.across), y)
+        assert (_pooled(new, x) - _pooled(old, x)).abs().max() < 1e-4
