@@ -1,4 +1,6 @@
-"""Hearing less: the windows that are heard are the right ones, and hearing stops only where the vote is settled."""
+"""Hearing less: the windows that are heard are the right ones, and hearing stops only where the
+vote is settled.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,9 @@ def test_a_lead_that_grows_settles_sooner(windows: int, seed: int) -> None:
 
 
 def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
-    """Songs whose windows differ as the test assumes: the share that would end with another winner is below what it promises."""
+    """Songs whose windows differ as the test assumes: the share that would end with another winner
+    is below what it promises.
+    """
     rng, metadata, n = np.random.default_rng(1), Model().metadata, 8
     stopped = wrong = 0
     for _ in range(600):

@@ -62,9 +62,11 @@ def test_a_task_that_hangs_is_ended_and_reported(word: str) -> None:
 def test_a_worker_does_not_import_the_program_that_started_it(workers: int, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        f"import sys\nsys.path[:0] = {[str(Path(__file__).parent)]!r}\nprint('run')\nimport genretag.cli, test_pool\n"
+        f"import sys\nsys.path[:0] = {[str(Path(__file__).parent)]!r}\nprint('run')\nimport "
+        f"genretag.cli, test_pool\n"
         f"said = test_pool.run(['modules', 'segfault', 'modules'], {workers})\n"
-        "print(*{m for n in (0, 2) for m in said[n][0] if m in ('genretag.cli', 'typer')}, 'none')\n"
+        "print(*{m for n in (0, 2) for m in said[n][0] if m in ('genretag.cli', 'typer')}, "
+        "'none')\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["run", "none"]
@@ -117,9 +119,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 )
 def test_freed_memory_is_reused_without_new_page_faults() -> None:
     code = (
-        "import resource, numpy as np\nfrom genretag.scan.memory import keep_memory\nkeep_memory()\n"
+        "import resource, numpy as np\nfrom genretag.scan.memory import "
+        "keep_memory\nkeep_memory()\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "def work(n):\n    for _ in range(n): np.ones(1 << 18, np.float32), np.ones(1 << 19, np.float32)\n"
+        "def work(n):\n    for _ in range(n): np.ones(1 << 18, np.float32), np.ones(1 << 19, "
+        "np.float32)\n"
         "work(5); before = faults(); work(100); print(faults() - before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,6 @@
-"""A scan on a cluster of Ray: the local engine's verdicts, whatever is lost on the way; results that travel; places behind URLs."""
+"""A scan on a cluster of Ray: the local engine's verdicts, whatever is lost on the way; results
+that travel; places behind URLs.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ LONG_SECONDS = 660
 
 @pytest.fixture(scope="session")
 def storage() -> Iterator[dict[str, str] | None]:
-    """An S3 server on this machine: the environment that leads there; None where moto is not installed."""
+    """An S3 server on this machine: the environment that leads there; None where moto is not
+    installed.
+    """
     if find_spec("moto") is None or find_spec("flask") is None or find_spec("s3fs") is None:
         yield None
         return
@@ -66,7 +70,9 @@ def storage() -> Iterator[dict[str, str] | None]:
 
 @pytest.fixture(scope="module")
 def cluster(storage: dict[str, str] | None) -> Iterator[str]:
-    """A cluster of this machine, for all tests; its address. Its workers know the S3 server, and the decoders of the tests."""
+    """A cluster of this machine, for all tests; its address. Its workers know the S3 server, and
+    the decoders of the tests.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (storage or {}).items():
             patch.setenv(name, value)
@@ -87,7 +93,9 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Music in several containers, a long track, a name that is not UTF-8, and what is none: noise, a broken file, an empty one."""
+    """Music in several containers, a long track, a name that is not UTF-8, and what is none: noise,
+    a broken file, an empty one.
+    """
     folder = tmp_path_factory.mktemp("music")
     for n, extension in enumerate((".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wma", ".mka")):
         seconds = 41 if n % 2 else 12
@@ -498,7 +506,8 @@ def test_ctrl_c_keeps_what_was_heard(cluster: str, short: Path, tmp_path: Path) 
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert out == b""
-    # Ray's core sometimes ends its driver by itself, silently and with 1, when that takes leave in the middle of tasks.
+    # Ray's core sometimes ends its driver by itself, silently and with 1, when that takes leave in
+    # the middle of tasks.
     stopped = b"stopped; what was heard is kept, and the next scan goes on from there\n"
     assert (process.returncode, said) in ((130, stopped), (1, b""))
     assert heard(tmp_path / "g.db") > 0

@@ -198,6 +198,7 @@ def _use_old_content_keys(db: Path) -> None:
                     f"UPDATE {table} SET content_key = ? WHERE content_key = ?", (older, key)
                 )
         cache.execute("DROP TABLE older_key")
+        cache.execute("ALTER TABLE scan DROP COLUMN places")
         cache.execute("PRAGMA user_version = 7")
 
 

@@ -1,4 +1,6 @@
-"""Tags: the genre goes where each container keeps it, and nothing else moves. Read back by FFmpeg as well."""
+"""Tags: the genre goes where each container keeps it, and nothing else moves. Read back by FFmpeg
+as well.
+"""
 
 from __future__ import annotations
 

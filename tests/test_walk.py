@@ -162,7 +162,9 @@ print(sum(1 for _ in walk([Path(sys.argv[1])])), tracemalloc.get_traced_memory()
 
 
 def test_the_walk_keeps_no_list_of_files(tmp_path: Path) -> None:
-    """A million files must not fill the memory: 10,000 take next to nothing. In a fresh process, for Python keeps tables of its own."""
+    """A million files must not fill the memory: 10,000 take next to nothing. In a fresh process,
+    for Python keeps tables of its own.
+    """
     for n in range(10_000):
         folder = tmp_path / f"{n // 200:03d}"
         folder.mkdir(exist_ok=True)

@@ -79,7 +79,8 @@ def apply(
 
     With paths, the newest plan that covers each file is written. With an option that decides
     what to write, such as --min-confidence, genretag first makes and shows a new plan from the
-    stored analyses; it replaces the stored plan only when you agree to write it. Settings in config.toml and GENRETAG_ variables
+    stored analyses; it replaces the stored plan only when you agree to write it. Settings in
+    config.toml and GENRETAG_ variables
     never change a plan here. A plan that is given as a file is written as it is. Files that
     changed since the scan are left alone and reported.
 

@@ -18,7 +18,7 @@ _WRONG_USAGE = 2  # exit status
 
 
 def config(context: typer.Context, json: Json = False) -> None:
-    """Show all settings, and what sets each of them; report values that no command accepts.
+    """Show all settings, what sets each of them, and mistakes in them.
 
     A flag overrides a GENRETAG_ variable, a variable the file config.toml, and the file the
     default.

@@ -60,7 +60,7 @@ def watch(
             "--poll/--no-poll",
             rich_help_panel=FILES,
             show_default="on network shares",
-            help="List the folder again and again instead of waiting for events.\n\n"
+            help="Poll the folder instead of waiting for events.\n\n"
             "Network shares do not report what other machines change.",
         ),
     ] = None,

@@ -1,1 +1,3 @@
-"""A scan over many machines: the local engine's stages as operators of Ray Data, and its results as Parquet."""
+"""A scan over many machines: the local engine's stages as operators of Ray Data, and its results as
+Parquet.
+"""

@@ -53,7 +53,8 @@ _MAX_PART_ROWS = 4_096  # ... these: rows of a file of results
 _RETRIES = 3  # of a task whose worker was lost
 _ROOM_SECONDS = 20.0  # for which those of them that are lost for good are waited for
 
-#: Logical CPUs of an actor. The model needs about a third of what decoding takes, so that three decoders keep one ear busy.
+#: Logical CPUs of an actor. The model needs about a third of what decoding takes, so that three
+#: decoders keep one ear busy.
 _DECODE_CPUS, _SCORE_CPUS, _DECODERS_AN_EAR = 0.75, 0.25, 3
 
 
@@ -96,9 +97,6 @@ class _Causes(logging.Handler):
         )  # without its traceback: who keeps that keeps the actors, and their CPUs
 
 
-# --- the operators ----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Crew:
     """How many actors there are of each kind, and what each needs."""
@@ -109,7 +107,8 @@ class Crew:
 
     @classmethod
     def of(cls, resources: dict[str, float], jobs: int | None, device: str) -> Crew:
-        """Divide a cluster: GPUs score if there are some and the device may be one, else a part of the CPUs does.
+        """Divide a cluster: GPUs score if there are some and the device may be one, else a part of
+        the CPUs does.
 
         Raises:
             UsageError: a GPU was asked for, and the cluster has none.
@@ -117,7 +116,8 @@ class Crew:
         cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
         if device == "cuda" and not gpus:
             raise UsageError(
-                "--device cuda: no machine of this cluster offers Ray a GPU (ray start --num-gpus 1)"
+                "--device cuda: no machine of this cluster offers Ray a GPU (ray start "
+                "--num-gpus 1)"
             )
         decoders = max(1, min(jobs or cpus, cpus))
         if gpus and device != "cpu":
@@ -136,7 +136,8 @@ def _operators(
 ) -> Iterator[pa.Table]:
     """Run rows of files through the operators, and yield what comes out as it comes.
 
-    ``alone``: each file is a task of its own, and a worker holds one: what takes a worker down takes nothing along.
+    ``alone``: each file is a task of its own, and a worker holds one: what takes a worker down
+    takes nothing along.
     """
     import ray.data
     import ray.exceptions
@@ -196,12 +197,15 @@ def _operators(
         yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
     except ray.exceptions.RayError as error:
         raise RunError(
-            f"the cluster cannot hear: {_said(error)}; is the same genretag installed on all of its machines?"
+            f"the cluster cannot hear: {_said(error)}; is the same genretag installed on all of "
+            f"its machines?"
         ) from error
 
 
 def _survival(retries: int) -> dict[str, Any]:
-    """Return how often a task is given to another worker. Ray's own rule is: for ever, also where the task itself is the fault."""
+    """Return how often a task is given to another worker. Ray's own rule is: for ever, also where
+    the task itself is the fault.
+    """
     import ray.data
 
     known = inspect.signature(ray.data.Dataset.map_batches).parameters
@@ -211,12 +215,16 @@ def _survival(retries: int) -> dict[str, Any]:
 
 
 def _part_rows(crew: Crew) -> int:
-    """Return the rows of a file of results: few where few decoders fill it, since rows are told when their file is kept."""
+    """Return the rows of a file of results: few where few decoders fill it, since rows are told
+    when their file is kept.
+    """
     return min(_MAX_PART_ROWS, _PART_ROWS * crew.decoders)
 
 
 class _Stop:
-    """Turns the first Ctrl-C into a wish: one that goes off within Ray's own code may end the process there and then."""
+    """Turns the first Ctrl-C into a wish: one that goes off within Ray's own code may end the
+    process there and then.
+    """
 
     def __init__(self) -> None:
         self.wished = False
@@ -234,7 +242,7 @@ class _Stop:
 
 @contextlib.contextmanager
 def _interruptible(stop: _Stop) -> Iterator[None]:
-    """Let Ctrl-C be heeded between two tables; elsewhere than in the main thread nothing changes."""
+    """Handle Ctrl-C between two tables; outside the main thread nothing changes."""
     try:
         before = signal.signal(signal.SIGINT, stop)
     except ValueError:
@@ -247,7 +255,9 @@ def _interruptible(stop: _Stop) -> Iterator[None]:
 
 
 def _has_room() -> bool:
-    """Return whether the cluster gave back what its lost actors held: operators that are begun without that wait for ever."""
+    """Return whether the cluster gave back what its lost actors held: operators that are begun
+    without that wait for ever.
+    """
     import ray
 
     gc.collect()  # an actor ends when nobody holds it, and cycles hold them
@@ -259,11 +269,10 @@ def _has_room() -> bool:
     return True
 
 
-# --- the scan ---------------------------------------------------------------------------------------------------
-
-
 class ClusterScanner(Scanner):
-    """A scan whose files are heard on a cluster; what is known, the store, the votes and the plan are ``Scanner``'s."""
+    """A scan whose files are heard on a cluster; what is known, the store, the votes and the plan
+    are ``Scanner``'s.
+    """
 
     def __init__(
         self,
@@ -287,7 +296,7 @@ class ClusterScanner(Scanner):
         self._stop = _Stop()
 
     def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
-        """Hear everything at the places on the cluster, a lot at a time, and store what was heard."""
+        """Analyse everything below the places on the cluster, in batches, and store the results."""
         self._on_progress = on_progress
         self.store.save_model(self.model.metadata.id, metadata_to_json(self.model.metadata))
         ask = (
@@ -309,7 +318,9 @@ class ClusterScanner(Scanner):
             self._commit()
 
     def _question(self) -> unchanged.ScanFingerprint | None:
-        """Return what decides of unchanged files; None where results are wanted of each, or some lie behind URLs."""
+        """Return what decides of unchanged files; None where results are wanted of each, or some
+        lie behind URLs.
+        """
         return (
             None if self._asked.places or self._asked.results is not None else super()._question()
         )
@@ -323,7 +334,9 @@ class ClusterScanner(Scanner):
         return islice(met, self.options.limit)
 
     def _hear_lots(self, files: Iterator[tuple[int, Found]], folder: str | None, ask: bool) -> None:
-        """Hear files in lots: the operators hold all names of a lot, and nothing holds those of the library."""
+        """Hear files in lots: the operators hold all names of a lot, and nothing holds those of the
+        library.
+        """
         import ray
 
         resources = ray.cluster_resources()
@@ -346,7 +359,9 @@ class ClusterScanner(Scanner):
     def _run_lot(
         self, lot: list[tuple[int, Found]], setup: Setup, crew: Crew, *, alone: bool = False
     ) -> list[tuple[int, Found]]:
-        """Run a lot through the operators; return what has to be decoded still. What was lost is tried once more, each for itself."""
+        """Run a lot through the operators; return what has to be decoded still. What was lost is
+        tried once more, each for itself.
+        """
         waiting, self._keeping = dict(lot), not setup.identify
         unheard: list[tuple[int, Found]] = []
         rows = [results.task_row(n, f, absolute(f.path)) for n, f in lot]
@@ -411,7 +426,8 @@ class ClusterScanner(Scanner):
         """
         if len(waiting) > 1 and not self._answered:
             raise RunError(
-                f"no worker of the cluster could hear anything ({self._causes.last or 'no cause was told'})"
+                f"no worker of the cluster could hear anything "
+                f"({self._causes.last or 'no cause was told'})"
             )
         for ordinal, found in waiting.items():
             log.warning("%s was lost with its worker (%s)", to_url(found.path), self._causes.last)
@@ -420,8 +436,6 @@ class ClusterScanner(Scanner):
                 "the worker that heard it was lost, again and again; the next scan tries it anew",
             )
             self._add_row(ordinal, found.path, row)
-
-    # --- results of what is known: the operators never see it -------------------------------------------------------
 
     def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Analysis) -> None:
         """Judge a track; what was known before is told in the results as well."""
@@ -447,7 +461,7 @@ class ClusterScanner(Scanner):
             )
 
     def _known(self, ordinal: int, found: Found) -> bool:
-        """Make the row of a file that is as it was; one that failed is told in the results as well."""
+        """Make the row of an unchanged file; failures are repeated in the results."""
         known = super()._known(ordinal, found)
         if (
             known

@@ -1,4 +1,4 @@
-"""Results that were heard elsewhere -> the books: a scan like any other, that heard nothing itself."""
+"""Import results of a cluster into the databases, as a scan that decodes nothing itself."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ class _Elsewhere:
 
 
 def _known_metadata(store: AnalysisCache, metadata: ModelMetadata) -> ModelMetadata:
-    """Return a model's card as the books know it, where they do: results say nothing new of a model that was met before."""
+    """Return a model's card as the books know it, where they do: results say nothing new of a model
+    that was met before.
+    """
     text = store.model_metadata(metadata.id)
     return metadata if text is None else read_metadata(Path("the store"), metadata.id, text)
 
 
 class Import(Scanner):
-    """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have made."""
+    """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have
+    made.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,8 @@ class Import(Scanner):
         if head.metadata.id != self.model.metadata.id:
             ours, theirs = self.model.metadata, head.metadata
             raise RunError(
-                f"{to_url(self._place)}: two models heard here, {ours.name} {ours.version} ({ours.id}) and {theirs.name} {theirs.version}"
+                f"{to_url(self._place)}: two models heard here, {ours.name} {ours.version} "
+                f"({ours.id}) and {theirs.name} {theirs.version}"
                 f" ({theirs.id}); give the results of one at a time"
             )
         if head.scan != self._of:

@@ -27,7 +27,8 @@ _STORE_BYTES = (
 
 @contextlib.contextmanager
 def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
-    """Have a cluster: that of an address, or one of this machine's CPUs that ends with the scan; one that is there already stays.
+    """Have a cluster: that of an address, or one of this machine's CPUs that ends with the scan;
+    one that is there already stays.
 
     Yields the folder for files that are brought near; None: that of each machine's system.
 
@@ -68,7 +69,9 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
 
 
 def _short_place() -> str:
-    """Return a folder for temporary files with a short name: Ray keeps sockets some 65 characters further down, and 104 is the most."""
+    """Return a folder for temporary files with a short name: Ray keeps sockets some 65 characters
+    further down, and 104 is the most.
+    """
     usual = tempfile.gettempdir()
     return (
         "/tmp"
@@ -78,7 +81,9 @@ def _short_place() -> str:
 
 
 def settle_ray(*, local: bool) -> None:
-    """Set what Ray reads when it is loaded: it calls nobody, draws nothing, and a cluster of our own is ours alone."""
+    """Set what Ray reads when it is loaded: it calls nobody, draws nothing, and a cluster of our
+    own is ours alone.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -106,12 +111,15 @@ def how(address: str | None, jobs: int, folder: str) -> dict[str, Any]:
 
 
 def _check_address(address: str) -> None:
-    """Raise ``UsageError`` for an address that cannot be meant, or where nothing answers: Ray itself would try for minutes."""
+    """Raise ``UsageError`` for an address that cannot be meant, or where nothing answers: Ray
+    itself would try for minutes.
+    """
     if address == "auto":
         return
     if "://" in address:
         raise UsageError(
-            f"--address {address}: give the cluster's own HOST:PORT, on one of its machines (ray start --address HOST:PORT)"
+            f"--address {address}: give the cluster's own HOST:PORT, on one of its machines (ray "
+            f"start --address HOST:PORT)"
         )
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
@@ -128,7 +136,9 @@ def first_line(error: BaseException) -> str:
 
 
 class _Log(io.TextIOBase):
-    """Takes what Ray prints on stdout, of workers that died for one: rows go there, and a program may read them."""
+    """Takes what Ray prints on stdout, of workers that died for one: rows go there, and a program
+    may read them.
+    """
 
     def write(self, text: str) -> int:
         """Keep it in the log."""
@@ -139,7 +149,8 @@ class _Log(io.TextIOBase):
 
 @contextlib.contextmanager
 def _aside(file: Path) -> Iterator[None]:
-    """Let what native code of Ray says on descriptor 2 go into a file; Python's own talk goes where it went.
+    """Let what native code of Ray says on descriptor 2 go into a file; Python's own talk goes where
+    it went.
 
     Ray's core logs remarks for its own developers there, and no setting keeps it from all of them.
     """

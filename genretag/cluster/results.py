@@ -1,7 +1,9 @@
 """What was heard, as Parquet: a row a track, and at the head of each file who heard it.
 
-The same rows travel between the operators (``BETWEEN``: with the windows that are still to be scored), come to the
-one who asked (``RESULT``), and lie in files that ``genretag apply`` and ``report`` read on any machine.
+The same rows travel between the operators (``BETWEEN``: with the windows that are still to be
+scored), come to the
+one who asked (``RESULT``), and lie in files that ``genretag apply`` and ``report`` read on any
+machine.
 Paths are bytes, because not every path is UTF-8; scores have the precision that the store keeps.
 """
 
@@ -73,7 +75,9 @@ BETWEEN = pa.schema(_FILE + _KNOWN + _HEARD + _WINDOWS)
 
 @dataclass(frozen=True)
 class TrackResult:
-    """What is told of one track. ``heard`` is None where it failed, or where only its identity was asked for."""
+    """What is told of one track. ``heard`` is None where it failed, or where only its identity was
+    asked for.
+    """
 
     ordinal: int
     found: Found
@@ -110,18 +114,22 @@ class Head:
 
 
 def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
-    """Read the head of a file; raise ``RunError`` for what genretag did not write, or does not understand."""
+    """Read the head of a file; raise ``RunError`` for what genretag did not write, or does not
+    understand.
+    """
     if metadata is None or METADATA_KEY not in metadata:
         raise RunError(f"{name}: these are no results of genretag")
     try:
         data = json.loads(metadata[METADATA_KEY])
         if data["format"] != FORMAT:
             raise RunError(
-                f"{name}: its format {data['format']!r} is not known here (known: {FORMAT}); is one genretag older than the other?"
+                f"{name}: its format {data['format']!r} is not known here (known: {FORMAT}); is "
+                f"one genretag older than the other?"
             )
         if data["features"] != FEATURE_VERSION:
             raise RunError(
-                f"{name}: genretag {data['version']} heard other features there than this one does; scan again"
+                f"{name}: genretag {data['version']} heard other features there than this one "
+                f"does; scan again"
             )
         return Head(
             parse_metadata(data["card"], data["model"]),
@@ -133,9 +141,6 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
         raise RunError(
             f"{name}: its head cannot be read: {type(error).__name__}: {error}"
         ) from error
-
-
-# --- rows -------------------------------------------------------------------------------------------------------
 
 
 def path_bytes(path: Path) -> bytes:
@@ -263,9 +268,6 @@ def check(told: TrackResult, file: Path, metadata: ModelMetadata) -> None:
     )
     if not (fine and all(np.isfinite(x).all() for x in numbers)):
         raise ValueError(f"{str(file)!r}: its scores are not those of {metadata.name}")
-
-
-# --- files ------------------------------------------------------------------------------------------------------
 
 
 def part_name(scan: str, first: int) -> str:

@@ -1,6 +1,8 @@
-"""Music behind a URL: what is there, and one file at a time brought near. Everything here goes through fsspec.
+"""Music behind a URL: what is there, and one file at a time brought near. Everything here goes
+through fsspec.
 
-Where the place is (an endpoint, a region) and who asks is told as fsspec and its packages are always told it: by
+Where the place is (an endpoint, a region) and who asks is told as fsspec and its packages are
+always told it: by
 ``AWS_ENDPOINT_URL`` and its like, by ``FSSPEC_S3_...``, or in their own configuration.
 """
 
@@ -35,7 +37,8 @@ def file_system(url: str) -> tuple[Any, str]:
     parts = urlsplit(url)
     if parts.password:
         raise UsageError(
-            "a password in a URL would be kept in plans and reports; give it to fsspec's own settings instead"
+            "a password in a URL would be kept in plans and reports; give it to fsspec's own "
+            "settings instead"
         )
     try:
         from fsspec.core import url_to_fs
@@ -51,7 +54,8 @@ def file_system(url: str) -> tuple[Any, str]:
 
 
 def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Unreadable]:
-    """Yield the music at a URL, folder by folder, sorted by name; hidden files, folders and ``exclude`` are left out.
+    """Yield the music at a URL, folder by folder, sorted by name; hidden files, folders and
+    ``exclude`` are left out.
 
     Raises:
         UsageError: nothing is there, or the place cannot be reached.
@@ -89,7 +93,9 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Unreada
 
 
 def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
-    """Return whether what a listing tells is taken: not hidden, not excluded, and a folder or music."""
+    """Return whether what a listing tells is taken: not hidden, not excluded, and a folder or
+    music.
+    """
     name = url.rpartition("/")[2]
     return (
         not name.startswith(".")
@@ -119,7 +125,9 @@ def _found(url: str, entry: dict[str, Any]) -> Found | Unreadable:
 
 
 def _nanoseconds(when: Any) -> int:
-    """Return a time as kinds of places tell it, in nanoseconds since the epoch; 0 where it is not understood."""
+    """Return a time as kinds of places tell it, in nanoseconds since the epoch; 0 where it is not
+    understood.
+    """
     if isinstance(when, str):
         try:
             when = datetime.fromisoformat(when)
@@ -132,7 +140,8 @@ def _nanoseconds(when: Any) -> int:
 
 @contextmanager
 def fetched(file: str, folder: str | None = None) -> Iterator[Path]:
-    """Give a file's path on this machine: its own, or that of a copy of what lies behind a URL, which goes afterwards.
+    """Give a file's path on this machine: its own, or that of a copy of what lies behind a URL,
+    which goes afterwards.
 
     Raises:
         TrackError: it cannot be fetched.

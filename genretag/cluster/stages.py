@@ -1,7 +1,9 @@
 """The operators of a scan over many machines: file -> windows -> what was heard -> Parquet.
 
-An operator never fails for what is in a file: a track's error is its row. A decoder that crashes, hangs or grows
-lives in a process of its own, as in the local engine, and costs its track alone. What is left to Ray are lost workers
+An operator never fails for what is in a file: a track's error is its row. A decoder that crashes,
+hangs or grows
+lives in a process of its own, as in the local engine, and costs its track alone. What is left to
+Ray are lost workers
 and lost machines: it gives their tasks, some tracks each, to others.
 """
 
@@ -32,7 +34,8 @@ from genretag.scan.pool import Pool
 from genretag.scan.scanner import whole
 from genretag.scan.worker import Failed, TagsRead, Task, TrackDone, WindowReady, serve, time_limit
 
-#: Windows of a track that travel to the model together; a track with more (over ten minutes) is scored where it is decoded,
+#: Windows of a track that travel to the model together; a track with more (over ten minutes) is
+#: scored where it is decoded,
 #: so that memory is flat whatever its length.
 MAX_WINDOWS = 20
 
@@ -41,7 +44,9 @@ UNKEPT = "unkept"
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model on its way to other machines: its files by name, the model first; none: each machine's own bundled one."""
+    """A model on its way to other machines: its files by name, the model first; none: each
+    machine's own bundled one.
+    """
 
     metadata: ModelMetadata
     files: tuple[tuple[str, bytes], ...] = ()
@@ -66,7 +71,8 @@ class Shipped:
             model = Model(Path(folder, self.files[0][0]) if self.files else None, device, threads=1)
         if model.metadata.id != self.metadata.id:
             raise ModelError(
-                f"its bundled model is {model.metadata.version}, not {self.metadata.version}; install the same genretag everywhere"
+                f"its bundled model is {model.metadata.version}, not {self.metadata.version}; "
+                f"install the same genretag everywhere"
             )
         return model
 
@@ -87,7 +93,8 @@ class Setup:
         """Raise ``RunError`` where this machine's genretag is another."""
         if genretag.__version__ != self.version:
             raise RunError(
-                f"genretag is {genretag.__version__} on this machine and {self.version} where the scan began"
+                f"genretag is {genretag.__version__} on this machine and {self.version} where the "
+                f"scan began"
             )
 
 
@@ -103,7 +110,9 @@ class _Collected:
 
 
 class Decode:
-    """Decodes files in a supervised process of its own: ``TASK`` rows -> ``BETWEEN`` rows, one at a time."""
+    """Decodes files in a supervised process of its own: ``TASK`` rows -> ``BETWEEN`` rows, one at a
+    time.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -155,7 +164,7 @@ class Decode:
         }
 
     def _listen(self, pool: Pool) -> tuple[Tags | None, audio.Identity | _Collected]:
-        """Take a worker's messages until the track is whole; raise ``TrackError`` where it fails."""
+        """Collect a worker's messages until the track is complete. Raises ``TrackError``."""
         tags: Tags | None = None
         windows: list[Any] = []
         starts: list[float] = []
@@ -290,7 +299,8 @@ def _widened(batch: pa.Table) -> pa.Table:
 class Keep:
     """Writes rows into files of Parquet at a place that all machines see, and hands them on.
 
-    A file is named for the first track in it, so that a task that is done twice leaves one file. What cannot be
+    A file is named for the first track in it, so that a task that is done twice leaves one file.
+    What cannot be
     written is told in the column ``unkept``: an operator that fails would cost the rows as well.
     """
 

@@ -1,0 +1,1 @@
+"""Plain rules: votes, policies, plans, albums, vocabularies, players. No files, no databases."""

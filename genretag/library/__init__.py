@@ -1,0 +1,1 @@
+"""Find music: walk folders, watch them, and handle URLs."""

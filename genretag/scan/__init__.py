@@ -1,0 +1,1 @@
+"""Analyse a library: workers, the model, the analysis cache, and the plan."""

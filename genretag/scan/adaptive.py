@@ -1,13 +1,13 @@
-"""Which windows of a track to hear first, and when they are enough: ``--windows adaptive``.
+"""Adaptive windows: stop analysing a track when more windows would hardly change its genre.
 
-A sequential test. Of n windows k were heard, spread over the track; the vote is the mean of log-probabilities over windows, and a
-label c overtakes the winner a only if the mean of d_w = ln p_w(a) - ln p_w(c) over all n falls below zero. Given the k heard, that mean
-is taken as normal around theirs with the variance of a sample without replacement (Cochran 1977, section 2.5)
+With k of n windows analysed, label c overtakes the winner a only if the mean over all n of
+d_w = ln p_w(a) - ln p_w(c) falls below zero. Given the k windows, that mean is taken as normal
+around theirs, with the variance of a sample without replacement (Cochran 1977, section 2.5):
 
     s^2 (1/k - 1/n)
 
-where s^2 pools the windows' own variance with what is usual. Hearing stops when the chances of all labels sum to less than
-``MAX_ERROR``. Tracks of a few windows are heard as a whole.
+s^2 pools the variance of the windows with the usual one. The analysis stops when the probabilities
+of all other winners sum to less than ``MAX_ERROR``. Tracks of a few windows are analysed whole.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ if TYPE_CHECKING:  # decode workers ask for windows alone
     from genretag.inference.metadata import ModelMetadata
 
 MAX_ERROR = 0.02  # of a track's genre being another one than all windows would say
-_USUAL = 2.0  # deviation of d between windows: 2.03 over different clips of one artist, measured with five models that never heard them
+# deviation of d between windows: 2.03 over different clips of one artist, measured with five models
+# that never heard them
+_USUAL = 2.0
 _USUAL_WEIGHT = 4  # windows that the usual deviation counts for
 _FEW = 4  # windows: no more than two minutes
 _MAX_PARTS = 16  # so many windows heard without an end: the rest is heard in one go
 
 
 def spread(windows: int) -> list[int]:
-    """Return window numbers so that each is as far as can be from those before it: the middle, the ends, what is between."""
+    """Return window numbers so that each is as far as can be from those before it: the middle, the
+    ends, what is between.
+    """
     chosen = [windows // 2]
     gaps = np.abs(np.arange(windows) - chosen[0])
     while len(chosen) < min(windows, _MAX_PARTS):
@@ -45,7 +49,9 @@ def first(windows: int) -> tuple[int, ...]:
 
 
 def further(windows: int, heard: int) -> tuple[int, ...]:
-    """Return the windows to hear after ``heard`` of them: as many again, or all that are left; () where all should be heard in one go."""
+    """Return the windows to hear after ``heard`` of them: as many again, or all that are left; ()
+    where all should be heard in one go.
+    """
     if 2 * heard >= windows:
         done = set(spread(windows)[:heard])
         return tuple(w for w in range(windows) if w not in done)
@@ -58,7 +64,9 @@ def settled(
     windows: int,
     metadata: ModelMetadata,
 ) -> bool:
-    """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of all ``windows``."""
+    """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of
+    all ``windows``.
+    """
     from genretag.numeric import log_softmax
 
     heard = len(logits)
@@ -80,7 +88,9 @@ def settled(
 
 
 def _overturned(ahead: FloatArray, left: float) -> float:
-    """Return the chance that a mean [k windows, cases] that is above zero is not, once all windows are heard; summed over cases."""
+    """Return the chance that a mean [k windows, cases] that is above zero is not, once all windows
+    are heard; summed over cases.
+    """
     spread_out = np.square(ahead - ahead.mean(axis=0)).sum(axis=0)
     variance = (_USUAL_WEIGHT * _USUAL**2 + spread_out) / (_USUAL_WEIGHT + len(ahead) - 1)
     z = ahead.mean(axis=0) / np.sqrt(variance * left)

@@ -10,7 +10,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 def keep_memory() -> None:
-    """Let glibc keep some of what is freed: else it gives every array back to the kernel, and each page of the next one costs a fault.
+    """Let glibc keep some of what is freed: else it gives every array back to the kernel, and each
+    page of the next one costs a fault.
 
     Where there is no glibc, nothing happens.
     """

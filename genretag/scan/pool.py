@@ -70,7 +70,7 @@ class Pool:
         return any(w.token is not None for w in self._workers)
 
     def give(self, token: int, task: object, seconds: float) -> None:
-        """Give a task to an idle worker; after ``seconds`` the worker is killed and the task fails."""
+        """Give a task to an idle worker; it fails after ``seconds``, and the worker is killed."""
         index = next(i for i, w in enumerate(self._workers) if w.token is None)
         if not self._workers[index].process.is_alive():
             self._replace(self._workers[index])

@@ -36,9 +36,11 @@ def replan(
     *,
     aside: bool | None = None,
 ) -> int:
-    """Decide again about every file of a scan, from the stored scores; return how many rows there are.
+    """Decide again about every file of a scan, from the stored scores; return how many rows there
+    are.
 
-    With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's own.
+    With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's
+    own.
     """
     metadata, before = metadata_of(store, scan), Policy.from_dict(scan.policy)
     store.begin_scan(

@@ -1,4 +1,6 @@
-"""The pipeline: walk -> decode -> log-mel -> model -> vote -> store -> plan. It opens no music file for writing."""
+"""The pipeline: walk -> decode -> log-mel -> model -> vote -> store -> plan. It opens no music file
+for writing.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,8 @@ class _Track:
 class Scanner:
     """One scan of one store with one model. Run 0 hears without making a plan.
 
-    ``decoder`` is what runs in a worker process: ``genretag.scan.worker.serve``, or what speaks as it does. ``past`` tells
+    ``decoder`` is what runs in a worker process: ``genretag.scan.worker.serve``, or what speaks as
+    it does. ``past`` tells
     what was written and answered before.
     """
 
@@ -148,8 +151,6 @@ class Scanner:
         self._pending_files: list[FileRow] = []
         self._pending_failures: list[tuple[Found | Unreadable, str, str]] = []
 
-    # --- the loop -----------------------------------------------------------------------------------------------
-
     def scan(self, on_progress: Callable[[Progress], None] | None = None) -> Counter[str]:
         """Hear everything below the paths, and make the plan; return counts by status.
 
@@ -182,7 +183,9 @@ class Scanner:
         return self.counts
 
     def _question(self) -> ScanFingerprint | None:
-        """Return what decides of unchanged files; None for a scan that is wanted anew, or whose plan is not for all."""
+        """Return what decides of unchanged files; None for a scan that is wanted anew, or whose
+        plan is not for all.
+        """
         o = self.options
         if o.rescan or o.retry_failed or o.aside:
             return None
@@ -224,7 +227,8 @@ class Scanner:
                     exhausted = True
                     break
                 self._hear(pool, *upcoming, ask=ask)
-            self._commit_if_due()  # the workers have got their next tracks: now the disk may take its time
+            # the workers have got their next tracks: now the disk may take its time
+            self._commit_if_due()
             if exhausted and not pool.busy and batcher.empty and not self._unsettled:
                 return
             if pool.busy and not batcher.full:
@@ -263,12 +267,12 @@ class Scanner:
         """Walk, up to the limit."""
         return islice(walk(self.options.paths, self.options.exclude), self.options.limit)
 
-    # --- what needs no hearing ----------------------------------------------------------------------------------
-
     def _next_unknown(
         self, walked: Iterator[tuple[int, Found | Unreadable]]
     ) -> tuple[int, Found] | None:
-        """Return the next file that has to be opened; those that are known get their rows on the way."""
+        """Return the next file that has to be opened; those that are known get their rows on the
+        way.
+        """
         for ordinal, found in walked:
             if isinstance(found, Unreadable):
                 self._fail(ordinal, found, "read", f"cannot be read: {found.error}")
@@ -282,7 +286,7 @@ class Scanner:
         return None
 
     def _met_already(self, found: Found) -> Path | None:
-        """Return the file behind a link where the walk meets it on its own too: it is written once."""
+        """Return the target of a link that the walk meets too; it is written once."""
         target = Path(os.path.realpath(found.path))
         if any(target.is_relative_to(root) for root in self._roots) and is_music(target.name):
             return target
@@ -313,8 +317,6 @@ class Scanner:
     def _suffices(self, heard: Analysis) -> bool:
         """Return whether what was heard once is as much as this scan would hear."""
         return heard.whole or self.options.windows is Windows.ADAPTIVE
-
-    # --- what workers say ---------------------------------------------------------------------------------------
 
     def _take(self, pool: Pool, batcher: Batcher, token: int, message: object) -> bool:
         """Take one message of a worker; return whether the model got food."""
@@ -354,7 +356,9 @@ class Scanner:
         self._keep(track.ordinal, track.found, track.tags, identity, heard)
 
     def _heard_before(self, identity: audio.Identity) -> Analysis | None:
-        """Return what was heard in some music before, under whatever name; None where it has to be decoded."""
+        """Return what was heard in some music before, under whatever name; None where it has to be
+        decoded.
+        """
         metadata = self.model.metadata
         heard = self.store.heard(
             identity.content_key, metadata.id, FEATURE_VERSION, identity.second_key
@@ -369,7 +373,9 @@ class Scanner:
         return heard
 
     def _finish_if_whole(self, token: int) -> None:
-        """Store and judge a track whose windows are all scored, or have more of it heard where they do not settle the vote."""
+        """Store and judge a track whose windows are all scored, or have more of it heard where they
+        do not settle the vote.
+        """
         track = self._tracks[token]
         if not track.scored or track.told is None:
             return
@@ -413,8 +419,6 @@ class Scanner:
             self._past.renew_key(older, f.content_key)
         self._judge(ordinal, found.path, f, heard)
 
-    # --- rows ---------------------------------------------------------------------------------------------------
-
     def _judge(self, ordinal: int, path: Path, f: FileRow, heard: Analysis) -> None:
         self._add_row(
             ordinal,
@@ -438,7 +442,9 @@ class Scanner:
         self._plan.append((ordinal, path, row))
 
     def _commit_if_due(self) -> None:
-        """Keep what was heard at once, so that a kill loses the tracks in flight at most; rows of known files can wait."""
+        """Keep what was heard at once, so that a kill loses the tracks in flight at most; rows of
+        known files can wait.
+        """
         if (
             self._pending_heard
             or self._pending_failures
@@ -473,7 +479,9 @@ class Scanner:
 def whole(
     done: TrackDone, starts: list[float], scores: dict[int, WindowScores], picture: bytes
 ) -> Analysis:
-    """Return what was heard in a track, all of it or some windows, in the precision that the store keeps."""
+    """Return what was heard in a track, all of it or some windows, in the precision that the store
+    keeps.
+    """
     ordered = [scores[int(i)] for i in np.argsort(starts)]
     return Analysis(
         content_key=done.identity.content_key,

@@ -1,8 +1,12 @@
-"""A scan of what did not change: the plan of the scan before still stands, and nothing has to be decided again.
+"""A scan of what did not change: the plan of the scan before still stands, and nothing has to be
+decided again.
 
-It stands only if nothing could have made it otherwise: the same places, options, policy, model and version of genretag; no row of the
-cache and of the journal touched since; and the walk meets the same files in the same order, each with the size, times, inode and links
-that it had. Of the walk before only a hash is kept, so that neither memory nor the database grows with what did not change.
+It stands only if nothing could have made it otherwise: the same places, options, policy, model and
+version of genretag; no row of the
+cache and of the journal touched since; and the walk meets the same files in the same order, each
+with the size, times, inode and links
+that it had. Of the walk before only a hash is kept, so that neither memory nor the database grows
+with what did not change.
 """
 
 from __future__ import annotations
@@ -33,7 +37,9 @@ class WalkHash:
         self._plain = True
 
     def add(self, found: Found | Unreadable) -> None:
-        """Add what is met next. Links and what could not be looked into are looked at anew each time."""
+        """Add what is met next. Links and what could not be looked into are looked at anew each
+        time.
+        """
         if not isinstance(found, Found) or found.link:
             self._plain = False
             return
@@ -90,7 +96,9 @@ class ScanFingerprint:
 def find_unchanged_scan(
     store: AnalysisCache, asked: ScanFingerprint, walked: Iterator[Found | Unreadable]
 ) -> UnchangedScan | None:
-    """Return the last scan if its plan stands for what is walked now; None where anything is otherwise."""
+    """Return the last scan if its plan stands for what is walked now; None where anything is
+    otherwise.
+    """
     kept = store.untouched_scan()
     if kept is None or not asked.is_in(kept.asked):
         return None

@@ -1,4 +1,5 @@
-"""A decode worker: turns one file into messages with its tags, its identity and its log-mel windows.
+"""A decode worker: turns one file into messages with its tags, its identity and its log-mel
+windows.
 
 Decoders are native code and crash, so they run in processes of their own, and a crash costs one
 track. A window is sent as soon as it is full, and the pipe stops a worker that is ahead of the

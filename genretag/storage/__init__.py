@@ -1,0 +1,1 @@
+"""Databases and settings: the analysis cache, the journal, configuration, vocabularies."""

@@ -430,7 +430,10 @@ class AnalysisCache:
 
     def finish_scan(self, run: int, asked: str | None = None) -> None:
         """Mark a plan as complete; ``asked`` is the fingerprint under which it may be reused."""
-        sql = "UPDATE scan SET finished = 1, asked = ?, counts = ?, generation = (SELECT number FROM generation) WHERE run = ?"
+        sql = (
+            "UPDATE scan SET finished = 1, asked = ?, counts = ?, generation = "
+            "(SELECT number FROM generation) WHERE run = ?"
+        )
         self._db.execute(
             sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run)
         )
@@ -438,7 +441,10 @@ class AnalysisCache:
     def untouched_scan(self) -> UnchangedScan | None:
         """Return the last scan if no row of a file, analysis, failure or plan changed since."""
         last = self.last_scan()
-        sql = "SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL AND generation = (SELECT number FROM generation)"
+        sql = (
+            "SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL "
+            "AND generation = (SELECT number FROM generation)"
+        )
         row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
         if last is None or row is None:
             return None
@@ -455,7 +461,10 @@ class AnalysisCache:
 
     def failed_in_plan(self, run: int) -> int:
         """Return the number of failed files of a plan."""
-        sql = "SELECT count(*) FROM plan INDEXED BY plan_status WHERE run = ? AND json_extract(row, '$.status') = 'failed'"
+        sql = (
+            "SELECT count(*) FROM plan INDEXED BY plan_status WHERE run = ? AND "
+            "json_extract(row, '$.status') = 'failed'"
+        )
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def last_scan(self) -> Scan | None:
@@ -510,7 +519,10 @@ class AnalysisCache:
 
     def open_writes(self, run: int) -> int:
         """Return the number of unwritten rows of a plan."""
-        sql = "SELECT count(*) FROM plan INDEXED BY plan_open WHERE run = ? AND action = 'write' AND done = 0"
+        sql = (
+            "SELECT count(*) FROM plan INDEXED BY plan_open WHERE run = ? AND "
+            "action = 'write' AND done = 0"
+        )
         return int(self._db.execute(sql, (run,)).fetchone()[0])
 
     def planned(self, run: int, path: Path) -> int | None:

@@ -200,7 +200,8 @@ class Journal:
         """Record an intended change and return its number."""
         with transaction(self._db):
             cursor = self._db.execute(
-                "INSERT INTO change (run, path, target, temp, state, at, before, mtime_ns, old, new)"
+                "INSERT INTO change (run, path, target, temp, state, at, before, mtime_ns, old, "
+                "new)"
                 " VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?)",
                 (
                     run,
@@ -217,10 +218,11 @@ class Journal:
         return int(cursor.lastrowid or 0)
 
     def ready(self, change: int, after: str, content_key: str, delta: bytes) -> None:
-        """Record that the new file lies beside the old one, with the delta that undoes the change."""
+        """Record that the copy is beside the file, with the byte differences that lead back."""
         with transaction(self._db):
             self._db.execute(
-                "UPDATE change SET state = 'ready', after = ?, content_key = ?, delta = ? WHERE id = ?",
+                "UPDATE change SET state = 'ready', after = ?, content_key = ?, delta = ? WHERE "
+                "id = ?",
                 (after, content_key, delta, change),
             )
 
@@ -228,7 +230,8 @@ class Journal:
         """Record the new state of a change."""
         with transaction(self._db):
             self._db.execute(
-                "UPDATE change SET state = ?, at = ?, undone_by = coalesce(?, undone_by) WHERE id = ?",
+                "UPDATE change SET state = ?, at = ?, undone_by = coalesce(?, undone_by) WHERE "
+                "id = ?",
                 (state, time.time(), undone_by, change),
             )
 
@@ -265,14 +268,22 @@ class Journal:
             )
 
     def wrote(self, content_key: str) -> list[str] | None:
-        """Return the genres last written by content key; None if there are none or they were undone."""
-        sql = "SELECT new FROM change WHERE content_key = ? AND state = 'replaced' ORDER BY id DESC LIMIT 1"
+        """Return the genres last written by content key; None if there are none or they were
+        undone.
+        """
+        sql = (
+            "SELECT new FROM change WHERE content_key = ? AND state = "
+            "'replaced' ORDER BY id DESC LIMIT 1"
+        )
         row = self._db.execute(sql, (content_key,)).fetchone()
         return [str(w) for w in json.loads(row["new"])] if row else None
 
     def renew_key(self, older: str, content_key: str) -> None:
         """Replace a content key of an older genretag in changes and answers."""
-        known = "SELECT EXISTS (SELECT 1 FROM change WHERE content_key = ?1) OR EXISTS (SELECT 1 FROM answer WHERE content_key = ?1)"
+        known = (
+            "SELECT EXISTS (SELECT 1 FROM change WHERE content_key = ?1) OR "
+            "EXISTS (SELECT 1 FROM answer WHERE content_key = ?1)"
+        )
         if not self._db.execute(known, (older,)).fetchone()[0]:
             return
         with transaction(self._db):
@@ -287,7 +298,8 @@ class Journal:
     def stamp(self) -> str:
         """Return a text that differs after every new change or answer."""
         row = self._db.execute(
-            "SELECT (SELECT max(id) FROM change), (SELECT max(at) FROM change), (SELECT count(*) FROM change WHERE state = 'replaced'),"
+            "SELECT (SELECT max(id) FROM change), (SELECT max(at) FROM change), (SELECT count(*) "
+            "FROM change WHERE state = 'replaced'),"
             " (SELECT max(id) FROM answer), (SELECT count(*) FROM answer)"
         ).fetchone()
         return repr(tuple(row))
@@ -324,7 +336,10 @@ class Journal:
         saved = 0
         for table in ("run", "change", "answer"):
             columns = [r[1] for r in self._db.execute(f"PRAGMA table_info({table})")]
-            insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            insert = (
+                f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES "
+                f"({', '.join('?' * len(columns))})"
+            )
             for number in range(1, _highest(source, table) + 1):
                 try:
                     row = source.execute(

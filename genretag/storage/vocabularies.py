@@ -13,7 +13,9 @@ from genretag.errors import UsageError
 from genretag.storage.config import config_path
 
 _KEYS = frozenset(
-    "whitelist canonical parents ignorelist count fallback title_case unknown aliases generic".split()
+    (
+        "whitelist canonical parents ignorelist count fallback title_case unknown aliases generic"
+    ).split()
 )
 
 

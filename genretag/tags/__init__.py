@@ -20,8 +20,8 @@ __all__ = [
     "TagOptions",
     "Tags",
     "are_same",
-    "is_generic",
     "changed_places",
+    "is_generic",
     "meaningful",
     "non_genre_tags",
     "read",
@@ -60,7 +60,8 @@ def are_same(read: list[str], planned: list[str]) -> bool:
 
 
 def non_genre_tags(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
-    """Return everything in a file's tags but the genre, by place; None for a place that is not there.
+    """Return everything in a file's tags but the genre, by place; None for a place that is not
+    there.
 
     Use the same options before and after a write: they decide what must stay the same.
     """

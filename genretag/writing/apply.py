@@ -80,9 +80,11 @@ def apply_rows(
     plan_run: int | None = None,
     jobs: int = 1,
 ) -> Counter[str]:
-    """Write the rows whose action is ``write``, one safe write each, ``jobs`` at once; return counts.
+    """Write the rows whose action is ``write``, one safe write each, ``jobs`` at once; return
+    counts.
 
-    The journal keeps the order of the rows. Ctrl-C stops after the files in hand; what is left stays planned.
+    The journal keeps the order of the rows. Ctrl-C stops after the files in hand; what is left
+    stays planned.
     """
     counts: Counter[str] = Counter()
     done, jobs = (
@@ -180,7 +182,9 @@ def _write_row(journal: Journal, run: int, row: Row, manner: WriteOptions, turn:
 
 
 def _note(store: AnalysisCache, path: Path, written: Written, genres: list[str]) -> None:
-    """Note a file's facts after a write, so that the next scan need not open it. The cache may fail; the write holds."""
+    """Note a file's facts after a write, so that the next scan need not open it. The cache may
+    fail; the write holds.
+    """
     with contextlib.suppress(
         sqlite3.Error
     ):  # the next scan opens the file and finds its music known
@@ -225,7 +229,9 @@ def verify_change(change: Change) -> Verified:
 
 
 def _what_others_changed(change: Change) -> str:
-    """Say what became of a file that is not as it was written: its audio, its genre, or something else."""
+    """Say what became of a file that is not as it was written: its audio, its genre, or something
+    else.
+    """
     try:
         identity = identify(change.target)
     except TrackError as error:

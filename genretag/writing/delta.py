@@ -28,7 +28,9 @@ _ANCHORS = 8
 
 @dataclass(frozen=True)
 class Delta:
-    """Old file = new file moved by ``shift``, with ``ranges`` (offset in the old file, old bytes) put in."""
+    """Old file = new file moved by ``shift``, with ``ranges`` (offset in the old file, old bytes)
+    put in.
+    """
 
     old_size: int
     shift: int  # byte i of the old file is byte i + shift of the new one
@@ -76,7 +78,9 @@ def _mapped(path: Path) -> Iterator[memoryview]:
 
 
 def _differing(old: memoryview, new: memoryview, shift: int, most: int) -> list[tuple[int, int]]:
-    """Return the ranges [start, stop) of ``old`` that differ from ``new`` moved by ``shift``; all of it, once they cost over ``most``."""
+    """Return the ranges [start, stop) of ``old`` that differ from ``new`` moved by ``shift``; all
+    of it, once they cost over ``most``.
+    """
     first, last = max(0, -shift), min(len(old), len(new) - shift)
     if first >= last:
         return [(0, len(old))] if len(old) else []

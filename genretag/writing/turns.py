@@ -1,4 +1,6 @@
-"""Several things at once, with one step of each in order: files are written in parallel, and the journal keeps the plan's order."""
+"""Several things at once, with one step of each in order: files are written in parallel, and the
+journal keeps the plan's order.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ R = TypeVar("R")
 
 
 class Turn:
-    """``with turn:`` waits until all earlier ones have had theirs. A turn that is never taken passes when its work ends."""
+    """``with turn:`` waits until all earlier ones have had theirs. A turn that is never taken
+    passes when its work ends.
+    """
 
     def __init__(self, before: Turn | None = None) -> None:
         self._before, self._passed = before, threading.Event()
@@ -42,7 +46,8 @@ class Turn:
 def in_turns(
     items: Iterable[T], work: Callable[[T, Turn], R], jobs: int, key: Callable[[T], Hashable]
 ) -> Iterator[tuple[T, R]]:
-    """Yield (item, ``work(item, turn)``) in the order of the items, ``jobs`` at once; of one ``key`` one at a time.
+    """Yield (item, ``work(item, turn)``) in the order of the items, ``jobs`` at once; of one
+    ``key`` one at a time.
 
     With one job nothing leaves the caller's thread.
     """

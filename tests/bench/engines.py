@@ -1,7 +1,9 @@
-"""The engines side by side on one made-up folder, and what a million tracks would cost by what was measured.
+"""The engines side by side on one made-up folder, and what a million tracks would cost by what was
+measured.
 
 python tests/bench/engines.py [--tracks 48] [--seconds 240] [--jobs 2] [--repeat 3]
-python tests/bench/engines.py --paper --cpu-seconds 0.45 --rows-a-second 1500 --parquet-bytes 2400 --store-bytes 3100
+python tests/bench/engines.py --paper --cpu-seconds 0.45 --rows-a-second 1500 --parquet-bytes 2400
+--store-bytes 3100
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ def cpu_of(pid: int) -> float:
 
 
 def run(command: list[str]) -> Run:
-    """Run a scan, and look every 50 ms at all its processes: those of a cluster are nobody's children in the end."""
+    """Run a scan, and look every 50 ms at all its processes: those of a cluster are nobody's
+    children in the end.
+    """
     began, cpu, peak, looks = time.monotonic(), {}, 0.0, 0
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
@@ -125,7 +129,9 @@ def spread(values: list[float]) -> str:
 
 
 def _another(told: TrackResult, n: int, rng: np.random.Generator) -> TrackResult:
-    """Return another track with other numbers of the same kind: those of copies would be packed to nothing."""
+    """Return another track with other numbers of the same kind: those of copies would be packed to
+    nothing.
+    """
     assert told.heard is not None
     key = rng.bytes(16).hex()
     numbers = {k: getattr(told.heard, k) for k in ("logits", "music", "embedding")}
@@ -137,7 +143,9 @@ def _another(told: TrackResult, n: int, rng: np.random.Generator) -> TrackResult
 
 
 def import_rate(results: Path, work: Path, rows: int = 5_000) -> tuple[float, float, float]:
-    """Take ``rows`` made-up rows, copies of measured ones, into fresh books; return rows a second, bytes a row of Parquet and store."""
+    """Take ``rows`` made-up rows, copies of measured ones, into fresh books; return rows a second,
+    bytes a row of Parquet and store.
+    """
     head, table = next(read(results))
     told = [t for t, _ in told_of(table) if t.heard is not None and t.identity is not None]
     rng, lots, made = np.random.default_rng(0), work / "made", []

@@ -1,10 +1,15 @@
 """Break genretag for a long time, and print what was found. Nothing must be lost.
 
-python tests/bench/soak.py kills --kills 1000      # SIGKILL at random moments of apply and undo, files over 50 MB too
-python tests/bench/soak.py mutations --files 6000  # mutated files of every container through a whole scan
-python tests/bench/soak.py rows --rows 100000      # that many made-up tracks through the real store and plan
-python tests/bench/soak.py scan --files 5000       # real encoded files, real decoders, killed in the middle
-python tests/bench/soak.py stubs --files 100000    # made-up tracks through walk, workers, model, store and plan, killed too
+python tests/bench/soak.py kills --kills 1000      # SIGKILL at random moments of apply and undo,
+files over 50 MB too
+# mutated files of every container through a whole scan
+python tests/bench/soak.py mutations --files 6000
+python tests/bench/soak.py rows --rows 100000      # that many made-up tracks through the real store
+and plan
+python tests/bench/soak.py scan --files 5000       # real encoded files, real decoders, killed in
+the middle
+python tests/bench/soak.py stubs --files 100000    # made-up tracks through walk, workers, model,
+store and plan, killed too
 """
 
 from __future__ import annotations
@@ -276,7 +281,9 @@ class LongRun:
 
 
 def long_scan(a: argparse.Namespace, folder: Path) -> int:
-    """Scan many files, killed in the middle and gone on; memory must be flat, and only what was in flight be lost."""
+    """Scan many files, killed in the middle and gone on; memory must be flat, and only what was in
+    flight be lost.
+    """
     real = a.what == "scan"
     containers = (real_files if real else stub_files)(folder / "music", a.files)
     run = LongRun(folder / "music", folder / "g.db", serve if real else fake_decoder)

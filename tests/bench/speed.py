@@ -1,16 +1,21 @@
-"""How fast genretag is: ratios to decoding alone in the same run, memory, rescans, writes, and its peers.
+"""How fast genretag is: ratios to decoding alone in the same run, memory, rescans, writes, and its
+peers.
 
-    python tests/bench/speed.py all                   # all of the following, and the engines where Ray is installed: about an hour
-    python tests/bench/speed.py whole                 # twelve MP3s of 240 s; also --windows adaptive
+    python tests/bench/speed.py all                   # all of the following, and the engines where
+    Ray is installed: about an hour
+    python tests/bench/speed.py whole                 # twelve MP3s of 240 s; also --windows
+    adaptive
     python tests/bench/speed.py containers            # the same ratio for each container
-    python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by Essentia where it is installed
+    python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by
+    Essentia where it is installed
     python tests/bench/speed.py rescan --files 100000 # nothing changed
     python tests/bench/speed.py apply                 # one file at a time, and several; --sync-ms 20: where each sync takes so long (FUSE)
     python tests/bench/speed.py scaling               # 100, 1,000 and 10,000 files
     python tests/bench/speed.py memory                # what a further worker adds
     python tests/bench/speed.py start                 # --help, and the first result
 
-Each figure is a median of ``--repeat`` runs with the lowest and the highest; what is compared is measured in turns.
+Each figure is a median of ``--repeat`` runs with the lowest and the highest; what is compared is
+measured in turns.
 """
 
 from __future__ import annotations
@@ -95,7 +100,9 @@ class Cost:
 
 
 class Meter:
-    """The CPU of all that this process starts from now on, and of what that starts: what outlives its parent is adopted."""
+    """The CPU of all that this process starts from now on, and of what that starts: what outlives
+    its parent is adopted.
+    """
 
     def __init__(self) -> None:
         ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
@@ -141,7 +148,9 @@ def proportional_memory(root: int) -> float:
 
 
 class Watch(threading.Thread):
-    """Looks at the memory of a process and all below it, ten times a second; ``peak``: the most (MB) that it saw."""
+    """Looks at the memory of a process and all below it, ten times a second; ``peak``: the most
+    (MB) that it saw.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -207,7 +216,9 @@ def table(*columns: str) -> None:
 
 
 def row(name: str, costs: list[Cost], base: list[Cost], more: str = "") -> None:
-    """Print a row: wall, CPU, and the ratio of CPU to that of ``base``, each measured in the same turn."""
+    """Print a row: wall, CPU, and the ratio of CPU to that of ``base``, each measured in the same
+    turn.
+    """
     ratios = [c.cpu / b.cpu for c, b in zip(costs, base, strict=True)]
     print(
         f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |"

@@ -2,7 +2,8 @@
 
     python tests/bench/training.py DATA WORK [--deep]
 
-DATA is a corpus in the format of ``models.recipe.corpus``. Everything runs through the command line.
+DATA is a corpus in the format of ``models.recipe.corpus``. Everything runs through the command
+line.
 The bundled backbone was distilled on these clips (without their labels), so the figures of the
 default are too high.
 """

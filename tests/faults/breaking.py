@@ -1,4 +1,6 @@
-"""Ways to break genretag, for the fault tests and the soak: kills at random moments, and mutated files."""
+"""Ways to break genretag, for the fault tests and the soak: kills at random moments, and mutated
+files.
+"""
 
 from __future__ import annotations
 
@@ -262,7 +264,9 @@ class Killer:
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes changed as files break: bits flipped, cut off, blocks zeroed, doubled, swapped, headers made to lie."""
+    """Return bytes changed as files break: bits flipped, cut off, blocks zeroed, doubled, swapped,
+    headers made to lie.
+    """
     out = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
         kind = int(rng.integers(0, 7))

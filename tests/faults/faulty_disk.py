@@ -3,8 +3,10 @@
     python faulty_disk.py SOURCE MOUNT CONTROL [--fold] [--sync-ms 20]
 
 With ``--fold`` names that differ by case or Unicode form are one file, as on APFS, NTFS and
-most network shares. A file in CONTROL makes a fault: ``write``, ``read``, ``fsync``, ``rename``, ``create`` or
-``all``; what it holds is the error's number (EIO where it is empty). With ``--sync-ms`` each fsync takes so long, as on a disk that turns,
+most network shares. A file in CONTROL makes a fault: ``write``, ``read``, ``fsync``, ``rename``,
+``create`` or
+``all``; what it holds is the error's number (EIO where it is empty). With ``--sync-ms`` each fsync
+takes so long, as on a disk that turns,
 and several calls are served at once.
 """
 

@@ -22,7 +22,7 @@ class NoFuse(Exception):  # noqa: N818  # it is no error of what is tested
 
 @dataclass(frozen=True)
 class Disk:
-    """A mounted disk: what programs see, the folder behind it, and where its faults are asked for."""
+    """A mounted disk, the folder behind it, and the file that requests its faults."""
 
     root: Path
     below: Path

@@ -148,7 +148,9 @@ def test_a_disk_that_became_read_only_leaves_every_file_as_it_was(
 def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(
     music: list[Path], tmp_path: Path
 ) -> None:
-    """Its folder vanishes between the copy and the replacing; the stray copy goes when the folder is back."""
+    """Its folder vanishes between the copy and the replacing; the stray copy goes when the folder
+    is back.
+    """
     one = [p for p in music if p.suffix == ".flac"]
     rows = rows_for(one)
     away = one[0].parent.with_name("away")

@@ -1,4 +1,6 @@
-"""Other tags, at random: after a write only the genre changed, read by readers that are not mutagen; after undo nothing did."""
+"""Other tags, at random: after a write only the genre changed, read by readers that are not
+mutagen; after undo nothing did.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ FRAME = st.tuples(
 
 
 def written_and_undone(path: Path, genres: list[str], look: Callable[[Path], Any]) -> None:
-    """Write genres safely, look before and after, undo, and hold the bytes against what they were."""
+    """Write genres safely, compare before and after, undo, and compare the bytes."""
     with tempfile.TemporaryDirectory() as folder:
         store, journal = AnalysisCache(Path(folder) / "g.db"), Journal(Path(folder) / "j.db")
         before, seen = sha(path), look(path)
@@ -100,7 +102,9 @@ def stripped(path: Path) -> bytes:
 
 
 def unsynchronised(tag: bytes) -> bytes:
-    """Return a v2.3 tag with unsynchronisation: a zero after every 0xFF that could be taken for a sync."""
+    """Return a v2.3 tag with unsynchronisation: a zero after every 0xFF that could be taken for a
+    sync.
+    """
     body, out = tag[10:], bytearray()
     for i, b in enumerate(body):
         out.append(b)

@@ -297,7 +297,7 @@ def test_an_empty_v22_tag_is_not_made_another_version_unasked(tmp_path: Path) ->
     path = tmp_path / "x.mp3"
     path.write_bytes(id3v2(b"", 2, padding=20) + AUDIO)
     assert tags.read(path).field == tags.V22
-    with pytest.raises(TrackError, match="v2.2"):
+    with pytest.raises(TrackError, match=r"v2\.2"):
         tags.write(path, ["Jazz"])
 
 

@@ -1,4 +1,4 @@
-"""What other programs read of MP3, AAC, TTA, WavPack and Musepack files before and after a write."""
+"""Other programs read MP3, AAC, TTA, WavPack and Musepack files as before after a write."""
 
 from __future__ import annotations
 
