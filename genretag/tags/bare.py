@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from genretag.errors import TrackError
 from genretag.layout import bare as layout
-from genretag.layout.id3 import front_tags, parse_tag
+from genretag.layout.id3 import MAX_EMPTY_TEXT, front_tags, parse_tag
 from genretag.layout.tail import APE_IS_BINARY, Item, parse_ape, tail_parts
 from genretag.tags import embedded as id3
 from genretag.tags import tail
@@ -44,10 +44,15 @@ def prefers_id3(data: memoryview) -> bool:
 
 
 def field_of(data: memoryview) -> str:
-    """Return the name of the genre field that is written."""
+    """Return the name of the genre field that is written.
+
+    Raises:
+        TrackError: a genre could not be written without loss.
+    """
     tags = _full_tags(data) or [start for start, _ in front_tags(data)]
     if tags and data[tags[0] + 3] == 2 and prefers_id3(data):
         return V22
+    _hidden_texts(data, _full_tags(data))  # raises where a write would be refused
     return "TCON" if prefers_id3(data) else "Genre"
 
 
@@ -127,13 +132,22 @@ _SHOWN = (b"T", b"COMM", b"USLT")
 
 
 def _hidden_texts(data: memoryview, full: Sequence[int]) -> dict[str, str]:
-    """Return the texts of ID3v1, by frame, that a genre in the ID3v2 tag would hide in FFmpeg."""
-    frames = [f for at in full for f in parse_tag(data, at).frames]
-    shown = any(f.name.startswith(_SHOWN) for f in frames)
-    if not full or shown or not prefers_id3(data):
+    """Return the texts of ID3v1, by frame, that a genre in the ID3v2 tag would hide in FFmpeg.
+
+    Raises:
+        TrackError: they cannot be repeated, since the tag has empty frames of the same kind.
+    """
+    if not full or not prefers_id3(data):
         return {}
     block = tail.id3v1_of(data, layout.audio_start(data))
-    return {_NAMES[name][0]: text for name, text in tail.texts_of(block).items()} if block else {}
+    frames = [f for at in full for f in parse_tag(data, at).frames if f.name.startswith(_SHOWN)]
+    shown = any(f.end - f.start > MAX_EMPTY_TEXT for f in frames)
+    if shown or not block or not tail.texts_of(block):
+        return {}
+    if frames:
+        message = "its ID3v2 tag has empty texts, and a genre in it would hide those of ID3v1"
+        raise TrackError("tags", message)
+    return {_NAMES[name][0]: text for name, text in tail.texts_of(block).items()}
 
 
 def _front_edits(

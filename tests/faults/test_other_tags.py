@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from breaking import rows_for, sha
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from mutagen.flac import FLAC
 from mutagen.mp4 import MP4, MP4FreeForm
@@ -138,6 +138,8 @@ def test_id3_frames_of_any_kind_stay(
     v1: bool,
     ape: bool,
 ) -> None:
+    texts = [body for name, body in frames if name.startswith(("T", "COMM", "USLT"))]
+    assume(not (v1 and texts and all(len(body) < 2 for body in texts)))  # left alone
     path = tmp_path / "x.mp3"
     tail = (
         make_apev2([("REPLAYGAIN_TRACK_GAIN", b"-1 dB"), ("Genre", b"Other")]) if ape else b""
