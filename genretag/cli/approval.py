@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,6 +99,15 @@ def _state_plans(
     return total
 
 
+def _model_name(databases: Databases, plan: Scan) -> str:
+    """Return name and version of a plan's model, or its id if they are not known any more."""
+    text = databases.store.model_metadata(plan.model) if plan.model else None
+    if text is None:
+        return plan.model or "none"
+    data = json.loads(text)
+    return f"{data.get('name', '')} {data.get('version', '')}".strip() or str(plan.model)
+
+
 def _describe_plan(databases: Databases, plan: Scan) -> str:
     """Return a plan's scan, date, folders, model and rules in one or two lines."""
     run = databases.journal.run(plan.run)
@@ -105,7 +115,7 @@ def _describe_plan(databases: Databases, plan: Scan) -> str:
     kind = run.kind if run is not None else "scan"
     places = ", ".join(map(escape_control, plan.places)) or "folders unknown"
     rules = escape_control(describe_policy(Policy.from_dict(plan.policy))) or "the defaults"
-    model = escape_control(plan.model or "none")
+    model = escape_control(_model_name(databases, plan))
     return f"plan of {kind} {plan.run}{when}: {places}\nmodel: {model}; rules: {rules}"
 
 

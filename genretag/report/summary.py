@@ -80,6 +80,8 @@ def is_partly_corrupt(row: Row) -> bool:
 
 def _group_reason(row: Row) -> str:
     """Return a row's reason without its details on one file or album."""
+    if row.reason.startswith("would write "):
+        return row.reason.rpartition("; ")[2]
     # Plans of older versions have no codes.
     if row.code == Reason.DUPLICATE or row.reason.startswith("same file as"):
         return "same file as another"
