@@ -144,7 +144,7 @@ def test_the_stated_error_holds_where_windows_are_as_assumed() -> None:
     """
     rng, metadata, n = np.random.default_rng(1), Model().metadata, 8
     stopped = wrong = 0
-    for _ in range(600):
+    for _ in range(4000):
         song = rng.normal(scale=2.5, size=len(metadata.labels)) + rng.normal(
             scale=2.0 / np.sqrt(2), size=(n, len(metadata.labels))
         )

@@ -44,7 +44,8 @@ def music(tmp_path: Path) -> Path:
         path = folder / f"sub{n % 2}" / f"{name.replace('/', '∕')}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"artist": "<b>Band</b>", "genre": "\x1b[31m<i>Old</i>" if n == 3 else ""}
-        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=metadata)
+        seed = (0, 1, 3, 2, 4)[n]  # the model is certain of the track with a genre
+        synthesis.encode(path, synthesis.piece(seed, 3), 44_100, tags=metadata)
     return folder
 
 
