@@ -23,7 +23,7 @@ from genretag.tags.titles import read_title
 from genretag.text import escape_control, words
 
 _KEYS = (
-    *("1-9 choose", "m more", "t type", "n not music", "x never ask again"),
+    *("1-9 choose", "m more", "t type", "n not music", "x never again"),
     *("s skip", "p play/stop", "u back", "q leave"),
 )
 _MAX_BAR, _MIN_BAR = 30, 4  # cells of a score of 1
