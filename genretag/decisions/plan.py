@@ -455,13 +455,14 @@ def _row_without_analysis(path: str, status: Status, code: Reason, reason: str) 
 def failed_row(path: Path, error: str) -> Row:
     """Return the row of a file that could not be analysed."""
     row = _row_without_analysis(to_url(path), Status.FAILED, Reason.FAILED, TEXT[Reason.FAILED])
-    return replace(row, error=error)
+    return replace(row, file=to_url(absolute(path)), error=error)
 
 
 def linked_row(path: Path, target: Path) -> Row:
     """Return the row of a link to a file that has a row of its own."""
     reason = f"same file as {target}"
-    return _row_without_analysis(str(path), Status.OK, Reason.DUPLICATE, reason)
+    row = _row_without_analysis(to_url(path), Status.OK, Reason.DUPLICATE, reason)
+    return replace(row, file=to_url(absolute(path)))
 
 
 def tidied_row(row: Row, tags: Tags, new: list[str], policy: Policy, links: int = 1) -> Row:
