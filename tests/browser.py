@@ -41,6 +41,11 @@ class Browser:
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
             "about:blank",
@@ -85,10 +90,17 @@ class Browser:
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)
 
-    def run(self, script: str) -> Any:
-        """Return the value of a JavaScript expression."""
+    def run(self, script: str, *, click: bool = False) -> Any:
+        """Return the value of a JavaScript expression.
+
+        ``click``: as if the user had just clicked, which playing and copying need.
+        """
         result = self._call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=click,
         )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
@@ -100,6 +112,16 @@ class Browser:
                 f"still false: {script}\n{self.run('document.body.innerText.slice(0, 500)')}"
             )
             time.sleep(0.05)
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Set the size of the page, in CSS pixels."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def close(self) -> None:
         self._process.kill()

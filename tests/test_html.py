@@ -14,7 +14,7 @@ from conftest import Program
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.plans import plan_rows
-from genretag.decisions.plan import Row
+from genretag.decisions.plan import Row, failed_row, linked_row
 from genretag.decisions.policy import Policy
 from genretag.report.html import Page, compact_row, render_page
 from genretag.review.questions import Review, questions_from_rows
@@ -94,19 +94,41 @@ def test_search_sort_and_filter_choose_the_rows(page: Browser) -> None:
     set_field(page, "folder", folders[-1])
     assert len(shown_names(page)) == 2
     set_field(page, "folder", "")
+    set_field(page, "threshold", "0.00")  # whatever the model thinks of made-up music
     set_field(page, "status", "keep")
     assert shown_names(page) == ["a,b;c.flac"]
 
 
 def test_the_slider_gives_the_same_plan_as_the_command(page: Browser, genretag: Program) -> None:
-    for threshold in ("0.00", "0.50", "0.80", "0.95", "1.00"):
+    assert_slider_plans_as_the_command(page, genretag)
+
+
+def test_the_slider_leaves_files_alone_that_cannot_be_written(
+    genretag: Program, music: Path, browser: Browser, tmp_path: Path
+) -> None:
+    (music / "sub0" / "plain.flac").chmod(0o444)
+    (music / "sub0" / "link.flac").symlink_to("plain.flac")
+    genretag("scan", music, "--dry-run", "--min-confidence", 1)
+    assert genretag("report", "--html", "-O", tmp_path / "r.html").status == 0
+    browser.open(f"file://{tmp_path / 'r.html'}")
+    browser.until("document.querySelectorAll('.row').length === 6")
+    assert_slider_plans_as_the_command(browser, genretag)
+    set_field(browser, "threshold", "0.00")
+    assert "read-only" in browser.run("document.getElementById('reasons').textContent")
+
+
+def assert_slider_plans_as_the_command(page: Browser, genretag: Program) -> None:
+    """Compare page and command at round thresholds, and at a row's own rounded confidence."""
+    own = page.run("rows.filter(r => r[CONFIDENCE]).map(r => r[CONFIDENCE].toFixed(2))")
+    for threshold in ("0.00", "0.29", "0.50", "0.57", "0.80", "0.95", "1.00", *own[:2]):
         set_field(page, "threshold", threshold)
-        counted = page.run("rows.filter((r, i) => now(i).action === 'write').length")
         planned = genretag("plan", "--min-confidence", threshold, "--json").rows
-        assert counted == sum(r["action"] == "write" for r in planned)
-        assert [n["reason"] for n in page.run("rows.map((r, i) => now(i))")] == [
-            r["reason"] for r in planned
-        ]
+        decided = page.run("rows.map((r, i) => [now(i).action, now(i).reason])")
+        assert decided == [[r["action"], r["reason"]] for r in planned], threshold
+        count = sum(r["action"] == "write" for r in planned)
+        files = f"{count} file{'' if count == 1 else 's'} to write"
+        counts = page.run("document.getElementById('counts').textContent")
+        assert counts == f"At {threshold}: {files}"
 
 
 def test_apply_writes_the_exported_plan(
@@ -116,7 +138,7 @@ def test_apply_writes_the_exported_plan(
     first = shown_names(page)[0]
     enter = "b.onkeydown({key: 'Enter', stopPropagation() {}})"
     genres = "b.value = 'Cumbia; Vallenato, old'"
-    page.run(f"(b => {{ {genres}; {enter}; }})(document.querySelector('input.genre'))")
+    page.run(f"(b => {{ {genres}; {enter}; }})(document.querySelector('input.name'))")
     page.run("picked.add(1); show(); document.getElementById('skipall').click()")
     (tmp_path / "plan.jsonl").write_text(page.run("plan()"), encoding="utf-8")
     rows = [json.loads(line) for line in (tmp_path / "plan.jsonl").read_text().splitlines()]
@@ -182,13 +204,129 @@ def test_the_header_names_folder_model_and_rules_and_the_legend_the_genres(
     assert "Electronic" in page.run("document.getElementById('legend').textContent")
 
 
-def test_escape_stops_playing(page: Browser) -> None:
-    page.run("listen(0)")
-    assert page.run("document.querySelectorAll('.row')[0].lastChild.textContent") in ("■", "▶")
-    page.run("playing = 0; draw()")
+def test_the_header_names_the_folder_of_its_plan_not_of_the_last_scan(
+    genretag: Program, music: Path, browser: Browser, tmp_path: Path
+) -> None:
+    for folder in ("sub0", "sub1"):
+        genretag("scan", music / folder, "--dry-run")
+    page = tmp_path / "r.html"
+    assert genretag("report", music / "sub0", "--html", "-O", page).status == 0
+    browser.open(f"file://{page}")
+    browser.until("document.querySelectorAll('.row').length === 3")
+    about = browser.run("document.getElementById('about').textContent")
+    assert "sub0" in about
+    assert "sub1" not in about
+    assert "threshold" in about
+
+
+def test_play_shows_its_position_and_escape_stops_it(page: Browser) -> None:
+    button = "document.querySelector('.row').lastChild.firstChild"
+    page.run(f"{button}.click()", click=True)
+    page.until("document.getElementById('player').currentTime > 0")
+    page.until("document.getElementById('playing').textContent.includes('of 0:03')")
+    assert page.run(f"{button}.textContent") == "■"
     page.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
-    assert page.run("playing") == -1
     assert page.run("document.getElementById('player').paused") is True
+    assert page.run("document.getElementById('playing').textContent") == ""
+    assert page.run(f"{button}.textContent") == "▶"
+
+
+def test_the_play_button_starts_and_stops(page: Browser) -> None:
+    button = "document.querySelector('.row').lastChild.firstChild"
+    for playing in (True, False, True, False):
+        page.run(f"{button}.click()", click=True)
+        assert page.run("!document.getElementById('player').paused") is playing
+
+
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_links_and_failed_files_have_an_absolute_address(status: str) -> None:
+    linked = linked_row(Path("music/link.mp3"), Path("music/a.mp3"))
+    row = linked if status == "ok" else failed_row(Path("music/a.mp3"), "why")
+    assert row.status == status
+    assert row.file == str(Path.cwd() / row.path)
+
+
+def test_leaving_with_edits_that_are_not_exported_warns(page: Browser) -> None:
+    leave = "window.dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+    assert page.run(leave) is True
+    page.run("change([0], 'Cumbia')")
+    assert page.run(leave) is False
+    page.run("document.getElementById('export').click()")
+    assert page.run(leave) is True
+    page.run("change([1], 'Cumbia')")
+    assert page.run(leave) is False
+    page.run("document.getElementById('discard').click()")
+    assert page.run(leave) is True
+
+
+def test_after_an_export_the_next_command_can_be_copied(page: Browser) -> None:
+    assert page.run("document.getElementById('next').hidden") is True
+    page.run("document.getElementById('export').click()", click=True)
+    said = page.run("document.getElementById('next').innerText").split()
+    assert " ".join(said).endswith("Now run: genretag apply plan.jsonl Copy")
+    page.run("document.getElementById('copy').click()", click=True)
+    page.until("document.getElementById('copy').textContent === 'Copied'")
+
+
+def test_a_count_in_the_overview_shows_exactly_its_rows(page: Browser) -> None:
+    for box in ("genres", "reasons", "changes"):
+        set_field(page, "threshold", "0.00" if box != "reasons" else "1.00")
+        button = f"document.querySelector('#{box} button')"
+        count = int(page.run(f"{button}.lastChild.textContent"))
+        page.run(f"{button}.click()")
+        assert len(shown_names(page)) == count
+        page.run("document.getElementById('only').click()")
+        assert len(shown_names(page)) == 5
+
+
+def test_a_file_that_is_not_music_has_no_confidence(browser: Browser, tmp_path: Path) -> None:
+    row = Row(
+        path="/music/rain.mp3",
+        status="nonmusic",
+        genre=None,
+        confidence=0.98,
+        scores={"Jazz": 0.98, "Blues": 0.02},
+        windows=1,
+        agreement=1.0,
+        old=[],
+        new=[],
+        action="skip",
+        reason="not music",
+    )
+    page = Page([compact_row(row, None, "")], ("Jazz", "Blues"), 0.7, True, "rain")
+    (tmp_path / "rain.html").write_text(render_page(page), encoding="utf-8")
+    browser.open(f"file://{tmp_path / 'rain.html'}")
+    browser.until("document.querySelectorAll('.row').length === 1")
+    assert browser.run("document.querySelector('.row').children[3].textContent") == ""
+
+
+@pytest.mark.parametrize("width", [400, 600, 900, 1280, 1600])
+def test_change_and_reason_are_visible_at_any_width(page: Browser, width: int) -> None:
+    page.resize(width)
+    set_field(page, "threshold", "0.00")
+    page.until(f"innerWidth === {width}")
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    for cell in (2, 5):
+        box = f"document.querySelector('.row').children[{cell}]"
+        assert page.run(f"{box}.getBoundingClientRect().right <= innerWidth")
+        assert page.run(f"{box}.firstChild.getBoundingClientRect().height > 10")
+    # Cards fill their lines: the number of cards is a multiple of the columns.
+    page.run("document.getElementById('overview').open = true")
+    lefts = page.run("[...document.querySelectorAll('.card')].map(c => c.offsetLeft)")
+    assert len(lefts) % len(set(lefts)) == 0
+    cut = "[...document.querySelectorAll('.bars span')].filter(s => s.scrollWidth > s.offsetWidth)"
+    assert page.run(f"{cut}.length") == 0
+
+
+def test_the_keyboard_stays_in_its_row_after_a_change(page: Browser) -> None:
+    page.run("document.querySelectorAll('.pen')[1].focus(); document.activeElement.click()")
+    enter = "b.value = 'Ska'; b.onkeydown({key: 'Enter', stopPropagation() {}})"
+    page.run(f"(b => {{ {enter}; }})(document.activeElement)")
+    focus = "document.activeElement.className + document.activeElement.closest('.row').dataset.row"
+    assert page.run(focus) == "pen1"
+    page.run("document.querySelectorAll('.pick')[2].focus(); document.activeElement.click()")
+    assert page.run(focus) == "pick2"
+    assert page.run("picked.size") == 1
 
 
 def test_of_fifty_thousand_rows_only_those_in_view_are_drawn(

@@ -32,6 +32,7 @@ from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
+    from genretag.inference.metadata import ModelMetadata
     from genretag.report.selection import Selection
     from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
@@ -206,20 +207,26 @@ def write_page(
 
     metadata, policy = metadata_of(databases.store, plan), Policy.from_dict(plan.policy)
     title = "genretag: the plan"
-    about = _describe_plan(databases, plan, f"{metadata.name} {metadata.version}", policy)
+    about = _describe_plan(databases, plan, metadata, policy)
     page = plan_page(databases.store, rows(), metadata, policy, databases.journal, title, about)
     write_text(target, page)
 
 
-def _describe_plan(databases: Databases, plan: Scan, model: str, policy: Policy) -> str:
-    """Return the date, folders, model and rules of a plan as one line."""
+def _describe_plan(
+    databases: Databases, plan: Scan, metadata: ModelMetadata, policy: Policy
+) -> tuple[tuple[str, str], ...]:
+    """Return the folders, date, model and rules of a plan, each with its name."""
     from genretag.library.urls import home_relative
     from genretag.text import escape_control
     from genretag.writing.moved import scanned_places
 
     run = next((run for run in databases.journal.runs() if run.id == plan.run), None)
-    rules = describe_policy(policy) or "the default rules"
-    vocabulary = "" if policy.vocabulary.changes_nothing else "your vocabulary"
-    places = ", ".join(map(home_relative, scanned_places(databases.journal)))
-    parts = [places, format_time(run.began if run else None), model, rules, vocabulary]
-    return escape_control(" · ".join(part for part in parts if part))
+    places = plan.places or scanned_places(databases.journal)
+    usual = f"defaults (threshold {metadata.confidence_threshold:g})"
+    about = {
+        "Folder" if len(places) == 1 else "Folders": ", ".join(map(home_relative, places)),
+        "Date": format_time(run.began if run else None),
+        "Model": f"{metadata.name} {metadata.version}",
+        "Rules": describe_policy(policy) or usual,
+    }
+    return tuple((name, escape_control(value)) for name, value in about.items() if value)

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import Row, WriteHistory, judge
+from genretag.decisions.plan import Action, Row, WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
+from genretag.library.urls import to_url
 from genretag.records import Analysis
+from genretag.scan.obstacles import skip_blocked
 from genretag.storage.cache import AnalysisCache
 from genretag.text import escape_control
 
@@ -44,7 +46,7 @@ class Page:
     threshold: float
     slider: bool  # False where albums decide together, which the page cannot recompute
     title: str
-    about: str = ""  # folders, date, model and rules
+    about: tuple[tuple[str, str], ...] = ()  # name -> value: folders, date, model, rules
 
 
 def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b"") -> list[Any]:
@@ -52,7 +54,7 @@ def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b
 
     ``if_sure`` is the row as it would be if the confidence were above every threshold.
     """
-    data = row.to_dict()
+    data = {**row.to_dict(), "file": to_url(row.absolute)}
     folder, _, name = escape_control(row.path).rpartition("/")
     best = list(row.scores.items())[:_BEST]
     sure = if_sure or row
@@ -112,6 +114,8 @@ def page_rows(
             if_sure = judge(Path(row.path), file, analysis, metadata, certain, past=past)
             if if_sure.status == Status.NONMUSIC:
                 if_sure = None
+            elif if_sure.action == Action.WRITE:
+                if_sure = skip_blocked(if_sure, row.absolute, certain) or if_sure
         yield compact_row(row, if_sure, _timeline(analysis, metadata), analysis.picture)
 
 
@@ -124,7 +128,7 @@ def render_page(page: Page) -> str:
         loader=PackageLoader("genretag.report", "pages"), autoescape=select_autoescape(default=True)
     )
     return environment.get_template("report.html").render(
-        packed=base64.b64encode(gzip.compress(text.encode(), 6)).decode(),
+        packed=base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode(),
         labels=list(page.labels),
         threshold=page.threshold,
         slider=page.slider,
@@ -141,7 +145,7 @@ def plan_page(
     policy: Policy,
     past: WriteHistory | None,
     title: str,
-    about: str = "",
+    about: tuple[tuple[str, str], ...] = (),
 ) -> str:
     """Return the HTML page of a plan."""
     threshold = policy.min_confidence
