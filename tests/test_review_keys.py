@@ -24,6 +24,10 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 Start = Callable[..., "Screen"]
 
 
+# textual takes an exported COLUMNS for the width, whatever the terminal says.
+UNSIZED = ("env", "-u", "COLUMNS", "-u", "LINES")
+
+
 class Screen:
     """``genretag review`` in a tmux window."""
 
@@ -36,7 +40,17 @@ class Screen:
             f"PATH={folder / 'bin'}:{os.environ['PATH']}",
         ]
         command = [sys.executable, "-m", "genretag", "review", *arguments]
-        window = ["new-session", "-d", "-x", str(width), "-y", "40", "env", *environment, *command]
+        window = [
+            "new-session",
+            "-d",
+            "-x",
+            str(width),
+            "-y",
+            "40",
+            *UNSIZED,
+            *environment,
+            *command,
+        ]
         subprocess.run([*self._tmux, *window], check=True, env={**os.environ, "TERM": "xterm"})
 
     def wait_for(self, text: str, seconds: float = 30) -> str:
@@ -119,10 +133,11 @@ def test_every_label_can_be_reached_and_artist_and_title_are_shown(
 
 def test_it_works_at_60_columns(paths: list[Path], start: Start, genretag: Program) -> None:
     screen = start(width=60)
-    shown = screen.wait_for("p play/stop")  # the first frame may be drawn in steps
+    best, score = next(iter(plan(genretag)[str(paths[0])]["scores"].items()))
+    screen.wait_for("q leave")
+    shown = screen.wait_for(f"{score:.2f}")  # the first frame may be drawn in steps
     for key in ("1-9 choose", "n not music", "x never again", "p play/stop"):
         assert key in shown
-    best, score = next(iter(plan(genretag)[str(paths[0])]["scores"].items()))
     assert any(best in line and f"{score:.2f}" in line for line in shown.splitlines())
     assert paths[0].name[-9:] in shown  # the end of a long name is kept
     screen.press("t")
