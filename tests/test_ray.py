@@ -508,7 +508,7 @@ def test_ctrl_c_keeps_what_was_heard(cluster: str, short: Path, tmp_path: Path) 
     assert out == b""
     # Ray's core sometimes ends its driver by itself, silently and with 1, when that takes leave in
     # the middle of tasks.
-    stopped = b"stopped; what was heard is kept, and the next scan goes on from there\n"
+    stopped = b"stopped; finished analyses are kept, and the next scan goes on from there\n"
     assert (process.returncode, said) in ((130, stopped), (1, b""))
     assert heard(tmp_path / "g.db") > 0
 

@@ -246,12 +246,8 @@ def check(told: TrackResult, file: Path, metadata: ModelMetadata) -> None:
     """Raise ``ValueError`` for what no scan tells: results may come from anywhere."""
     if not (file.is_absolute() or is_url(file)):
         raise ValueError(f"{str(file)!r} is no path from the root on")
-    t = told.tags
-    if t is not None and not (
-        isinstance(t.genres, list)
-        and all(isinstance(x, str) for x in (*t.genres, *vars(t.album).values()))
-    ):
-        raise ValueError(f"{str(file)!r}: its tags are no words")
+    if told.tags is not None and not _are_well_formed(told.tags):
+        raise ValueError(f"{str(file)!r}: its tags are not text")
     heard = told.heard
     if heard is None:
         return
@@ -268,6 +264,16 @@ def check(told: TrackResult, file: Path, metadata: ModelMetadata) -> None:
     )
     if not (fine and all(np.isfinite(x).all() for x in numbers)):
         raise ValueError(f"{str(file)!r}: its scores are not those of {metadata.name}")
+
+
+def _are_well_formed(found: tags.Tags) -> bool:
+    """Return whether tags read from results have the types that a scan gives them."""
+    album = dict(vars(found.album))
+    if not isinstance(album.pop("compilation"), bool):
+        return False
+    return isinstance(found.genres, list) and all(
+        isinstance(text, str) for text in (*found.genres, *album.values())
+    )
 
 
 def part_name(scan: str, first: int) -> str:
