@@ -437,7 +437,7 @@ def test_object_storage_is_heard_reported_and_never_written(
     known = genretag(
         "scan", "s3://music/shelf", "--engine", "ray", "--address", "127.0.0.1:1", "--dry-run"
     )
-    assert "nothing new to hear" in known.err
+    assert "nothing new to analyse" in known.err
 
 
 def test_what_cannot_be_reached_is_told_at_once(
