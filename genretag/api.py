@@ -23,7 +23,7 @@ from types import TracebackType
 import genretag
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.players import Id3Version
-from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule
+from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule, Trust
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.inference.model import Model, model_threads
@@ -49,6 +49,7 @@ __all__ = [
     "Rule",
     "RunError",
     "TrackError",
+    "Trust",
     "Vocabulary",
     "read_vocabulary",
 ]

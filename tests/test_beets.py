@@ -121,3 +121,13 @@ def test_source_and_confidence_are_fields_and_append_adds(
     source, confidence = beet("ls", "-f", "$genre_source $genre_confidence", "title:T0").split()
     assert source == "genretag"
     assert 0 < float(confidence) <= 1
+    assert beet("ls", "-f", "$genre_source", "title:T1").strip() == "keep + genretag"
+
+
+def test_a_genre_that_stays_is_said_to_be_kept(beet, music: Path, tmp_path: Path) -> None:
+    beet("import", "-qA", music)
+    beet("genretag", "--force", "--trust", "tags")
+    assert genres(tmp_path / "library")["T1"] == ["Mine"]
+    assert beet("ls", "-f", "$genre_source", "title:T1").strip() == "keep"
+    beet("genretag", "--force")
+    assert beet("ls", "-f", "$genre_source", "title:T1").strip() == "genretag"

@@ -5,6 +5,7 @@
         auto: yes              # analyse imported tracks
         force: no              # replace existing genres
         append: no             # add to existing genres
+        trust: tags            # whom to believe if there is a genre: tags, model or agree
         album: no              # let the tracks of an album decide together
         min_confidence: 0.7
         vocabulary: ~/words.toml
@@ -12,7 +13,9 @@
 
 ``beet genretag [QUERY]`` analyses tracks of the library; ``--pretend`` only shows the changes.
 genretag's safe writer writes the tags, so ``genretag undo`` restores them. Each track that gets a
-genre has the fields ``genre_source`` (``genretag``) and ``genre_confidence`` (0 to 1) in beets.
+genre has the fields ``genre_source`` and ``genre_confidence`` (0 to 1) in beets. The sources are
+named as lastgenre names them in its log: ``genretag``, ``keep`` (the genre was there),
+``keep + genretag`` (both name it, or genretag added to it); ``person`` is an answer in a review.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from beets import ui
 from beets.plugins import BeetsPlugin
 from beets.util import displayable_path
 
+#: ``Row.source`` -> ``genre_source``
+_SOURCES = {"model": "genretag", "tags": "keep", "both": "keep + genretag", "person": "person"}
+
 
 class GenretagPlugin(BeetsPlugin):
     """Set genres on import, and with ``beet genretag``."""
@@ -36,6 +42,7 @@ class GenretagPlugin(BeetsPlugin):
                 "auto": True,
                 "force": False,
                 "append": False,
+                "trust": None,
                 "album": False,
                 "model": None,
                 "min_confidence": None,
@@ -60,6 +67,9 @@ class GenretagPlugin(BeetsPlugin):
             "-k", "--append", action="store_true", help="add to existing genres"
         )
         command.parser.add_option(
+            "-t", "--trust", choices=["tags", "model", "agree"], help="whom to believe"
+        )
+        command.parser.add_option(
             "-a", "--album", action="store_true", help="let the tracks of an album decide together"
         )
         command.parser.add_option("-m", "--model", help="use this model instead of the default one")
@@ -68,7 +78,7 @@ class GenretagPlugin(BeetsPlugin):
 
     def run(self, lib: Any, opts: Any, args: list[str]) -> None:
         """Process the items that match a query."""
-        for name in ("force", "append", "album", "model"):
+        for name in ("force", "append", "trust", "album", "model"):
             if value := getattr(opts, name):
                 self.config[name].set(value)
         self.process(list(lib.items(args)), pretend=bool(opts.pretend), write=ui.should_write())
@@ -102,6 +112,9 @@ class GenretagPlugin(BeetsPlugin):
                 for row in todo:
                     if Path(row.path) not in failed:
                         self._store(by_path[row.file], row, written=write)
+                for row in () if quiet else rows:
+                    if row.action != "write" and row.file in by_path:
+                        self._store_source(by_path[row.file], row)
         except api.GenretagError as error:
             self._log.error("{}", error)
 
@@ -118,10 +131,11 @@ class GenretagPlugin(BeetsPlugin):
             existing = api.Existing.REPLACE
         elif self.config["append"].get(bool):
             existing = api.Existing.APPEND
-        album = self.config["album"].get(bool)
+        album, trust = self.config["album"].get(bool), self.config["trust"].get()
         return api.Policy(
             min_confidence=None if threshold is None else float(threshold),
             existing=existing,
+            trust=None if trust is None else api.Trust(trust),
             album=api.AlbumRule.MAJORITY if album else api.AlbumRule.OFF,
             hardlinks=api.HardLinks.SKIP if write else api.HardLinks.BREAK,
             vocabulary=api.read_vocabulary(Path(words).expanduser()) if words else api.Vocabulary(),
@@ -142,8 +156,15 @@ class GenretagPlugin(BeetsPlugin):
             item["genres"] = row.new
         else:
             item["genre"] = "; ".join(row.new)
-        item["genre_source"] = "genretag"
+        item["genre_source"] = _SOURCES.get(row.source, "genretag")
         item["genre_confidence"] = round(row.confidence or 0.0, 2)
         if written:
             item.mtime = item.current_mtime()
         item.store()
+
+    def _store_source(self, item: Any, row: Any) -> None:
+        """Store who named a genre that stays, unless that is known already."""
+        source = _SOURCES.get(row.source)
+        if source is not None and not item.get("genre_source"):
+            item["genre_source"] = source
+            item.store()

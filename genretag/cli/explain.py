@@ -141,6 +141,7 @@ def _decision_lines(case: _Case, databases: Databases) -> Iterator[Line]:
     row = judge(case.file, case.row, case.analysis, case.metadata, policy, past=databases.journal)
     yield Line("in the file", words(case.row.tags.genres))
     yield Line(f"decision ({policy.existing})", f"{row.action}: {escape_control(row.reason)}")
+    yield Line(f"trust ({policy.trusted})", f"named by: {row.source or 'nobody'}")
     yield Line("written", words(row.new) if row.action == "write" else "nothing")
     if policy.album != "off":
         yield Line("album", f"--album {policy.album} may change this; see genretag plan")

@@ -27,6 +27,7 @@ from genretag.decisions.policy import (
     Policy,
     Protect,
     Rule,
+    Trust,
     Windows,
 )
 from genretag.decisions.vocabulary import Vocabulary
@@ -271,6 +272,19 @@ class PolicyOptions:
             "-k", "--keep-existing", rich_help_panel=WRITE, help="Same as --existing append."
         ),
     ] = False
+    trust: Annotated[
+        Trust | None,
+        typer.Option(
+            "--trust",
+            metavar="WHOM",
+            rich_help_panel=WRITE,
+            show_default="tags; model with --existing replace or append",
+            help="Whom to believe if a file has a genre already.\n\n"
+            "tags keeps a genre that says something; model offers a sure prediction, which"
+            " --existing may use; agree writes only where both name the same genre in your"
+            " vocabulary. None of them changes what --existing or [protect] keeps.",
+        ),
+    ] = None
     vote: Annotated[
         Rule | None,
         typer.Option(

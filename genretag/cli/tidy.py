@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: Options of ``PolicyOptions`` that need a model's verdict.
 NEEDS_VERDICT = (
     *("min_confidence", "top", "existing", "skip_existing", "force", "keep_existing"),
-    *("vote", "album", "coarsen"),
+    *("trust", "vote", "album", "coarsen"),
 )
 
 

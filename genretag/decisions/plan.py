@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from genretag.decisions.policy import Existing, HardLinks, Policy
+from genretag.decisions.policy import Existing, HardLinks, Policy, Trust
+from genretag.decisions.sources import Source, agreed, source_of
 from genretag.decisions.vocabulary import built_in_tree, normalise_genre
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError
@@ -69,6 +70,8 @@ class Reason(StrEnum):
     TIDIES = "tidies"  # the same genre in another spelling, or split; no analysis is involved
     HAS_GENRE = "has-genre"
     SAME = "same"  # the file already has exactly this genre
+    DISAGREE = "disagree"  # tags and model name different genres (``--trust agree``)
+    MODEL_ONLY = "model-only"  # the tags name none that the model could agree with
     FINER = "finer"  # the genre in the file is finer than the model's
     UNSURE = "unsure"
     NOT_MUSIC = "not-music"
@@ -93,6 +96,8 @@ TEXT = {
     Reason.TIDIES: "tidies the genre",
     Reason.HAS_GENRE: "already has a genre",
     Reason.SAME: "already has this genre",
+    Reason.DISAGREE: "tags and model disagree",
+    Reason.MODEL_ONLY: "only the model names a genre",
     Reason.FINER: "has a finer genre",
     Reason.UNSURE: "unsure",
     Reason.NOT_MUSIC: "not music",
@@ -143,6 +148,7 @@ class Row:
     styles: list[str] = field(default_factory=list)  # shown beside the genre, never written
     code: str = ""  # the reason's code; "" in plans of older versions
     compilation: bool = False  # by the file's tags
+    source: str = ""  # who names the genre in ``new``: a ``Source``; "" if nobody does
 
     @property
     def absolute(self) -> Path:
@@ -246,10 +252,19 @@ def decide(
     has_genre = bool(meaningful(old, policy.vocabulary.generic))
     if has_genre and policy.existing is Existing.SKIP and not ours:
         return leave(Action.KEEP, Reason.HAS_GENRE)
+    if has_genre and policy.trusted is Trust.TAGS and not ours:
+        text = f"{TEXT[Reason.HAS_GENRE]} (--trust tags)"
+        return leave(Action.KEEP, Reason.HAS_GENRE, text)
     words = policy.vocabulary.words(labels_to_write(verdict, policy), tags.album.artist)
     if not words:
         text = f"the vocabulary has no word for {verdict.genre}"
         return leave(Action.SKIP, Reason.NO_WORD, text)
+    if policy.trusted is Trust.AGREE and not has_genre:
+        return leave(Action.SKIP, Reason.MODEL_ONLY)
+    if policy.trusted is Trust.AGREE:
+        words = agreed(words, old, policy.vocabulary)
+        if not words:
+            return leave(Action.KEEP, Reason.DISAGREE)
     new = _merge_with_old(words, tags, policy)
     if new == old:
         return leave(Action.KEEP, Reason.SAME)
@@ -313,7 +328,18 @@ def judge(
         decision = _apply_album(decision, album, verdict, decided, f.tags.genres, policy)
     action, reason, new, code = decision
     row = _base_row(path, f, analysis, decided)
-    return replace(row, new=new, action=action, reason=reason, code=code)
+    source = _source(new, decided, f.tags, policy, ours=ours)
+    return replace(row, new=new, action=action, reason=reason, code=code, source=source)
+
+
+def _source(new: list[str], verdict: Verdict, tags: Tags, policy: Policy, *, ours: bool) -> str:
+    """Return who names the genres ``new``; those that genretag wrote before are the model's."""
+    words = list[str]()
+    if verdict.status is Status.OK:
+        words = policy.vocabulary.words(labels_to_write(verdict, policy), tags.album.artist)
+    if ours:
+        return source_of(new, [], [*words, *tags.genres], policy.vocabulary) or ""
+    return source_of(new, tags.genres, words, policy.vocabulary) or ""
 
 
 def _apply_album(
@@ -359,6 +385,7 @@ def answered_row(row: Row, answer: list[str]) -> Row:
         reason=TEXT[Reason.REVIEWED],
         code=Reason.REVIEWED,
         reviewed=True,
+        source=Source.PERSON,
     )
 
 
@@ -375,6 +402,7 @@ def _closed_row(row: Row, answer: list[str]) -> Row:
         reason=TEXT[code] if not_music else "left as it is, by review",
         code=code,
         reviewed=True,
+        source=Source.PERSON,
     )
 
 
@@ -401,6 +429,7 @@ def _reviewed_row(row: Row, words: list[str], f: FileRow, policy: Policy) -> Row
         reason=reason,
         code=code,
         reviewed=True,
+        source=Source.PERSON,
     )
 
 
@@ -485,7 +514,14 @@ def tidied_row(row: Row, tags: Tags, new: list[str], policy: Policy, links: int 
         decision = Decision(Action.SKIP, TEXT[obstacle], tags.genres, obstacle)
     action, reason, genres, code = decision
     return replace(
-        row, old=tags.genres, new=genres, action=action, reason=reason, code=code, reviewed=False
+        row,
+        old=tags.genres,
+        new=genres,
+        action=action,
+        reason=reason,
+        code=code,
+        reviewed=False,
+        source=Source.TAGS if meaningful(genres, policy.vocabulary.generic) else "",
     )
 
 
@@ -498,4 +534,7 @@ def unanalysed_row(path: Path) -> Row:
 def keep_tidied(row: Row) -> Row:
     """Return the row of a file that an earlier plan would tidy and this one leaves alone."""
     code = Reason.HAS_GENRE
-    return replace(row, action=Action.KEEP, new=row.old, reason=TEXT[code], code=code)
+    source = Source.TAGS if meaningful(row.old) else ""
+    return replace(
+        row, action=Action.KEEP, new=row.old, reason=TEXT[code], code=code, source=source
+    )

@@ -29,6 +29,17 @@ class Existing(StrEnum):
     APPEND = "append"
 
 
+class Trust(StrEnum):
+    """Who is believed about a file that has a genre: this can withhold a write, and never adds one.
+
+    ``existing`` decides first, so that none of these changes a genre that it keeps.
+    """
+
+    TAGS = "tags"  # a genre that says something stays
+    MODEL = "model"  # a sure prediction is offered, and ``existing`` decides
+    AGREE = "agree"  # written only where tags and model name the same genre
+
+
 class Windows(StrEnum):
     """How much of a track is analysed."""
 
@@ -97,6 +108,7 @@ class Policy:
 
     min_confidence: float | None = None  # 0 to 1; None: the model's own threshold
     existing: Existing = Existing.SKIP
+    trust: Trust | None = None  # None: the tags, but the model where ``existing`` changes genres
     top: int = 1  # maximum number of genres per track
     vote: Rule = Rule.MEAN
     hardlinks: HardLinks = field(default=HardLinks.SKIP, metadata=_WRITE)
@@ -115,6 +127,13 @@ class Policy:
     id3_version: Id3Version | None = field(
         default=None, metadata=_WRITE
     )  # None: as the player reads, else unchanged
+
+    @property
+    def trusted(self) -> Trust:
+        """Who is believed; a request to replace or append without ``trust`` means the model."""
+        if self.trust is not None:
+            return self.trust
+        return Trust.TAGS if self.existing is Existing.SKIP else Trust.MODEL
 
     def separator_in(self, place: str | None) -> str | None:
         """Return the text that joins genres in a field; None: each genre is a value."""

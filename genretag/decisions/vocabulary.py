@@ -140,6 +140,11 @@ class Vocabulary:
         return Tree() if self.nested is None else tree_of(self.nested)
 
     @cached_property
+    def memo(self) -> dict[str, frozenset[str]]:
+        """What values in tags mean after this vocabulary; ``sources.genre_keys`` fills it."""
+        return {}
+
+    @cached_property
     def _allowed(self) -> frozenset[str] | None:
         return None if self.whitelist is None else frozenset(map(normalise_genre, self.whitelist))
 

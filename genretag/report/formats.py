@@ -18,7 +18,7 @@ from genretag.text import cell, escape_control, two_digits, words
 
 CSV_COLUMNS = (
     *("path", "action", "reason", "old", "new", "genre"),
-    *("confidence", "windows", "agreement", "status", "error"),
+    *("confidence", "windows", "agreement", "status", "error", "source"),
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
-from genretag.report.summary import Summary, is_partly_corrupt
+from genretag.report.summary import Summary, agreement_of, describe_sources, is_partly_corrupt
 from genretag.text import count, escape_control, two_digits
 
 
@@ -48,6 +48,8 @@ def _change(row: Row) -> str:
         return f"{_genres(row.old)} becomes {_genres(row.new)}; {reason}."
     if row.status == Status.UNSURE and row.scores:
         reason += f", {' or '.join(list(row.scores)[:2])}"
+    if agrees := agreement_of(row):
+        reason += f", and {agrees}"
     return f"stays {_genres(row.old)}; {reason}."
 
 
@@ -59,4 +61,6 @@ def report_lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
         yield f"{count(files, 'file')} {verb} {escape_control(genre)}."
     for reason, files in summary.left.most_common():
         yield f"{count(files, 'file')} left alone: {escape_control(reason)}."
+    if sources := describe_sources(summary):
+        yield f"{sources}."
     yield from map(sentence, rows)

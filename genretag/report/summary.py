@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from genretag.decisions.plan import Action, Reason, Row
+from genretag.decisions.sources import Source
 from genretag.decisions.vote import Status
 from genretag.report.selection import is_album_decision, replaces_genre
 
@@ -29,6 +30,7 @@ class Summary:
     seconds: float = 0.0  # of audio
     writes: Counter[str] = field(default_factory=Counter)  # new genre -> files
     left: Counter[str] = field(default_factory=Counter)  # reason -> files
+    sources: Counter[str] = field(default_factory=Counter)  # ``Row.source`` -> files
     failed: int = 0
     unsure: int = 0
     partly: int = 0  # files that are partly corrupt
@@ -43,6 +45,8 @@ class Summary:
         self.failed += row.status == Status.FAILED
         self.unsure += row.status == Status.UNSURE
         self.partly += is_partly_corrupt(row)
+        if row.source:
+            self.sources[row.source] += 1
         if row.action == Action.WRITE:
             self.writes[", ".join(row.new)] += 1
             self._keep_example(row)
@@ -71,6 +75,29 @@ def _risk(row: Row) -> str | None:
     if is_album_decision(row):
         return BY_ALBUM
     return None if row.reviewed or row.code == Reason.TIDIES else LEAST_CERTAIN
+
+
+_NAMED_BY = {
+    Source.TAGS: "the tags",
+    Source.MODEL: "the model",
+    Source.BOTH: "both",
+    Source.PERSON: "you",
+}
+
+
+def describe_sources(summary: Summary) -> str:
+    """Return how many files' genres the tags, the model, both and the user name; else empty."""
+    counts = [
+        f"{name} {summary.sources[source]:,}"
+        for source, name in _NAMED_BY.items()
+        if summary.sources[source]
+    ]
+    return f"genres named by: {', '.join(counts)}" if counts else ""
+
+
+def agreement_of(row: Row) -> str:
+    """Return that the model agrees with the genre that a file keeps; empty where it does not."""
+    return "the model agrees" if row.action == Action.KEEP and row.source == Source.BOTH else ""
 
 
 def is_partly_corrupt(row: Row) -> bool:

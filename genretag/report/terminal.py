@@ -20,7 +20,14 @@ from rich.text import Text
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
-from genretag.report.summary import REPLACED, RISKS, Summary, is_partly_corrupt
+from genretag.report.summary import (
+    REPLACED,
+    RISKS,
+    Summary,
+    agreement_of,
+    describe_sources,
+    is_partly_corrupt,
+)
 from genretag.text import count, escape_control, two_digits, words
 
 #: Longer plans are shown as their riskiest changes and totals; ``report --all`` lists every row.
@@ -46,6 +53,8 @@ def _reason_text(row: Row) -> Text:
     text = Text(escape_control(row.reason), style=_reason_style(row))
     if row.status == Status.UNSURE and row.scores:
         text.append(f" ({' or '.join(list(row.scores)[:2])}?)", style="dim")
+    elif agrees := agreement_of(row):
+        text.append(f" ({agrees})", style="dim")
     elif (genre := _other_genre(row)) is not None:
         text.append(f" (sounds like {genre})", style="dim")
     if is_partly_corrupt(row):
@@ -241,6 +250,8 @@ def print_totals(console: Console, summary: Summary) -> None:
         style = "red" if reason == "failed" else "yellow"
         table.add_row(f"{files:,}", Text(f"left alone: {escape_control(reason)}", style=style))
     console.print(table)
+    if sources := describe_sources(summary):
+        console.print(Text(sources, style="dim"))
     if summary.partly:
         verb = "is" if summary.partly == 1 else "are"
         console.print(
