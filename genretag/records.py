@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # commands that only print text start without numpy
     Float16Array = npt.NDArray[np.float16]
 
 WINDOW_SECONDS = 30  # length of an analysis window
+PIECE_SECONDS = 5  # length of a piece, of which a sparse analysis takes some
 
 
 @dataclass(frozen=True)

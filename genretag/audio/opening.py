@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +75,10 @@ def _message(error: BaseException) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def opened(path: Path, options: Mapping[str, str] | None = None) -> Iterator[Any]:
     """Open a file's container, without the tags around it that FFmpeg could take for audio.
+
+    ``options`` are FFmpeg's for the demuxer.
 
     Raises:
         TrackError: the file cannot be read, or is no audio that FFmpeg can decode.
@@ -86,13 +88,13 @@ def opened(path: Path) -> Iterator[Any]:
 
     av.logging.set_level(None)
     # Tags that are not UTF-8 must not keep a file from being analysed. PyAV 19 needs no setting.
-    options = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    errors = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     container: Any = None
     try:
         with path.open("rb") as handle:
             source = _without_tags(cast(BinaryIO, handle))
             try:
-                container = av.open(source, **options)
+                container = av.open(source, options=dict(options or {}), **errors)
             except (av.error.FFmpegError, ValueError, EOFError) as error:
                 message = f"it is no audio that can be decoded ({_message(error)})"
                 raise TrackError("decode", message) from error
