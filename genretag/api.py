@@ -28,8 +28,10 @@ from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.inference.model import Model, model_threads
 from genretag.scan.cores import automatic_jobs
+from genretag.scan.local import LocalEngine
+from genretag.scan.options import Options
 from genretag.scan.replan import replan
-from genretag.scan.scanner import Options, Scanner
+from genretag.scan.scanner import Scanner
 from genretag.storage.config import default_model
 from genretag.storage.vocabularies import read_vocabulary
 from genretag.tags import TagOptions
@@ -102,7 +104,7 @@ class Library:
         options = Options(tuple(paths), policy or Policy(), self._jobs, aside=True)
         store, journal = self._databases.store, self._databases.journal
         run = journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
-        scanner = Scanner(store, self._model, options, run, past=journal)
+        scanner = Scanner(store, LocalEngine(self._model), options, run, journal)
         journal.end(run, dict(scanner.scan()))
         self._run = run
         return self.plan()

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from genretag import audio
 from genretag.audio import synthesis
+from genretag.decisions.policy import Windows
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
 from genretag.scan import adaptive
-from genretag.scan.scanner import Options, Scanner, Windows
+from genretag.scan.local import LocalEngine
+from genretag.scan.options import Options
+from genretag.scan.scanner import Scanner
 from genretag.storage.cache import AnalysisCache
 
 RATE = 16_000
@@ -166,7 +169,8 @@ def scanned(
     store: AnalysisCache, model: Model, folder: Path, windows: Windows, *, rescan: bool = False
 ) -> dict[str, dict]:
     run = (store.last_scan().run if store.last_scan() else 0) + 1
-    scanner = Scanner(store, model, Options((folder,), windows=windows, jobs=2, rescan=rescan), run)
+    options = Options((folder,), windows=windows, jobs=2, rescan=rescan)
+    scanner = Scanner(store, LocalEngine(model), options, run)
     scanner.scan()
     return {Path(row["path"]).suffix: row for _, _, row in store.plan(scanner.run)}
 

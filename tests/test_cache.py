@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> AnalysisCache:
 def test_what_was_heard_comes_back_exactly(store: AnalysisCache) -> None:
     h = replace(heard(np.random.default_rng(0).normal(size=(5, 3))), second_key="flac:1")
     store.save_analysis(h, "m", 1)
-    for back in (store.heard("k", "m", 1), store.heard("other", "m", 1, second_key="flac:1")):
+    for back in (store.analysis("k", "m", 1), store.analysis("other", "m", 1, second_key="flac:1")):
         assert back is not None
         assert np.array_equal(back.logits, h.logits)
         assert np.array_equal(back.starts, h.starts)
@@ -35,8 +35,8 @@ def test_what_was_heard_comes_back_exactly(store: AnalysisCache) -> None:
 
 def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: AnalysisCache) -> None:
     store.save_analysis(heard([[1, 2, 3]]), "m", 1)
-    assert store.heard("k", "n", 1) is None
-    assert store.heard("k", "m", 2) is None
+    assert store.analysis("k", "n", 1) is None
+    assert store.analysis("k", "m", 2) is None
 
 
 def test_any_path_and_any_tag_can_be_kept(store: AnalysisCache) -> None:
@@ -70,7 +70,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     older.execute("ALTER TABLE scan DROP COLUMN places")
     older.execute("PRAGMA user_version = 7")
     renewed = AnalysisCache(store.path)
-    assert (renewed.heard("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (
+    assert (renewed.analysis("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (
         None,
         None,
         None,
@@ -112,7 +112,7 @@ def test_a_plan_comes_back_in_its_order_and_an_unfinished_one_is_not_the_last(
     assert next(iter(store.plan(1, open_writes=True)))[0] == 1
 
 
-def test_a_scan_stands_with_its_counts_until_something_is_touched(store: AnalysisCache) -> None:
+def test_a_scan_is_unchanged_until_a_row_changes(store: AnalysisCache) -> None:
     store.begin_scan(1, "m", {})
     rows = [
         failed_row(Path(f"/{n}"), "")
@@ -129,8 +129,8 @@ def test_a_scan_stands_with_its_counts_until_something_is_touched(store: Analysi
     )
     assert store.failed_in_plan(1) == 3 and store.open_writes(1) == 1
     store.finish_scan(1, "all of it")
-    held = store.untouched_scan()
-    assert held is not None and (held.run, held.asked, held.counts) == (
+    last = store.untouched_scan()
+    assert last is not None and (last.run, last.fingerprint, last.counts) == (
         1,
         "all of it",
         {"failed": 3, "ok": 7},
@@ -138,7 +138,7 @@ def test_a_scan_stands_with_its_counts_until_something_is_touched(store: Analysi
     sqlite3.connect(store.path).execute(
         "UPDATE scan SET counts = NULL"
     ).connection.commit()  # as an older genretag left it
-    assert store.untouched_scan() == held
+    assert store.untouched_scan() == last
     store.mark_done(1, 5)
     assert store.untouched_scan() is None and store.open_writes(1) == 0
 

@@ -36,7 +36,7 @@ from genretag.cli.options import (
     with_groups,
 )
 from genretag.decisions.policy import Policy
-from genretag.scan.scanner import Options
+from genretag.scan.options import Options
 
 
 @pytest.fixture(scope="session")

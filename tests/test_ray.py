@@ -1,5 +1,5 @@
-"""A scan on a cluster of Ray: the local engine's verdicts, whatever is lost on the way; results
-that travel; places behind URLs.
+"""A scan on a Ray cluster: the local engine's verdicts, whatever workers are lost; results that
+travel; music behind URLs.
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ from crashers import serve_slowly
 
 if (
     find_spec("ray") is None or find_spec("pyarrow") is None
-):  # not importorskip: Ray is imported once its settings are made
+):  # not importorskip: Ray is imported only after its settings are made
     pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
 
 from genretag.audio import synthesis
-from genretag.cluster import engine, machines, results, source
-from genretag.cluster.engine import ClusterOptions, ClusterScanner, Crew
+from genretag.cluster import machines, results, source
+from genretag.cluster.actors import DECODE_CPUS, SCORE_CPUS, Actors
+from genretag.cluster.engine import RayEngine
 from genretag.cluster.importing import import_results
+from genretag.cluster.operators import check_kept
+from genretag.cluster.options import ClusterOptions
 from genretag.cluster.stages import Keep, Setup, Shipped
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model
-from genretag.scan.scanner import Options, Scanner
+from genretag.scan.local import LocalEngine
+from genretag.scan.options import Options
+from genretag.scan.scanner import Engine, Scanner
 from genretag.writing.session import Databases, open_databases
 
 pytestmark = pytest.mark.cluster
@@ -83,7 +88,7 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
         folder = Path("/tmp") / f"genretag-test-{os.getpid()}"  # a socket's path must be short
         ray.init(
             **machines.how(None, 2, str(folder)), num_gpus=1
-        )  # there is none: what ``auto`` gives to it falls back to the CPU
+        )  # there is none: with ``auto``, scoring falls back to the CPU
     try:
         yield ray.get_runtime_context().gcs_address
     finally:
@@ -93,8 +98,8 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Music in several containers, a long track, a name that is not UTF-8, and what is none: noise,
-    a broken file, an empty one.
+    """Music in several containers, a long track, a name that is not UTF-8, noise, a broken file, an
+    empty one.
     """
     folder = tmp_path_factory.mktemp("music")
     for n, extension in enumerate((".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wma", ".mka")):
@@ -122,7 +127,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What a scan gave: its scanner, and its plan by path."""
+    """A finished scan: its scanner, and its plan by path."""
 
     scanner: Scanner
     rows: dict[str, dict[str, Any]]
@@ -133,15 +138,14 @@ def rows_of(given: Databases, run: int) -> dict[str, dict[str, Any]]:
 
 
 def scanned(
-    database: Path, folder: Path | None, asked: ClusterOptions | None = None, **options: Any
+    database: Path, folder: Path | None, cluster: ClusterOptions | None = None, **options: Any
 ) -> Scanned:
     """Scan in process, by the local engine or on the cluster."""
     with open_databases(database) as given:
         run = given.journal.begin("scan", "test", {})
-        what = Options(() if folder is None else (folder,), jobs=2, **options)
-        scanner = Scanner(given.store, Model(), what, run)
-        if asked is not None:
-            scanner = ClusterScanner(given.store, Model(), what, run, asked)
+        model, paths = Model(), () if folder is None else (folder,)
+        engine: Engine = LocalEngine(model) if cluster is None else RayEngine(model, cluster)
+        scanner = Scanner(given.store, engine, Options(paths, jobs=2, **options), run)
         scanner.scan()
         return Scanned(scanner, rows_of(given, run))
 
@@ -153,9 +157,11 @@ def local(music: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
 
 
 @pytest.fixture(scope="module")
-def told(music: Path, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A scan of the music on the cluster: its database, and its results."""
-    folder = tmp_path_factory.mktemp("told")
+def cluster_scan(
+    music: Path, cluster: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A scan of the music on the cluster: its database and its results."""
+    folder = tmp_path_factory.mktemp("scan")
     scanned(folder / "g.db", music, ClusterOptions(results=str(folder / "results")))
     return folder / "g.db", folder / "results"
 
@@ -167,10 +173,10 @@ def last_rows(database: Path) -> dict[str, dict[str, Any]]:
         return rows_of(given, last.run)
 
 
-def test_the_cluster_says_exactly_what_the_local_engine_says(
-    local: dict[str, dict[str, Any]], told: tuple[Path, Path]
+def test_the_plan_of_the_cluster_equals_that_of_the_local_engine(
+    local: dict[str, dict[str, Any]], cluster_scan: tuple[Path, Path]
 ) -> None:
-    there = last_rows(told[0])
+    there = last_rows(cluster_scan[0])
     assert list(there) == list(local)
     assert there == local
     assert {r["status"] for r in local.values()} >= {"ok", "failed", "nonmusic"}
@@ -178,21 +184,21 @@ def test_the_cluster_says_exactly_what_the_local_engine_says(
     assert next(r["windows"] for p, r in local.items() if p.endswith("long.flac")) > 20
 
 
-def test_what_is_known_needs_no_cluster_and_what_was_moved_no_decoding(
-    told: tuple[Path, Path], music: Path, tmp_path: Path
+def test_known_tracks_need_no_cluster_and_moved_tracks_no_decoding(
+    cluster_scan: tuple[Path, Path], music: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "g.db").write_bytes(told[0].read_bytes())
+    (tmp_path / "g.db").write_bytes(cluster_scan[0].read_bytes())
     (tmp_path / "elsewhere").mkdir()
     again = scanned(tmp_path / "g.db", music, ClusterOptions(address="127.0.0.1:1"))
-    assert again.scanner.heard_tracks == 0
+    assert again.scanner.decoded_tracks == 0
     assert {p: r["genre"] for p, r in again.rows.items()} == {
-        p: r["genre"] for p, r in last_rows(told[0]).items()
+        p: r["genre"] for p, r in last_rows(cluster_scan[0]).items()
     }
     for n in (1, 3):
         original = next(music.glob(f"{n}.*"))
         (tmp_path / "elsewhere" / original.name).write_bytes(original.read_bytes())
     moved = scanned(tmp_path / "g.db", tmp_path / "elsewhere", ClusterOptions())
-    assert moved.scanner.heard_tracks == 0
+    assert moved.scanner.decoded_tracks == 0
     assert [r["confidence"] for r in moved.rows.values()] == [
         again.rows[str(next(music.glob(f"{n}.*")))]["confidence"] for n in (1, 3)
     ]
@@ -255,9 +261,9 @@ def test_a_track_that_takes_workers_down_costs_its_task_and_no_other(
 
 
 def test_known_tracks_are_in_the_results_too(
-    told: tuple[Path, Path], music: Path, tmp_path: Path
+    cluster_scan: tuple[Path, Path], music: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "g.db").write_bytes(told[0].read_bytes())
+    (tmp_path / "g.db").write_bytes(cluster_scan[0].read_bytes())
     scanned(
         tmp_path / "g.db",
         music,
@@ -265,54 +271,59 @@ def test_known_tracks_are_in_the_results_too(
     )
     with open_databases(tmp_path / "fresh.db") as given:
         import_results(given.store, tmp_path / "results", Policy(), 1)
-        told_again = rows_of(given, 1)
-    assert {p: r["genre"] for p, r in told_again.items()} == {
-        p: r["genre"] for p, r in last_rows(told[0]).items()
+        imported = rows_of(given, 1)
+    assert {p: r["genre"] for p, r in imported.items()} == {
+        p: r["genre"] for p, r in last_rows(cluster_scan[0]).items()
     }
 
 
-def test_results_are_applied_and_taken_back_where_nothing_was_heard(
-    genretag: Program, told: tuple[Path, Path], local: dict[str, dict[str, Any]], tmp_path: Path
+def test_results_are_applied_and_undone_on_a_machine_that_analysed_nothing(
+    genretag: Program,
+    cluster_scan: tuple[Path, Path],
+    local: dict[str, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    reported = genretag("report", told[1], "--json")
+    reported = genretag("report", cluster_scan[1], "--json")
     assert reported.status == 0, reported.err
     assert {r["path"]: {**r} for r in reported.rows} == local
     before = {p: Path(p).read_bytes() for p, r in local.items() if r["action"] == "write"}
     assert before
-    assert "dry run" in genretag("apply", told[1], "--dry-run").err
-    applied = genretag("apply", told[1], "--yes")
+    assert "dry run" in genretag("apply", cluster_scan[1], "--dry-run").err
+    applied = genretag("apply", cluster_scan[1], "--yes")
     assert applied.status == 0, applied.err
     assert f"wrote {len(before)}" in applied.err
     assert all(Path(p).read_bytes() != data for p, data in before.items())
     assert (
-        "nothing to write" in genretag("apply", told[1], "--yes").err
-    )  # what was written since is known
+        "nothing to write" in genretag("apply", cluster_scan[1], "--yes").err
+    )  # the files were written since
     assert genretag("undo", "--yes").status == 0
     assert all(Path(p).read_bytes() == data for p, data in before.items())
 
 
-def test_results_of_several_scans_are_one_plan_and_the_later_holds(
-    told: tuple[Path, Path], tmp_path: Path
+def test_results_of_several_scans_make_one_plan_with_the_later_results(
+    cluster_scan: tuple[Path, Path], tmp_path: Path
 ) -> None:
     both = tmp_path / "both"
     both.mkdir()
-    for file in told[1].iterdir():
+    for file in cluster_scan[1].iterdir():
         (both / file.name).write_bytes(file.read_bytes())
         head, table = next(results.read(file))
         later = results.Head(head.metadata, "later")
         results.write(str(both), "zlater-000000000000.parquet", table.slice(0, 3), later)
     with open_databases(tmp_path / "g.db") as given:
         import_results(given.store, both, Policy(), 1)
-        assert rows_of(given, 1).keys() == last_rows(told[0]).keys()
+        assert rows_of(given, 1).keys() == last_rows(cluster_scan[0]).keys()
 
 
 @pytest.mark.parametrize("what", ["nothing", "another's", "cut off", "of another time"])
-def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, what: str) -> None:
+def test_other_files_than_results_are_refused(
+    cluster_scan: tuple[Path, Path], tmp_path: Path, what: str
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     place = tmp_path / "x.parquet"
-    whole = next(told[1].glob("*.parquet"))
+    whole = next(cluster_scan[1].glob("*.parquet"))
     if what == "another's":
         pq.write_table(pa.table({"a": [1]}), place)
     elif what == "cut off":
@@ -327,11 +338,11 @@ def test_what_are_no_results_is_told(told: tuple[Path, Path], tmp_path: Path, wh
 
 @pytest.mark.parametrize("what", ["file", "tags", "starts", "logits"])
 def test_results_that_no_scan_wrote_are_refused(
-    told: tuple[Path, Path], tmp_path: Path, what: str
+    cluster_scan: tuple[Path, Path], tmp_path: Path, what: str
 ) -> None:
     import pyarrow as pa
 
-    head, table = next(results.read(told[1]))
+    head, table = next(results.read(cluster_scan[1]))
     wrong = {
         "file": b"music/x.mp3",
         "tags": '{"genres": [7], "field": null, "album": {}, "problem": null}',
@@ -347,7 +358,7 @@ def test_results_that_no_scan_wrote_are_refused(
     results.write(str(tmp_path), "x.parquet", table, head)
     with (
         open_databases(tmp_path / "g.db") as given,
-        pytest.raises(RunError, match="cannot be taken"),
+        pytest.raises(RunError, match="cannot be imported"),
     ):
         import_results(given.store, tmp_path, Policy(), 1)
     assert last_scan(tmp_path / "g.db") is None
@@ -374,7 +385,7 @@ def bucket(storage: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch) -> A
     return client
 
 
-def test_object_storage_is_heard_reported_and_never_written(
+def test_object_storage_is_analysed_and_reported_and_never_written(
     cluster: str,
     bucket: Any,
     music: Path,
@@ -440,7 +451,7 @@ def test_object_storage_is_heard_reported_and_never_written(
     assert "nothing new to analyse" in known.err
 
 
-def test_what_cannot_be_reached_is_told_at_once(
+def test_unreachable_places_are_reported_at_once(
     bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import s3fs
@@ -456,7 +467,7 @@ def test_what_cannot_be_reached_is_told_at_once(
         list(source.listing("s3://elsewhere/shelf"))
 
 
-def test_a_cluster_of_its_own_is_silent_and_leaves_nothing(
+def test_a_private_cluster_is_silent_and_leaves_nothing_behind(
     genretag: Program, short: Path, tmp_path: Path
 ) -> None:
     temporary = Path("/tmp") / f"g{os.getpid()}"  # a socket's path must be short
@@ -483,7 +494,7 @@ def test_a_cluster_of_its_own_is_silent_and_leaves_nothing(
     shutil.rmtree(temporary)
 
 
-def test_ctrl_c_keeps_what_was_heard(cluster: str, short: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_analyses(cluster: str, short: Path, tmp_path: Path) -> None:
     for n in range(10, 60):
         (short / f"{n}.flac").write_bytes((short / "0.flac").read_bytes() + bytes(n))
     command = [
@@ -502,18 +513,17 @@ def test_ctrl_c_keeps_what_was_heard(cluster: str, short: Path, tmp_path: Path) 
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
-    wait_until(lambda: (tmp_path / "g.db").exists() and heard(tmp_path / "g.db") > 0)
+    wait_until(lambda: (tmp_path / "g.db").exists() and file_count(tmp_path / "g.db") > 0)
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert out == b""
-    # Ray's core sometimes ends its driver by itself, silently and with 1, when that takes leave in
-    # the middle of tasks.
+    # Ray's core sometimes ends its driver by itself, silently and with 1, in the middle of tasks.
     stopped = b"stopped; finished analyses are kept, and the next scan goes on from there\n"
-    assert (process.returncode, said) in ((130, stopped), (1, b""))
-    assert heard(tmp_path / "g.db") > 0
+    assert (process.returncode, err) in ((130, stopped), (1, b""))
+    assert file_count(tmp_path / "g.db") > 0
 
 
-def heard(database: Path) -> int:
+def file_count(database: Path) -> int:
     import contextlib
     import sqlite3
 
@@ -532,8 +542,10 @@ def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path) -> None:
-    for words, told in (
+def test_options_that_do_not_fit_are_reported_with_the_cause(
+    genretag: Program, short: Path
+) -> None:
+    for words, message in (
         (
             ("--engine", "ray", "--address", "127.0.0.1:1"),
             "--address 127.0.0.1:1: nothing answers there",
@@ -546,11 +558,11 @@ def test_what_does_not_fit_is_told_with_its_cause(genretag: Program, short: Path
     ):
         ran = genretag("scan", short, *words, "--dry-run")
         assert ran.status == 2, (words, ran.err)
-        assert told in ran.err
+        assert message in ran.err
         assert len(ran.err.splitlines()) == 1
 
 
-def test_what_is_not_installed_is_told_with_the_command() -> None:
+def test_missing_packages_are_reported_with_the_command_to_install_them() -> None:
     from genretag.cli.cluster import require_packages
 
     with pytest.raises(
@@ -559,49 +571,51 @@ def test_what_is_not_installed_is_told_with_the_command() -> None:
         require_packages("--engine ray", "ray", "no_such_ray")
 
 
-def test_results_that_cannot_be_kept_end_the_scan(told: tuple[Path, Path], tmp_path: Path) -> None:
+def test_results_that_cannot_be_kept_end_the_scan(
+    cluster_scan: tuple[Path, Path], tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    _, table = next(results.read(told[1]))
+    _, table = next(results.read(cluster_scan[1]))
     kept = Keep(Setup(Shipped(Model().metadata)), str(tmp_path / "file"), "scan")(table)
     assert kept.num_rows == table.num_rows
     with pytest.raises(RunError, match="results cannot be written"):
-        ClusterScanner._check_kept(kept)
+        check_kept(kept)
 
 
-def test_crews_fit_their_clusters() -> None:
+def test_actors_fit_their_clusters() -> None:
     for cpus in (1, 2, 3, 4, 8, 64, 1000):
-        crew = Crew.of({"CPU": float(cpus)}, None, "auto")
-        needed = crew.decoders * engine._DECODE_CPUS + crew.ears * engine._SCORE_CPUS
+        actors = Actors.of({"CPU": float(cpus)}, None, "auto")
+        needed = actors.decoders * DECODE_CPUS + actors.scorers * SCORE_CPUS
         assert needed <= cpus
-    assert Crew.of({"CPU": 16.0, "GPU": 2.0}, None, "auto") == Crew(16, 2, 1.0)
-    assert Crew.of({"CPU": 16.0, "GPU": 2.0}, None, "cpu").gpus == 0
-    assert Crew.of({"CPU": 16.0}, 4, "auto").decoders == 4
+    assert Actors.of({"CPU": 16.0, "GPU": 2.0}, None, "auto") == Actors(16, 2, 1.0)
+    assert Actors.of({"CPU": 16.0, "GPU": 2.0}, None, "cpu").gpus == 0
+    assert Actors.of({"CPU": 16.0}, 4, "auto").decoders == 4
     with pytest.raises(UsageError, match="GPU"):
-        Crew.of({"CPU": 16.0}, None, "cuda")
+        Actors.of({"CPU": 16.0}, None, "cuda")
 
 
-def test_rows_come_back_from_parquet_bit_by_bit(told: tuple[Path, Path]) -> None:
-    with open_databases(told[0]) as given:
-        for _, table in results.read(told[1]):
-            for track, file in results.told_of(table):
+def test_rows_come_back_from_parquet_bit_by_bit(cluster_scan: tuple[Path, Path]) -> None:
+    with open_databases(cluster_scan[0]) as given:
+        for _, table in results.read(cluster_scan[1]):
+            for track, file in results.track_results(table):
                 f = given.store.file(file)
                 if track.error is not None:
                     assert f is None
                     continue
                 assert f is not None
                 assert track.identity is not None
-                assert track.heard is not None
+                assert track.analysis is not None
                 assert (f.sha256, f.content_key, f.tags, f.size) == (
                     track.identity.sha256,
                     track.identity.content_key,
                     track.tags,
                     track.found.size,
                 )
-                kept = given.store.heard(f.content_key, Model().metadata.id, FEATURE_VERSION)
+                kept = given.store.analysis(f.content_key, Model().metadata.id, FEATURE_VERSION)
                 assert kept is not None
                 assert json.dumps([kept.seconds, kept.share, kept.second_key]) == json.dumps(
-                    [track.heard.seconds, track.heard.share, track.heard.second_key]
+                    [track.analysis.seconds, track.analysis.share, track.analysis.second_key]
                 )
                 for name in ("starts", "logits", "music", "embedding"):
-                    assert np.array_equal(getattr(kept, name), getattr(track.heard, name))
-                assert kept.picture == track.heard.picture
+                    assert np.array_equal(getattr(kept, name), getattr(track.analysis, name))
+                assert kept.picture == track.analysis.picture

@@ -1,4 +1,4 @@
-"""A scan of what did not change: the plan stands, and stands only then."""
+"""A scan of an unchanged library keeps its plan; any change leads to a new one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pytest
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.decisions.plan import Row
-from genretag.decisions.policy import Policy
+from genretag.decisions.policy import Policy, Windows
 from genretag.inference.model import Model
-from genretag.scan.scanner import Options, Scanner, Windows
+from genretag.scan.local import LocalEngine
+from genretag.scan.options import Options
+from genretag.scan.scanner import Scanner
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows
@@ -22,7 +24,7 @@ from genretag.writing.replace import WriteOptions
 
 
 class Library:
-    """A small library with its books."""
+    """A small library with its databases."""
 
     def __init__(self, folder: Path) -> None:
         self.music = folder / "music"
@@ -39,8 +41,8 @@ class Library:
     def scan(self, **changes: object) -> Scanner:
         options = replace(Options((self.music,)), **changes)
         run = self.journal.begin("scan", "0", {})
-        scanner = Scanner(self.store, self.model, options, run, past=self.journal)
-        scanner.counts_told = dict(scanner.scan())
+        scanner = Scanner(self.store, LocalEngine(self.model), options, run, self.journal)
+        scanner.counts_returned = dict(scanner.scan())
         return scanner
 
     def rows(self, scanner: Scanner) -> list[Row]:
@@ -52,17 +54,17 @@ def library(tmp_path: Path) -> Library:
     return Library(tmp_path)
 
 
-def test_nothing_changed_and_the_plan_stands(library: Library) -> None:
+def test_the_plan_of_an_unchanged_library_is_kept(library: Library) -> None:
     first = library.scan()
-    assert not first.stands
-    assert not library.scan().stands  # a file failed: from now on that is known, and said so
+    assert not first.unchanged
+    assert not library.scan().unchanged  # a file failed: now it is a known failure
     first = library.scan()
     again = library.scan()
-    assert again.stands
+    assert again.unchanged
     assert again.run == first.run
-    assert again.counts_told == first.counts_told
-    assert sum(again.counts_told.values()) == 4
-    assert library.scan().stands
+    assert again.counts_returned == first.counts_returned
+    assert sum(again.counts_returned.values()) == 4
+    assert library.scan().unchanged
 
 
 def touched(library: Library) -> None:
@@ -113,38 +115,49 @@ def answered(library: Library) -> None:
     library.journal.keep_answer("0" * 32, ["Jazz"])
 
 
-def heard_elsewhere(library: Library) -> None:
+def analysed_elsewhere(library: Library) -> None:
     retagged(library)
-    Scanner(
-        library.store, library.model, Options((library.music / "1.mp3",)), run=0
-    ).hear()  # as ``info`` and ``train`` do
+    options = Options((library.music / "1.mp3",))
+    # As ``info`` and ``train`` do.
+    Scanner(library.store, LocalEngine(library.model), options, run=0).analyse()
 
 
 @pytest.mark.parametrize(
     "change",
-    [touched, retagged, added, removed, moved, linked, mended, applied, answered, heard_elsewhere],
+    [
+        touched,
+        retagged,
+        added,
+        removed,
+        moved,
+        linked,
+        mended,
+        applied,
+        answered,
+        analysed_elsewhere,
+    ],
 )
-def test_any_change_and_it_is_decided_again(
+def test_any_change_leads_to_a_new_plan(
     library: Library, change: Callable[[Library], None]
 ) -> None:
     for _ in range(2):
         library.scan(policy=Policy(min_confidence=0.0))
     change(library)
     again = library.scan(policy=Policy(min_confidence=0.0))
-    assert not again.stands
+    assert not again.unchanged
     alone = Scanner(
         library.store,
-        library.model,
+        LocalEngine(library.model),
         Options((library.music,), Policy(min_confidence=0.0), rescan=True),
         10**6,
-        past=library.journal,
+        library.journal,
     )
     alone.scan()
-    told = [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(again)]
-    assert told == [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(alone)]
+    decided = [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(again)]
+    assert decided == [(r.path, r.status, r.old, r.new, r.action) for r in library.rows(alone)]
 
 
-QUESTIONS = [
+OPTIONS = [
     {"policy": Policy(top=2)},
     {"limit": 2},
     {"exclude": ("1.mp3",)},
@@ -155,11 +168,9 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize("asked", QUESTIONS)
-def test_another_question_gets_an_answer_of_its_own(
-    library: Library, asked: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("options", OPTIONS)
+def test_other_options_lead_to_a_new_plan(library: Library, options: dict[str, object]) -> None:
     library.scan()
-    assert not library.scan().stands  # of what failed, it is said from now on that it is known
-    assert library.scan().stands
-    assert not library.scan(**asked).stands
+    assert not library.scan().unchanged  # a file failed: now it is a known failure
+    assert library.scan().unchanged
+    assert not library.scan(**options).unchanged

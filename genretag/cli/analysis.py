@@ -13,7 +13,7 @@ from genretag.cli.output import OutputMode, exit_interrupted, file_progress
 
 if TYPE_CHECKING:
     from genretag.inference.model import Model
-    from genretag.scan.scanner import Options, Progress
+    from genretag.scan.options import Options, Progress
     from genretag.writing.session import Databases
 
 
@@ -45,7 +45,7 @@ def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Prog
 def _describe(progress: Progress) -> str:
     """Return the counts by status, and the hours of music."""
     counts = ", ".join(f"{n:,} {status}" for status, n in progress.counts.items() if n)
-    return f"{counts or 'analysing'}, {progress.heard_seconds / 3600:,.1f} h of music"
+    return f"{counts or 'analysing'}, {progress.seconds / 3600:,.1f} h of music"
 
 
 class _FileCounter:
@@ -73,7 +73,7 @@ def analyse_tracks(
     databases: Databases, model: Model, paths: list[Path], jobs: int, mode: OutputMode
 ) -> None:
     """Analyse the tracks that are not in the database yet."""
-    from genretag.scan.scanner import Options
+    from genretag.scan.options import Options
     from genretag.training import collection
 
     try:

@@ -19,7 +19,7 @@ from genretag.library.urls import is_url, to_url
 from genretag.text import count
 
 if TYPE_CHECKING:
-    from genretag.cluster.engine import ClusterOptions
+    from genretag.cluster.options import ClusterOptions
     from genretag.writing.session import Databases
 
 INSTALL = "pip install 'genretag[ray]'"
@@ -54,7 +54,7 @@ def cluster_options(
     urls: tuple[str, ...], engine: EngineOptions, analysis: AnalysisOptions
 ) -> ClusterOptions:
     """Return the options of a cluster; by default one decoder per CPU of it."""
-    from genretag.cluster.engine import ClusterOptions
+    from genretag.cluster.options import ClusterOptions
     from genretag.storage.config import default_model
 
     if analysis.windows is Windows.ADAPTIVE:

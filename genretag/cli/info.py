@@ -137,12 +137,15 @@ def _analyse_file(
     from genretag.inference.model import Model
     from genretag.library.urls import absolute
     from genretag.library.walk import on_disk_case
-    from genretag.scan.scanner import Options, Scanner
+    from genretag.scan.local import LocalEngine
+    from genretag.scan.options import Options
+    from genretag.scan.scanner import Scanner
     from genretag.storage.config import default_model
 
     loaded = Model(model or default_model())
     with open_databases(db) as databases:
-        Scanner(databases.store, loaded, Options((file,), retry_failed=True), run=0).hear()
+        options = Options((file,), retry_failed=True)
+        Scanner(databases.store, LocalEngine(loaded), options, run=0).analyse()
         path = absolute(on_disk_case(file))
         if (failure := databases.store.failure(path)) is not None:
             raise RunError(f"{file}: {failure.error}")

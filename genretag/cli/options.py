@@ -35,7 +35,7 @@ from genretag.errors import UsageError
 from genretag.storage.vocabularies import default_vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
-    from genretag.scan.scanner import Options
+    from genretag.scan.options import Options
 
 # Headings of the help, in the order in which they are shown.
 WRITE, FILES, ANALYSIS, OUTPUT, CLUSTER = (
@@ -582,7 +582,7 @@ def scan_options(
     paths: Sequence[Path], policy: Policy, files: FileOptions, analysis: AnalysisOptions
 ) -> Options:
     """Return the scanner's options: each field that the groups share with it by name."""
-    from genretag.scan.scanner import Options
+    from genretag.scan.options import Options
 
     known = {f.name for f in fields(Options)} - {"jobs"}
     given: dict[str, Any] = {

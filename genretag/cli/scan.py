@@ -34,9 +34,11 @@ from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from genretag.cluster.engine import ClusterOptions
+    from genretag.cluster.options import ClusterOptions
     from genretag.inference.model import Model
-    from genretag.scan.scanner import Options, Scanner
+    from genretag.scan.options import Options
+    from genretag.scan.scanner import Engine as ScanEngine
+    from genretag.scan.scanner import Scanner
     from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
 
@@ -125,7 +127,10 @@ def _scan_library(
             "process": os.getpid(),
         },
     )
-    scanner = _make_scanner(databases, model, options, run, cluster)
+    from genretag.scan.scanner import Scanner
+
+    engine = _make_engine(model, cluster)
+    scanner = Scanner(databases.store, engine, options, run, databases.journal)
     began = time.monotonic()
     try:
         with scan_progress(mode, options) as show:
@@ -148,21 +153,15 @@ def _scan_library(
     return scanner.run
 
 
-def _make_scanner(
-    databases: Databases,
-    model: Model,
-    options: Options,
-    run: int,
-    cluster: ClusterOptions | None,
-) -> Scanner:
-    """Return the scanner of this machine or of a cluster."""
+def _make_engine(model: Model, cluster: ClusterOptions | None) -> ScanEngine:
+    """Return the engine of this machine or of a cluster."""
     if cluster is not None:
-        from genretag.cluster.engine import ClusterScanner
+        from genretag.cluster.engine import RayEngine
 
-        return ClusterScanner(databases.store, model, options, run, cluster, past=databases.journal)
-    from genretag.scan.scanner import Scanner
+        return RayEngine(model, cluster)
+    from genretag.scan.local import LocalEngine
 
-    return Scanner(databases.store, model, options, run, past=databases.journal)
+    return LocalEngine(model)
 
 
 def _describe_place(model: Model, options: Options, cluster: ClusterOptions | None) -> str:
@@ -174,8 +173,8 @@ def _describe_place(model: Model, options: Options, cluster: ClusterOptions | No
 
 def _describe_rate(scanner: Scanner, seconds: float) -> str:
     """Return how fast a scan was, or why it had nothing to do."""
-    if scanner.stands:
+    if scanner.unchanged:
         return f"nothing changed: the plan of run {scanner.run} is still valid"
-    if scanner.heard_tracks == 0:
+    if scanner.decoded_tracks == 0:
         return "nothing new to analyse"
     return f"{sum(scanner.counts.values()) / max(seconds, 1e-9) * 60:,.0f} files a minute"

@@ -125,7 +125,9 @@ class _Watcher:
     def process(self, paths: list[Path]) -> None:
         """Analyse and tag new files; files that are as genretag left them are not opened."""
         import genretag
-        from genretag.scan.scanner import Options, Scanner
+        from genretag.scan.local import LocalEngine
+        from genretag.scan.options import Options
+        from genretag.scan.scanner import Scanner
 
         with open_databases(self.db) as databases:
             new = _changed_files(databases, paths)
@@ -133,7 +135,8 @@ class _Watcher:
                 return
             options = Options(tuple(f.path for f in new), self.policy, self.jobs, aside=True)
             run = databases.journal.begin("watch", genretag.__version__, {"files": len(new)})
-            scanner = Scanner(databases.store, self.model, options, run, past=databases.journal)
+            engine = LocalEngine(self.model)
+            scanner = Scanner(databases.store, engine, options, run, databases.journal)
             databases.journal.end(run, dict(scanner.scan()))
             rows = [(n, _without_incomplete(row)) for n, row in plan_rows(databases, run)]
             for _, row in rows:

@@ -1,148 +1,135 @@
-"""Import results of a cluster into the databases, as a scan that decodes nothing itself."""
+"""Import the results of a cluster into the databases, as a scan that decodes nothing itself."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from genretag.cluster import results
-from genretag.cluster.results import Head, TrackResult
+from genretag.cluster.results import Head
 from genretag.decisions.plan import WriteHistory
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError
-from genretag.inference.metadata import ModelMetadata, metadata_to_json, read_metadata
-from genretag.inference.model import Model
+from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.library.urls import to_url
-from genretag.scan.scanner import Options, Progress, Scanner
+from genretag.library.walk import Found, Unreadable
+from genretag.scan.options import Options
+from genretag.scan.recorder import Recorder
+from genretag.scan.scanner import Scanner
+from genretag.scan.source import FileSource
+from genretag.scan.track import TrackResult
 from genretag.storage.cache import AnalysisCache
 
 
-@dataclass(frozen=True)
-class _Elsewhere:
-    """A model of which only the card is here: it has done its work."""
+class ImportEngine:
+    """Takes analyses from files of results, so that the plan is that of a scan of these tracks.
 
-    metadata: ModelMetadata
+    Raises:
+        RunError: there are no results, or they cannot be read.
+    """
+
+    repeatable = False  # there is no walk that could be unchanged
+
+    def __init__(self, store: AnalysisCache, place: Path) -> None:
+        self._place = place
+        self._tables = results.read(place)
+        self._first = next(self._tables)
+        self._metadata = _known_metadata(store, self._first[0].metadata)
+        self._scan = self._first[0].scan
+        # Ordinals of a further scan's tracks follow those of the scans before it.
+        self._base, self._next = 0, 0
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """Metadata of the model that analysed the tracks; the model itself is not needed."""
+        return self._metadata
+
+    def walk(self, options: Options) -> Iterator[Found | Unreadable]:
+        """Walk nothing: the files may be elsewhere."""
+        return iter(())
+
+    def analyse(self, source: FileSource, recorder: Recorder, options: Options) -> None:
+        """Record every row of the results."""
+        head, table = self._first
+        while True:
+            self._import_table(head, table, recorder)
+            recorder.report()
+            following = next(self._tables, None)
+            if following is None:
+                return
+            head, table = following
+
+    def _import_table(self, head: Head, table: object, recorder: Recorder) -> None:
+        """Record the rows of a table."""
+        if head.metadata.id != self._metadata.id:
+            ours, theirs = self._metadata, head.metadata
+            raise RunError(
+                f"{to_url(self._place)}: these are the results of two models, {ours.name} "
+                f"{ours.version} ({ours.id}) and {theirs.name} {theirs.version} ({theirs.id}); "
+                "import those of one model at a time"
+            )
+        if head.scan != self._scan:
+            self._base, self._scan = self._next, head.scan
+        seen: dict[Path, int] = {}
+        for result, file in self._checked(table):
+            # A file that occurs twice keeps its place in the plan, with the later result.
+            before = seen.get(file, recorder.store.planned(recorder.run, file))
+            ordinal = self._base + result.ordinal if before is None else before
+            seen[file] = ordinal
+            self._next = max(self._next, ordinal + 1)
+            found = result.found._replace(place=os.fspath(file))
+            _record(recorder, replace(result, ordinal=ordinal, found=found))
+        recorder.commit()
+
+    def _checked(self, table: object) -> Iterator[tuple[TrackResult, Path]]:
+        """Yield the rows of a table; raise ``RunError`` for rows that no scan has written."""
+        try:
+            for result, file in results.track_results(table):
+                results.check(result, file, self._metadata)
+                yield result, file
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(
+                f"{to_url(self._place)}: these results cannot be imported: {error}"
+            ) from error
 
 
 def _known_metadata(store: AnalysisCache, metadata: ModelMetadata) -> ModelMetadata:
-    """Return a model's card as the books know it, where they do: results say nothing new of a model
-    that was met before.
-    """
+    """Return the cache's copy of a model's metadata if it has one: that one is trusted."""
     text = store.model_metadata(metadata.id)
     return metadata if text is None else read_metadata(Path("the store"), metadata.id, text)
 
 
-class Import(Scanner):
-    """A scan whose tracks were heard elsewhere: its plan is what a scan of these files would have
-    made.
-    """
-
-    def __init__(
-        self,
-        store: AnalysisCache,
-        place: Path,
-        policy: Policy,
-        run: int,
-        past: WriteHistory | None = None,
-    ) -> None:
-        self._place = place
-        self._heads = results.read(place)
-        self._first = next(self._heads)  # raises where there are none, before anything is noted
-        self._base, self._next, self._of = 0, 0, self._first[0].scan
-        super().__init__(
-            store,
-            cast(Model, _Elsewhere(_known_metadata(store, self._first[0].metadata))),
-            Options((), policy),
-            run,
-            past=past,
-        )
-
-    def hear(self, on_progress: Callable[[Progress], None] | None = None) -> None:
-        """Take every row of the results."""
-        self.store.save_model(self.model.metadata.id, metadata_to_json(self.model.metadata))
-        try:
-            head, table = self._first
-            while True:
-                self._take_table(head, table)
-                if on_progress is not None:
-                    on_progress(
-                        Progress(sum(self.counts.values()), self.heard_seconds, self.counts)
-                    )
-                following = next(self._heads, None)
-                if following is None:
-                    return
-                head, table = following
-        finally:
-            self._commit()
-
-    def _take_table(self, head: Head, table: object) -> None:
-        """Take some rows; those of another scan come after what was before it."""
-        if head.metadata.id != self.model.metadata.id:
-            ours, theirs = self.model.metadata, head.metadata
-            raise RunError(
-                f"{to_url(self._place)}: two models heard here, {ours.name} {ours.version} "
-                f"({ours.id}) and {theirs.name} {theirs.version}"
-                f" ({theirs.id}); give the results of one at a time"
-            )
-        if head.scan != self._of:
-            self._base, self._of = self._next, head.scan
-        met: dict[Path, int] = {}
-        for told, file in self._checked(table):
-            before = met.get(file, self.store.planned(self.run, file))
-            ordinal = (
-                self._base + told.ordinal if before is None else before
-            )  # told twice: the later holds
-            met[file] = ordinal
-            self._next = max(self._next, ordinal + 1)
-            self._take_told(
-                replace(told, ordinal=ordinal, found=told.found._replace(place=os.fspath(file)))
-            )
-        self._commit()
-
-    def _checked(self, table: object) -> Iterator[tuple[TrackResult, Path]]:
-        """Yield what a table tells; raise ``RunError`` for what no scan has written."""
-        try:
-            for told, file in results.told_of(table):
-                results.check(told, file, self.model.metadata)
-                yield told, file
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{to_url(self._place)}: these results cannot be taken: {error}"
-            ) from error
-
-    def _take_told(self, told: TrackResult) -> None:
-        if told.heard is None or told.identity is None or told.error is not None:
-            self._fail(
-                told.ordinal,
-                told.found,
-                told.stage or "decode",
-                told.error or "nothing is told of it",
-            )
-            return
-        self._pending_heard.append(told.heard)
-        known = self.store.file(told.found.path)
-        if (
-            known is not None
-            and known.content_key == told.identity.content_key
-            and known.mtime_ns > told.found.mtime_ns
-        ):
-            self._judge(
-                told.ordinal, told.found.path, known, told.heard
-            )  # written since, and the books know it
-            return
-        self._keep(told.ordinal, told.found, told.tags, told.identity, told.heard)
+def _record(recorder: Recorder, result: TrackResult) -> None:
+    """Record a result; one that is older than what the cache knows of the file only adds a row."""
+    if result.analysis is None or result.identity is None or result.error is not None:
+        recorder.add_result(result)
+        return
+    recorder.add_analysis(result.analysis)
+    file = recorder.store.file(result.found.path)
+    if (
+        file is not None
+        and file.content_key == result.identity.content_key
+        and file.mtime_ns > result.found.mtime_ns
+    ):
+        # The file was written since, for example by apply on this machine.
+        recorder.judge(result.ordinal, result.found.path, file, result.analysis)
+        return
+    recorder.add_result(result)
 
 
 def import_results(
-    store: AnalysisCache, place: Path, policy: Policy, run: int, past: WriteHistory | None = None
+    store: AnalysisCache,
+    place: Path,
+    policy: Policy,
+    run: int,
+    history: WriteHistory | None = None,
 ) -> Counter[str]:
-    """Take results into the books as the scan ``run``; return counts by status.
+    """Import results as the scan ``run``; return counts by status.
 
     Raises:
-        RunError: there are none, or they cannot be read.
+        RunError: there are no results, or they cannot be read.
     """
-    return Import(store, place, policy, run, past).scan()
+    return Scanner(store, ImportEngine(store, place), Options((), policy), run, history).scan()

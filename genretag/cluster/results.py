@@ -1,10 +1,9 @@
-"""What was heard, as Parquet: a row a track, and at the head of each file who heard it.
+"""Results as Parquet: one row per track, and the model and version in the metadata of each file.
 
 The same rows travel between the operators (``BETWEEN``: with the windows that are still to be
-scored), come to the
-one who asked (``RESULT``), and lie in files that ``genretag apply`` and ``report`` read on any
-machine.
-Paths are bytes, because not every path is UTF-8; scores have the precision that the store keeps.
+scored), come back to the scan (``RESULT``), and lie in files that ``genretag apply`` and ``report``
+read on any machine. Paths are bytes, because not every path is UTF-8; scores have the precision of
+the analysis cache.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from genretag.inference.metadata import ModelMetadata, metadata_to_json, parse_m
 from genretag.library.urls import is_url, to_url
 from genretag.library.walk import Found
 from genretag.records import Analysis
+from genretag.scan.track import TrackResult
 
 METADATA_KEY = b"genretag"
 SUFFIX = ".parquet"
@@ -36,7 +36,7 @@ FORMAT = 2  # of these columns; 1 had other content keys
 _FILE = [
     ("ordinal", pa.int64()),  # place in the walk
     ("path", pa.binary()),  # as walked
-    ("file", pa.binary()),  # from the root on, or a URL
+    ("file", pa.binary()),  # absolute, or a URL
     ("size", pa.int64()),  # bytes
     ("mtime_ns", pa.int64()),
     ("inode", pa.int64()),
@@ -44,7 +44,7 @@ _FILE = [
     ("links", pa.int64()),
     ("link", pa.bool_()),
 ]
-_KNOWN = [
+_STATE = [
     ("tags", pa.string()),  # JSON, ASCII
     ("sha256", pa.string()),
     ("content_key", pa.string()),
@@ -52,12 +52,12 @@ _KNOWN = [
     ("stage", pa.string()),  # where it failed ...
     ("error", pa.string()),  # ... and why; null: it did not
 ]
-_HEARD = [
+_ANALYSIS = [
     ("seconds", pa.float64()),
-    ("share", pa.float64()),  # of the track that decoded, 0 to 1
+    ("share", pa.float64()),  # part of the track that decoded, 0 to 1
     ("starts", pa.list_(pa.float32())),  # of the windows, s
     ("logits", pa.list_(pa.float16())),  # windows x labels
-    ("music", pa.list_(pa.float16())),  # a window
+    ("music", pa.list_(pa.float16())),  # per window, logits
     ("embedding", pa.list_(pa.float16())),  # mean over windows
     ("picture", pa.binary()),
 ]
@@ -69,37 +69,22 @@ _WINDOWS = [
     ),  # features [bands, frames], float32, still to be scored
 ]
 TASK = pa.schema(_FILE)
-RESULT = pa.schema(_FILE + _KNOWN + _HEARD)
-BETWEEN = pa.schema(_FILE + _KNOWN + _HEARD + _WINDOWS)
-
-
-@dataclass(frozen=True)
-class TrackResult:
-    """What is told of one track. ``heard`` is None where it failed, or where only its identity was
-    asked for.
-    """
-
-    ordinal: int
-    found: Found
-    tags: tags.Tags | None = None
-    identity: audio.Identity | None = None
-    heard: Analysis | None = None
-    stage: str = ""
-    error: str | None = None
+RESULT = pa.schema(_FILE + _STATE + _ANALYSIS)
+BETWEEN = pa.schema(_FILE + _STATE + _ANALYSIS + _WINDOWS)
 
 
 @dataclass(frozen=True)
 class Head:
-    """Who heard: what stands at the head of each file of results."""
+    """The metadata of a file of results: model, scan and version."""
 
     metadata: ModelMetadata
-    scan: str = ""  # what tells one scan's files from another's
+    scan: str = ""  # identifies the files of one scan
     version: str = genretag.__version__
     features: int = FEATURE_VERSION
 
     def to_schema_metadata(self) -> dict[bytes, bytes]:
-        """Return it as a Parquet file keeps it."""
-        told = {
+        """Return the metadata of the Parquet schema."""
+        fields = {
             "format": FORMAT,
             "version": self.version,
             "features": self.features,
@@ -108,28 +93,26 @@ class Head:
         }
         return {
             METADATA_KEY: json.dumps(
-                {**told, "card": json.loads(metadata_to_json(self.metadata))}
+                {**fields, "card": json.loads(metadata_to_json(self.metadata))}
             ).encode()
         }
 
 
 def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
-    """Read the head of a file; raise ``RunError`` for what genretag did not write, or does not
-    understand.
-    """
+    """Parse the metadata of a file; raise ``RunError`` if it is not one that genretag wrote."""
     if metadata is None or METADATA_KEY not in metadata:
-        raise RunError(f"{name}: these are no results of genretag")
+        raise RunError(f"{name}: this is not a file of results of genretag")
     try:
         data = json.loads(metadata[METADATA_KEY])
         if data["format"] != FORMAT:
             raise RunError(
-                f"{name}: its format {data['format']!r} is not known here (known: {FORMAT}); is "
-                f"one genretag older than the other?"
+                f"{name}: its format is {data['format']!r}, and this genretag reads {FORMAT}; is "
+                "one genretag older than the other?"
             )
         if data["features"] != FEATURE_VERSION:
             raise RunError(
-                f"{name}: genretag {data['version']} heard other features there than this one "
-                f"does; scan again"
+                f"{name}: genretag {data['version']} computed other features than this one does; "
+                "scan again"
             )
         return Head(
             parse_metadata(data["card"], data["model"]),
@@ -144,63 +127,63 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
 
 
 def path_bytes(path: Path) -> bytes:
-    """Return a path as the rows keep it: its own bytes, or a URL as a person gives it."""
+    """Return a path as rows hold it: its own bytes, or a URL as a person types it."""
     return os.fsencode(to_url(path))
 
 
 def task_row(ordinal: int, found: Found, file: Path) -> dict[str, Any]:
-    """Return the row of a file that is to be heard."""
-    own = {
+    """Return the row of a file to analyse."""
+    fields = {
         name: getattr(found, name)
         for name in ("size", "mtime_ns", "inode", "device", "links", "link")
     }
-    return {"ordinal": ordinal, "path": path_bytes(found.path), "file": path_bytes(file), **own}
+    return {"ordinal": ordinal, "path": path_bytes(found.path), "file": path_bytes(file), **fields}
 
 
 def tags_text(t: tags.Tags | None) -> str | None:
-    """Return tags as a row keeps them."""
+    """Return tags as a row holds them: JSON."""
     return None if t is None else json.dumps(asdict(t))
 
 
-def heard_columns(heard: Analysis) -> dict[str, Any]:
-    """Return the columns of what was heard."""
+def analysis_columns(analysis: Analysis) -> dict[str, Any]:
+    """Return the columns of an analysis."""
     return {
-        "content_key": heard.content_key,
-        "second_key": heard.second_key,
-        "seconds": heard.seconds,
-        "share": heard.share,
-        "starts": heard.starts,
-        "logits": heard.logits.ravel(),
-        "music": heard.music,
-        "embedding": heard.embedding,
-        "picture": heard.picture,
+        "content_key": analysis.content_key,
+        "second_key": analysis.second_key,
+        "seconds": analysis.seconds,
+        "share": analysis.share,
+        "starts": analysis.starts,
+        "logits": analysis.logits.ravel(),
+        "music": analysis.music,
+        "embedding": analysis.embedding,
+        "picture": analysis.picture,
     }
 
 
-def row_of(told: TrackResult, file: Path) -> dict[str, Any]:
+def row_of(result: TrackResult, file: Path) -> dict[str, Any]:
     """Return a track's row."""
     row = {
-        **task_row(told.ordinal, told.found, file),
-        "tags": tags_text(told.tags),
-        "stage": told.stage or None,
-        "error": told.error,
+        **task_row(result.ordinal, result.found, file),
+        "tags": tags_text(result.tags),
+        "stage": result.stage or None,
+        "error": result.error,
     }
-    if told.heard is not None:
-        row |= heard_columns(told.heard)
-    if told.identity is not None:
-        row |= asdict(told.identity)
+    if result.analysis is not None:
+        row |= analysis_columns(result.analysis)
+    if result.identity is not None:
+        row |= asdict(result.identity)
     return row
 
 
 def table_of(rows: list[dict[str, Any]], schema: pa.Schema = RESULT) -> pa.Table:
-    """Return rows as a table; what a row does not say is null."""
+    """Return rows as a table; missing values are null."""
     return pa.table(
         {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in schema}, schema=schema
     )
 
 
-def told_of(table: pa.Table) -> Iterator[tuple[TrackResult, Path]]:
-    """Yield (what is told of a track, its path from the root on) of a table's rows."""
+def track_results(table: pa.Table) -> Iterator[tuple[TrackResult, Path]]:
+    """Yield (result, absolute path) of a table's rows."""
     arrays = {name: table.column(name) for name in ("starts", "logits", "music", "embedding")}
     plain = table.select([f.name for f in RESULT if f.name not in arrays]).to_pylist()
     for i, row in enumerate(plain):
@@ -214,19 +197,19 @@ def told_of(table: pa.Table) -> Iterator[tuple[TrackResult, Path]]:
             os.fspath(path),
             *(row[k] for k in ("size", "mtime_ns", "inode", "device", "links", "link")),
         )
-        yield _told(row, found, numbers), Path(os.fsdecode(row["file"]))
+        yield _track_result(row, found, numbers), Path(os.fsdecode(row["file"]))
 
 
-def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> TrackResult:
+def _track_result(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> TrackResult:
     kept = json.loads(row["tags"]) if row["tags"] else None
     known = None if kept is None else tags.Tags(**{**kept, "album": tags.Album(**kept["album"])})
     identity = None
     if row["content_key"] and row["sha256"]:
         identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
-    heard = None
+    analysis = None
     if row["content_key"] and len(numbers.get("logits", ())):
         logits = numbers["logits"].reshape(len(numbers["starts"]), -1)
-        heard = Analysis(
+        analysis = Analysis(
             row["content_key"],
             row["second_key"],
             row["seconds"],
@@ -238,29 +221,29 @@ def _told(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> TrackRe
             row["picture"] or b"",
         )
     return TrackResult(
-        row["ordinal"], found, known, identity, heard, row["stage"] or "", row["error"]
+        row["ordinal"], found, known, identity, analysis, row["stage"] or "", row["error"]
     )
 
 
-def check(told: TrackResult, file: Path, metadata: ModelMetadata) -> None:
-    """Raise ``ValueError`` for what no scan tells: results may come from anywhere."""
+def check(result: TrackResult, file: Path, metadata: ModelMetadata) -> None:
+    """Raise ``ValueError`` for a row that no scan writes: results may come from anywhere."""
     if not (file.is_absolute() or is_url(file)):
-        raise ValueError(f"{str(file)!r} is no path from the root on")
-    if told.tags is not None and not _are_well_formed(told.tags):
+        raise ValueError(f"{str(file)!r} is not an absolute path")
+    if result.tags is not None and not _are_well_formed(result.tags):
         raise ValueError(f"{str(file)!r}: its tags are not text")
-    heard = told.heard
-    if heard is None:
+    analysis = result.analysis
+    if analysis is None:
         return
     fine = (
-        heard.logits.shape == (len(heard.starts), len(metadata.labels))
-        and heard.music.shape == heard.starts.shape
+        analysis.logits.shape == (len(analysis.starts), len(metadata.labels))
+        and analysis.music.shape == analysis.starts.shape
     )
     numbers = (
-        heard.logits,
-        heard.music,
-        heard.embedding,
-        heard.starts,
-        np.array([heard.seconds, heard.share]),
+        analysis.logits,
+        analysis.music,
+        analysis.embedding,
+        analysis.starts,
+        np.array([analysis.seconds, analysis.share]),
     )
     if not (fine and all(np.isfinite(x).all() for x in numbers)):
         raise ValueError(f"{str(file)!r}: its scores are not those of {metadata.name}")
@@ -277,12 +260,12 @@ def _are_well_formed(found: tags.Tags) -> bool:
 
 
 def part_name(scan: str, first: int) -> str:
-    """Return the name of the file whose first row is a scan's ``first``."""
+    """Return the name of the file whose first row has the ordinal ``first``."""
     return f"{scan}-{first:012d}{SUFFIX}"
 
 
 def write(place: str, name: str, table: pa.Table, head: Head) -> None:
-    """Write rows into a file of a folder or of a place behind a URL, as a whole or not at all.
+    """Write rows into a file in a folder or below a URL, as a whole or not at all.
 
     Raises:
         RunError: it cannot be written.
@@ -294,16 +277,16 @@ def write(place: str, name: str, table: pa.Table, head: Head) -> None:
 
             with fsspec.open(
                 f"{place.rstrip('/')}/{name}", "wb"
-            ) as file:  # an object appears when it is whole
+            ) as file:  # an object appears only when it is complete
                 pq.write_table(out, file, compression="zstd")
             return
         folder = Path(place)
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f".{name}.{os.getpid()}"
-        pq.write_table(out, fresh, compression="zstd")
-        fresh.replace(folder / name)
-    except Exception as error:  # every kind of place has errors of its own
-        raise RunError(f"{place}: the results cannot be written: {_said(error)}") from error
+        temporary = folder / f".{name}.{os.getpid()}"
+        pq.write_table(out, temporary, compression="zstd")
+        temporary.replace(folder / name)
+    except Exception as error:  # each file system raises errors of its own
+        raise RunError(f"{place}: the results cannot be written: {_cause(error)}") from error
 
 
 def read(place: str | Path) -> Iterator[tuple[Head, pa.Table]]:
@@ -312,7 +295,7 @@ def read(place: str | Path) -> Iterator[tuple[Head, pa.Table]]:
     Raises:
         RunError: there are none, or they cannot be read.
     """
-    some = False
+    found_any = False
     try:
         for name, file in _files(to_url(place)):
             with file:
@@ -320,15 +303,15 @@ def read(place: str | Path) -> Iterator[tuple[Head, pa.Table]]:
                 head = _head(parquet.schema_arrow.metadata, name)
                 if missing := set(RESULT.names) - set(parquet.schema_arrow.names):
                     raise RunError(f"{name}: it lacks the column(s) {', '.join(sorted(missing))}")
-                some = True
+                found_any = True
                 for batch in parquet.iter_batches(batch_size=256, columns=RESULT.names):
                     yield head, pa.Table.from_batches([batch]).cast(RESULT)
     except GenretagError:
         raise
     except Exception as error:
-        raise RunError(f"{to_url(place)}: the results cannot be read: {_said(error)}") from error
-    if not some:
-        raise RunError(f"{to_url(place)}: there are no results of genretag here")
+        raise RunError(f"{to_url(place)}: the results cannot be read: {_cause(error)}") from error
+    if not found_any:
+        raise RunError(f"{to_url(place)}: no results of genretag are here")
 
 
 def _files(place: str) -> Iterator[tuple[str, BinaryIO]]:
@@ -350,6 +333,6 @@ def _files(place: str) -> Iterator[tuple[str, BinaryIO]]:
         yield system.unstrip_protocol(name), cast(BinaryIO, system.open(name, "rb"))
 
 
-def _said(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
     return text or type(error).__name__

@@ -1,9 +1,7 @@
-"""Music behind a URL: what is there, and one file at a time brought near. Everything here goes
-through fsspec.
+"""Music behind a URL, through fsspec: list it, and fetch one file at a time.
 
-Where the place is (an endpoint, a region) and who asks is told as fsspec and its packages are
-always told it: by
-``AWS_ENDPOINT_URL`` and its like, by ``FSSPEC_S3_...``, or in their own configuration.
+Endpoint, region and credentials come from the usual settings of fsspec and its packages, such as
+``AWS_ENDPOINT_URL``, ``FSSPEC_S3_...`` or their configuration files.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ from genretag.library.walk import Found, Unreadable, is_music, lies_in
 
 _BLOCK = 4 << 20  # bytes that are copied at once
 
-#: Where fsspec keeps every listing that it ever made, unless it is told not to.
-_REMEMBERING = frozenset("s3 s3a gs gcs az abfs abfss adl oss http https".split())
+# Protocols whose listings fsspec caches for good unless that is switched off.
+_CACHING = frozenset("s3 s3a gs gcs az abfs abfss adl oss http https".split())
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -44,7 +42,7 @@ def file_system(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         system, path = url_to_fs(
-            url, **({"use_listings_cache": False} if parts.scheme in _REMEMBERING else {})
+            url, **({"use_listings_cache": False} if parts.scheme in _CACHING else {})
         )
     except ImportError as error:
         raise UsageError(f"{url}: this kind of place needs another package: {error}") from error
@@ -65,13 +63,14 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Unreada
         top = system.info(root)
     except FileNotFoundError as error:
         raise UsageError(f"{url}: there is nothing there") from error
-    except Exception as error:  # every kind of place has errors of its own
-        raise UsageError(f"{url}: it cannot be reached: {_said(error)}") from error
+    except Exception as error:  # each file system raises errors of its own
+        raise UsageError(f"{url}: it cannot be reached: {_cause(error)}") from error
     if top["type"] != "directory":
         yield _found(url, top)
         return
 
-    def url_of(name: str) -> str:  # not fsspec's own way back, which forgets the host of some
+    # fsspec's own inverse loses the host of some protocols.
+    def url_of(name: str) -> str:
         return url.rstrip("/") + name.rstrip("/").removeprefix(root.rstrip("/"))
 
     folders = [root]
@@ -80,22 +79,20 @@ def listing(url: str, exclude: tuple[str, ...] = ()) -> Iterator[Found | Unreada
         try:
             entries = sorted(system.ls(folder, detail=True), key=lambda e: str(e["name"]))
         except Exception as error:
-            yield Unreadable(Path(url_of(folder)), _said(error))
+            yield Unreadable(Path(url_of(folder)), _cause(error))
             continue
         below = [
             (url_of(str(e["name"])), e)
             for e in entries
             if str(e["name"]).rstrip("/") != folder.rstrip("/")
         ]
-        below = [(u, e) for u, e in below if _is_met(u, e["type"] == "directory", exclude)]
+        below = [(u, e) for u, e in below if _is_listed(u, e["type"] == "directory", exclude)]
         yield from (_found(u, e) for u, e in below if e["type"] != "directory")
         folders += [str(e["name"]) for _, e in reversed(below) if e["type"] == "directory"]
 
 
-def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
-    """Return whether what a listing tells is taken: not hidden, not excluded, and a folder or
-    music.
-    """
+def _is_listed(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
+    """Return whether an entry is a folder or music, not hidden and not excluded."""
     name = url.rpartition("/")[2]
     return (
         not name.startswith(".")
@@ -105,7 +102,7 @@ def _is_met(url: str, is_folder: bool, exclude: tuple[str, ...]) -> bool:
 
 
 def _found(url: str, entry: dict[str, Any]) -> Found | Unreadable:
-    """Return what a listing says of a file; what tells it apart on a disk is not known there."""
+    """Return the file of a listing's entry; inode and device are not known."""
     if to_url(Path(url)) != url:
         return Unreadable(
             Path(url),
@@ -125,9 +122,7 @@ def _found(url: str, entry: dict[str, Any]) -> Found | Unreadable:
 
 
 def _nanoseconds(when: Any) -> int:
-    """Return a time as kinds of places tell it, in nanoseconds since the epoch; 0 where it is not
-    understood.
-    """
+    """Return the time of a listing in nanoseconds since the epoch; 0 if its form is unknown."""
     if isinstance(when, str):
         try:
             when = datetime.fromisoformat(when)
@@ -140,8 +135,7 @@ def _nanoseconds(when: Any) -> int:
 
 @contextmanager
 def fetched(file: str, folder: str | None = None) -> Iterator[Path]:
-    """Give a file's path on this machine: its own, or that of a copy of what lies behind a URL,
-    which goes afterwards.
+    """Give a file's path on this machine; what lies behind a URL is copied for the while.
 
     Raises:
         TrackError: it cannot be fetched.
@@ -157,12 +151,12 @@ def fetched(file: str, folder: str | None = None) -> Iterator[Path]:
             with system.open(name, "rb", block_size=_BLOCK) as source, path.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _BLOCK)
         except Exception as error:
-            raise TrackError("read", f"it cannot be fetched: {_said(error)}") from error
+            raise TrackError("read", f"it cannot be fetched: {_cause(error)}") from error
         yield path
     finally:
         shutil.rmtree(near, ignore_errors=True)
 
 
-def _said(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if text else type(error).__name__

@@ -1,10 +1,8 @@
-"""The operators of a scan over many machines: file -> windows -> what was heard -> Parquet.
+"""The operators of a scan on a cluster: file -> windows -> analysis -> Parquet.
 
-An operator never fails for what is in a file: a track's error is its row. A decoder that crashes,
-hangs or grows
-lives in a process of its own, as in the local engine, and costs its track alone. What is left to
-Ray are lost workers
-and lost machines: it gives their tasks, some tracks each, to others.
+An operator never fails because of a file: a track's error is in its row. A decoder that crashes,
+hangs or grows lives in a process of its own, as in the local engine, and costs its track alone.
+Ray handles lost workers and machines: it gives their tasks, a few tracks each, to others.
 """
 
 from __future__ import annotations
@@ -31,21 +29,21 @@ from genretag.inference.model import Model
 from genretag.library.urls import NOT_WRITTEN, is_url, to_url
 from genretag.records import Analysis, Tags
 from genretag.scan.pool import Pool
-from genretag.scan.scanner import whole
+from genretag.scan.track import make_analysis
 from genretag.scan.worker import Failed, TagsRead, Task, TrackDone, WindowReady, serve, time_limit
 
-#: Windows of a track that travel to the model together; a track with more (over ten minutes) is
-#: scored where it is decoded,
-#: so that memory is flat whatever its length.
+# Windows of a track that travel to the model together. A longer track (over ten minutes) is scored
+# where it is decoded, so that memory does not grow with its length.
 MAX_WINDOWS = 20
 
-UNKEPT = "unkept"
+UNKEPT = "unkept"  # column with the error of results that could not be written
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model on its way to other machines: its files by name, the model first; none: each
-    machine's own bundled one.
+    """A model to send to other machines: its files by name, the model first.
+
+    No files: each machine uses its own bundled model.
     """
 
     metadata: ModelMetadata
@@ -53,17 +51,17 @@ class Shipped:
 
     @classmethod
     def of(cls, model: Model, given: Path | None) -> Shipped:
-        """Pack a model that was loaded here; ``given`` None: the bundled one."""
+        """Pack a loaded model; ``given`` None: the bundled one."""
         if given is None:
             return cls(model.metadata)
         paths = [p for p in (given, sidecar(given), *model.stages) if p.is_file()]
         return cls(model.metadata, tuple((p.name, p.read_bytes()) for p in dict.fromkeys(paths)))
 
     def load(self, device: str = "cpu") -> Model:
-        """Load it on this machine, with one thread.
+        """Load the model on this machine, with one thread.
 
         Raises:
-            ModelError: it cannot be used here, or this machine's genretag brings another.
+            ModelError: it cannot be used here, or this machine bundles another one.
         """
         with tempfile.TemporaryDirectory(prefix="genretag-") as folder:
             for name, data in self.files:
@@ -79,28 +77,27 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Setup:
-    """What every operator is told."""
+    """The settings of every operator."""
 
     shipped: Shipped
     version: str = genretag.__version__
-    identify: bool = False  # only tell which music it is, and decode nothing
-    folder: str | None = (
-        None  # where files from elsewhere are kept while they are heard; None: the system's place
-    )
-    decoder: Callable[..., None] = serve  # what runs in a decoding process
+    identify: bool = False  # only identify the audio; decode nothing
+    # For copies of remote files while they are analysed; None: the system's temporary folder.
+    folder: str | None = None
+    decoder: Callable[..., None] = serve  # runs in a decode process
 
     def check(self) -> None:
-        """Raise ``RunError`` where this machine's genretag is another."""
+        """Raise ``RunError`` if this machine has another version of genretag."""
         if genretag.__version__ != self.version:
             raise RunError(
                 f"genretag is {genretag.__version__} on this machine and {self.version} where the "
-                f"scan began"
+                f"scan started"
             )
 
 
 @dataclass(frozen=True)
 class _Collected:
-    """A track that was decoded: its windows, or already their scores."""
+    """A decoded track: its windows, or their scores already."""
 
     done: TrackDone
     starts: list[float]
@@ -110,29 +107,27 @@ class _Collected:
 
 
 class Decode:
-    """Decodes files in a supervised process of its own: ``TASK`` rows -> ``BETWEEN`` rows, one at a
-    time.
-    """
+    """Decodes one file at a time in a supervised process: ``TASK`` rows -> ``BETWEEN`` rows."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._pool: Pool | None = None
-        self._ear: Batcher | None = None
+        self._batcher: Batcher | None = None
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Hear some files; every one gives a row."""
-        for told, file in results.told_of(_widened(batch)):
-            row = results.task_row(told.ordinal, told.found, file)
+        """Decode some files; each yields one row."""
+        for task, file in results.track_results(_widened(batch)):
+            row = results.task_row(task.ordinal, task.found, file)
             try:
-                row |= self._answer(to_url(file), told.found.size)
+                row |= self._columns(to_url(file), task.found.size)
             except TrackError as error:
                 row |= {"stage": error.stage, "error": _text(str(error))}
             except GenretagError as error:
                 row |= {"stage": "cluster", "error": _text(str(error))}
             yield results.table_of([row], results.BETWEEN)
 
-    def _answer(self, file: str, size: int) -> dict[str, Any]:
-        """Return the columns of a file: who it is, and its windows."""
+    def _columns(self, file: str, size: int) -> dict[str, Any]:
+        """Return the columns of a file: identity, and windows or scores."""
         if self._pool is None:
             self._setup.check()
             self._pool = Pool(
@@ -140,20 +135,19 @@ class Decode:
             )
         with fetched(file, self._setup.folder) as near:
             self._pool.give(0, Task(near, ask=self._setup.identify), time_limit(size))
-            tags, said = self._listen(self._pool)
+            tags, decoded = self._collect(self._pool)
         if tags is not None and is_url(file):
             tags = replace(tags, problem=NOT_WRITTEN)
         row: dict[str, Any] = {"tags": results.tags_text(tags)}
-        if isinstance(said, audio.Identity):
-            return row | vars(said)
-        return row | vars(said.done.identity) | self._columns(said)
+        if isinstance(decoded, audio.Identity):
+            return row | vars(decoded)
+        return row | vars(decoded.done.identity) | self._analysis_columns(decoded)
 
-    def _columns(self, track: _Collected) -> dict[str, Any]:
-        """Return what the model is given, or what it has said already."""
+    def _analysis_columns(self, track: _Collected) -> dict[str, Any]:
+        """Return the windows to score, or the scores if they exist already."""
         if track.scores:
-            return results.heard_columns(
-                whole(track.done, track.starts, track.scores, track.picture)
-            )
+            analysis = make_analysis(track.done, track.starts, track.scores, track.picture)
+            return results.analysis_columns(analysis)
         return {
             "seconds": track.done.seconds,
             "share": track.done.share,
@@ -163,7 +157,7 @@ class Decode:
             "windows": [w.tobytes() for w in track.windows],
         }
 
-    def _listen(self, pool: Pool) -> tuple[Tags | None, audio.Identity | _Collected]:
+    def _collect(self, pool: Pool) -> tuple[Tags | None, audio.Identity | _Collected]:
         """Collect a worker's messages until the track is complete. Raises ``TrackError``."""
         tags: Tags | None = None
         windows: list[Any] = []
@@ -195,26 +189,28 @@ class Decode:
                     raise TrackError(message.stage, message.error)
 
     def _score_here(self, first: int, windows: list[Any], scores: dict[int, WindowScores]) -> None:
-        """Score the windows of a long track, and forget them."""
-        if self._ear is None:
-            self._ear = Batcher(self._setup.shipped.load())
+        """Score the windows of a long track so far, and drop them."""
+        if self._batcher is None:
+            self._batcher = Batcher(self._setup.shipped.load())
         scores |= {
             index: s
-            for _, index, s in scored(self._ear, ((0, first + i, w) for i, w in enumerate(windows)))
+            for _, index, s in scored(
+                self._batcher, ((0, first + i, w) for i, w in enumerate(windows))
+            )
         }
         windows.clear()
 
 
 def scored(
-    ear: Batcher, windows: Iterator[tuple[int, int, Any]]
+    batcher: Batcher, windows: Iterator[tuple[int, int, Any]]
 ) -> Iterator[tuple[int, int, WindowScores]]:
-    """Yield (track, window, scores) of windows, in batches that go across tracks."""
+    """Yield (track, window, scores) of windows, in batches across tracks."""
     for window in windows:
-        ear.add(*window)
-        yield from ear.results(wait=ear.full)
-    ear.flush()
-    while not ear.empty:
-        yield from ear.results(wait=True)
+        batcher.add(*window)
+        yield from batcher.results(wait=batcher.full)
+    batcher.flush()
+    while not batcher.empty:
+        yield from batcher.results(wait=True)
 
 
 class Score:
@@ -222,51 +218,51 @@ class Score:
 
     def __init__(self, setup: Setup, device: str) -> None:
         self._setup, self._device = setup, device
-        self._ear: Batcher | None = None
+        self._batcher: Batcher | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Score some tracks."""
         rows = batch.num_rows
-        open_ = [i for i in range(rows) if batch["windows"][i].is_valid]
+        unscored = [i for i in range(rows) if batch["windows"][i].is_valid]
         columns: dict[int, dict[str, Any]] = {i: {} for i in range(rows)}
         try:
-            columns |= self._heard(batch, open_)
+            columns |= self._analysed(batch, unscored)
         except GenretagError as error:
             columns |= {
                 i: {"content_key": None, "stage": "cluster", "error": _text(str(error))}
-                for i in open_
+                for i in unscored
             }
         return _with(batch, columns)
 
-    def _heard(self, batch: pa.Table, rows: list[int]) -> dict[int, dict[str, Any]]:
-        """Return the columns of what is heard in some rows."""
+    def _analysed(self, batch: pa.Table, rows: list[int]) -> dict[int, dict[str, Any]]:
+        """Return the columns of the analyses of some rows."""
         if not rows:
             return {}
-        if self._ear is None:
+        if self._batcher is None:
             self._setup.check()
-            self._ear = Batcher(self._setup.shipped.load(self._device))
+            self._batcher = Batcher(self._setup.shipped.load(self._device))
         scores: dict[int, dict[int, WindowScores]] = {i: {} for i in rows}
-        for i, index, said in scored(self._ear, _windows(batch, rows)):
-            scores[i][index] = said
-        return {i: results.heard_columns(_whole(batch, i, scores[i])) for i in rows}
+        for i, index, window_scores in scored(self._batcher, _windows(batch, rows)):
+            scores[i][index] = window_scores
+        return {i: results.analysis_columns(_row_analysis(batch, i, scores[i])) for i in rows}
 
 
 def _windows(batch: pa.Table, rows: list[int]) -> Iterator[tuple[int, int, Any]]:
-    """Yield (row, number, features) of the windows in some rows; nothing is copied."""
+    """Yield (row, number, features) of the windows of some rows, without copying."""
     for i in rows:
         bands = batch["bands"][i].as_py()
         for n, window in enumerate(batch["windows"][i].values):
             yield i, n, np.frombuffer(window.as_buffer(), np.float32).reshape(bands, -1)
 
 
-def _whole(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Analysis:
-    """Return what was heard in the track of a row."""
+def _row_analysis(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Analysis:
+    """Return the analysis of the track in a row."""
     row = {
         name: batch[name][i].as_py()
         for name in ("sha256", "content_key", "second_key", "seconds", "share", "starts", "picture")
     }
     identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
-    return whole(
+    return make_analysis(
         TrackDone(identity, row["seconds"], row["share"], len(row["starts"])),
         row["starts"],
         scores,
@@ -275,17 +271,17 @@ def _whole(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Analysis
 
 
 def _with(batch: pa.Table, columns: dict[int, dict[str, Any]]) -> pa.Table:
-    """Return a batch with some rows' columns told anew, and without the windows."""
+    """Return a batch with new values in some rows, and without the windows."""
     names = [f.name for f in results.RESULT]
     old = {name: batch[name] for name in names}
     rows = [
         {name: columns[i].get(name, old[name][i]) for name in names} for i in range(batch.num_rows)
     ]
-    return results.table_of([{k: _plain(v) for k, v in row.items()} for row in rows])
+    return results.table_of([{k: _python_value(v) for k, v in row.items()} for row in rows])
 
 
-def _plain(value: Any) -> Any:
-    """Return an Arrow scalar as what it holds; lists of numbers as arrays."""
+def _python_value(value: Any) -> Any:
+    """Return the Python value of an Arrow scalar; lists of numbers as arrays."""
     if isinstance(value, pa.ListScalar):
         return None if value.values is None else value.values.to_numpy(zero_copy_only=False)
     return value.as_py() if isinstance(value, pa.Scalar) else value
@@ -297,11 +293,10 @@ def _widened(batch: pa.Table) -> pa.Table:
 
 
 class Keep:
-    """Writes rows into files of Parquet at a place that all machines see, and hands them on.
+    """Writes rows into Parquet files where all machines can reach them, and passes the rows on.
 
-    A file is named for the first track in it, so that a task that is done twice leaves one file.
-    What cannot be
-    written is told in the column ``unkept``: an operator that fails would cost the rows as well.
+    A file is named for its first track, so that a task that runs twice leaves one file. An error
+    goes into the column ``unkept``: an operator that fails would lose the rows as well.
     """
 
     def __init__(self, setup: Setup, place: str, scan: str) -> None:
@@ -327,5 +322,5 @@ class Keep:
 
 
 def _text(text: str) -> str:
-    """Return text as Arrow keeps it: bytes of a name that are not UTF-8 are made visible."""
+    """Return text that Arrow accepts: bytes that are not UTF-8 are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,12 +1,9 @@
-"""A scan of what did not change: the plan of the scan before still stands, and nothing has to be
-decided again.
+"""Recognise a library that did not change since the last scan, so that its plan is still valid.
 
-It stands only if nothing could have made it otherwise: the same places, options, policy, model and
-version of genretag; no row of the
-cache and of the journal touched since; and the walk meets the same files in the same order, each
-with the size, times, inode and links
-that it had. Of the walk before only a hash is kept, so that neither memory nor the database grows
-with what did not change.
+That takes the same paths, options, policy, model and version of genretag; no change in the cache
+and the journal since then; and a walk that meets the same files in the same order, each with the
+same size, times, inode and links. Only a hash of the last walk is kept, so that neither memory nor
+the database grows with the library.
 """
 
 from __future__ import annotations
@@ -25,44 +22,45 @@ from genretag.library.walk import Found, Unreadable
 from genretag.records import FileRow
 from genretag.storage.cache import AnalysisCache, UnchangedScan
 
-_AT_ONCE = 256  # files; a call of the hash costs as much as the text of one
+# Files hashed by one call, which costs as much as formatting one of them.
+_BATCH_FILES = 256
 
 
 class WalkHash:
-    """What a walk met, as a hash that is made on the way."""
+    """A hash of the files that a walk meets, made along the way."""
 
     def __init__(self) -> None:
         self._hash = xxhash.xxh3_128()
-        self._told: list[str] = []  # what is not in the hash yet
-        self._plain = True
+        self._pending: list[str] = []
+        self._comparable = True
 
     def add(self, found: Found | Unreadable) -> None:
-        """Add what is met next. Links and what could not be looked into are looked at anew each
-        time.
-        """
+        """Add a file. A walk with links or unreadable folders is never equal to another."""
         if not isinstance(found, Found) or found.link:
-            self._plain = False
+            # The stat fields do not show whether the target of a link was exchanged.
+            self._comparable = False
             return
-        place, size, when, inode, device, links, _ = found
+        place, size, mtime_ns, inode, device, links, _ = found
+        # os.path.abspath costs more than the rest: most paths are absolute and clean already.
         if not (place[:1] == "/" and "/." not in place and "//" not in place):
             place = os.path.abspath(place)
-        self._told.append(f"{place}\0{size} {when} {inode} {device} {links}\n")
-        if len(self._told) >= _AT_ONCE:
-            self._settle()
+        self._pending.append(f"{place}\0{size} {mtime_ns} {inode} {device} {links}\n")
+        if len(self._pending) >= _BATCH_FILES:
+            self._update()
 
-    def _settle(self) -> None:
-        """Take into the hash what waits."""
-        self._hash.update("".join(self._told).encode("utf-8", "surrogateescape"))
-        self._told.clear()
+    def _update(self) -> None:
+        """Hash the pending files."""
+        self._hash.update("".join(self._pending).encode("utf-8", "surrogateescape"))
+        self._pending.clear()
 
     @property
     def text(self) -> str | None:
-        """The hash; None where the walk has to be looked at anew."""
-        self._settle()
-        return self._hash.hexdigest() if self._plain else None
+        """The hash in hexadecimal; None where the walk cannot be compared."""
+        self._update()
+        return self._hash.hexdigest() if self._comparable else None
 
-    def passed(self, walked: Iterator[Found | Unreadable]) -> Iterator[Found | Unreadable]:
-        """Yield what is walked, and add it."""
+    def hashed(self, walked: Iterator[Found | Unreadable]) -> Iterator[Found | Unreadable]:
+        """Yield the files of a walk, and add each."""
         for found in walked:
             self.add(found)
             yield found
@@ -70,7 +68,7 @@ class WalkHash:
 
 @dataclass(frozen=True)
 class ScanFingerprint:
-    """All that decides what a scan says of unchanged files."""
+    """Everything besides the files that determines a plan."""
 
     paths: tuple[str, ...]
     exclude: tuple[str, ...]
@@ -78,36 +76,36 @@ class ScanFingerprint:
     windows: str
     policy: dict[str, Any]
     model: str
-    past: str
+    history: str  # stamp of writes and answers
 
-    def text(self, walked: str) -> str:
-        """Return it, with the hash of a walk, as the store keeps it."""
-        return f"{self._told()} {walked}"
+    def text(self, walk_hash: str) -> str:
+        """Return the fingerprint with the hash of a walk, as the cache keeps it."""
+        return f"{self._json()} {walk_hash}"
 
     def is_in(self, text: str) -> bool:
-        """Return whether a text of the store, of whatever walk, asks the same."""
-        return text.startswith(f"{self._told()} ")
+        """Return whether a text of the cache has this fingerprint, with whatever walk."""
+        return text.startswith(f"{self._json()} ")
 
-    def _told(self) -> str:
-        told = {**vars(self), "features": FEATURE_VERSION, "genretag": genretag.__version__}
-        return json.dumps(told, sort_keys=True, default=str)
+    def _json(self) -> str:
+        fields = {**vars(self), "features": FEATURE_VERSION, "genretag": genretag.__version__}
+        return json.dumps(fields, sort_keys=True, default=str)
 
 
 def find_unchanged_scan(
-    store: AnalysisCache, asked: ScanFingerprint, walked: Iterator[Found | Unreadable]
+    store: AnalysisCache, fingerprint: ScanFingerprint, walked: Iterator[Found | Unreadable]
 ) -> UnchangedScan | None:
-    """Return the last scan if its plan stands for what is walked now; None where anything is
-    otherwise.
-    """
-    kept = store.untouched_scan()
-    if kept is None or not asked.is_in(kept.asked):
+    """Return the last scan if its plan is valid for the files walked now, else None."""
+    last = store.untouched_scan()
+    # The walk is the expensive part: take it only when the rest agrees.
+    if last is None or not fingerprint.is_in(last.fingerprint):
         return None
-    tally = WalkHash()
+    walk_hash = WalkHash()
     for found in walked:
-        tally.add(found)
-    return kept if tally.text is not None and kept.asked == asked.text(tally.text) else None
+        walk_hash.add(found)
+    text = walk_hash.text
+    return last if text is not None and last.fingerprint == fingerprint.text(text) else None
 
 
-def stat_fields(f: FileRow | Found) -> tuple[int, ...]:
-    """Return what tells, without opening it, that a file is as it was."""
-    return (f.size, f.mtime_ns, f.inode, f.device, f.links)
+def stat_fields(file: FileRow | Found) -> tuple[int, ...]:
+    """Return the stat fields that identify an unchanged file."""
+    return (file.size, file.mtime_ns, file.inode, file.device, file.links)

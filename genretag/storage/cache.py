@@ -165,7 +165,7 @@ class UnchangedScan:
     """A finished scan since which no stored row changed."""
 
     run: int
-    asked: str  # the fingerprint of the scan
+    fingerprint: str
     counts: dict[str, int]  # rows of its plan by status
 
 
@@ -197,7 +197,7 @@ def _file_row(row: sqlite3.Row) -> FileRow:
     )
 
 
-def _heard(row: sqlite3.Row) -> Analysis:
+def _analysis(row: sqlite3.Row) -> Analysis:
     starts = np.frombuffer(row["starts"], np.float32)
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
     music, embedding = (
@@ -280,14 +280,14 @@ class AnalysisCache:
         ).fetchone()
         return str(row[0]) if row else None
 
-    # --- heard ---
+    # --- analyses ---
 
     def has_analysis(self, model: str, features: int) -> bool:
         """Return whether the cache holds an analysis of a model."""
         sql = "SELECT 1 FROM heard WHERE model = ? AND features = ? LIMIT 1"
         return self._db.execute(sql, (model, features)).fetchone() is not None
 
-    def heard(
+    def analysis(
         self, key: str, model: str, features: int, second_key: str | None = None
     ) -> Analysis | None:
         """Return the analysis by content key, or else by second key."""
@@ -296,19 +296,19 @@ class AnalysisCache:
         if row is None and second_key is not None:
             sql = "SELECT * FROM heard WHERE second_key = ? AND model = ? AND features = ? LIMIT 1"
             row = self._db.execute(sql, (second_key, model, features)).fetchone()
-        return _heard(row) if row else None
+        return _analysis(row) if row else None
 
     def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Analysis] | None:
         """Return a path's file row and analysis; None if either is missing."""
         f = self.file(path)
-        heard = self.heard(f.content_key, model, features) if f is not None else None
-        return (f, heard) if f is not None and heard is not None else None
+        analysis = self.analysis(f.content_key, model, features) if f is not None else None
+        return (f, analysis) if f is not None and analysis is not None else None
 
     def save_analysis(self, h: Analysis, model: str, features: int) -> None:
         """Save an analysis; a partial one never replaces a whole one."""
         if (
             not h.whole
-            and (before := self.heard(h.content_key, model, features)) is not None
+            and (before := self.analysis(h.content_key, model, features)) is not None
             and before.whole
         ):
             return
@@ -428,15 +428,14 @@ class AnalysisCache:
         values = (run, name, folder + b"/", folder + b"0")  # "0" follows "/"
         return self._db.execute(sql, values).fetchone() is not None
 
-    def finish_scan(self, run: int, asked: str | None = None) -> None:
-        """Mark a plan as complete; ``asked`` is the fingerprint under which it may be reused."""
+    def finish_scan(self, run: int, fingerprint: str | None = None) -> None:
+        """Mark a plan as complete; ``fingerprint``: that under which it may be reused."""
         sql = (
             "UPDATE scan SET finished = 1, asked = ?, counts = ?, generation = "
             "(SELECT number FROM generation) WHERE run = ?"
         )
-        self._db.execute(
-            sql, (asked, None if asked is None else json.dumps(self.plan_counts(run)), run)
-        )
+        counts = None if fingerprint is None else json.dumps(self.plan_counts(run))
+        self._db.execute(sql, (fingerprint, counts, run))
 
     def untouched_scan(self) -> UnchangedScan | None:
         """Return the last scan if no row of a file, analysis, failure or plan changed since."""

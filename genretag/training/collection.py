@@ -18,7 +18,9 @@ from genretag.inference.model import Model
 from genretag.library.urls import absolute
 from genretag.library.walk import DiskCase
 from genretag.records import Album
-from genretag.scan.scanner import Options, Progress, Scanner
+from genretag.scan.local import LocalEngine
+from genretag.scan.options import Options, Progress
+from genretag.scan.scanner import Scanner
 from genretag.storage.cache import AnalysisCache
 from genretag.training.layouts import Example
 from genretag.training.split import (
@@ -100,7 +102,7 @@ def analyse_tracks(
     # links to files first.
     real = [Path(os.path.realpath(p)) if p.is_file() else p for p in paths]
     options = Options(tuple(dict.fromkeys(real)), jobs=jobs)
-    Scanner(store, model, options, run=0).hear(on_progress)
+    Scanner(store, LocalEngine(model), options, run=0).analyse(on_progress)
 
 
 def load_collection(

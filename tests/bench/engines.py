@@ -1,5 +1,4 @@
-"""The engines side by side on one made-up folder, and what a million tracks would cost by what was
-measured.
+"""Compare the engines on one made-up folder, and extrapolate the cost of a million tracks.
 
 python tests/bench/engines.py [--tracks 48] [--seconds 240] [--jobs 2] [--repeat 3]
 python tests/bench/engines.py --paper --cpu-seconds 0.45 --rows-a-second 1500 --parquet-bytes 2400
@@ -25,8 +24,9 @@ from speed import proportional_memory
 
 from genretag.audio import Identity, synthesis
 from genretag.cluster.importing import import_results
-from genretag.cluster.results import TrackResult, part_name, read, row_of, table_of, told_of, write
+from genretag.cluster.results import part_name, read, row_of, table_of, track_results, write
 from genretag.decisions.policy import Policy
+from genretag.scan.track import TrackResult
 from genretag.storage.cache import AnalysisCache
 
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second
@@ -39,7 +39,7 @@ FILE_MEGABYTES = 7.7
 
 @dataclass(frozen=True)
 class Run:
-    """What one scan took."""
+    """The cost of one scan."""
 
     wall: float  # s
     cpu: float  # s, over all processes
@@ -97,7 +97,7 @@ def run(command: list[str]) -> Run:
 
 
 def scan(engine: str, music: Path, work: Path, jobs: int, *more: str) -> tuple[Run, Path]:
-    """Scan a folder into a fresh database; return what it took, and the database."""
+    """Scan a folder into a fresh database; return its cost, and the database."""
     database = Path(tempfile.mkdtemp(dir=work)) / "g.db"
     command = [
         sys.executable,
@@ -128,31 +128,32 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.1f} to {max(values):.1f}"
 
 
-def _another(told: TrackResult, n: int, rng: np.random.Generator) -> TrackResult:
-    """Return another track with other numbers of the same kind: those of copies would be packed to
-    nothing.
-    """
-    assert told.heard is not None
+def _another(result: TrackResult, n: int, rng: np.random.Generator) -> TrackResult:
+    """Return a track with noisy scores: exact copies would compress to nothing."""
+    assert result.analysis is not None
     key = rng.bytes(16).hex()
-    numbers = {k: getattr(told.heard, k) for k in ("logits", "music", "embedding")}
+    numbers = {k: getattr(result.analysis, k) for k in ("logits", "music", "embedding")}
     noisy = {k: (v * rng.uniform(0.9, 1.1, v.shape)).astype(np.float16) for k, v in numbers.items()}
-    heard = replace(
-        told.heard, content_key=key, picture=rng.bytes(len(told.heard.picture)), **noisy
-    )
-    return replace(told, ordinal=n, identity=Identity(key, None, rng.bytes(32).hex()), heard=heard)
+    picture = rng.bytes(len(result.analysis.picture))
+    analysis = replace(result.analysis, content_key=key, picture=picture, **noisy)
+    identity = Identity(key, None, rng.bytes(32).hex())
+    return replace(result, ordinal=n, identity=identity, analysis=analysis)
 
 
 def import_rate(results: Path, work: Path, rows: int = 5_000) -> tuple[float, float, float]:
-    """Take ``rows`` made-up rows, copies of measured ones, into fresh books; return rows a second,
-    bytes a row of Parquet and store.
+    """Import ``rows`` made-up rows into fresh databases.
+
+    Return rows per second, and the bytes per row of Parquet and of the cache.
     """
     head, table = next(read(results))
-    told = [t for t, _ in told_of(table) if t.heard is not None and t.identity is not None]
+    measured = [
+        t for t, _ in track_results(table) if t.analysis is not None and t.identity is not None
+    ]
     rng, lots, made = np.random.default_rng(0), work / "made", []
     for n in range(rows):
         made.append(
             row_of(
-                _another(told[n % len(told)], n, rng),
+                _another(measured[n % len(measured)], n, rng),
                 Path(f"/music/Artist {n // 100}/Album {n // 10}/{n:08d} A Title.mp3"),
             )
         )
@@ -186,19 +187,17 @@ def paper(
         "hours on 64 cores": [f"{h / 64:,.1f}" for h in core_hours],
         "hours on 1,024 cores": [f"{h / 1024:,.1f}" for h in core_hours],
         "read": [f"{n * FILE_MEGABYTES / 1e6:,.1f} TB" for n in counts],
-        "windows from decoder to ear": [
+        "windows from decoder to model": [
             f"{n * windows * window_bytes / 1e12:,.1f} TB" for n in counts
         ],
         "results (Parquet)": [f"{n * parquet_bytes / 1e9:,.1f} GB" for n in counts],
-        "books (SQLite, with the plan)": [f"{n * store_bytes / 1e9:,.1f} GB" for n in counts],
-        "hours of the one who writes the books": [
-            f"{n / rows_a_second / 3600:,.1f}" for n in counts
-        ],
+        "databases (SQLite, with the plan)": [f"{n * store_bytes / 1e9:,.1f} GB" for n in counts],
+        "hours of writing the databases": [f"{n / rows_a_second / 3600:,.1f}" for n in counts],
         "read at 1,024 cores": [f"{1024 / cpu_seconds * FILE_MEGABYTES / 1e3:,.1f} GB/s"] * 2,
     }
     for what, values in rows.items():
         print(f"| {what} | {' | '.join(values)} |")
-    print(f"the books hold back more than {rows_a_second * cpu_seconds:,.0f} cores")
+    print(f"the databases slow down more than {rows_a_second * cpu_seconds:,.0f} cores")
 
 
 def main() -> None:
@@ -234,7 +233,7 @@ def compare(a: argparse.Namespace, work: Path) -> None:
     music = work / "music"
     music.mkdir()
     how = synthesis.Container("libmp3lame", options=(("b", "320k"),))
-    for n in range(a.tracks):  # after some, copies: a first scan hears each
+    for n in range(a.tracks):  # the rest are copies
         path = music / f"{n:03d}.mp3"
         if n < _PIECES:
             synthesis.encode(path, synthesis.piece(n, a.seconds), 44_100, how)
@@ -277,7 +276,7 @@ def compare(a: argparse.Namespace, work: Path) -> None:
     )
     rate, parquet, store = import_rate(work / "results", work)
     print(
-        f"results into books: {rate:,.0f} rows a second; {parquet:,.0f} bytes a row of Parquet, {store:,.0f} of the books\n"
+        f"results into databases: {rate:,.0f} rows a second; {parquet:,.0f} bytes a row of Parquet, {store:,.0f} of the databases\n"
     )
     paper(a.cpu_seconds or cost["ray"].cpu, rate, parquet, store)
 

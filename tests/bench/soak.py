@@ -51,7 +51,9 @@ from genretag.decisions.policy import Policy
 from genretag.features import FEATURE_VERSION, LogMel
 from genretag.records import Analysis, FileRow
 from genretag.scan import worker
-from genretag.scan.scanner import Options, Progress, Scanner
+from genretag.scan.local import LocalEngine
+from genretag.scan.options import Options, Progress
+from genretag.scan.scanner import Scanner
 from genretag.scan.worker import serve
 from genretag.storage.cache import AnalysisCache
 
@@ -223,7 +225,7 @@ class LongRun:
 
     def __init__(self, music: Path, database: Path, decoder: Callable[..., None]) -> None:
         self.music, self.database, self.decoder = music, database, decoder
-        self.told = mmap.mmap(-1, 16)  # files with a row, tracks decoded
+        self.reported = mmap.mmap(-1, 16)  # files with a row, tracks decoded
         self.memory: list[tuple[int, float]] = []  # (files, MB)
 
     def _child(self) -> None:
@@ -234,27 +236,26 @@ class LongRun:
         last = store.last_scan()
         scanner = Scanner(
             store,
-            Model(threads=2),
+            LocalEngine(Model(threads=2), self.decoder),
             Options((self.music,), jobs=2),
             (last.run if last else 0) + 1,
-            self.decoder,
         )
 
         def note(progress: Progress) -> None:
-            self.told[:] = struct.pack("qq", progress.files, scanner.heard_tracks)
+            self.reported[:] = struct.pack("qq", progress.files, scanner.decoded_tracks)
 
         scanner.scan(note)
-        self.told[:] = struct.pack("qq", sum(scanner.counts.values()), scanner.heard_tracks)
+        self.reported[:] = struct.pack("qq", sum(scanner.counts.values()), scanner.decoded_tracks)
 
     @property
     def so_far(self) -> tuple[int, int]:
         """(Files with a row, tracks decoded)."""
-        files, heard = struct.unpack("qq", self.told[:])
-        return files, heard
+        files, decoded = struct.unpack("qq", self.reported[:])
+        return files, decoded
 
     def run(self, kill_at: int | None) -> float:
-        """Run to the end, or until so many files were told and then SIGKILL; return seconds."""
-        self.told[:] = bytes(16)
+        """Run to the end, or until so many files were reported, then SIGKILL it; return seconds."""
+        self.reported[:] = bytes(16)
         began, child = time.monotonic(), os.fork()
         if child == 0:
             try:
@@ -272,8 +273,8 @@ class LongRun:
             time.sleep(0.01 if kill_at is not None else 0.5)
         return time.monotonic() - began
 
-    def heard(self) -> int:
-        """Return how many tracks the store knows."""
+    def analysed(self) -> int:
+        """Return the number of analyses in the cache."""
         store = AnalysisCache(self.database)
         (count,) = store._db.execute("SELECT count(*) FROM heard").fetchone()
         store.close()
@@ -281,31 +282,32 @@ class LongRun:
 
 
 def long_scan(a: argparse.Namespace, folder: Path) -> int:
-    """Scan many files, killed in the middle and gone on; memory must be flat, and only what was in
-    flight be lost.
+    """Scan many files, kill the scan in the middle, and continue.
+
+    Memory must stay flat, and only tracks in flight may be lost.
     """
     real = a.what == "scan"
     containers = (real_files if real else stub_files)(folder / "music", a.files)
     run = LongRun(folder / "music", folder / "g.db", serve if real else fake_decoder)
     run.run(kill_at=int(a.files * 0.4))
-    told, kept = run.so_far[1], run.heard()
+    reported, kept = run.so_far[1], run.analysed()
     seconds = run.run(kill_at=None)
     files, again = run.so_far
     early = max(m for n, m in run.memory if n <= files * 0.2)
     late = max(m for n, m in run.memory if n >= files * 0.8)
     size = sum(os.path.getsize(p) for p in folder.glob("g.db*"))
-    findings = [f"{told - kept} tracks were told and not kept"] if kept < told else []
+    findings = [f"{reported - kept} tracks were reported and not kept"] if kept < reported else []
     if kept + again > files + 2:
-        findings.append(f"{kept + again - files} tracks were heard twice")
+        findings.append(f"{kept + again - files} tracks were analysed twice")
     if files != a.files:
         findings.append(f"{files} rows of {a.files} files")
     if late > early * 1.15 + 20:
         findings.append("memory grows")
     print(
-        f"{a.files:,} {'real files in ' + str(containers) + ' containers' if real else 'stub tracks, fake decoder'}; killed after {told:,}"
+        f"{a.files:,} {'real files in ' + str(containers) + ' containers' if real else 'stub tracks, fake decoder'}; killed after {reported:,}"
     )
     print(
-        f"kept {kept:,}; the next scan decoded {again:,} and took {seconds:,.0f} s; {run.heard():,} known"
+        f"kept {kept:,}; the next scan decoded {again:,} and took {seconds:,.0f} s; {run.analysed():,} known"
     )
     print(
         f"peak memory of all processes {early:.0f} MB in the first fifth, {late:.0f} MB in the last; {size / files:,.0f} bytes a row"

@@ -1,0 +1,63 @@
+"""Look up stored analyses and failures, so that no file is decoded twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genretag.audio import Identity
+from genretag.decisions.policy import Windows
+from genretag.features import FEATURE_VERSION
+from genretag.library.urls import absolute
+from genretag.library.walk import Found
+from genretag.records import Analysis, FileRow
+from genretag.scan.options import Options
+from genretag.scan.unchanged import stat_fields
+from genretag.storage.cache import AnalysisCache, Failure
+
+
+@dataclass(frozen=True)
+class Known:
+    """An unchanged file with its stored analysis."""
+
+    file: FileRow
+    analysis: Analysis
+
+
+class Lookup:
+    """Finds what the analysis cache holds on the files of one scan."""
+
+    def __init__(self, store: AnalysisCache, model_id: str, options: Options) -> None:
+        self._store, self._model_id, self._options = store, model_id, options
+
+    def has_analyses(self) -> bool:
+        """Return whether analyses may be reused at all.
+
+        Where there is none, workers need not identify files before they decode them.
+        """
+        return not self._options.rescan and self._store.has_analysis(
+            self._model_id, FEATURE_VERSION
+        )
+
+    def of_file(self, found: Found) -> Known | Failure | None:
+        """Return what is stored on a file that did not change; None: it must be opened."""
+        if self._options.rescan:
+            return None
+        path = absolute(found.path)
+        failure = self._store.failure(path)
+        if failure and (failure.size, failure.mtime_ns) == (found.size, found.mtime_ns):
+            return None if self._options.retry_failed else failure
+        file = self._store.file(path)
+        if file is None or stat_fields(file) != stat_fields(found):
+            return None
+        analysis = self._store.analysis(file.content_key, self._model_id, FEATURE_VERSION)
+        return Known(file, analysis) if analysis and self._suffices(analysis) else None
+
+    def of_audio(self, identity: Identity) -> Analysis | None:
+        """Return the analysis of the same audio, whatever the file; None: it must be decoded."""
+        key, second = identity.content_key, identity.second_key
+        analysis = self._store.analysis(key, self._model_id, FEATURE_VERSION, second)
+        return analysis if analysis and self._suffices(analysis) else None
+
+    def _suffices(self, analysis: Analysis) -> bool:
+        """Return whether an analysis has as many windows as this scan requires."""
+        return analysis.whole or self._options.windows is Windows.ADAPTIVE
