@@ -44,6 +44,7 @@ def attach_head(backbone: Path, head: LinearHead, metadata: ModelMetadata, path:
     graph.node.append(helper.make_node("Gemm", inputs, ["logits"], name=_NODE))
     for output in graph.output:
         if output.name == "logits":
+            # The declared width is that of the old head.
             output.type.tensor_type.shape.dim[1].Clear()
             output.type.tensor_type.shape.dim[1].dim_value = len(bias)
     embed_metadata(model, metadata)
@@ -75,6 +76,7 @@ def save_model(model: Any, path: Path) -> None:
 
 def _remove_output(graph: Any, output: str) -> None:
     """Remove the nodes and weights that only one output needs; keep its declaration."""
+    # ONNX lists nodes in the order of computation, so that one pass from the end finds all.
     needed, nodes = {o.name for o in graph.output} - {output}, []
     for node in reversed(graph.node):
         if set(node.output) & needed:
@@ -101,6 +103,7 @@ def _compare(path: Path, head: LinearHead) -> float:
             f" the head expects {len(head.weight)}"
         )
     worst = float(np.abs(head(scores.embedding) - scores.logits).max())
+    # Relative to the logits: float32 has about seven digits.
     if worst > TOLERANCE * max(1.0, float(np.abs(scores.logits).max())):
         raise ModelError(f"{path}: its logits differ from those of the fitted head by {worst:.1e}")
     return worst

@@ -33,11 +33,13 @@ def warp(rng: np.random.Generator, mel: FloatArray, frames: int) -> FloatArray:
     ``mel`` [frames + ``spare_frames``, bands] has frames to spare.
     """
     speed = rng.uniform(0.92, 1.08)
+    # Do not read behind the end of a short excerpt.
     speed = min(speed, (len(mel) - 1) / frames)
     at = np.arange(frames) * speed
     i = at.astype(int)
     f = (at - i)[:, None].astype(np.float32)
     out = mel[i] * (1 - f) + mel[np.minimum(i + 1, len(mel) - 1)] * f
+    # A shift by bands is a shift of pitch, since the bands are evenly spaced on the mel scale.
     shift = rng.uniform(-1.5, 1.5)
     j = np.clip(np.arange(mel.shape[1]) + shift, 0, mel.shape[1] - 1)
     k = j.astype(int)
@@ -58,6 +60,7 @@ def augment_mel(rng: np.random.Generator, mel: FloatArray, frames: int) -> Float
     if rng.random() < 0.15:
         mel = mel * low_pass(rng, mel.shape[1])
     if rng.random() < 0.1:
+        # A noise floor, as of old recordings and of dither.
         mel = mel + np.float32(10 ** rng.uniform(-6, -3))
     return mel
 
@@ -81,6 +84,7 @@ def mask(rng: np.random.Generator, log_mel: FloatArray, fill: float) -> None:
 
 def mix(x: FloatArray, other: npt.NDArray[np.intp], share: FloatArray, std: float) -> FloatArray:
     """Mix log-mels [n, bands, frames] by power: ``share`` [n, 1] of each, the rest of another."""
+    # Sounds add in power; a mean of logarithms is not the log-mel of any mixture.
     power = np.exp(x * std) * share[..., None] + np.exp(x[other] * std) * (1 - share[..., None])
     out: FloatArray = np.log(power) / np.float32(std)
     return out

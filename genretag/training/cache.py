@@ -83,6 +83,7 @@ class FeatureCache(Generic[Front]):
                 spans = [Span(*span) for span in row["spans"]]
             except (ValueError, KeyError, TypeError):
                 continue
+            # The index may be on disk before the rows are, after a power failure.
             if all(self._count_rows(s.shard) >= s.row + s.frames for s in spans):
                 self._index[row["key"]] = spans
 
@@ -109,6 +110,7 @@ class FeatureCache(Generic[Front]):
 
     def add(self, key: str, windows: list[tuple[float, npt.NDArray[np.float32]]]) -> None:
         """Append the windows of a track: (start in s, log-mel [bands, frames])."""
+        # Only the last shard grows; the earlier ones may be mapped by a training that runs.
         shard = max(0, len(list(self.folder.glob("shard-*.f16"))) - 1)
         path = self._shard_path(shard)
         if path.exists() and path.stat().st_size > _SHARD_BYTES:
@@ -133,6 +135,7 @@ class FeatureCache(Generic[Front]):
                 f"{self.folder}: the feature cache cannot be written: {error.strerror}"
             ) from error
         self._index[key] = spans
+        # The mapping has the length of the shard before.
         self._maps.pop(shard, None)
 
     # --- disk space -----------------------------------------------------------------------------
@@ -196,6 +199,7 @@ def fill(
     Returns:
         The files that could not be decoded.
     """
+    # One path for each key: copies of a track share their features.
     todo = list({key: path for key, path in tracks if key not in cache}.items())
     failed, kept, done = list[Path](), dict[int, SpreadWindows](), 0
     if not todo:  # start no workers

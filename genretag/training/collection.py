@@ -129,6 +129,7 @@ def load_collection(
             _Track(example, analysis.embedding, file.content_key, analysis.seconds, artists)
         )
     counts = Counter(t.example.label for t in tracks)
+    # A label with one track cannot be in two parts.
     labels = sorted(label for label, n in counts.items() if n >= _MIN_TRACKS)
     if len(labels) < 2:
         raise RunError(

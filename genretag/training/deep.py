@@ -74,6 +74,7 @@ def train_deep(
     export_network(net, build_metadata(draft, backbone.metadata, path.stem), path)
     result = evaluate_file(draft, path, cache, time.monotonic() - began)
     # The styles and moods belong to the embedding before the training.
+    # Written twice: the metrics in the metadata are measured on the exported file itself.
     metadata = build_metadata(result, backbone.metadata, path.stem)
     metadata = replace(metadata, styles=None, moods=None)
     replace_metadata(path, metadata, path)
@@ -92,6 +93,7 @@ def initial_network(
         rng = np.random.default_rng(options.seed)
         weight = rng.normal(0, _INITIAL_STD, (shape.embedding, labels))
         return Net(Backbone(shape), LinearHead(weight, np.zeros(labels)), None)
+    # A random head would send large gradients into the backbone and spoil its embedding.
     network, _, music = load_backbone(backbone.path)
     train = part == Part.TRAIN
     x, y = collection.x[train].astype(np.float32), collection.y[train]

@@ -67,6 +67,7 @@ class Net(nn.Module):
         self.genre = to_layer(genre)
         self.music = None if music is None else to_layer(music)
         if self.music is not None:
+            # The collection has no sounds other than music to train it on.
             self.music.requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -187,6 +188,7 @@ class DeepTraining:
             return 0
         if state.get("fingerprint") != self.fingerprint:
             return 0
+        # weights_only above: a checkpoint in a shared folder must not run code when it is loaded.
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.best_state, self.history = state["best"], History(**state["history"])
@@ -292,6 +294,7 @@ class DeepTraining:
                 np.asarray(window, np.float32).T, (CHUNK_FRAMES, _MIN_CHUNK_FRAMES)
             )
         ]
+        # The last chunk of a window may be shorter, and a batch has one shape.
         chunks = [c for c in chunks if c.shape == chunks[0].shape]
         spread = np.linspace(0, len(chunks) - 1, min(_MAX_TRACK_CHUNKS, len(chunks)))
         batch = np.stack([chunks[round(i)] for i in spread])

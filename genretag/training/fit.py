@@ -81,6 +81,7 @@ def search_penalty(
     on_step: Callable[[str], None] | None = None,
 ) -> Search:
     """Choose the strength of the penalty by grouped cross-validation; a tie takes the stronger."""
+    # A large collection tries fewer strengths, so that the search stays a matter of minutes.
     heavy = len(y) * len(np.unique(y)) * len(STRENGTHS) > _MAX_WORK
     strengths, wanted = (STRENGTHS[1:6:2], 3) if heavy else (STRENGTHS, _FOLDS)
     folds = assign_folds(y, groups, wanted, seed)
@@ -95,11 +96,13 @@ def search_penalty(
         if on_step:
             on_step(f"penalty {c:g}: {accuracy[c]:.1%} over {len(np.unique(folds))} folds")
     best = max(accuracy.values())
+    # The strengths are in order of rising flexibility, so that a tie takes the more regular head.
     return Search(next(c for c in strengths if accuracy[c] >= best - 1e-9), accuracy)
 
 
 def _fit_and_predict(x: Embeddings, y: IntArray, unseen: Embeddings, c: float) -> IntArray:
     """Fit a head on (x, y) and return the labels of other embeddings, among those of ``y``."""
+    # A fold may lack a label, and the head expects labels without gaps.
     known, dense = np.unique(y, return_inverse=True)
     out: IntArray = known[fit_head(x, dense, c)(unseen).argmax(1)]
     return out
@@ -142,6 +145,7 @@ def _cross_validated_temperature(
     scored = np.zeros(len(y), bool)
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
+        # Logits of a head that lacks a label cannot be compared with the others.
         if len(np.unique(y[train])) == labels:
             logits[test], scored[test] = fit_head(x[train], y[train], c)(x[test]), True
     return calibrate(logits[scored], y[scored]) if scored.sum() >= _MIN_FOLD_TRACKS else 1.0
@@ -149,6 +153,7 @@ def _cross_validated_temperature(
 
 def refit(x: Embeddings, y: IntArray, fitted: Fitted) -> Fitted:
     """Fit the final head on all tracks, with the penalty and temperature already chosen."""
+    # The temperature stays: there are no unseen tracks left that could tell a better one.
     return Fitted(fit_head(x, y, fitted.search.c), fitted.temperature, fitted.search)
 
 
@@ -162,6 +167,7 @@ def learning_curve(
 ) -> list[LearningPoint]:
     """Return the accuracy after training on a fifth to all of the training groups."""
     train, rest = np.flatnonzero(part == Part.TRAIN), part != Part.TRAIN
+    # Whole artists are left out, as in the split: fewer artists matter more than fewer tracks.
     order = np.random.default_rng(seed).permutation(np.unique(groups[train]))
     out = []
     for share in _CURVE_SHARES:

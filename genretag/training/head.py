@@ -41,6 +41,7 @@ def fold_scaler(
 def balanced_weights(y: IntArray, clip: IntArray) -> FloatArray:
     """Return weights [n] that balance the classes, and the clips within a class; mean 1."""
     per_clip = dict(zip(*np.unique(clip, return_counts=True), strict=True))
+    # First the pieces of a clip, then the labels: a long clip does not count more than a short one.
     weight = np.array([1.0 / per_clip[c] for c in clip])
     for label in np.unique(y):
         weight[y == label] /= weight[y == label].sum()
@@ -82,6 +83,7 @@ def fit_temperature(log_p: FloatArray, y: IntArray, weight: FloatArray | None = 
     w = np.ones(len(y)) if weight is None else weight
 
     def loss(log_t: float) -> float:
+        # Searching the logarithm keeps the temperature positive.
         return _cross_entropy(log_p / np.exp(log_t), y, w)
 
     found = minimize_scalar(loss, bounds=_LOG_TEMPERATURE_BOUNDS, method="bounded")
@@ -98,6 +100,7 @@ def fit_calibration(
     from scipy.optimize import minimize
 
     def loss(parameters: FloatArray) -> float:
+        # The best temperature of a mean depends on how many windows it is made of.
         temperature = np.exp(parameters[0] + parameters[1] * np.log(length))
         return _cross_entropy(log_p / temperature[:, None], y, weight)
 

@@ -41,6 +41,7 @@ class Residual(nn.Module):
             nn.BatchNorm2d(width_out),
         )
         self.shortcut: nn.Module = nn.Identity()
+        # Pool before the 1 x 1 convolution: with a stride it would drop three of four positions.
         if stride != 1 or width_in != width_out:
             self.shortcut = nn.Sequential(
                 nn.AvgPool2d(stride, ceil_mode=True),
@@ -83,6 +84,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embeddings [batch, embedding] of log-mels."""
+        # A convolution over all remaining bands leaves one row: pitch is not averaged away.
         y = nn.functional.hardswish(self.across(self.features(x.unsqueeze(1))))
         pooled: Tensor = y.mean(dim=(2, 3))
         out: Tensor = self.project(self.dropout(pooled))
@@ -110,6 +112,7 @@ def fold(module: nn.Module) -> None:
     The network in PyTorch then computes exactly what the exported file does.
     """
     for block in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
+        # Replaced, not removed: the names of the weights stay those of training.
         for i in range(len(block) - 1):
             conv, norm = block[i], block[i + 1]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -188,6 +191,7 @@ def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     }
     for name, w in stored.items():
         if (original := name.removesuffix("_quantized")) != name:
+            # int8 weights have one scale for each output channel, on the first axis.
             scale = stored.get(f"{original}_scale", stored.get(f"{name}_scale"))
             assert scale is not None
             weights[original] = (w * scale.reshape(-1, *[1] * (w.ndim - 1))).astype(np.float32)
@@ -196,6 +200,7 @@ def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 
 def _linear(weights: dict[str, Any], name: str) -> LinearHead:
     """Return a head; an attached one is stored transposed."""
+    # The name that attach_head gives; model files of users have it.
     if name == "genre" and "grafted.weight" in weights:
         return LinearHead(
             weights["grafted.weight"].astype("float64"), weights["grafted.bias"].astype("float64")

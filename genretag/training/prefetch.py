@@ -35,6 +35,7 @@ class Prefetch(Generic[T]):
                 item = self._make()
             except Exception as error:  # raised again in the thread of the training
                 item = error
+            # Wait in short steps, so that the thread ends soon after its reader has left.
             while not self._stop.is_set():
                 try:
                     self._ready.put(item, timeout=_POLL_SECONDS)

@@ -77,6 +77,7 @@ class BatchSampler:
         x = np.stack([self.random_excerpt(w, frames) for w in windows])
         y = np.full((BATCH_ROWS, self.labels), LABEL_SMOOTHING / self.labels, np.float32)
         y[np.arange(BATCH_ROWS), labels] += 1 - LABEL_SMOOTHING
+        # The other batches stay unmixed, as all tracks are later.
         if self.rng.random() < MIXUP_SHARE:
             x, y = self._mix_up(x, y)
         return Batch(x, y)
@@ -87,6 +88,7 @@ class BatchSampler:
         need = frames + augment.spare_frames(frames)
         start = int(rng.integers(0, max(1, len(window) - need + 1)))
         x = np.asarray(window[start : start + need], np.float32)
+        # The cache holds standardised log-mels; filters and mixing act on power.
         power = np.exp(x * np.float32(fe.std) + np.float32(fe.mean))
         augmented = augment.augment_mel(rng, power, frames)
         out = self.log_mel.scale(augmented, float(10 ** (rng.normal(0, _LEVEL_DB) / 20)))

@@ -103,6 +103,7 @@ def group_tracks(artists: Sequence[Sequence[str]], pairs: Iterable[Pair]) -> Int
             sets.join(i, first.setdefault(key, i))
     for pair in pairs:
         sets.join(pair.a, pair.b)
+    # Number the groups in order of appearance: the same collection gives the same split.
     roots = [sets.root(i) for i in range(len(artists))]
     number = {root: k for k, root in enumerate(dict.fromkeys(roots))}
     return np.array([number[r] for r in roots])
@@ -166,6 +167,7 @@ def _draw_fifth(
         # A label without any track in the fold may overshoot, within limits.
         missing = any(have[c] == 0 for c in counts)
         limit = _MAX_OVERSHOOT * max(want[c] for c in counts) + 1
+        # Squared distances relative to the wish: small labels count as much as large ones.
         helps = after < before or (missing and counts.total() <= limit)
         if helps and all(groups_left[c] > 1 for c in counts):
             have.update(counts)
