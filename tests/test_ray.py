@@ -87,7 +87,7 @@ def cluster(storage: dict[str, str] | None) -> Iterator[str]:
 
         folder = Path("/tmp") / f"genretag-test-{os.getpid()}"  # a socket's path must be short
         ray.init(
-            **machines.how(None, 2, str(folder)), num_gpus=1
+            **machines.init_arguments(None, 2, str(folder)), num_gpus=1
         )  # there is none: with ``auto``, scoring falls back to the CPU
     try:
         yield ray.get_runtime_context().gcs_address

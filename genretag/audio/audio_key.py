@@ -23,7 +23,7 @@ AUDIO_KEY_PREFIX = "audio:"
 _BLOCK = 16 << 10  # bytes
 _BLOCKS = 8
 _OGG_HEADER = 27
-#: What a retagger numbers anew in the header of a page: serial, sequence and checksum.
+# Fields of a page header that change when a file is retagged: serial, sequence and checksum.
 _OGG_DERIVED = slice(14, 26)
 
 
@@ -73,7 +73,7 @@ def _read(handle: BinaryIO, regions: Regions, start: int, size: int) -> bytes:
 
 
 def _ogg_block(handle: BinaryIO, regions: Regions, start: int, size: int) -> bytes:
-    """Return a block without what a retagger numbers anew in the pages' headers.
+    """Return a block without the fields of page headers that retagging changes.
 
     A header may begin before the block, so a little more is read.
     """

@@ -85,7 +85,7 @@ def _to_mono(frame: Any) -> FloatArray:
 
 
 def _clip(mono: FloatArray) -> FloatArray:
-    """Return samples within the amplitude limit; what is not a number becomes 0."""
+    """Clip samples to the amplitude limit; NaN becomes 0."""
     if mono.min() >= -_MAX_AMPLITUDE and mono.max() <= _MAX_AMPLITUDE:  # false for NaN
         return mono
     finite = np.nan_to_num(mono, copy=False, posinf=0.0, neginf=0.0)

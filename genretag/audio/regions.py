@@ -172,7 +172,7 @@ def _asf(reader: _Reader) -> Iterator[Span]:
 
 
 def _matroska(reader: _Reader) -> Iterator[Span]:
-    """Yield the clusters (RFC 9559); a live stream of unknown sizes has none that can be told."""
+    """Yield the clusters (RFC 9559); a live stream, whose sizes are unknown, has none."""
     at, inside = reader.start, False
     for _ in range(_MAX_ELEMENTS):
         name, size, inner = _ebml_element(reader(at, 16))

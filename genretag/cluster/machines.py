@@ -1,4 +1,4 @@
-"""Ray's own processes: begun, kept quiet, and ended."""
+"""Start Ray's processes or connect to them, keep them quiet, and end them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,21 @@ from genretag.errors import RunError, UsageError
 log = logging.getLogger("genretag")
 
 _REACH_SECONDS = 5.0
-_STORE_BYTES = (
-    512 << 20
-)  # of the local cluster's object store: some hundred tracks on their way from ear to ear
+# Object store of a local cluster: about a hundred tracks between decoding and scoring.
+_STORE_BYTES = 512 << 20
 
 
 @contextlib.contextmanager
 def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
-    """Have a cluster: that of an address, or one of this machine's CPUs that ends with the scan;
-    one that is there already stays.
+    """Connect to the cluster at an address, or start one on this machine for the scan.
 
-    Yields the folder for files that are brought near; None: that of each machine's system.
+    Yields the folder for copies of remote files; None: each machine's temporary folder.
 
     Raises:
-        UsageError: the address cannot be meant, or nothing answers there.
+        UsageError: the address is malformed, or nothing answers there.
     """
-    if (
-        "ray" in sys.modules and sys.modules["ray"].is_initialized()
-    ):  # who calls from Python may have a cluster already
+    # A Python program that calls genretag may be connected already.
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield None
         return
     if address is not None:
@@ -47,9 +44,9 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
     import ray.data
 
     try:
-        with contextlib.redirect_stdout(_Log()), _aside(Path(folder) / "native.log"):
+        with contextlib.redirect_stdout(_Log()), _native_stderr_in(Path(folder) / "native.log"):
             try:
-                ray.init(**how(address, jobs, folder))
+                ray.init(**init_arguments(address, jobs, folder))
             except Exception as error:
                 at = (
                     f"--address {address}: no cluster of Ray answers there"
@@ -69,8 +66,9 @@ def cluster(address: str | None, jobs: int) -> Iterator[str | None]:
 
 
 def _short_place() -> str:
-    """Return a folder for temporary files with a short name: Ray keeps sockets some 65 characters
-    further down, and 104 is the most.
+    """Return a temporary folder with a short path.
+
+    Ray appends some 65 characters for its sockets, whose paths may have 104 at most.
     """
     usual = tempfile.gettempdir()
     return (
@@ -81,22 +79,22 @@ def _short_place() -> str:
 
 
 def settle_ray(*, local: bool) -> None:
-    """Set what Ray reads when it is loaded: it calls nobody, draws nothing, and a cluster of our
-    own is ours alone.
+    """Set the environment that Ray reads on import: no telemetry, no progress bars.
+
+    A local cluster gets a token, so that no other user can connect to it.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if (
-        local
-    ):  # its ports are open to the network: without a token anybody there could run code here
+    # Its ports are open to the network: without a token anybody there could run code here.
+    if local:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def how(address: str | None, jobs: int, folder: str) -> dict[str, Any]:
-    """Return how Ray is to be started."""
+def init_arguments(address: str | None, jobs: int, folder: str) -> dict[str, Any]:
+    """Return the arguments of ``ray.init``."""
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     if address is not None:
         return {"address": address, **quiet}
@@ -111,8 +109,9 @@ def how(address: str | None, jobs: int, folder: str) -> dict[str, Any]:
 
 
 def _check_address(address: str) -> None:
-    """Raise ``UsageError`` for an address that cannot be meant, or where nothing answers: Ray
-    itself would try for minutes.
+    """Raise ``UsageError`` if an address is malformed or nothing answers there.
+
+    Ray itself would try for minutes.
     """
     if address == "auto":
         return
@@ -131,40 +130,37 @@ def _check_address(address: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says."""
+    """Return the first line of an error message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class _Log(io.TextIOBase):
-    """Takes what Ray prints on stdout, of workers that died for one: rows go there, and a program
-    may read them.
-    """
+    """Sends Ray's messages on stdout to the log: stdout is for rows, which programs may read."""
 
     def write(self, text: str) -> int:
-        """Keep it in the log."""
+        """Log a message."""
         if text.strip():
             log.debug("ray: %s", text.rstrip())
         return len(text)
 
 
 @contextlib.contextmanager
-def _aside(file: Path) -> Iterator[None]:
-    """Let what native code of Ray says on descriptor 2 go into a file; Python's own talk goes where
-    it went.
+def _native_stderr_in(file: Path) -> Iterator[None]:
+    """Send what native code writes to descriptor 2 into a file; Python's stderr stays.
 
-    Ray's core logs remarks for its own developers there, and no setting keeps it from all of them.
+    Ray's core logs remarks for its developers there, and no setting suppresses all of them.
     """
     try:
         if sys.stderr.fileno() != 2:
             raise OSError
-        kept = os.fdopen(
+        stderr = os.fdopen(
             os.dup(2), "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1
         )
     except (OSError, ValueError, AttributeError):  # stderr is something else already, as in tests
         yield
         return
     before = sys.stderr
-    ours = (before, sys.__stderr__)  # a progress line stands before the real one
+    ours = (before, sys.__stderr__)  # a progress bar may have replaced the real one
     handlers = [
         (h, h.stream)
         for h in logging.getLogger().handlers
@@ -174,15 +170,15 @@ def _aside(file: Path) -> Iterator[None]:
     try:
         before.flush()
         os.dup2(native, 2)
-        sys.stderr = kept
+        sys.stderr = stderr
         for handler, _ in handlers:
-            handler.setStream(kept)
+            handler.setStream(stderr)
         yield
     finally:
-        kept.flush()
-        os.dup2(kept.fileno(), 2)
+        stderr.flush()
+        os.dup2(stderr.fileno(), 2)
         sys.stderr = before
         for handler, stream in handlers:
             handler.setStream(stream)
         os.close(native)
-        kept.close()
+        stderr.close()

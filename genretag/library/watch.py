@@ -122,7 +122,7 @@ def arrivals(
 
 
 def _note_change(waiting: Arrivals, path: Path) -> None:
-    """Record a changed path; a folder that was moved in stands for all music below it."""
+    """Record a changed path, or all music below a folder that was moved in."""
     if not path.is_dir():
         waiting.note(path)
         return

@@ -23,17 +23,18 @@ if TYPE_CHECKING:  # decode workers ask for windows alone
     from genretag.inference.metadata import ModelMetadata
 
 MAX_ERROR = 0.02  # of a track's genre being another one than all windows would say
-# deviation of d between windows: 2.03 over different clips of one artist, measured with five models
-# that never heard them
+# Deviation of d between windows: 2.03 over different clips of one artist, measured with five models
+# that were not trained on them.
 _USUAL = 2.0
 _USUAL_WEIGHT = 4  # windows that the usual deviation counts for
 _FEW = 4  # windows: no more than two minutes
-_MAX_PARTS = 16  # so many windows heard without an end: the rest is heard in one go
+_MAX_PARTS = 16  # windows; if they do not settle the vote, the rest is decoded in one go
 
 
 def spread(windows: int) -> list[int]:
-    """Return window numbers so that each is as far as can be from those before it: the middle, the
-    ends, what is between.
+    """Return window numbers, each as far as possible from those before it.
+
+    That is the middle, the ends, then the middles of the gaps.
     """
     chosen = [windows // 2]
     gaps = np.abs(np.arange(windows) - chosen[0])
@@ -44,18 +45,19 @@ def spread(windows: int) -> list[int]:
 
 
 def first(windows: int) -> tuple[int, ...]:
-    """Return the windows to hear first: one from the middle, or all where they are few."""
+    """Return the first windows to analyse: one from the middle, or all of a few."""
     return tuple(range(windows)) if windows <= _FEW else tuple(spread(windows)[:1])
 
 
-def further(windows: int, heard: int) -> tuple[int, ...]:
-    """Return the windows to hear after ``heard`` of them: as many again, or all that are left; ()
-    where all should be heard in one go.
+def further(windows: int, analysed: int) -> tuple[int, ...]:
+    """Return the next windows after ``analysed`` of them: as many again, or all that are left.
+
+    (): decode the whole track in one go.
     """
-    if 2 * heard >= windows:
-        done = set(spread(windows)[:heard])
+    if 2 * analysed >= windows:
+        done = set(spread(windows)[:analysed])
         return tuple(w for w in range(windows) if w not in done)
-    return tuple(spread(windows)[heard : 2 * heard]) if 2 * heard <= _MAX_PARTS else ()
+    return tuple(spread(windows)[analysed : 2 * analysed]) if 2 * analysed <= _MAX_PARTS else ()
 
 
 def settled(
@@ -64,13 +66,14 @@ def settled(
     windows: int,
     metadata: ModelMetadata,
 ) -> bool:
-    """Return whether the windows heard, logits [k, labels] and music logits [k], settle the vote of
-    all ``windows``.
+    """Return whether k analysed windows settle the vote of all ``windows``.
+
+    ``logits`` is [k, labels], ``music`` [k], logits as well.
     """
     from genretag.numeric import log_softmax
 
-    heard = len(logits)
-    if heard >= windows:
+    analysed = len(logits)
+    if analysed >= windows:
         return True
     scores = (
         log_softmax(logits) if metadata.activation == "softmax" else np.asarray(logits, np.float64)
@@ -83,13 +86,14 @@ def settled(
         else 0.0
     )
     margin = np.asarray(music, np.float64)[:, None] - threshold
-    left = 1 / heard - 1 / windows
+    left = 1 / analysed - 1 / windows
     return _overturned(ahead, left) + _overturned(margin * np.sign(margin.mean()), left) < MAX_ERROR
 
 
 def _overturned(ahead: FloatArray, left: float) -> float:
-    """Return the chance that a mean [k windows, cases] that is above zero is not, once all windows
-    are heard; summed over cases.
+    """Return the probability that a positive mean of k windows is negative over all of them.
+
+    ``ahead`` is [k, cases]; the result is summed over the cases.
     """
     spread_out = np.square(ahead - ahead.mean(axis=0)).sum(axis=0)
     variance = (_USUAL_WEIGHT * _USUAL**2 + spread_out) / (_USUAL_WEIGHT + len(ahead) - 1)

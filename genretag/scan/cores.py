@@ -1,4 +1,4 @@
-"""How much may be done at once."""
+"""The number of parallel workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def automatic_jobs() -> int:
-    """Return how many workers this process may keep busy: the cores that it may run on."""
+    """Return the number of cores that this process may run on."""
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

@@ -1,4 +1,4 @@
-"""How a process that works on one big array after another uses memory."""
+"""Memory settings for processes that allocate one large array after another."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 def keep_memory() -> None:
-    """Let glibc keep some of what is freed: else it gives every array back to the kernel, and each
-    page of the next one costs a fault.
+    """Let glibc keep freed memory: otherwise every page of the next array costs a page fault.
 
-    Where there is no glibc, nothing happens.
+    Without glibc, nothing happens.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -17,9 +17,11 @@ from genretag.library.walk import below
 from genretag.scan.obstacles import mark_obstacles
 from genretag.storage.cache import AnalysisCache, Scan
 
+_PlanRow = tuple[int, Path, str, dict[str, Any]]  # ordinal, path, action, row
+
 
 def metadata_of(store: AnalysisCache, scan: Scan) -> ModelMetadata:
-    """Return the card of the model that a scan heard with."""
+    """Return the metadata of a scan's model."""
     text = store.model_metadata(scan.model or "")
     if text is None:
         raise RunError("the last scan's model is not known any more; scan again")
@@ -36,11 +38,9 @@ def replan(
     *,
     aside: bool | None = None,
 ) -> int:
-    """Decide again about every file of a scan, from the stored scores; return how many rows there
-    are.
+    """Decide every file of a scan again from its stored scores; return the number of rows.
 
-    With ``tops`` only what lies below them is decided by the new policy, and the rest by the scan's
-    own.
+    ``tops``: the new policy applies below these folders, and the scan's own policy elsewhere.
     """
     metadata, before = metadata_of(store, scan), Policy.from_dict(scan.policy)
     store.begin_scan(
@@ -55,7 +55,7 @@ def replan(
     def policy_for(path: Path) -> Policy:
         return policy if below(path, tops) else before
 
-    for rows in _in_lots(store.plan(scan.run), 500):
+    for rows in _batches(store.plan(scan.run), 500):
         with store.transaction():
             store.save_plan(
                 run,
@@ -71,15 +71,15 @@ def replan(
     return count
 
 
-def _in_lots(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    lot: list[Any] = []
+def _batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    batch: list[Any] = []
     for row in rows:
-        lot.append(row)
-        if len(lot) == size:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _again(
@@ -90,13 +90,15 @@ def _again(
     metadata: Any,
     policy: Policy,
     past: WriteHistory | None,
-) -> tuple[int, Path, str, dict[str, Any]]:
-    """Return a plan's row, decided again where the file was heard."""
+) -> _PlanRow:
+    """Return a plan's row, decided again if the file was analysed."""
     known = store.known(path, metadata.id, FEATURE_VERSION)
-    if known is None and data.get("code") == Reason.TIDIES:  # it may be written since
+    # A tidied file may have been written since.
+    if known is None and data.get("code") == Reason.TIDIES:
         kept = keep_tidied(Row.from_dict(data))
         return ordinal, path, kept.action, kept.to_dict()
-    if known is None or not data.get("scores") or data.get("reviewed"):  # what a person said stays
+    # A person's answer stays.
+    if known is None or not data.get("scores") or data.get("reviewed"):
         return ordinal, path, data["action"], data
     row = judge(Path(data["path"]), *known, metadata, policy, past=past)
     return ordinal, path, row.action, row.to_dict()
@@ -125,7 +127,7 @@ def settle_albums(
         if (verdict := album.verdict(policy.album)) is not None
     }
     changed = 0
-    lot: list[tuple[int, Path, str, dict[str, Any]]] = []
+    batch: list[_PlanRow] = []
     for ordinal, path, row in _rows(store, run):
         verdict = verdicts.get(key_of(row))
         known = store.known(path, metadata.id, FEATURE_VERSION) if verdict is not None else None
@@ -135,16 +137,18 @@ def settle_albums(
             Path(row["path"]), *known, metadata, policy, past=past, album=verdict
         ).to_dict()
         if json.dumps(again) != json.dumps(row):
-            lot.append((ordinal, path, again["action"], again))
-        if len(lot) >= 500:
-            changed += _save(store, run, lot)
-    return changed + _save(store, run, lot)
+            batch.append((ordinal, path, again["action"], again))
+        if len(batch) >= 500:
+            changed += _save(store, run, batch)
+    return changed + _save(store, run, batch)
 
 
-def _save(store: AnalysisCache, run: int, lot: list[tuple[int, Path, str, dict[str, Any]]]) -> int:
-    """Write rows and forget them; return how many."""
+def _save(
+    store: AnalysisCache, run: int, batch: list[tuple[int, Path, str, dict[str, Any]]]
+) -> int:
+    """Save rows and empty the batch; return how many there were."""
     with store.transaction():
-        store.save_plan(run, lot)
-    count = len(lot)
-    lot.clear()
+        store.save_plan(run, batch)
+    count = len(batch)
+    batch.clear()
     return count
