@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,17 @@ class Album:
 
 
 @dataclass(frozen=True)
+class FieldTags:
+    """The fields beside the genre in a file: mood, style, grouping and evidence.
+
+    ``values`` has the fields that are there; ``problems`` says why one cannot be written.
+    """
+
+    values: dict[str, list[str]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Tags:
     """The tags of a file that genretag uses.
 
@@ -38,6 +49,7 @@ class Tags:
     field: str | None
     album: Album = Album()
     problem: str | None = None
+    fields: FieldTags | None = None  # None: read by a version that knew the genre alone
 
 
 @dataclass(frozen=True)

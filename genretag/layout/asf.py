@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
+from genretag.layout.fields import FIELDS
 from genretag.layout.mp4 import is_zero
 
 GUID_SIZE = 16
@@ -42,12 +43,6 @@ _NAMES: Mapping[bytes, str] = {
     METADATA: "metadata",
     LIBRARY: "metadata library",
     PADDING: "padding",
-}
-#: Field -> names of the attributes that hold it, in lower case; the first one is written.
-FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
-    "genre": ("wm/genre", "genre"),
-    "mood": ("wm/mood",),
-    "style": ("wm/style", "style"),
 }
 
 
@@ -307,7 +302,7 @@ def _attribute_regions(item: Object, fields: Sequence[str], name: str) -> Iterat
 def field_of(attribute: Attribute, fields: Sequence[str]) -> str | None:
     """Return which of some fields an attribute holds; None: another one, or none."""
     name = attribute.name.lower()
-    return next((f for f in fields if name in FIELD_NAMES.get(f, ())), None)
+    return next((f for f in fields if name in map(str.lower, FIELDS[f].attributes)), None)
 
 
 def is_padding(data: memoryview, item: Object) -> bool:

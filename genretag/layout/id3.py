@@ -6,7 +6,7 @@ as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.layout.account import Kind, Region, UnexplainedError
+from genretag.layout.fields import FIELDS
 
 HEADER_SIZE = 10
 MAX_EMPTY_TEXT = 11  # bytes of a frame without text: its header and an encoding
@@ -21,12 +22,6 @@ UNSYNCHRONISED, EXTENDED, FOOTER = 0x80, 0x40, 0x10  # flags of a tag
 _COMPRESSED_V22 = 0x40
 _V23_CRC, _V24_CRC = 0x8000, 0x20  # flags of an extended header
 _MAX_FRAMES = 100_000
-
-#: Field -> the frame that holds it, in v2.3 and v2.4.
-FRAME_NAMES: Mapping[str, bytes] = {"genre": b"TCON", "mood": b"TMOO"}
-_V22_NAMES: Mapping[str, bytes] = {"genre": b"TCO"}
-#: Field -> the description of the TXXX frame that holds it.
-TXXX_NAMES: Mapping[str, str] = {"mood": "MOOD", "style": "STYLE"}
 
 
 @dataclass(frozen=True)
@@ -71,16 +66,13 @@ class Tag:
 
     def of_field(self, field: str, data: memoryview) -> list[Frame]:
         """Return the frames that hold a field."""
-        names = _V22_NAMES if self.version == 2 else FRAME_NAMES
-        return [
-            f
-            for f in self.frames
-            if f.name == names.get(field) or _is_txxx(data, f, TXXX_NAMES.get(field))
-        ]
+        names = FIELDS[field]
+        own = names.frames_v22 if self.version == 2 else names.frames
+        return [f for f in self.frames if f.name in own or _is_txxx(data, f, names.description)]
 
 
 def _is_txxx(data: memoryview, frame: Frame, description: str | None) -> bool:
-    if description is None or frame.name != b"TXXX" or frame.end <= frame.body_at:
+    if description is None or frame.name not in (b"TXXX", b"TXX") or frame.end <= frame.body_at:
         return False
     body = bytes(data[frame.body_at : min(frame.end, frame.body_at + 64)])
     codec = ("latin-1", "utf-16", "utf-16-be", "utf-8")[body[0]] if body[0] < 4 else "latin-1"

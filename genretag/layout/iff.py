@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genretag.layout.account import Account, Kind, Region, UnexplainedError
+from genretag.layout.fields import FIELDS
 from genretag.layout.id3 import tag_regions
 
 Order = Literal["little", "big"]
@@ -20,9 +21,6 @@ UNKNOWN_SIZE = 0xFFFFFFFF  # of 32 bits: stated elsewhere (RF64), or never (a st
 _SOX_STREAM = (0x7FFFF000, 0x7FFFF024)  # data and RIFF, as SoX writes them to a pipe
 _MAX_CHUNKS = 100_000
 _PRINTABLE = range(0x20, 0x7F)
-
-#: Field -> the item of LIST INFO that holds it.
-INFO_NAMES: Mapping[str, bytes] = {"genre": b"IGNR"}
 
 
 @dataclass(frozen=True)
@@ -309,7 +307,7 @@ def _padding(
 
 
 def _info_regions(data: memoryview, chunk: Chunk, fields: Sequence[str], name: str) -> list[Region]:
-    names = {INFO_NAMES[field]: field for field in fields if field in INFO_NAMES}
+    names = {FIELDS[field].info: field for field in fields if FIELDS[field].info}
     items = info_items(data, chunk)
     at = chunk.data_at + NAME_SIZE
     regions = [Region(Kind.OTHER, chunk.data_at, at, f"{name}/INFO")]

@@ -6,11 +6,12 @@ Only atoms that lead to tags or to offsets are taken apart; each other one is ex
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
+from genretag.layout.fields import FIELDS
 from genretag.layout.mp4_offsets import TABLE_PATHS, Offset, offsets_of
 
 HEADER_SIZE = 8  # bytes of size and name
@@ -18,10 +19,6 @@ LARGE_HEADER_SIZE = 16  # with a size of eight bytes behind the name
 VERSION_SIZE = 4  # bytes of version and flags
 MAX_ATOMS = 300_000  # in a file; ten hours of fragments have a third of them
 PADDING_NAMES = (b"free", b"skip")
-#: Field -> atoms of the list of tags that hold it.
-FIELD_ATOMS: Mapping[str, tuple[bytes, ...]] = {"genre": (b"\xa9gen", b"gnre")}
-#: Field -> name of the freeform atom ``----:com.apple.iTunes:NAME`` that holds it.
-FREEFORM_NAMES: Mapping[str, bytes] = {"genre": b"GENRE", "mood": b"MOOD", "style": b"STYLE"}
 ITUNES = b"com.apple.iTunes"
 #: The handler of iTunes' tags as an atom: type mdir, vendor appl.
 TAG_HANDLER = b"\0\0\0\x21hdlr" + bytes(8) + b"mdirappl" + bytes(9)
@@ -215,12 +212,12 @@ def field_of(data: memoryview, atom: Atom, fields: Sequence[str]) -> str | None:
     if above not in (_UDTA, _LIST):
         return None
     for wanted in fields:
-        if atom.name in FIELD_ATOMS.get(wanted, ()):
+        if atom.name in FIELDS[wanted].atoms:
             return wanted
     if above != _LIST or atom.name != b"----":
         return None
     domain, name = freeform_name(data, atom)
-    names = {FREEFORM_NAMES[f]: f for f in fields if f in FREEFORM_NAMES}
+    names = {FIELDS[f].freeform: f for f in fields if FIELDS[f].freeform}
     return names.get(name.upper()) if domain == ITUNES else None
 
 

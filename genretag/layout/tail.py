@@ -6,11 +6,12 @@ Strnad and others 1998), APEv2 (Hydrogenaudio), ID3v2.4 section 3.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from genretag.layout import id3
 from genretag.layout.account import Kind, Region, UnexplainedError
+from genretag.layout.fields import FIELDS
 
 ID3V1_SIZE = 128
 ID3V1_GENRE_AT = 127
@@ -27,9 +28,6 @@ APE_HAS_HEADER, APE_IS_HEADER, APE_READ_ONLY = 1 << 31, 1 << 29, 1
 APE_IS_BINARY = 0b10  # of an item's flags
 APE_KIND_MASK = 0b110  # of an item's flags: text, binary, locator
 _MAX_ITEMS = 65_536
-
-#: Field -> the APEv2 item that holds it.
-ITEM_NAMES: Mapping[str, bytes] = {"genre": b"genre", "mood": b"mood", "style": b"style"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,8 @@ class Ape:
 
     def of_field(self, field: str) -> list[Item]:
         """Return the items that hold a field."""
-        return [item for item in self.items if item.key.lower() == ITEM_NAMES.get(field)]
+        name = FIELDS[field].item.lower()
+        return [item for item in self.items if item.key.lower() == name]
 
 
 def tail_parts(data: memoryview, start: int) -> list[Part]:

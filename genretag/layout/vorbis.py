@@ -6,17 +6,12 @@ are explained like all else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genretag.layout.account import Kind, Region, UnexplainedError
+from genretag.layout.fields import FIELDS
 
-#: Field -> names of the entries that hold it, in upper case.
-FIELD_NAMES: Mapping[str, tuple[bytes, ...]] = {
-    "genre": (b"GENRE",),
-    "mood": (b"MOOD",),
-    "style": (b"STYLE",),
-}
 MAX_ENTRIES = 100_000  # of a comment list; hostile files state billions
 LENGTH_SIZE = 4  # bytes of a length or count, little-endian
 
@@ -52,7 +47,7 @@ class Comments:
 
     def of_field(self, field: str) -> list[Entry]:
         """Return the entries of a field, in order."""
-        return [e for e in self.entries if e.name in FIELD_NAMES[field]]
+        return [e for e in self.entries if e.name == FIELDS[field].comment]
 
 
 def parse_comments(data: bytes | memoryview, start: int, end: int) -> Comments:
@@ -87,7 +82,7 @@ def _overrun() -> UnexplainedError:
 
 def comment_regions(comments: Comments, fields: Sequence[str], above: str) -> list[Region]:
     """Return the regions of a comment list; ``above`` is the path of its names."""
-    names = {name: field for field in fields for name in FIELD_NAMES[field]}
+    names = {FIELDS[field].comment: field for field in fields}
     count_end = comments.count_at + LENGTH_SIZE
     regions = [
         Region(Kind.OTHER, comments.start, comments.count_at, f"{above}/vendor"),

@@ -1,22 +1,24 @@
-"""The genre in a file's own tags.
+"""The genre and the other fields in a file's own tags.
 
-Nothing here decides which genre is written; the safe writer alone calls ``write``, on a copy. The
+Nothing here decides what is written; the safe writer alone calls ``write``, on a copy. The
 parsers are imported on the first read, so that a scan of unchanged files starts without them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genretag.tags.generic import is_generic, meaningful
 from genretag.tags.options import KEEP_AS_IS, TagOptions
-from genretag.tags.records import V22, Album, Tags
+from genretag.tags.records import V22, Album, FieldTags, Tags
 
 __all__ = [
     "KEEP_AS_IS",
     "V22",
     "Album",
+    "FieldTags",
     "TagOptions",
     "Tags",
     "are_same",
@@ -24,13 +26,14 @@ __all__ = [
     "is_generic",
     "meaningful",
     "non_genre_tags",
+    "other_tags",
     "read",
     "write",
 ]
 
 
 def read(path: Path) -> Tags:
-    """Return a file's genres and album.
+    """Return a file's genres, other fields and album.
 
     Never raises for what is in the file: a tag that cannot be read is a ``problem``, and such a
     file is not written.
@@ -40,15 +43,17 @@ def read(path: Path) -> Tags:
     return containers.read(path)
 
 
-def write(path: Path, genres: list[str], form: TagOptions = KEEP_AS_IS) -> None:
-    """Write the genres into a file, and into every second place of the genre that it has.
+def write(
+    path: Path, values: list[str], form: TagOptions = KEEP_AS_IS, field: str = "genre"
+) -> None:
+    """Write the values of a field into a file, and into every second place that it has there.
 
     Raises:
         TrackError: the container cannot hold them, or its tags are such that others would change.
     """
     from genretag.tags import containers
 
-    containers.write(path, genres, form)
+    containers.write(path, values, form, field)
 
 
 def are_same(read: list[str], planned: list[str]) -> bool:
@@ -60,14 +65,19 @@ def are_same(read: list[str], planned: list[str]) -> bool:
 
 
 def non_genre_tags(path: Path, form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
-    """Return everything in a file's tags but the genre, by place; None for a place that is not
+    """Return everything in a file's tags but the genre. See ``other_tags``."""
+    return other_tags(path, ("genre",), form)
+
+
+def other_tags(path: Path, fields: Sequence[str], form: TagOptions = KEEP_AS_IS) -> dict[str, Any]:
+    """Return everything in a file's tags but some fields, by place; None for a place that is not
     there.
 
     Use the same options before and after a write: they decide what must stay the same.
     """
     from genretag.tags import containers
 
-    return containers.non_genre_tags(path, form)
+    return containers.other_tags(path, form, fields)
 
 
 def changed_places(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""ASF (WMA): the genre as attributes named WM/Genre of the extended content description."""
+"""ASF (WMA): fields as attributes of the extended content description (WM/Genre, WM/Mood)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from genretag.layout.asf import (
     parse_asf,
     text_of,
 )
+from genretag.layout.fields import FIELDS
 from genretag.tags.album import album_from
 from genretag.tags.comments import growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.options import KEEP_AS_IS, TagOptions
 from genretag.tags.records import Album
 
-KEY = "WM/Genre"
+KEY = FIELDS["genre"].attributes[0]
 _TEXT = 0  # type of an attribute: UTF-16 with a zero at its end
 _MAX_VALUE_SIZE = 0xFFFE  # bytes of a text that a content descriptor can hold
 _MAX_ATTRIBUTES = 0xFFFF
@@ -37,18 +38,23 @@ _MAX_ATTRIBUTES = 0xFFFF
 # --- reading --------------------------------------------------------------------------------------
 
 
-def genres_of(data: memoryview) -> list[str]:
-    """Return the genres, each once, those of the extended content description first.
+def values_of(data: memoryview, field: str) -> list[str]:
+    """Return the values of a field, each once, those of the extended content description first.
 
     Raises:
         UnexplainedError: the file cannot be explained.
-        TrackError: a genre is no text.
+        TrackError: a value is no text.
     """
     items = sorted(parse_asf(data).everything(), key=lambda o: o.guid != EXTENDED_CONTENT)
-    found = [a for o in items for a in o.attributes if field_of(a, ("genre",))]
+    found = [a for o in items for a in o.attributes if field_of(a, (field,))]
     if any(a.kind != _TEXT and a.end > a.value_at for a in found):
-        raise TrackError("tags", "its genre cannot be read")
+        raise TrackError("tags", f"its {field} cannot be read")
     return list(dict.fromkeys(t for a in found if (t := _text(data, a))))
+
+
+def genres_of(data: memoryview) -> list[str]:
+    """Return the genres. See ``values_of``."""
+    return values_of(data, "genre")
 
 
 def _text(data: memoryview, attribute: Attribute) -> str:
@@ -100,8 +106,10 @@ def field_name(data: memoryview) -> str:
     return KEY
 
 
-def asf_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Edit]:
-    """Return the edits that give an ASF file its genres.
+def asf_edits(
+    data: memoryview, values: Sequence[str], _: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    """Return the edits that give an ASF file the values of a field.
 
     All go to the extended content description, and leave the metadata objects, whose place in the
     file decides which program takes them for the first ones.
@@ -111,9 +119,9 @@ def asf_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Ed
         TrackError: a value is too long for an attribute.
     """
     asf = parse_asf(data)
-    new = [_pack_descriptor(value) for value in _arranged(values)]
+    new = [_pack_descriptor(field, value) for value in _arranged(values)]
     target = next((o for o in asf.objects if o.guid == EXTENDED_CONTENT), None)
-    edits = [_attribute_edits(data, o, new if o is target else []) for o in asf.everything()]
+    edits = [_attribute_edits(o, new if o is target else [], field) for o in asf.everything()]
     if target is None:
         edits.append([Edit(asf.header_end, asf.header_end, _pack_description(new))])
     growth = sum(map(growth_of, edits))
@@ -133,11 +141,12 @@ def _arranged(values: Sequence[str]) -> list[str]:
     return [*values, values[0]] if len(values) > 1 else list(values)
 
 
-def _pack_descriptor(value: str) -> bytes:
-    """Return a genre as a content descriptor."""
-    name, text = (t.encode("utf-16-le") + b"\0\0" for t in (KEY, value))
+def _pack_descriptor(field: str, value: str) -> bytes:
+    """Return a value of a field as a content descriptor."""
+    key = FIELDS[field].attributes[0]
+    name, text = (t.encode("utf-16-le") + b"\0\0" for t in (key, value))
     if len(text) > _MAX_VALUE_SIZE:
-        raise TrackError("tags", "its genre would be too long for an ASF attribute")
+        raise TrackError("tags", f"its {field} would be too long for an ASF attribute")
     return struct.pack("<H", len(name)) + name + struct.pack("<HH", _TEXT, len(text)) + text
 
 
@@ -147,9 +156,9 @@ def _pack_description(descriptors: Sequence[bytes]) -> bytes:
     return EXTENDED_CONTENT + (OBJECT_SIZE + len(body)).to_bytes(8, "little") + body
 
 
-def _attribute_edits(data: memoryview, item: Object, new: Sequence[bytes]) -> list[Edit]:
-    """Return the edits that give an object new genres, and take away those that it has."""
-    old = [a for a in item.attributes if field_of(a, ("genre",))]
+def _attribute_edits(item: Object, new: Sequence[bytes], field: str) -> list[Edit]:
+    """Return the edits that give an object new values of a field, and take away its old ones."""
+    old = [a for a in item.attributes if field_of(a, (field,))]
     if not old and not new:
         return []
     at = old[0].start if old else item.rest_at

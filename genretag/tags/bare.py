@@ -1,6 +1,6 @@
-"""The genre of streams without a container: MP3, AAC, TTA, Musepack, WavPack, Monkey's Audio ...
+"""The fields of streams without a container: MP3, AAC, TTA, Musepack, WavPack, Monkey's Audio ...
 
-The genre goes where a file has its tags. A new tag would hide the title and artist of an older one
+A field goes where a file has its tags. A new tag would hide the title and artist of an older one
 from programs that prefer it, so it is made only if it can repeat them.
 """
 
@@ -31,6 +31,7 @@ _NAMES = {
     "year": ("TDRC", "Year"),
     "comment": ("COMM", "Comment"),
     "track": ("TRCK", "Track"),
+    "genre": ("TCON", "Genre"),
 }
 
 
@@ -61,16 +62,16 @@ def _full_tags(data: memoryview) -> list[int]:
     return [start for start, end in front_tags(data) if id3.has_frames(data, start, end)]
 
 
-def genre_places(data: memoryview) -> list[list[str]]:
-    """Return the genres of each kind of tag, those that programs prefer first.
+def places_of(data: memoryview, field: str) -> list[list[str]]:
+    """Return the values of a field in each kind of tag, those that programs prefer first.
 
     Raises:
-        TrackError: a genre cannot be decoded.
+        TrackError: a value cannot be decoded.
     """
     start = layout.audio_start(data)
-    front = [id3.genres_of(data, at) for at in _full_tags(data)]
-    ape = tail.tail_genres(data, start, "APEv2")
-    rest = [tail.tail_genres(data, start, kind) for kind in ("ID3v2", "TAG+", "ID3v1")]
+    front = [id3.values_of(data, at, field) for at in _full_tags(data)]
+    ape = tail.tail_values(data, start, "APEv2", field)
+    rest = [tail.tail_values(data, start, kind, field) for kind in ("ID3v2", "TAG+", "ID3v1")]
     return [*front, ape, *rest] if prefers_id3(data) else [ape, *front, *rest]
 
 
@@ -88,38 +89,46 @@ def album_of(data: memoryview) -> Album:
     return next((album for album in albums if album != Album()), Album())
 
 
-def edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
-    """Return the edits that give a file its genres.
+def edits(
+    data: memoryview, values: Sequence[str], options: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    """Return the edits that give a file the values of a field.
 
     Raises:
         UnexplainedError: the file cannot be explained completely.
-        TrackError: the genre cannot be written without loss.
+        TrackError: the field cannot be written without loss.
     """
     start = layout.audio_start(data)
     parts = tail_parts(data, start)
     apes = [parse_ape(data, p.start, p.end) for p in parts if p.kind == "APEv2"]
     full = _full_tags(data)
-    made = _front_edits(data, full, values, options, _hidden_texts(data, full))
+    made = _front_edits(data, full, values, options, field)
     items = [item for ape in apes for item in ape.items]
     shown = any(not item.flags & APE_IS_BINARY for item in items)
     if full or shown or any(_is_repeated(item) for item in items):
         # FFmpeg shows the items of an APEv2 tag alone where there are any, but not in MP3.
         add = not full or (shown and layout.kind_of(data, start) != "MP3")
-        return made + tail.tail_edits(data, start, values, add_item=add)
-    made += tail.tail_edits(data, start, values)
-    numbered = len(values) == 1 and number_of(values[0]) != NO_NUMBER
+        return made + tail.tail_edits(data, start, values, field, add_item=add)
+    made += tail.tail_edits(data, start, values, field)
+    numbered = field == "genre" and len(values) == 1 and number_of(values[0]) != NO_NUMBER
     block = tail.id3v1_of(data, start)
     if block and numbered:
         return made  # the number says it all, and a new tag would hide the rest of ID3v1
-    texts = tail.texts_of(block) if block else {}
+    texts = _texts_of(block, field) if block else {}
     if prefers_id3(data):
         frames = {_NAMES[name][0]: text for name, text in texts.items()}
-        return made + _new_id3_edits(data, values, frames, options)
+        return made + _new_id3_edits(data, values, frames, options, field)
     named = {_NAMES[name][1]: text for name, text in texts.items()}
     if apes:
-        return made + tail.item_edits(data, apes[0], "genre", values, named)
+        return made + tail.item_edits(data, apes[0], field, values, named)
     at = parts[0].start if parts else len(data)
-    return [*made, Edit(at, at, tail.new_ape(named, values))]
+    return [*made, Edit(at, at, tail.new_ape(named, values, field))]
+
+
+def _texts_of(block: bytes, field: str) -> dict[str, str]:
+    """Return the texts of ID3v1 that a new tag with a field would hide, by their meaning."""
+    genres = tail.repeatable_genre(block) if field != "genre" else []
+    return tail.texts_of(block) | ({"genre": genres[0]} if genres else {})
 
 
 def _is_repeated(item: Item) -> bool:
@@ -131,8 +140,8 @@ def _is_repeated(item: Item) -> bool:
 _SHOWN = (b"T", b"COMM", b"USLT")
 
 
-def _hidden_texts(data: memoryview, full: Sequence[int]) -> dict[str, str]:
-    """Return the texts of ID3v1, by frame, that a genre in the ID3v2 tag would hide in FFmpeg.
+def _hidden_texts(data: memoryview, full: Sequence[int], field: str = "genre") -> dict[str, str]:
+    """Return the texts of ID3v1, by frame, that a field in the ID3v2 tag would hide in FFmpeg.
 
     Raises:
         TrackError: they cannot be repeated, since the tag has empty frames of the same kind.
@@ -147,7 +156,7 @@ def _hidden_texts(data: memoryview, full: Sequence[int]) -> dict[str, str]:
     if frames:
         message = "its ID3v2 tag has empty texts, and a genre in it would hide those of ID3v1"
         raise TrackError("tags", message)
-    return {_NAMES[name][0]: text for name, text in tail.texts_of(block).items()}
+    return {_NAMES[name][0]: text for name, text in _texts_of(block, field).items()}
 
 
 def _front_edits(
@@ -155,15 +164,15 @@ def _front_edits(
     full: Sequence[int],
     values: Sequence[str],
     options: TagOptions,
-    texts: Mapping[str, str],
+    field: str,
 ) -> list[Edit]:
-    """Return the edits of the ID3v2 tags in front: the first, and others that have a genre."""
-    made = list[Edit]()
+    """Return the edits of the ID3v2 tags in front: the first, and others that have the field."""
+    made, texts = list[Edit](), _hidden_texts(data, full, field)
     for number, at in enumerate(full):
         _check_version(data, at, options)
-        if not number or id3.genres_of(data, at):
+        if not number or id3.values_of(data, at, field):
             end, more = parse_tag(data, at).end, texts if not number else None
-            made += id3.tag_edits(data, at, end, values, options, more)
+            made += id3.tag_edits(data, at, end, values, options, field, more)
     return made
 
 
@@ -175,12 +184,16 @@ def _check_version(data: memoryview, at: int, options: TagOptions) -> None:
 
 
 def _new_id3_edits(
-    data: memoryview, values: Sequence[str], frames: Mapping[str, str], options: TagOptions
+    data: memoryview,
+    values: Sequence[str],
+    frames: Mapping[str, str],
+    options: TagOptions,
+    field: str,
 ) -> list[Edit]:
     """Return the edits that add an ID3v2 tag, or fill an empty one."""
     for start, end in front_tags(data)[:1]:
         _check_version(data, start, options)
         if not id3.needs_conversion(data, start, options):
-            return id3.tag_edits(data, start, end, values, options, frames)
-        return [Edit(start, end, id3.new_tag(values, frames, options))]
-    return [Edit(0, 0, id3.new_tag(values, frames, options))]
+            return id3.tag_edits(data, start, end, values, options, field, frames)
+        return [Edit(start, end, id3.new_tag(values, frames, options, field))]
+    return [Edit(0, 0, id3.new_tag(values, frames, options, field))]

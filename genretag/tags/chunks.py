@@ -1,13 +1,13 @@
-"""Chunks: the genre in RIFF INFO and in the ID3 tags of WAV, AIFF and DSDIFF files."""
+"""Chunks: the fields in RIFF INFO and in the ID3 tags of WAV, AIFF and DSDIFF files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from genretag.errors import TrackError
+from genretag.layout.fields import FIELDS
 from genretag.layout.iff import (
     DSDIFF,
-    INFO_NAMES,
     NAME_SIZE,
     RIFF,
     UNKNOWN_SIZE,
@@ -40,14 +40,16 @@ def info_text(data: memoryview, item: Chunk) -> str:
 
 def info_values(data: memoryview, chunk: Chunk, field: str) -> list[str]:
     """Return the values of a field in a LIST of INFO."""
-    items = (i for i in info_items(data, chunk) if i.name == INFO_NAMES[field])
+    items = (i for i in info_items(data, chunk) if i.name == FIELDS[field].info)
     texts = (t.strip() for i in items for t in info_text(data, i).split(INFO_SEPARATOR))
     return [t for t in texts if t]
 
 
 def info_edits(data: memoryview, chunk: Chunk, field: str, values: Sequence[str]) -> list[Edit]:
     """Return the edits that give a field its values in a LIST of INFO."""
-    name, items = INFO_NAMES[field], info_items(data, chunk)
+    name, items = FIELDS[field].info, info_items(data, chunk)
+    if name is None:
+        return []
     new = RIFF.pack(name, INFO_SEPARATOR.join(values).encode() + b"\0")
     old = [i for i in items if i.name == name]
     if old:
@@ -101,50 +103,72 @@ def whole_size_edits(iff: Iff, edits: Iterable[Edit]) -> list[Edit]:
     ]
 
 
-def iff_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
-    """Return the edits that give a WAV, AIFF or DSDIFF file its genres.
+def iff_edits(
+    data: memoryview, values: Sequence[str], options: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    """Return the edits that give a WAV, AIFF or DSDIFF file the values of a field.
 
     Every ID3 tag with frames gets them, and LIST INFO where there is one. A new ID3 tag would hide
     INFO from TagLib and mutagen, so that it is made only where INFO tells no more than a program.
+    INFO has no place for any field but the genre.
 
     Raises:
         UnexplainedError: the file cannot be explained completely.
-        TrackError: the genre cannot be written without loss.
+        TrackError: the field cannot be written without loss, or has no place.
     """
     iff = parse_iff(data)
     lists = [c for c in iff.chunks if iff.dialect is RIFF and is_info(data, c)]
-    edits = _lists_edits(data, lists, values)
+    edits = _lists_edits(data, lists, values, field)
     full = [c for c in iff.id3_chunks() if id3.has_frames(data, c.data_at, c.end)]
     for chunk in full:
-        edits += _tag_edits(data, iff, chunk, values, options)
+        edits += _tag_edits(data, iff, chunk, values, options, field)
     if not full and not any(_tells(data, chunk) for chunk in lists):
-        edits += _new_tag_edits(data, iff, lists, values, options)
+        edits += _new_tag_edits(data, iff, lists, values, options, field)
+    elif not full and FIELDS[field].info is None:
+        raise TrackError("tags", _NO_PLACE)
     return [*edits, *whole_size_edits(iff, edits)]
 
 
-def _lists_edits(data: memoryview, lists: Sequence[Chunk], values: Sequence[str]) -> list[Edit]:
-    """Return the edits of the first LIST of INFO, and of later ones that hold a genre."""
+def _lists_edits(
+    data: memoryview, lists: Sequence[Chunk], values: Sequence[str], field: str
+) -> list[Edit]:
+    """Return the edits of the first LIST of INFO, and of later ones that hold the field."""
     edits: list[Edit] = []
     for number, chunk in enumerate(lists):
-        if not number or info_values(data, chunk, "genre"):
-            edits += info_edits(data, chunk, "genre", values)
+        if not number or info_values(data, chunk, field):
+            edits += info_edits(data, chunk, field, values)
     return edits
 
 
+def without_place(data: memoryview) -> str | None:
+    """Return why a file has no place for any field but the genre; None: it has."""
+    iff = parse_iff(data)
+    if any(id3.has_frames(data, c.data_at, c.end) for c in iff.id3_chunks()):
+        return None
+    lists = (c for c in iff.chunks if iff.dialect is RIFF and is_info(data, c))
+    return _NO_PLACE if any(_tells(data, chunk) for chunk in lists) else None
+
+
+_NO_PLACE = "its tags (RIFF INFO) have a place for the genre alone"
 _SOFTWARE = b"ISFT"
 
 
 def _tells(data: memoryview, chunk: Chunk) -> bool:
     """Return whether a LIST of INFO holds more than a genre and the name of a program."""
-    silent = (_SOFTWARE, INFO_NAMES["genre"])
+    silent = (_SOFTWARE, FIELDS["genre"].info)
     return any(i.name not in silent and info_text(data, i) for i in info_items(data, chunk))
 
 
 def _tag_edits(
-    data: memoryview, iff: Iff, chunk: Chunk, values: Sequence[str], options: TagOptions
+    data: memoryview,
+    iff: Iff,
+    chunk: Chunk,
+    values: Sequence[str],
+    options: TagOptions,
+    field: str,
 ) -> list[Edit]:
     """Return the edits of the ID3 tag in a chunk, and of the chunk's size."""
-    edits = id3.tag_edits(data, chunk.data_at, chunk.end, values, options)
+    edits = id3.tag_edits(data, chunk.data_at, chunk.end, values, options, field)
     return [*edits, *resized(chunk, edits, iff.dialect)]
 
 
@@ -154,14 +178,18 @@ def _new_tag_edits(
     lists: Sequence[Chunk],
     values: Sequence[str],
     options: TagOptions,
+    field: str,
 ) -> list[Edit]:
     """Return the edits that add an ID3 tag; it repeats what it would hide from other programs."""
     texts = _hidden_texts(data, iff, lists)
+    genres = [t for c in lists for t in info_values(data, c, "genre")] if field != "genre" else []
+    if genres:
+        texts["TCON"] = INFO_SEPARATOR.join(genres)
     if empty := iff.id3_chunks():
         chunk = empty[0]
-        edits = id3.filled_edits(data, chunk.data_at, chunk.end, values, texts, options)
+        edits = id3.filled_edits(data, chunk.data_at, chunk.end, values, texts, options, field)
         return [*edits, *resized(chunk, edits, iff.dialect)]
-    return [new_chunk_edit(iff, iff.dialect.id3_name, id3.new_tag(values, texts, options))]
+    return [new_chunk_edit(iff, iff.dialect.id3_name, id3.new_tag(values, texts, options, field))]
 
 
 #: DSDIFF's chunks of title and artist, within DIIN -> ID3 frames.

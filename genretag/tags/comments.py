@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from genretag.layout.vorbis import FIELD_NAMES, LENGTH_SIZE, Comments, Entry, pack_entry
+from genretag.layout.fields import FIELDS
+from genretag.layout.vorbis import LENGTH_SIZE, Comments, Entry, pack_entry
 from genretag.tags.edits import Edit
 
 
@@ -56,7 +57,7 @@ def field_edits(
 
 def _name(old: Sequence[Entry], field: str) -> bytes:
     """Return the name for new entries: the first old one's, as it is spelled."""
-    return old[0].text.partition(b"=")[0] if old else FIELD_NAMES[field][0]
+    return old[0].text.partition(b"=")[0] if old else FIELDS[field].comment
 
 
 def growth_of(edits: Iterable[Edit]) -> int:

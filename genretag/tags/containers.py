@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from genretag.errors import TrackError
@@ -16,7 +17,7 @@ _NO_FIELD = "this container holds no genre that genretag can write"
 
 
 def read(path: Path) -> Tags:
-    """Return a file's genres and album. See the package."""
+    """Return a file's genres, other fields and album. See the package."""
     try:
         container = spliced.container_of(path)
         return spliced.read(container, path) if container else Tags([], None, problem=_NO_FIELD)
@@ -27,15 +28,15 @@ def read(path: Path) -> Tags:
         return Tags([], None, problem="its tags cannot be read")
 
 
-def write(path: Path, genres: list[str], options: TagOptions) -> None:
-    """Write the genres into a file. See the package."""
+def write(path: Path, values: list[str], options: TagOptions, field: str) -> None:
+    """Write the values of a field into a file. See the package."""
     container = spliced.container_of(path)
     if container is None:
         raise TrackError("tags", _NO_FIELD)
-    spliced.write(container, path, genres, options)
+    spliced.write(container, path, values, options, field)
 
 
-def non_genre_tags(path: Path, options: TagOptions) -> dict[str, object]:
-    """Return everything in a file's tags but the genre. See the package."""
+def other_tags(path: Path, options: TagOptions, fields: Sequence[str]) -> dict[str, object]:
+    """Return everything in a file's tags but some fields. See the package."""
     container = spliced.container_of(path)
-    return spliced.kept_tags(container, path, options) if container else {}
+    return spliced.kept_tags(container, path, options, fields) if container else {}

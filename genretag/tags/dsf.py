@@ -1,4 +1,4 @@
-"""DSF: the genre in the ID3 tag at the file's end."""
+"""DSF: the fields in the ID3 tag at the file's end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from genretag.tags.edits import Edit
 from genretag.tags.options import TagOptions
 
 
-def dsf_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
-    """Return the edits that give a DSF file its genres.
+def dsf_edits(
+    data: memoryview, values: Sequence[str], options: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    """Return the edits that give a DSF file the values of a field.
 
     A file whose offset leads to no tag gets one at its end, behind whatever is there; the file's
     size and the offset are set right.
@@ -22,9 +24,9 @@ def dsf_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> l
     at = len(data) if dsf.tag_at is None else dsf.tag_at
     end = id3v2_end(data, at)
     if id3.has_frames(data, at, end):
-        edits = id3.tag_edits(data, at, end, values, options)
+        edits = id3.tag_edits(data, at, end, values, options, field)
     else:
-        edits = id3.filled_edits(data, at, end, values, {}, options)
+        edits = id3.filled_edits(data, at, end, values, {}, options, field)
     total = len(data) + growth_of(edits)
     numbers = total.to_bytes(8, "little") + at.to_bytes(8, "little")
     return [Edit(TOTAL_AT, POINTER_AT + 8, numbers), *edits]

@@ -1,4 +1,4 @@
-"""The genre in an ID3v2 tag, wherever the tag stands."""
+"""The fields in an ID3v2 tag, wherever the tag stands."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from genretag.tags.edits import Edit
 from genretag.tags.id3_convert import converted, meanings_of, needs_conversion
 from genretag.tags.id3_splice import (
     field_edits,
-    genres_of,
     has_frames,
     new_tag,
     texts_of,
+    values_of,
 )
 from genretag.tags.options import TagOptions
 from genretag.tags.records import Album
@@ -23,13 +23,13 @@ from genretag.tags.records import Album
 __all__ = [
     "album_of",
     "filled_edits",
-    "genres_of",
     "has_frames",
     "meanings_of",
     "needs_conversion",
     "new_tag",
     "tag_edits",
     "texts_of",
+    "values_of",
 ]
 
 
@@ -58,17 +58,18 @@ def tag_edits(
     end: int,
     values: Sequence[str],
     options: TagOptions,
+    field: str = "genre",
     texts: Mapping[str, str] | None = None,
 ) -> list[Edit]:
-    """Return the edits that give the tag at an offset its genres, within its padding if it can.
+    """Return the edits that give the tag at an offset a field, within its padding if it can.
 
     ``end`` is the end of the space that holds the tag, such as a chunk's. ``texts`` are new frames,
     by name.
     """
     if needs_conversion(data, start, options):
         tag = parse_tag(data, start)
-        return [Edit(start, tag.end, converted(data, start, values, options))]
-    return field_edits(data, start, "genre", values, texts)
+        return [Edit(start, tag.end, converted(data, start, values, options, field))]
+    return field_edits(data, start, field, values, texts)
 
 
 def filled_edits(
@@ -78,8 +79,9 @@ def filled_edits(
     values: Sequence[str],
     texts: Mapping[str, str],
     options: TagOptions,
+    field: str = "genre",
 ) -> list[Edit]:
-    """Return the edits that put genres and other texts into a tag without frames, or no tag at all.
+    """Return the edits that put a field and other texts into a tag without frames, or no tag.
 
     An empty tag keeps its version.
 
@@ -87,11 +89,11 @@ def filled_edits(
         TrackError: what the tag holds is no frame.
     """
     if start == end:
-        return [Edit(start, end, new_tag(values, texts, options))]
+        return [Edit(start, end, new_tag(values, texts, options, field))]
     tag = parse_tag(data, start)
     odd = data[start + 4] or data[start + 5] or tag.version not in (3, 4)
     if tag.padding_end < end or odd:
         raise TrackError("tags", "its ID3v2 tag holds no frame that can be read")
     if options.id3_version is None:
         options = replace(options, id3_version=tag.version)
-    return [Edit(start, tag.end, new_tag(values, texts, options))]
+    return [Edit(start, tag.end, new_tag(values, texts, options, field))]

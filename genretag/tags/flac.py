@@ -1,7 +1,7 @@
-"""FLAC: the genre in the Vorbis comments.
+"""FLAC: the fields in the Vorbis comments.
 
 Padding policy: the comments take up or give back bytes of the first padding block that suffices,
-so that the audio stays where it is; without one the file grows by the genre alone.
+so that the audio stays where it is; without one the file grows by the field alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genretag.errors import TrackError
+from genretag.layout.fields import FIELDS
 from genretag.layout.flac import (
     COMMENT,
     HEADER_SIZE,
@@ -21,12 +22,12 @@ from genretag.layout.flac import (
     parse_flac,
 )
 from genretag.layout.id3 import front_tags
-from genretag.layout.vorbis import FIELD_NAMES, pack_comments, pack_entry, parse_comments
+from genretag.layout.vorbis import pack_comments, pack_entry, parse_comments
 from genretag.tags import embedded as id3
 from genretag.tags.comments import field_edits, growth_of
 from genretag.tags.edits import Edit
 from genretag.tags.options import TagOptions
-from genretag.tags.tail import id3v1_of, tail_edits, texts_of
+from genretag.tags.tail import id3v1_of, repeatable_genre, tail_edits, texts_of
 
 VENDOR = b"genretag"  # of a comment block that genretag makes
 
@@ -45,7 +46,7 @@ def comment_edits(
     """
     blocks = [b for b in flac.blocks if b.kind == COMMENT]
     if not blocks:
-        name = FIELD_NAMES[field][0]
+        name = FIELDS[field].comment
         return _new_block_edits(data, flac, [*texts, *((name, v) for v in values)])
     edits = _block_edits(data, blocks[0], field, values, texts)
     for block in blocks[1:]:
@@ -100,10 +101,12 @@ def _new_block_edits(
 # --- with the tags of the ID3 family around it ----------------------------------------------------
 
 
-def flac_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> list[Edit]:
-    """Return the edits that give a FLAC file its genres.
+def flac_edits(
+    data: memoryview, values: Sequence[str], options: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    """Return the edits that give a FLAC file the values of a field.
 
-    FFmpeg and TagLib show an ID3 tag only where the Vorbis comments are empty: there the genre goes
+    FFmpeg and TagLib show an ID3 tag only where the Vorbis comments are empty: there the field goes
     into an ID3v2 tag that has frames, and what ID3v1 alone holds is repeated in the comments.
     ID3v1 itself stays: no program prefers it, and FFmpeg takes it for the end of the last packet.
 
@@ -118,12 +121,12 @@ def flac_edits(data: memoryview, values: Sequence[str], options: TagOptions) -> 
     edits: list[Edit] = []
     full = [tag for tag in front if id3.has_frames(data, *tag)]
     for number, (start, end) in enumerate(full):
-        if (empty and not number) or id3.genres_of(data, start):
-            edits += id3.tag_edits(data, start, end, values, options)
+        if (empty and not number) or id3.values_of(data, start, field):
+            edits += id3.tag_edits(data, start, end, values, options, field)
     if not (empty and full):
-        texts = id3v1_texts(block) if empty and block else []
-        edits += comment_edits(data, flac, "genre", values, texts)
-    return [*edits, *tail_edits(data, flac.audio_at, values)]
+        texts = id3v1_texts(block, field) if empty and block else []
+        edits += comment_edits(data, flac, field, values, texts)
+    return [*edits, *tail_edits(data, flac.audio_at, values, field)]
 
 
 def id3v1_block(data: memoryview, flac: Flac) -> bytes:
@@ -142,6 +145,11 @@ _COMMENT_NAMES = {
 }
 
 
-def id3v1_texts(block: bytes) -> list[tuple[bytes, str]]:
-    """Return the texts of an ID3v1 block, by the names of comments."""
-    return [(_COMMENT_NAMES[name], text) for name, text in texts_of(block).items()]
+def id3v1_texts(block: bytes, field: str) -> list[tuple[bytes, str]]:
+    """Return the texts of an ID3v1 block, by the names of comments, that new comments would hide.
+
+    Its genre is among them unless the genre is what the comments are made for.
+    """
+    texts = [(_COMMENT_NAMES[name], text) for name, text in texts_of(block).items()]
+    genres = repeatable_genre(block) if field != "genre" else []
+    return [*texts, *((FIELDS["genre"].comment, genre) for genre in genres)]

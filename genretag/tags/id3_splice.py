@@ -1,4 +1,4 @@
-"""The genre in ID3v2 tags, spliced into their bytes. Nothing else of a tag changes."""
+"""The fields in ID3v2 tags, spliced into their bytes. Nothing else of a tag changes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 from genretag.errors import TrackError
+from genretag.layout.fields import FIELDS
 from genretag.layout.id3 import (
-    FRAME_NAMES,
     HEADER_SIZE,
     Frame,
     Tag,
@@ -34,6 +34,9 @@ _V24_GROUPED, _V24_COMPRESSED, _V24_ENCRYPTED, _V24_UNSYNC, _V24_LENGTH = 0x40, 
 
 UNREADABLE = "its genre cannot be read"
 
+#: Frames whose text begins with a description.
+_DESCRIBED = (b"TXXX", b"TXX")
+
 
 def has_frames(data: memoryview, start: int, end: int) -> bool:
     """Return whether the tag at an offset holds more than padding; an empty tag hides nothing."""
@@ -59,15 +62,20 @@ def field_texts(data: memoryview, start: int, field: str) -> list[str]:
         TrackError: a value cannot be decoded.
     """
     tag = parse_tag(data, start)
-    if FRAME_NAMES[field] in bytes(data[tag.padding_end : tag.end]):
+    rest = bytes(data[tag.padding_end : tag.end])
+    if any(name in rest for name in FIELDS[field].frames):
         raise TrackError("tags", UNREADABLE)  # behind the padding, or behind a broken frame
     return [t for f in tag.of_field(field, data) for t in _texts(data, tag, f)]
 
 
-def genres_of(data: memoryview, start: int) -> list[str]:
-    """Return the genres of the tag at an offset, numbers of ID3v1's table resolved."""
-    texts = field_texts(data, start, "genre")
-    return list(dict.fromkeys(word for text in texts for word in resolve(text)))
+def values_of(data: memoryview, start: int, field: str = "genre") -> list[str]:
+    """Return the values of a field in the tag at an offset, each once.
+
+    Numbers of ID3v1's table are resolved in the genre.
+    """
+    texts = field_texts(data, start, field)
+    words = (resolve(text) if field == "genre" else [text] for text in texts)
+    return list(dict.fromkeys(word for found in words for word in found))
 
 
 def _texts(data: memoryview, tag: Tag, frame: Frame) -> list[str]:
@@ -75,6 +83,8 @@ def _texts(data: memoryview, tag: Tag, frame: Frame) -> list[str]:
     if not body.strip(b"\0"):
         return []
     text = _decode(body)
+    if frame.name in _DESCRIBED:
+        text = text.partition("\0")[2]
     return [t.strip("\ufeff \r\n\t") for t in text.split("\0") if t.strip("\ufeff\0 \r\n\t")]
 
 
@@ -138,9 +148,9 @@ def field_edits(
 ) -> list[Edit]:
     """Return the edits that give the tag at an offset the values of a field.
 
-    The first frame of the field is replaced and further ones are removed; a new frame goes behind
-    the others. New frames of ``texts``, by name, stand before it. The padding takes up the change
-    in size if it can.
+    The first frame of the field is replaced and further ones are removed, but each kind of frame
+    that held it is there again; a new frame goes behind the others. New frames of ``texts``, by
+    name, stand before it. The padding takes up the change in size if it can.
 
     Raises:
         UnexplainedError: the tag cannot be explained completely.
@@ -149,7 +159,7 @@ def field_edits(
     tag = parse_tag(data, start)
     old = tag.of_field(field, data)
     frames = [_new_text(name, text, tag.version) for name, text in (texts or {}).items()]
-    frames.append(_new_frame(data, tag, old, field, values))
+    frames += _new_frames(data, tag, old, field, values)
     new = _unsynchronised(b"".join(frames), tag)
     at = old[0].start if old else tag.frames_end
     edits = [Edit(at, old[0].end if old else at, new)]
@@ -184,15 +194,44 @@ def _size_edits(data: memoryview, tag: Tag, growth: int, padding: int) -> list[E
     return edits
 
 
-def _new_frame(
+def _new_frames(
     data: memoryview, tag: Tag, old: Sequence[Frame], field: str, values: Sequence[str]
-) -> bytes:
-    """Return a text frame with the values, in the old frame's encoding if that can hold them."""
+) -> list[bytes]:
+    """Return text frames with the values, in the old frame's encoding if that can hold them.
+
+    One is the field's own in the tag's version, and one stands for each other kind that was there.
+    """
     encoding = _LATIN1
     if old and old[0].end > old[0].body_at and not old[0].flags & 0xFF:
         encoding = data[old[0].body_at]
     flags = _V24_UNSYNC if tag.version == 4 and tag.is_unsynchronised else 0
-    return text_frame(FRAME_NAMES[field], values, encoding, tag.version, tag.plain_sizes, flags)
+    own = frame_name(field, tag.version)
+    names = dict.fromkeys([own, *(f.name for f in old)])
+    form = (encoding, tag.version, tag.plain_sizes, flags)
+    return [field_frame(field, values, *form, name=name) for name in names]
+
+
+def frame_name(field: str, version: int) -> bytes:
+    """Return the name of the frame that holds a field in a version of ID3v2."""
+    names = FIELDS[field]
+    return names.frames[0] if names.frames and version >= names.first_version else b"TXXX"
+
+
+def field_frame(
+    field: str,
+    values: Sequence[str],
+    encoding: int = _LATIN1,
+    version: int = NEW_TAG_VERSION,
+    plain_size: bool = False,
+    flags: int = 0,
+    *,
+    name: bytes | None = None,
+) -> bytes:
+    """Return the frame of a field; in a TXXX frame its description stands before the values."""
+    name = name or frame_name(field, version)
+    description = FIELDS[field].description
+    texts = [description, *values] if name in _DESCRIBED and description else list(values)
+    return text_frame(name, texts, encoding, version, plain_size, flags)
 
 
 def _unsynchronised(raw: bytes, tag: Tag) -> bytes:
@@ -259,12 +298,14 @@ def _is_latin1(text: str) -> bool:
     return True
 
 
-def new_tag(values: Sequence[str], texts: Mapping[str, str], options: TagOptions) -> bytes:
-    """Return a new tag with the genres and other texts, by frame name."""
+def new_tag(
+    values: Sequence[str], texts: Mapping[str, str], options: TagOptions, field: str = "genre"
+) -> bytes:
+    """Return a new tag with a field and other texts, by frame name."""
     version = options.id3_version or NEW_TAG_VERSION
     frames = [_new_text(name, text, version) for name, text in texts.items()]
     padding = bytes(_MIN_PADDING if version == 4 else 0)
-    body = b"".join([*frames, text_frame(b"TCON", values, _LATIN1, version), padding])
+    body = b"".join([*frames, field_frame(field, values, _LATIN1, version), padding])
     return b"ID3" + bytes([version, 0, 0]) + syncsafe(len(body)) + body
 
 

@@ -1,6 +1,6 @@
-"""MP4: the genre in iTunes' list of tags (©gen), with its older and further places kept in step.
+"""MP4: fields in iTunes' list of tags, the genre with its older and further places kept in step.
 
-Only atoms of the genre change; the sizes of those around them, filler and every stored offset
+Only atoms of the field change; the sizes of those around them, filler and every stored offset
 follow.
 """
 
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from genretag.errors import TrackError
+from genretag.layout.fields import FIELDS
 from genretag.layout.mp4 import (
-    FIELD_ATOMS,
     HEADER_SIZE,
+    ITUNES,
     PADDING_NAMES,
     TAG_HANDLER,
     VERSION_SIZE,
@@ -62,13 +63,29 @@ def genre_places(data: memoryview) -> list[list[str]]:
         _texts(data, items, b"\xa9gen"),
         [w for i in items if i.name == b"gnre" for w in _numbers(data, i)],
         _texts(data, items, b"----"),
-        [t for c in below if (t := _udta_text(data, c)) is not None],
+        [t for c in below if (t := _udta_text(data, c, "genre")) is not None],
     ]
 
 
-def _texts(data: memoryview, items: Iterable[Atom], name: bytes) -> list[str]:
-    """Return the texts of the genre's atoms of a name."""
-    found = (i for i in items if i.name == name and field_of(data, i, ("genre",)))
+def values_of(data: memoryview, field: str) -> list[str]:
+    """Return the values of a field that is text in all of its places, each once.
+
+    Raises:
+        UnexplainedError: the file cannot be explained.
+        TrackError: a value cannot be decoded.
+    """
+    mp4 = parse_mp4(data)
+    items = [i for t in mp4.tag_atoms() for tags in t.named(b"ilst") for i in tags.children]
+    names = (*FIELDS[field].atoms, b"----")
+    texts = [t for name in names for t in _texts(data, items, name, field)]
+    below = [c for udta in mp4.moov.named(b"udta") for c in udta.children]
+    texts += [t for c in below if (t := _udta_text(data, c, field))]
+    return list(dict.fromkeys(texts))
+
+
+def _texts(data: memoryview, items: Iterable[Atom], name: bytes, field: str = "genre") -> list[str]:
+    """Return the texts of a field's atoms of a name."""
+    found = (i for i in items if i.name == name and field_of(data, i, (field,)))
     return [t for i in found for kind, value in _values(data, i) if (t := _text(kind, value))]
 
 
@@ -104,9 +121,9 @@ def _numbers(data: memoryview, item: Atom) -> list[str]:
     return [words[n - 1] for n in numbers if n]
 
 
-def _udta_text(data: memoryview, atom: Atom) -> str | None:
-    """Return the genre in QuickTime's ©gen or 3GPP's gnre; None for any other atom."""
-    if not field_of(data, atom, ("genre",)):
+def _udta_text(data: memoryview, atom: Atom, field: str) -> str | None:
+    """Return a field in QuickTime's ©gen or 3GPP's gnre; None for any other atom."""
+    if not field_of(data, atom, (field,)):
         return None
     body = bytes(data[atom.data_at : atom.end])
     if atom.name == b"gnre":  # version and flags, language, text (3GPP TS 26.244, clause 8)
@@ -154,10 +171,12 @@ def field_name(data: memoryview) -> str:
     return KEY
 
 
-def mp4_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Edit]:
-    """Return the edits that give an MP4 file its genres.
+def mp4_edits(
+    data: memoryview, values: Sequence[str], _: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    """Return the edits that give an MP4 file the values of a field.
 
-    They become one ©gen with a data atom each. Other places of the genre get them too, but for
+    They become one atom with a data atom each. Other places of the field get them too, but for
     gnre, whose numbers know few genres: it goes.
 
     Raises:
@@ -165,17 +184,17 @@ def mp4_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Ed
         TrackError: its tags are not iTunes', or an offset or size would become too large.
     """
     mp4 = parse_mp4(data)
-    splice = _Splice(data, values, _chain(data, mp4))
-    splice.set_genre()
+    splice = _Splice(data, values, _chain(data, mp4, field), field)
+    splice.set_field()
     splice.use_padding(mp4.atoms)
     edits = splice.all_edits()
     return [*edits, *_offset_edits(mp4.tables(), edits)]
 
 
-def _chain(data: memoryview, mp4: Mp4) -> list[Atom]:
+def _chain(data: memoryview, mp4: Mp4, wanted: str) -> list[Atom]:
     """Return moov, udta, meta and ilst, as far as they are there."""
     metas = mp4.tag_atoms()
-    if any(handler_of(data, m) not in (b"mdir", b"") for m in metas) or _has_genre_key(data, mp4):
+    if any(handler_of(data, m) not in (b"mdir", b"") for m in metas) or _has_key(data, mp4, wanted):
         raise TrackError("tags", "its tags are QuickTime's (keys), which genretag does not write")
     if len(metas) > 1 or any(len(m.named(b"ilst")) > 1 for m in metas):
         raise TrackError("tags", "it has two lists of tags, and programs read one or the other")
@@ -184,10 +203,10 @@ def _chain(data: memoryview, mp4: Mp4) -> list[Atom]:
     return [mp4.moov, *udtas[:1], *metas, *(tags for m in metas for tags in m.named(b"ilst"))]
 
 
-def _has_genre_key(data: memoryview, mp4: Mp4) -> bool:
-    """Return whether the keys of QuickTime's metadata name a genre."""
+def _has_key(data: memoryview, mp4: Mp4, wanted: str) -> bool:
+    """Return whether the keys of QuickTime's metadata name a field."""
     keys = (k for meta in mp4.moov.named(b"meta") for k in meta.named(b"keys"))
-    return any(b"genre" in bytes(data[k.data_at : k.end]).lower() for k in keys)
+    return any(wanted.encode() in bytes(data[k.data_at : k.end]).lower() for k in keys)
 
 
 @dataclass
@@ -197,35 +216,49 @@ class _Splice:
     data: memoryview
     values: Sequence[str]
     chain: list[Atom]
+    name: str  # of the field
     edits: list[list[Edit]] = field(default_factory=list)  # within each atom of the chain alone
     outside: list[Edit] = field(default_factory=list)  # of filler behind moov
 
     def __post_init__(self) -> None:
         self.edits = [[] for _ in self.chain]
 
-    def set_genre(self) -> None:
-        """Set ©gen and every other place of the genre."""
-        genre = pack_atom(KEY.encode("latin-1"), *(pack_data(v) for v in self.values))
+    def set_field(self) -> None:
+        """Set the field's own atom and every other place of it."""
+        new = self._new_item()
         if len(self.chain) == len(_WRAPPERS) + 1:
-            self._set_items(genre)
+            self._set_items(new)
         else:
-            inner = genre
+            inner = new
             for wrap in _WRAPPERS[len(self.chain) - 1 :][::-1]:
                 inner = wrap(inner)
             at = self.chain[-1].rest_at
             self.edits[-1].append(Edit(at, at, inner))
         for udta in self.chain[1:2]:
-            texts = (c for c in udta.children if field_of(self.data, c, ("genre",)))
+            texts = (c for c in udta.children if field_of(self.data, c, (self.name,)))
             self.edits[1] += [self._udta_edit(c) for c in texts]
 
-    def _set_items(self, genre: bytes) -> None:
-        """Set the genre among the items of the list."""
+    def _new_item(self) -> bytes:
+        """Return the field's atom: its own, or a freeform one."""
+        names = FIELDS[self.name]
+        texts = [pack_data(v) for v in self.values]
+        if names.atoms:
+            return pack_atom(names.atoms[0], *texts)
+        parts = ((b"mean", ITUNES), (b"name", names.freeform))
+        head = [pack_atom(name, bytes(VERSION_SIZE), text) for name, text in parts]
+        return pack_atom(b"----", *head, *texts)
+
+    def _set_items(self, new: bytes) -> None:
+        """Set the field among the items of the list."""
         tags = self.chain[-1]
-        items = [i for i in tags.children if field_of(self.data, i, ("genre",))]
-        atoms = [i for i in items if i.name in FIELD_ATOMS["genre"]]
+        items = [i for i in tags.children if field_of(self.data, i, (self.name,))]
+        own = FIELDS[self.name].atoms or (b"----",)
+        atoms = [i for i in items if i.name in own]
         at = (atoms[0].start, atoms[0].end) if atoms else (tags.rest_at, tags.rest_at)
-        self.edits[-1].append(Edit(*at, genre))
+        is_freeform = bool(atoms) and atoms[0].name == b"----"
+        self.edits[-1].append(self._freeform_edit(atoms[0]) if is_freeform else Edit(*at, new))
         self.edits[-1] += [Edit(i.start, i.end, b"") for i in atoms[1:]]
+        items = [i for i in items if i not in atoms]
         for item in (i for i in items if i.name == b"----"):
             self.edits[-1].append(self._freeform_edit(item))
 

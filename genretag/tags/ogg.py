@@ -1,4 +1,4 @@
-"""Ogg: the genre in the comment header of the first audio stream, with its pages made anew."""
+"""Ogg: the fields in the comment header of the first audio stream, with its pages made anew."""
 
 from __future__ import annotations
 

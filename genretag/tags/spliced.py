@@ -1,4 +1,4 @@
-"""Containers whose genre is spliced into their bytes, as data: a row of ``CONTAINERS`` says how."""
+"""Containers whose fields are spliced into their bytes, as data: the rows of ``CONTAINERS``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from genretag.layout import iff as iff_layout
 from genretag.layout import mp4 as mp4_layout
 from genretag.layout import ogg as ogg_layout
 from genretag.layout.account import Account, Kind, UnexplainedError
+from genretag.layout.fields import FIELDS
 from genretag.layout.id3 import front_tags
 from genretag.layout.iff import RIFF, is_info
 from genretag.layout.mapping import mapped
@@ -27,7 +28,7 @@ from genretag.tags.edits import Edit, apply_edits
 from genretag.tags.generic import meaningful
 from genretag.tags.id3v1 import NO_NUMBER, by_number
 from genretag.tags.options import TagOptions
-from genretag.tags.records import Album, Tags
+from genretag.tags.records import Album, FieldTags, Tags
 
 _HEAD_SIZE = 16  # bytes that show a container
 _TRIAL_GENRE = "A genre of usual length"
@@ -35,14 +36,17 @@ _TRIAL_GENRE = "A genre of usual length"
 
 @dataclass(frozen=True)
 class Spliced:
-    """How one container holds a genre."""
+    """How one container holds the fields."""
 
-    field: Callable[[memoryview], str]  # as the container calls it
+    field: Callable[[memoryview], str]  # the genre's, as the container calls it
     matches: Callable[[bytes], bool]  # given the first bytes
     account: Callable[[memoryview, Sequence[str]], Account]
-    genres: Callable[[memoryview], list[str]]
+    #: The values of a field; of several places, those that programs prefer.
+    values: Callable[[memoryview, str], list[str]]
     album: Callable[[memoryview], Album]
-    edits: Callable[[memoryview, Sequence[str], TagOptions], list[Edit]]
+    edits: Callable[[memoryview, Sequence[str], TagOptions, str], list[Edit]]
+    #: Why a field has no place in a file although the genre has one; None: it has.
+    no_place: Callable[[memoryview], str | None] = lambda data: None
 
 
 def _first_meaningful(places: Iterable[list[str]]) -> list[str]:
@@ -59,15 +63,15 @@ def _flac_start(data: memoryview) -> int:
     return front[-1][1] if front else 0
 
 
-def _flac_genres(data: memoryview) -> list[str]:
+def _flac_values(data: memoryview, field: str) -> list[str]:
     parsed = flac_layout.parse_flac(data, _flac_start(data))
     front = [t for t in front_tags(data) if id3.has_frames(data, *t)]
     block = flac.id3v1_block(data, parsed)
-    number = block[-1] if block else NO_NUMBER
+    number = block[-1] if block and field == "genre" else NO_NUMBER
     return _first_meaningful(
         [
-            comments.values_of(parsed.comments(data), "genre"),
-            *(id3.genres_of(data, start) for start, _ in front),
+            comments.values_of(parsed.comments(data), field),
+            *(id3.values_of(data, start, field) for start, _ in front),
             [by_number(str(number))] if number != NO_NUMBER else [],
         ]
     )
@@ -84,8 +88,8 @@ def _flac_album(data: memoryview) -> Album:
     return found if found != Album() else _id3_album(data, [start for start, _ in front])
 
 
-def _ogg_genres(data: memoryview) -> list[str]:
-    return comments.values_of(ogg.read_comments(data, 0), "genre")
+def _ogg_values(data: memoryview, field: str) -> list[str]:
+    return comments.values_of(ogg.read_comments(data, 0), field)
 
 
 def _ogg_album(data: memoryview) -> Album:
@@ -115,10 +119,10 @@ def _info_lists(data: memoryview, iff: iff_layout.Iff) -> list[iff_layout.Chunk]
     return [c for c in iff.chunks if iff.dialect is RIFF and is_info(data, c)]
 
 
-def _iff_genres(data: memoryview) -> list[str]:
+def _iff_values(data: memoryview, field: str) -> list[str]:
     iff = iff_layout.parse_iff(data)
-    tags = [id3.genres_of(data, start) for start in _iff_tags(data, iff)]
-    lists = [chunks.info_values(data, c, "genre") for c in _info_lists(data, iff)]
+    tags = [id3.values_of(data, start, field) for start in _iff_tags(data, iff)]
+    lists = [chunks.info_values(data, c, field) for c in _info_lists(data, iff)]
     return _first_meaningful([*tags, *lists])
 
 
@@ -141,25 +145,33 @@ def _dsf_tags(data: memoryview) -> list[int]:
     return [] if at is None or not id3.has_frames(data, at, len(data)) else [at]
 
 
-def _dsf_genres(data: memoryview) -> list[str]:
-    return _first_meaningful(id3.genres_of(data, start) for start in _dsf_tags(data))
+def _dsf_values(data: memoryview, field: str) -> list[str]:
+    return _first_meaningful(id3.values_of(data, start, field) for start in _dsf_tags(data))
+
+
+def _mp4_values(data: memoryview, field: str) -> list[str]:
+    if field != "genre":
+        return mp4.values_of(data, field)
+    return _first_meaningful(mp4.genre_places(data))
 
 
 def _iff_matches(head: bytes) -> bool:
     return iff_layout.dialect_of(head) is not None
 
 
-def _ogg_edits(data: memoryview, values: Sequence[str], _: TagOptions) -> list[Edit]:
-    return ogg.ogg_edits(data, 0, "genre", values)
+def _ogg_edits(
+    data: memoryview, values: Sequence[str], _: TagOptions, field: str = "genre"
+) -> list[Edit]:
+    return ogg.ogg_edits(data, 0, field, values)
 
 
 def _on_trial(
-    field: str, edits: Callable[[memoryview, Sequence[str], TagOptions], list[Edit]]
+    field: str, edits: Callable[[memoryview, Sequence[str], TagOptions, str], list[Edit]]
 ) -> Callable[[memoryview], str]:
     """Return what names a field after making edits on trial, so that a plan can tell a refusal."""
 
     def name(data: memoryview) -> str:
-        edits(data, [_TRIAL_GENRE], TagOptions())
+        edits(data, [_TRIAL_GENRE], TagOptions(), "genre")
         return field
 
     return name
@@ -170,7 +182,7 @@ CONTAINERS = (
         _on_trial("GENRE", flac.flac_edits),
         flac_layout.matches,
         flac_layout.account,
-        _flac_genres,
+        _flac_values,
         _flac_album,
         flac.flac_edits,
     ),
@@ -178,7 +190,7 @@ CONTAINERS = (
         _on_trial("GENRE", _ogg_edits),
         ogg_layout.matches,
         ogg_layout.account,
-        _ogg_genres,
+        _ogg_values,
         _ogg_album,
         _ogg_edits,
     ),
@@ -186,15 +198,16 @@ CONTAINERS = (
         _on_trial("TCON", chunks.iff_edits),
         _iff_matches,
         iff_layout.account,
-        _iff_genres,
+        _iff_values,
         _iff_album,
         chunks.iff_edits,
+        chunks.without_place,
     ),
     Spliced(
         _on_trial("TCON", dsf.dsf_edits),
         dsf_layout.matches,
         dsf_layout.account,
-        _dsf_genres,
+        _dsf_values,
         lambda data: _id3_album(data, _dsf_tags(data)),
         dsf.dsf_edits,
     ),
@@ -202,7 +215,7 @@ CONTAINERS = (
         mp4.field_name,
         mp4_layout.matches,
         mp4_layout.account,
-        lambda data: _first_meaningful(mp4.genre_places(data)),
+        _mp4_values,
         mp4.album_of,
         mp4.mp4_edits,
     ),
@@ -210,7 +223,7 @@ CONTAINERS = (
         asf.field_name,
         asf_layout.matches,
         asf_layout.account,
-        asf.genres_of,
+        asf.values_of,
         asf.album_of,
         asf.asf_edits,
     ),
@@ -222,7 +235,7 @@ BARE = Spliced(
     bare.field_of,
     lambda head: False,  # found by their audio
     bare_layout.account,
-    lambda data: _first_meaningful(bare.genre_places(data)),
+    lambda data, field: _first_meaningful(bare.places_of(data, field)),
     bare.album_of,
     bare.edits,
 )
@@ -248,29 +261,50 @@ def container_of(path: Path) -> Spliced | None:
 
 
 def read(container: Spliced, path: Path) -> Tags:
-    """Return a file's genres and album; a file that cannot be explained is a problem."""
+    """Return a file's genres, other fields and album; one that cannot be explained is a problem."""
     genres: list[str] = []
-    album = Album()
+    album, fields = Album(), FieldTags()
     with mapped(path) as data:
         try:
-            genres = container.genres(data)
+            genres = container.values(data, "genre")
             album = container.album(data)
+            fields = _read_fields(container, data)
             container.account(data, ("genre",))
             field = container.field(data)
         except (UnexplainedError, TrackError) as error:
-            return Tags(genres, None, album, str(error))
-    return Tags(genres, field, album)
+            return Tags(genres, None, album, str(error), fields)
+    return Tags(genres, field, album, fields=fields)
 
 
-def write(container: Spliced, path: Path, genres: Sequence[str], options: TagOptions) -> None:
-    """Write the genres into a file.
+def _read_fields(container: Spliced, data: memoryview) -> FieldTags:
+    """Return the values of all fields but the genre, and why some have none."""
+    values, problems = dict[str, list[str]](), dict[str, str]()
+    no_place = container.no_place(data)
+    for field in (f for f in FIELDS if f != "genre"):
+        try:
+            values[field] = container.values(data, field)
+        except TrackError:
+            problems[field] = f"its {field} cannot be read"
+        if no_place is not None:
+            problems[field] = no_place
+    return FieldTags({f: v for f, v in values.items() if v}, problems)
+
+
+def write(
+    container: Spliced,
+    path: Path,
+    values: Sequence[str],
+    options: TagOptions,
+    field: str = "genre",
+) -> None:
+    """Write the values of a field into a file.
 
     Raises:
-        TrackError: the file cannot be explained, or the genre cannot be written without loss.
+        TrackError: the file cannot be explained, or the field cannot be written without loss.
     """
     try:
         with mapped(path) as data:
-            edits = container.edits(data, genres, options)
+            edits = container.edits(data, values, options, field)
     except UnexplainedError as error:
         raise TrackError("tags", str(error)) from error
     apply_edits(path, edits)
@@ -280,20 +314,22 @@ def _is_converted(options: TagOptions) -> bool:
     return options.convert_v22 or options.id3_version is not None
 
 
-def kept_tags(container: Spliced, path: Path, options: TagOptions) -> dict[str, object]:
-    """Return a hash of all bytes besides audio and genre, by the name of their regions.
+def kept_tags(
+    container: Spliced, path: Path, options: TagOptions, fields: Sequence[str] = ("genre",)
+) -> dict[str, object]:
+    """Return a hash of all bytes besides audio and some fields, by the name of their regions.
 
     Where another version of ID3v2 is asked for, its frames are compared by what they say.
     """
     parts: dict[str, list[bytes]] = {}
     said: dict[str, object] = {}
     with mapped(path) as data:
-        for region in container.account(data, ("genre",)).kept():
+        for region in container.account(data, fields).kept():
             if region.kind is not Kind.OTHER:
                 continue
             parts_of_name = region.name.split("/")
             if not _is_converted(options) or "ID3v2" not in parts_of_name:
                 parts.setdefault(region.name, []).append(bytes(data[region.start : region.end]))
             elif parts_of_name[-1] == "ID3v2":
-                said |= id3.meanings_of(data, region.start)
+                said |= id3.meanings_of(data, region.start, fields)
     return said | {name: hashlib.sha256(b"".join(p)).hexdigest() for name, p in parts.items()}

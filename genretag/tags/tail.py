@@ -1,11 +1,11 @@
-"""The genre in the tags at the end of a file: ID3v1, its extension, APEv2, appended ID3v2."""
+"""The fields in the tags at the end of a file: ID3v1, its extension, APEv2, appended ID3v2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from genretag.errors import TrackError
-from genretag.layout import tail as layout
+from genretag.layout.fields import FIELDS
 from genretag.layout.tail import (
     APE_HAS_HEADER,
     APE_IS_BINARY,
@@ -62,20 +62,27 @@ def id3v1_genres(block: bytes) -> list[str]:
     return [by_number(str(number))] if number != NO_NUMBER else []
 
 
-def tail_genres(data: memoryview, start: int, kind: str) -> list[str]:
-    """Return the genres in the tags of a kind that end a file.
+def repeatable_genre(block: bytes) -> list[str]:
+    """Return the genre of an ID3v1 block if its number stands for one."""
+    return [genre for genre in id3v1_genres(block) if number_of(genre) != NO_NUMBER]
+
+
+def tail_values(data: memoryview, start: int, kind: str, field: str = "genre") -> list[str]:
+    """Return the values of a field in the tags of a kind that end a file.
 
     Raises:
-        TrackError: a genre cannot be decoded.
+        TrackError: a value cannot be decoded.
     """
     found = list[str]()
+    if kind in ("ID3v1", "TAG+") and field != "genre":
+        return found
     for part in tail_parts(data, start):
         if part.kind != kind:
             continue
         if kind == "APEv2":
-            found += item_texts(data, parse_ape(data, part.start, part.end), "genre")
+            found += item_texts(data, parse_ape(data, part.start, part.end), field)
         elif kind == "ID3v2":
-            found += id3_splice.genres_of(data, part.start)
+            found += id3_splice.values_of(data, part.start, field)
         elif kind == "ID3v1":
             found += id3v1_genres(bytes(data[part.start : part.end]))
         elif kind == "TAG+":
@@ -112,14 +119,22 @@ def first_item(data: memoryview, tag: Ape, key: bytes) -> str:
 
 
 def tail_edits(
-    data: memoryview, start: int, values: Sequence[str], *, add_item: bool = False
+    data: memoryview,
+    start: int,
+    values: Sequence[str],
+    field: str = "genre",
+    *,
+    add_item: bool = False,
 ) -> list[Edit]:
-    """Return the edits that renew the genre in all tags that end a file and have one.
+    """Return the edits that renew a field in all tags that end a file and have it.
 
-    ID3v1 always has a genre byte. With ``add_item`` an APEv2 tag without a genre gets one.
+    ID3v1 has a genre byte and no other field. With ``add_item`` an APEv2 tag without the field gets
+    it.
     """
     edits = list[Edit]()
     for part in tail_parts(data, start):
+        if part.kind in ("ID3v1", "TAG+") and field != "genre":
+            continue
         if part.kind == "ID3v1":
             at = part.start + ID3V1_GENRE_AT
             edits.append(Edit(at, at + 1, bytes([number_of(values[0])])))
@@ -127,10 +142,10 @@ def tail_edits(
             edits += _tag_plus_edits(data, part.start, values)
         elif part.kind == "APEv2":
             tag = parse_ape(data, part.start, part.end)
-            if add_item or tag.of_field("genre"):
-                edits += item_edits(data, tag, "genre", values)
-        elif part.kind == "ID3v2" and id3_splice.field_texts(data, part.start, "genre"):
-            edits += id3_splice.field_edits(data, part.start, "genre", values)
+            if add_item or tag.of_field(field):
+                edits += item_edits(data, tag, field, values)
+        elif part.kind == "ID3v2" and id3_splice.field_texts(data, part.start, field):
+            edits += id3_splice.field_edits(data, part.start, field, values)
     return edits
 
 
@@ -156,7 +171,7 @@ def item_edits(
     a new item goes behind the others. New items of ``texts``, by key, stand before it.
     """
     old = tag.of_field(field)
-    key = old[0].key if old else layout.ITEM_NAMES[field].title()
+    key = old[0].key if old else FIELDS[field].item
     flags = old[0].flags & ~APE_KIND_MASK if old else 0
     more = [pack_item(k.encode(), v.encode()) for k, v in (texts or {}).items()]
     new = b"".join([*more, pack_item(key, "\0".join(values).encode(), flags)])
@@ -175,11 +190,11 @@ def pack_item(key: bytes, value: bytes, flags: int = 0) -> bytes:
     return len(value).to_bytes(4, "little") + flags.to_bytes(4, "little") + key + b"\0" + value
 
 
-def new_ape(items: Mapping[str, str], values: Sequence[str]) -> bytes:
-    """Return a new APEv2 tag with header and footer: some texts by key, and the genres."""
+def new_ape(items: Mapping[str, str], values: Sequence[str], field: str = "genre") -> bytes:
+    """Return a new APEv2 tag with header and footer: some texts by key, and a field."""
     texts = {
         **{k.encode(): v.encode() for k, v in items.items()},
-        b"Genre": "\0".join(values).encode(),
+        FIELDS[field].item: "\0".join(values).encode(),
     }
     body = b"".join(pack_item(key, value) for key, value in texts.items())
     header = _ape_end(len(body), len(texts), APE_HAS_HEADER | APE_IS_HEADER)
@@ -191,4 +206,4 @@ def _ape_end(body: int, count: int, flags: int) -> bytes:
     return APE_MAGIC + b"".join(n.to_bytes(4, "little") for n in numbers) + bytes(8)
 
 
-__all__ = ["Item", "first_item", "id3v1_of", "new_ape", "tail_edits", "tail_genres", "texts_of"]
+__all__ = ["Item", "first_item", "id3v1_of", "new_ape", "tail_edits", "tail_values", "texts_of"]

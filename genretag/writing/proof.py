@@ -20,10 +20,10 @@ _NEW_TAGS = frozenset({"ID3v2", "APEv2", "VORBIS_COMMENT", "id3 ", "ID3 ", "LIST
 
 #: Frames that repeat ID3v1 in an ID3v2 tag, if it had none of those that programs show.
 _REPEATED = frozenset(
-    f"ID3v2/{name}" for name in ("TIT2", "TPE1", "TALB", "TDRC", "TYER", "COMM", "TRCK")
+    f"ID3v2/{name}" for name in ("TIT2", "TPE1", "TALB", "TDRC", "TYER", "COMM", "TRCK", "TCON")
 )
 _REPEATED_ITEMS = frozenset(
-    f"APEv2/{key}" for key in ("Title", "Artist", "Album", "Year", "Comment", "Track")
+    f"APEv2/{key}" for key in ("Title", "Artist", "Album", "Year", "Comment", "Track", "Genre")
 )
 _FRAMING = ("/vendor", "APEv2/header", "APEv2/footer")  # of tags that may be empty
 _SHOWN = ("ID3v2/T", "ID3v2/COMM", "ID3v2/USLT")

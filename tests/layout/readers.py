@@ -124,3 +124,63 @@ def show(reader: str, path: Path) -> Shown:
         return READERS[reader](path)
     except Exception:  # each library has errors of its own
         return Shown()
+
+
+#: Field -> its names in the keys of all readers, in lower case.
+_FIELD_KEYS = {
+    "genre": ("tcon", "genre", "\xa9gen", "wm/genre"),
+    "mood": ("tmoo", "txxx:mood", "mood", "----:com.apple.itunes:mood", "wm/mood"),
+    "style": ("txxx:style", "style", "----:com.apple.itunes:style", "wm/style"),
+    "grouping": ("grp1", "grouping", "\xa9grp", "wm/contentgroupdescription"),
+    "evidence": ("txxx:genretag", "genretag", "----:com.apple.itunes:genretag"),
+}
+
+
+def _all_of(reader: str, path: Path) -> dict[str, Any]:
+    """Return all keys and values that a reader shows of a file."""
+    if reader == "FFmpeg (PyAV)":
+        import av
+
+        with av.open(str(path), **_lenient()) as container:
+            streams = container.streams.audio
+            return {**container.metadata, **(streams[0].metadata if streams else {})}
+    if reader == "ffprobe":
+        command = ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", path]
+        data = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        return {**data["format"].get("tags", {}), **data["streams"][0].get("tags", {})}
+    if reader == "TagLib":
+        import taglib
+
+        with taglib.File(path) as file:
+            return dict(file.tags)
+    if reader == "tinytag":
+        from tinytag import TinyTag
+
+        return dict(TinyTag.get(path).as_dict())
+    import mutagen
+
+    tags = mutagen.File(path).tags
+    return dict(tags.items()) if tags is not None else {}
+
+
+def field_text(reader: str, path: Path, field: str) -> str | None:
+    """Return what a reader shows of a field; None: nothing."""
+    if reader == "mediafile":
+        from mediafile import MediaFile
+
+        return getattr(MediaFile(path), field, None) or None
+    try:
+        found = {str(key).lower(): value for key, value in _all_of(reader, path).items()}
+    except Exception:  # each library has errors of its own
+        return None
+    value = next((found[key] for key in _FIELD_KEYS[field] if key in found), None)
+    return None if value is None else _one_text(getattr(value, "text", value))
+
+
+def _one_text(value: Any) -> str:
+    """Return a value, or several, as one text."""
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_one_text, value))
+    if isinstance(value, bytes):
+        return value.decode()
+    return str(value).replace("\0", "; ")
