@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from onnx import TensorProto, helper
 
 from genretag.errors import ModelError
 from genretag.inference.batching import Batcher
-from genretag.inference.metadata import METADATA_KEY, metadata_to_json, read_metadata
+from genretag.inference.metadata import (
+    METADATA_KEY,
+    Calibration,
+    PieceCalibration,
+    metadata_to_json,
+    read_metadata,
+)
 from genretag.inference.model import (
     BATCH_ROWS,
     Model,
@@ -218,6 +225,9 @@ def test_other_model_with_metadata_is_accepted(model: Model, tmp_path: Path) -> 
         ({"front_end": {"kind": "cqt"}}, "front end"),
         ({"calibration": {"magic": 1}}, "invalid metadata"),
         ({"calibration": {"temperature": 1.0, "slope": -1000.0}}, "out of range"),
+        ({"calibration": {"pieces": {"seconds": 5.0}}}, "invalid metadata"),
+        ({"calibration": {"pieces": {"seconds": 5.0, "temperature": 0.0}}}, "out of range"),
+        ({"calibration": {"pieces": {"seconds": -1, "temperature": 1.0}}}, "out of range"),
     ],
 )
 def test_wrong_metadata_is_refused(
@@ -225,6 +235,31 @@ def test_wrong_metadata_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         Model(write_tiny_model(tmp_path / "m.onnx", metadata_json(model, **changes)))
+
+
+@pytest.mark.parametrize("pieces", [None, PieceCalibration(5.0, 0.9, 0.1)])
+def test_the_calibration_of_pieces_survives_the_file(
+    model: Model, tmp_path: Path, pieces: PieceCalibration | None
+) -> None:
+    kept = replace(
+        model.metadata, labels=("A", "B", "C"), calibration=Calibration(1.1, 0.2, pieces)
+    )
+    made = write_tiny_model(tmp_path / "m.onnx", metadata_to_json(kept))
+    assert Model(made).metadata.calibration == kept.calibration
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(-1, 1), st.integers(1, 50))
+def test_a_new_temperature_changes_tracks_and_pieces_alike(
+    old: float, new: float, slope: float, count: int
+) -> None:
+    """Recalibrating on whole tracks must not make pieces surer or less sure than tracks."""
+    before = Calibration(old, 0.1, PieceCalibration(5.0, 2 * old, slope))
+    after = before.with_temperature(new)
+    assert before.pieces is not None
+    assert after.pieces is not None
+    assert after.at(3) / before.at(3) == pytest.approx(new / old)
+    ratio = after.pieces.at(count) / before.pieces.at(count)
+    assert ratio == pytest.approx(new / old, rel=1e-6)
 
 
 def test_unsuitable_model_is_refused_with_the_reason(model: Model, tmp_path: Path) -> None:

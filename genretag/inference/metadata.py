@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,52 @@ _MIN_LENGTH = 1 / 30  # windows of 30 s: one second, the shortest audio that is 
 
 
 @dataclass(frozen=True)
+class PieceCalibration:
+    """Calibration of a track that is judged by short pieces spread over it.
+
+    ``softmax(mean log-probability of the pieces / (temperature * pieces ** slope))``. A piece is
+    levelled by itself.
+    """
+
+    seconds: float  # of a piece
+    temperature: float  # of one piece
+    slope: float = 0.0
+
+    def at(self, pieces: int) -> float:
+        """Return the temperature for a number of pieces."""
+        return float(self.temperature * max(pieces, 1) ** self.slope)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Calibration: ``softmax(mean log-probability / (temperature * length ** slope))``."""
 
     temperature: float = 1.0  # of one window of 30 s
     slope: float = 0.0
+    pieces: PieceCalibration | None = None  # None: none was fitted
 
     def at(self, length: float) -> float:
         """Return the temperature for ``length`` analysed windows of 30 s."""
         return float(self.temperature * max(length, _MIN_LENGTH) ** self.slope)
+
+    def with_temperature(self, temperature: float) -> Calibration:
+        """Return the calibration with another temperature; that of pieces changes in proportion."""
+        pieces = self.pieces
+        if pieces is not None:
+            ratio = temperature / self.temperature
+            pieces = replace(pieces, temperature=pieces.temperature * ratio)
+        return replace(self, temperature=temperature, pieces=pieces)
+
+    @classmethod
+    def from_metadata(cls, data: dict[str, Any]) -> Calibration:
+        """Read the calibration of a model's metadata."""
+        fields = dict(data)
+        pieces = fields.pop("pieces", None)
+        return cls(**fields, pieces=None if pieces is None else PieceCalibration(**pieces))
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Return what ``from_metadata`` reads."""
+        return {k: v for k, v in asdict(self).items() if v is not None}
 
 
 @dataclass(frozen=True)
@@ -92,7 +129,7 @@ def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
             chunks=tuple(sorted((int(n) for n in data["chunks"]), reverse=True)),
             music_threshold=float(data["thresholds"]["music"]),
             confidence_threshold=float(data["thresholds"]["confidence"]),
-            calibration=Calibration(**data["calibration"]),
+            calibration=Calibration.from_metadata(data["calibration"]),
             about=dict(data.get("about", {})),
             activation=str(data.get("activation", "softmax")),
             styles=Styles.from_metadata(data["styles"]) if "styles" in data else None,
@@ -119,16 +156,18 @@ def _check(metadata: ModelMetadata) -> None:
             f"its activation {metadata.activation!r} is not supported"
             f" (supported: {', '.join(ACTIVATIONS)})"
         )
-    numbers = (
-        metadata.music_threshold,
-        metadata.confidence_threshold,
-        metadata.calibration.temperature,
-        metadata.calibration.slope,
-    )
-    finite = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
-    calibration = metadata.calibration
-    if not finite or calibration.temperature <= 0 or abs(calibration.slope) > _MAX_SLOPE:
+    thresholds = (metadata.music_threshold, metadata.confidence_threshold)
+    calibration, pieces = metadata.calibration, metadata.calibration.pieces
+    fitted = [(calibration.temperature, calibration.slope)]
+    if pieces is not None:
+        fitted += [(pieces.temperature, pieces.slope), (pieces.seconds, 0.0)]
+    finite = all(_is_finite(n) for n in (*thresholds, *(n for pair in fitted for n in pair)))
+    if not finite or any(t <= 0 or abs(slope) > _MAX_SLOPE for t, slope in fitted):
         raise ModelError("its thresholds or calibration are out of range")
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, int | float) and math.isfinite(number)
 
 
 def embed_metadata(model: Any, metadata: ModelMetadata) -> None:
@@ -154,7 +193,7 @@ def metadata_to_json(metadata: ModelMetadata) -> str:
                 "music": metadata.music_threshold,
                 "confidence": metadata.confidence_threshold,
             },
-            "calibration": asdict(metadata.calibration),
+            "calibration": metadata.calibration.to_metadata(),
             "about": metadata.about,
             **({"activation": metadata.activation} if metadata.activation != "softmax" else {}),
             **({"styles": metadata.styles.to_metadata()} if metadata.styles is not None else {}),

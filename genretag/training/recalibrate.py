@@ -72,7 +72,7 @@ def recalibrate(
     truth, scores = np.array(y), np.stack(log_p)
     old = metadata.calibration
     before = np.stack([calibrated(s, n, old) for s, n in zip(scores, lengths, strict=True)])
-    level = replace(old, temperature=1.0)
+    level = old.with_temperature(1.0)
     scores = scores / np.array([[level.at(n)] for n in lengths])
     after = _cross_validate(scores, truth, assign_folds(truth, group_tracks(artists, [])))
     error_before, error_after = (
@@ -81,7 +81,7 @@ def recalibrate(
     return Recalibration(
         tracks=len(y),
         before=old,
-        after=replace(level, temperature=round(calibrate(scores, truth), 4)),
+        after=level.with_temperature(round(calibrate(scores, truth), 4)),
         error_before=error_before,
         error_after=error_after,
         overlap=training_overlap(metadata, keys),
