@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,13 +128,16 @@ def test_the_exported_file_equals_what_was_trained(tmp_path: Path) -> None:
     assert loaded.metadata.calibration == Calibration(1.2, 0.1)
 
 
-@pytest.mark.parametrize("bands", [40, 80, 96])
-def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(bands: int) -> None:
+@pytest.mark.parametrize(("bands", "blocks", "hidden"), [(40, 1, 0), (80, 2, 8), (96, 0, 8)])
+def test_folding_norms_and_pooling_changes_nothing_whatever_the_length(
+    bands: int, blocks: int, hidden: int
+) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from genretag.training.network import Backbone, Shape, fold
 
     torch.manual_seed(0)
-    backbone = Backbone(Shape(n_mels=bands, stem=8, widths=(8, 12, 16), pooled=24, embedding=16))
+    shape = Shape(bands, 8, (8, 12, 16), 24, 16, blocks=blocks, hidden=hidden)
+    backbone = Backbone(shape)
     backbone.train()
     backbone(torch.randn(8, bands, 124))  # batch norms that are not the identity
     inputs = [torch.randn(2, bands, frames) for frames in (61, 62, 100, 124, 150, 187, 312, 624)]
@@ -168,7 +172,7 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     log_mel = LogMel.of(front_end)
     mels = [log_mel(synthesis.piece(seed, 4).mean(0)[: 16_000 * 4]) for seed in range(8)]
     chunks = np.stack([c for mel in mels for c in cut_chunks(mel, (124,))])
-    backbone = Backbone(Shape(dropout=0.0))
+    backbone = Backbone(Shape(dropout=0.0, blocks=2, hidden=32))
     backbone.train()
     backbone(torch.from_numpy(chunks))  # batch norms that fit what comes
     heads = [LinearHead(rng.normal(size=(384, n)), rng.normal(size=n)) for n in (3, 1)]
@@ -286,10 +290,11 @@ def test_synthetic_sounds_have_one_level_and_length() -> None:
 
 def test_a_student_starts_as_the_network_of_a_model_file() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    from genretag.training.network import Backbone, Shape, load_backbone
+    from genretag.training.network import Backbone, load_backbone, shape_of
     from models.recipe.distil import _pooled, _unfold
 
-    old, new = load_backbone(Model().path)[0], Backbone(Shape()).eval()
+    old = load_backbone(Model().path)[0]
+    new = Backbone(replace(shape_of(old.state_dict()), dropout=0.0)).eval()
     x = torch.randn(4, 80, 187, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         y = _unfold(list(new.features), list(old.features), x.unsqueeze(1))

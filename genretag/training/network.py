@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,17 @@ from torch import Tensor, nn
 from genretag.errors import ModelError
 from genretag.training.head import LinearHead
 
+_FIRST_DEEP_BLOCK = 8  # its index among the layers of ``Backbone.features``
+_BLOCK = re.compile(r"features\.(\d+)\.body\.")
+_LEAST_VARIANCE = 1e-4  # whose root has a finite gradient
+
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the network; the default takes about 0.7 GMAC for a window of 30 s."""
+    """Widths of the network; the default takes about 0.7 GMAC for a window of 30 s.
+
+    Each block at the last width adds 0.2 GMAC.
+    """
 
     n_mels: int = 80
     stem: int = 24
@@ -26,6 +34,8 @@ class Shape:
     embedding: int = 384
     classes: int = 147
     dropout: float = 0.15  # of the pooled features
+    blocks: int = 1  # residual blocks at the last width, after the one that reaches it
+    hidden: int = 0  # width of the correction to the embedding; 0: there is none
 
 
 class Residual(nn.Module):
@@ -73,7 +83,7 @@ class Backbone(nn.Module):
             nn.ReLU(),
             Residual(a, b, 2),
             Residual(b, c, 2),
-            Residual(c, c, 1),
+            *(Residual(c, c, 1) for _ in range(shape.blocks)),
         )
         bands = -(-shape.n_mels // 16)  # four halvings, rounded up
         self.across = nn.Sequential(
@@ -81,6 +91,14 @@ class Backbone(nn.Module):
         )
         self.dropout = nn.Dropout(shape.dropout)
         self.project = nn.Linear(shape.pooled, shape.embedding)
+        self.correct: nn.Module | None = None
+        if shape.hidden:
+            self.correct = nn.Sequential(
+                nn.Linear(2 * shape.pooled, shape.hidden),
+                nn.ReLU(),
+                nn.Dropout(shape.dropout),
+                nn.Linear(shape.hidden, shape.embedding),
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embeddings [batch, embedding] of log-mels."""
@@ -88,6 +106,11 @@ class Backbone(nn.Module):
         y = nn.functional.hardswish(self.across(self.features(x.unsqueeze(1))))
         pooled: Tensor = y.mean(dim=(2, 3))
         out: Tensor = self.project(self.dropout(pooled))
+        if self.correct is not None:
+            # the mean forgets how much the features change in time, which rhythm depends on
+            variance = (y - pooled[:, :, None, None]).square().mean(dim=(2, 3))
+            spread = (variance + _LEAST_VARIANCE).sqrt()
+            out = out + self.correct(self.dropout(torch.cat([pooled, spread], dim=1)))
         return out
 
 
@@ -161,13 +184,13 @@ def load_backbone(path: Path) -> tuple[Backbone, LinearHead, LinearHead]:
         ModelError: the file contains another network.
     """
     weights = _weights(path)
-    backbone = Backbone(Shape(dropout=0.0)).eval()
-    fold(backbone)
     state = {
         name.removeprefix("backbone."): torch.from_numpy(w.copy())
         for name, w in weights.items()
         if name.startswith("backbone.")
     }
+    backbone = Backbone(replace(shape_of(state), dropout=0.0)).eval()
+    fold(backbone)
     try:
         backbone.load_state_dict(state)
         heads = [_linear(weights, name) for name in ("genre", "music")]
@@ -176,6 +199,16 @@ def load_backbone(path: Path) -> tuple[Backbone, LinearHead, LinearHead]:
             f"{path}: not the bundled network, so it cannot be fine-tuned; train without --deep"
         ) from error
     return backbone, heads[0], heads[1]
+
+
+def shape_of(state: dict[str, Tensor]) -> Shape:
+    """Return the shape of a network of the default widths that has these weights."""
+    hidden = state.get("correct.0.weight")
+    deepest = [int(m[1]) for name in state if (m := _BLOCK.match(name))]
+    return Shape(
+        blocks=max(deepest, default=_FIRST_DEEP_BLOCK) - _FIRST_DEEP_BLOCK + 1,
+        hidden=0 if hidden is None else hidden.shape[0],
+    )
 
 
 def _weights(path: Path) -> dict[str, npt.NDArray[np.float32]]:

@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +32,30 @@ from models.recipe.quantise import chunks_of
 from models.recipe.styles import as_metadata, judge
 
 HELD_FOLDS = (0, 1)  # that the student never trained
-MIX_FILES = 121  # of 24 changed sounds
-STEPS = 4_100  # of each process
+STEPS = 24_000  # of each process
+MIXES = 9_000  # changed sounds
 LABELS = sorted({*WORDS.values(), "Latin"})
 VERSION = "2.0"
 START = Path(__file__).parent.parent / "genretag.onnx"
 
 
-def student_of(data: Path, work: Path, held: npt.NDArray[np.bool_], start: Path) -> Path:
+@dataclass(frozen=True)
+class Limits:
+    """What to start from, and how much the training may take."""
+
+    start: Path  # the model file whose network is fine-tuned
+    minutes: float = float("inf")
+    processes: int = 2
+    mixes: int = MIXES
+
+
+def student_of(data: Path, work: Path, limits: Limits) -> Path:
     """Return the trained student of WORK, trained if there is none."""
     student = work / "student.pt"
     if not student.exists():
         base = [sys.executable, "-m", "models.recipe", str(data), str(work), "-"]
-        workers = [
-            subprocess.Popen([*base, "--worker", str(w), "--start", str(start)]) for w in range(2)
-        ]
+        base += ["--start", str(limits.start), "--minutes", str(limits.minutes)]
+        workers = [subprocess.Popen([*base, "--worker", str(w)]) for w in range(limits.processes)]
         if any(worker.wait() for worker in workers):
             raise SystemExit("a training process failed")
         merged(work, student)
@@ -89,15 +99,15 @@ def moods_right(material: Material, heads: dict[int, Heads]) -> list[float]:
     return examine.interval(np.array(right))
 
 
-def make(data: Path, work: Path, out: Path, start: Path) -> dict[str, Any]:
+def make(data: Path, work: Path, out: Path, limits: Limits) -> dict[str, Any]:
     """Run every step that is not done; return the figures."""
     work.mkdir(parents=True, exist_ok=True)
     ask_clips(data, work)
-    ask_mixes(data, work, MIX_FILES)
+    ask_mixes(data, work, limits.mixes)
     clips = read_clips(data)
     folds = grouped_folds(clips)
     held = np.isin(folds, HELD_FOLDS)
-    student = student_of(data, work, held, start)
+    student = student_of(data, work, limits)
     material = material_of(data, work, student, clips)
     chunks = chunks_of(work, np.flatnonzero(~held).tolist())
     heads = {k: fit_heads(material, folds != k, LABELS) for k in HELD_FOLDS}
@@ -123,7 +133,7 @@ def make(data: Path, work: Path, out: Path, start: Path) -> dict[str, Any]:
     return {
         **examine.figures(judged, rows),
         "the model that training started from": examine.figures(
-            judged, examine.scanned(data, judged, start)
+            judged, examine.scanned(data, judged, limits.start)
         ),
         "written of each label": examine.written_of_label(judged, rows),
         "moods": moods_right(material, heads),
@@ -145,14 +155,24 @@ def main() -> None:
     p.add_argument("work", type=Path)
     p.add_argument("out", type=Path)
     p.add_argument("--start", type=Path, default=START, help="model whose network to start from")
+    p.add_argument(
+        "--minutes", type=float, default=float("inf"), help="end the training after so many"
+    )
+    p.add_argument(
+        "--processes", type=int, default=2, choices=(1, 2), help="that train (default: 2)"
+    )
+    p.add_argument(
+        "--mixes", type=int, default=MIXES, help="changed sounds to ask the teachers about"
+    )
     p.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker is None:
-        print(json.dumps(make(a.data, a.work, a.out, a.start), indent=1))
+        limits = Limits(a.start, a.minutes, a.processes, a.mixes)
+        print(json.dumps(make(a.data, a.work, a.out, limits), indent=1))
         return
     clips = read_clips(a.data)
     held = np.isin(grouped_folds(clips), HELD_FOLDS)
-    train(Plan(a.data, a.work, a.work / "student.pt", a.start, held, STEPS, a.worker))
+    train(Plan(a.data, a.work, a.start, held, STEPS, 60 * a.minutes, a.worker))
 
 
 if __name__ == "__main__":

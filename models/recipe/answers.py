@@ -70,13 +70,16 @@ def ask_clips(data: Path, work: Path) -> None:
         list(pool.map(ask_clip, [data] * n, [out] * n, todo, chunksize=8))
 
 
-def ask_mixes(data: Path, work: Path, files: int, seed: int = 1) -> None:
-    """Ask all teachers about changed sounds until there are so many files of them."""
+def ask_mixes(data: Path, work: Path, count: int, seed: int = 1) -> None:
+    """Ask all teachers about ``count`` changed sounds, less those that are on disk.
+
+    Several processes may do this at once, each with a seed of its own.
+    """
     out = work / "mixes"
     out.mkdir(parents=True, exist_ok=True)
     classes, log_mel = audioset_rows(data), LogMel.of(FrontEnd())
     teachers, clips = Teachers(data / "teachers"), read_clips(data)
-    for number in range(files):
+    for number in range(-(-count // MIXES_PER_FILE)):
         path = out / f"{seed}_{number}.npz"
         if path.exists():
             continue

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,9 @@ from torch import Tensor, nn
 
 from genretag.features import FrontEnd, LogMel
 from genretag.training import augment
-from genretag.training.network import Backbone, Residual, Shape, Student, load_backbone
+from genretag.training.network import Backbone, Residual, Shape, Student, load_backbone, shape_of
 from genretag.training.prefetch import Prefetch
-from models.recipe.answers import Example, Joint, read_examples
+from models.recipe.answers import JOINT_DIMS, Example, Joint, read_examples
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -31,17 +33,38 @@ MIXUP_SHARE = 0.2
 WARM_UP = 200  # steps
 EMA_DECAY = 0.998
 EXCHANGE = 50  # steps after which the two processes average their weights
+BLOCKS, HIDDEN = 2, 768  # of the student's shape
 _CHECKPOINT = 500  # steps
+_REFRESH = 200  # batches after which new examples are looked for
 
 
 class Batches:
-    """Random batches of (log-mels, joint embeddings, tag probabilities, weights)."""
+    """Random batches of (log-mels, joint embeddings, tag probabilities, weights).
 
-    def __init__(self, examples: list[Example], joint: Joint, seed: int) -> None:
-        self.examples, self.log_mel = examples, LogMel.of(FrontEnd())
-        self.embedding = joint(np.stack([e.embedding for e in examples]))
-        self.length = np.array([len(e.mel) for e in examples])
-        self.rng = np.random.default_rng(seed)
+    ``more`` returns the examples that were made since it was last called; they are used as they
+    come.
+    """
+
+    def __init__(
+        self,
+        examples: list[Example],
+        joint: Joint,
+        seed: int,
+        more: Callable[[], list[Example]] = list,
+    ) -> None:
+        self.joint, self.more, self.log_mel = joint, more, LogMel.of(FrontEnd())
+        self.examples: list[Example] = []
+        self.embedding, self.length = np.zeros((0, JOINT_DIMS), np.float32), np.zeros(0, np.int64)
+        self._add(examples)
+        self.rng, self._made = np.random.default_rng(seed), 0
+
+    def _add(self, examples: list[Example]) -> None:
+        if not examples:
+            return
+        self.examples = self.examples + examples
+        embedding = self.joint(np.stack([e.embedding for e in examples]))
+        self.embedding = np.concatenate([self.embedding, embedding])
+        self.length = np.concatenate([self.length, [len(e.mel) for e in examples]])
 
     def _log_mel(self, example: Example, frames: int, plain: bool) -> FloatArray:
         """Return a random cut [bands, frames], augmented unless ``plain``."""
@@ -65,6 +88,9 @@ class Batches:
     def __call__(self, plain: bool = False) -> tuple[FloatArray, ...]:
         """Return a batch of one length: 10 s and unchanged if ``plain``."""
         rng = self.rng
+        self._made += 1
+        if self._made % _REFRESH == 0:
+            self._add(self.more())
         shares = [share for _, share, _ in LENGTHS]
         seconds, _, n = LENGTHS[-1] if plain else LENGTHS[rng.choice(len(LENGTHS), p=shares)]
         frames = self.log_mel.front_end.frames(int(seconds * self.log_mel.front_end.sample_rate))
@@ -132,12 +158,23 @@ def _pooled(backbone: Backbone, x: Tensor) -> Tensor:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def warm_start(model: Path, batches: Batches, tags: int) -> Student:
-    """Return a student with a model file's convolutions; its linear layers are fitted by ridge."""
+    """Return a student with a model file's convolutions; its linear layers are fitted by ridge.
+
+    It may have more blocks than the file, and a correction.
+    """
     old = load_backbone(model)[0]
-    student = Student(Shape(embedding=batches.embedding.shape[1], classes=tags)).eval()
+    shape = Shape(embedding=batches.embedding.shape[1], classes=tags, blocks=BLOCKS, hidden=HIDDEN)
+    student = Student(shape).eval()
     new = student.backbone
     x = torch.from_numpy(np.concatenate([batches(plain=True)[0] for _ in range(8)]))
-    y = _unfold(list(new.features), list(old.features), x.unsqueeze(1))
+    known = len(old.features)
+    y = _unfold(list(new.features)[:known], list(old.features), x.unsqueeze(1))
+    # layers that the model file does not have change nothing at first (Goyal et al. 2017)
+    for block in list(new.features)[known:]:
+        block.body[-1].weight.zero_()
+    if new.correct is not None:
+        new.correct[-1].weight.zero_()
+        new.correct[-1].bias.zero_()
     _unfold(list(new.across), list(old.across), y)
     drawn = [batches(plain=True) for _ in range(70)]
     h = torch.cat([_pooled(new, torch.from_numpy(b[0])) for b in drawn]).double()
@@ -158,10 +195,10 @@ class Plan:
 
     data: Path
     work: Path
-    out: Path
     start: Path  # the model file to start from
     held: npt.NDArray[np.bool_]  # clips that are left out
     steps: int
+    seconds: float = float("inf")  # that it may take, if that ends it before the steps do
     worker: int = 0  # 0 or 1
     peak: float = 1e-3  # highest learning rate
 
@@ -176,9 +213,12 @@ def loss_of(student: Student, batch: tuple[FloatArray, ...]) -> Tensor:
     return (weight * (error + TAG_LOSS * entropy.mean(1))).mean()
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Return the rate at a step: linear warm-up, and half a cosine down to a hundredth."""
-    cosine = 0.5 * (1 + float(np.cos(np.pi * step / steps)))
+def learning_rate(step: int, done: float, peak: float) -> float:
+    """Return the rate at a step: linear warm-up, and half a cosine down to a hundredth.
+
+    ``done`` is the share of the training that is behind, 0 to 1.
+    """
+    cosine = 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
     return peak * min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * cosine)
 
 
@@ -204,57 +244,107 @@ def _average(state: dict[str, Tensor], other: dict[str, Tensor], share: float) -
             value.copy_(other[name])
 
 
-def train(plan: Plan) -> None:
-    """Train one of two processes, each on one core; continue from its checkpoint."""
-    torch.set_num_threads(1)
-    torch.manual_seed(plan.worker)
-    known: set[Path] = set()
-    examples = read_examples(plan.data, plan.work, plan.held, known)
-    joint = Joint.kept(plan.work / "joint.npz", np.stack([e.embedding for e in examples]))
-    batches = Batches(examples, joint, plan.worker)
-    student = warm_start(plan.start, batches, len(examples[0].probability))
-    student = student.to(memory_format=torch.channels_last)
+@dataclass
+class _Run:
+    """A training under way."""
+
+    student: Student
+    optimiser: torch.optim.AdamW
+    ema: dict[str, Tensor]
+    step: int = 0
+    seconds: float = 0.0  # that it has taken, over all starts
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, through a temporary file."""
+        part = path.with_suffix(".part")
+        fields = {"state": self.student.state_dict(), "ema": self.ema, "step": self.step}
+        fields |= {"optimiser": self.optimiser.state_dict(), "seconds": self.seconds}
+        torch.save(fields, part)
+        os.replace(part, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        kept = torch.load(path, weights_only=True)
+        self.student.load_state_dict(kept["state"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.ema, self.step, self.seconds = kept["ema"], kept["step"], kept["seconds"]
+
+    def update(self, batch: tuple[FloatArray, ...], rate: float) -> float:
+        """Take one step; return the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = loss_of(self.student, batch)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        _average(
+            self.ema, self.student.state_dict(), 1 - min(EMA_DECAY, self.step / (self.step + 9))
+        )
+        return loss.item()
+
+
+def _begin(plan: Plan, batches: Batches) -> _Run:
+    """Return a new training, or the one of a checkpoint."""
+    # both processes draw the same weights for layers that the model file does not have
+    torch.manual_seed(0)
+    student = warm_start(plan.start, batches, len(batches.examples[0].probability))
+    student = student.to(memory_format=torch.channels_last).train()
+    torch.manual_seed(1 + plan.worker)
     matrices = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.03}, {"params": others, "weight_decay": 0.0}]
     )
-    ema, first, seen = {k: v.clone() for k, v in student.state_dict().items()}, 0, 0.0
+    run = _Run(student, optimiser, {k: v.clone() for k, v in student.state_dict().items()})
     checkpoint = plan.work / f"worker{plan.worker}.pt"
     if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
-        student.load_state_dict(kept["state"])
-        optimiser.load_state_dict(kept["optimiser"])
-        ema, first = kept["ema"], kept["step"]
-        batches.rng = np.random.default_rng([plan.worker, first])
-    student.train()
-    total = 0.0
-    for step, batch in enumerate(Prefetch(batches, plan.steps - first), first):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, plan.steps, plan.peak)
-        loss = loss_of(student, batch)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 5.0)
-        optimiser.step()
-        _average(ema, student.state_dict(), 1 - min(EMA_DECAY, (step + 1) / (step + 10)))
-        total += loss.item()
-        if (step + 1) % EXCHANGE == 0:
-            print(json.dumps({"step": step + 1, "loss": round(total / EXCHANGE, 4)}), flush=True)
-            total = 0.0
-            mine, other = (plan.work / f"weights{w}.pt" for w in (plan.worker, 1 - plan.worker))
-            seen = _exchange(student, mine, other, seen)
-        if (step + 1) % _CHECKPOINT == 0 or step + 1 == plan.steps:
-            state = {"state": student.state_dict(), "ema": ema, "step": step + 1}
-            part = checkpoint.with_suffix(".part")
-            torch.save({**state, "optimiser": optimiser.state_dict()}, part)
-            os.replace(part, checkpoint)
+        run.load(checkpoint)
+        batches.rng = np.random.default_rng([plan.worker, run.step])
+    return run
+
+
+def train(plan: Plan) -> None:
+    """Train one of two processes, each on one core; continue from its checkpoint.
+
+    It ends after the steps or the seconds of the plan, whichever come first.
+    """
+    torch.set_num_threads(1)
+    known: set[Path] = set()
+
+    def more() -> list[Example]:
+        return read_examples(plan.data, plan.work, plan.held, known)
+
+    examples = more()
+    joint = Joint.kept(plan.work / "joint.npz", np.stack([e.embedding for e in examples]))
+    batches = Batches(examples, joint, plan.worker, more)
+    run = _begin(plan, batches)
+    checkpoint = plan.work / f"worker{plan.worker}.pt"
+    mine, other = (plan.work / f"weights{w}.pt" for w in (plan.worker, 1 - plan.worker))
+    total, seen, before = 0.0, 0.0, time.monotonic()
+    for batch in Prefetch(batches, plan.steps - run.step):
+        run.seconds += (now := time.monotonic()) - before
+        before = now
+        done = max(run.step / plan.steps, run.seconds / plan.seconds)
+        if done >= 1:
+            break
+        total += run.update(batch, learning_rate(run.step, done, plan.peak))
+        if run.step % EXCHANGE == 0:
+            report = {"step": run.step, "loss": round(total / EXCHANGE, 4)}
+            print(json.dumps({**report, "seconds": round(run.seconds)}), flush=True)
+            total, seen = 0.0, _exchange(run.student, mine, other, seen)
+        if run.step % _CHECKPOINT == 0:
+            run.save(checkpoint)
+    run.save(checkpoint)
 
 
 def merged(work: Path, out: Path) -> None:
-    """Write the mean of both processes' averaged weights as the student."""
-    first, second = (torch.load(work / f"worker{w}.pt", weights_only=True)["ema"] for w in range(2))
-    _average(first, second, 0.5)
+    """Write the averaged weights as the student: the mean of both processes, if there are two."""
+    kept = [work / f"worker{w}.pt" for w in range(2)]
+    first, *second = (torch.load(p, weights_only=True)["ema"] for p in kept if p.exists())
+    for other in second:
+        _average(first, other, 0.5)
     torch.save(first, out)
 
 
@@ -262,6 +352,12 @@ def load(path: Path) -> Student:
     """Return a trained student in evaluation mode."""
     state = torch.load(path, weights_only=True)
     tags, dims = state["classes.weight"].shape
-    student = Student(Shape(embedding=dims, classes=tags, dropout=0.0))
+    backbone = {
+        name.removeprefix("backbone."): weight
+        for name, weight in state.items()
+        if name.startswith("backbone.")
+    }
+    shape = replace(shape_of(backbone), embedding=dims, classes=tags, dropout=0.0)
+    student = Student(shape)
     student.load_state_dict(state)
     return student.eval()

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
+from genretag.audio import synthesis
 from models.recipe.corpus import Clip, path_of
 from models.recipe.teachers import RATE_MN04
 
 FloatArray = npt.NDArray[np.float32]
 
 SAMPLES = 10 * RATE_MN04
-SYNTHETIC_SHARE = 0.05
+SYNTHETIC_SHARE = 0.07
 _POOL = 60  # clips that are kept decoded
 _REPLACED = 0.35  # chance that a mix decodes a new clip
 _TIME = np.arange(SAMPLES) / RATE_MN04
@@ -90,6 +91,35 @@ def _noise(rng: np.random.Generator, hertz: float) -> npt.NDArray[np.float64]:
     return rng.normal(size=SAMPLES)
 
 
+def _applause(rng: np.random.Generator, hertz: float) -> npt.NDArray[np.float64]:
+    """Return claps at random times, from a few people to a hall."""
+    x = np.zeros(SAMPLES)
+    count = int(10 * np.exp(rng.uniform(np.log(4), np.log(2000))))
+    np.add.at(x, rng.integers(0, SAMPLES, count), rng.exponential(1, count))
+    at = np.arange(int(0.03 * RATE_MN04)) / RATE_MN04
+    clap = np.exp(-at / rng.uniform(0.002, 0.008)) * rng.normal(size=len(at))
+    return np.asarray(signal.fftconvolve(x, clap, "same"))
+
+
+def _ring(rng: np.random.Generator, hertz: float) -> npt.NDArray[np.float64]:
+    """Return a telephone's ring: two tones in fast turns, with pauses."""
+    other = hertz * rng.uniform(1.1, 1.5)
+    turns = np.sin(2 * np.pi * rng.uniform(10, 30) * _TIME) > 0
+    return np.where(turns, _sine(rng, hertz), _sine(rng, other)) * (rng.uniform(1, 3) > _TIME % 3)
+
+
+def _siren(rng: np.random.Generator, hertz: float) -> npt.NDArray[np.float64]:
+    pitch = 700 * 2 ** (0.6 * np.sin(2 * np.pi * rng.uniform(0.1, 3) * _TIME))
+    return np.sin(2 * np.pi * np.cumsum(pitch) / RATE_MN04)
+
+
+def _fan(rng: np.random.Generator, hertz: float) -> npt.NDArray[np.float64]:
+    """Return coloured noise with a hum."""
+    sos = signal.butter(1, float(rng.uniform(100, 4000)), "low", fs=RATE_MN04, output="sos")
+    noise = np.asarray(signal.sosfilt(sos, rng.normal(size=SAMPLES)))
+    return noise / noise.std() + rng.uniform(0, 1) * _hum(rng, hertz)
+
+
 _SOURCES: tuple[Callable[[np.random.Generator, float], npt.NDArray[np.float64]], ...] = (
     _sine,
     _square,
@@ -100,17 +130,76 @@ _SOURCES: tuple[Callable[[np.random.Generator, float], npt.NDArray[np.float64]],
     _clicks,
     _engine,
     _noise,
+    _applause,
+    _ring,
+    _siren,
+    _fan,
 )
 
 
 def synthetic(rng: np.random.Generator) -> FloatArray:
-    """Return 10 s of a tone, hum, dial tone, beeps, sweep, clicks, engine or noise at 32 kHz."""
+    """Return 10 s of a tone, hum, beeps, clicks, engine, applause, noise or the like."""
     source = _SOURCES[rng.integers(len(_SOURCES))]
     return levelled(source(rng, float(np.exp(rng.uniform(np.log(60), np.log(6000))))))
 
 
+def _flute(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return a melody of one wind instrument with vibrato and breath."""
+    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
+    x, at = np.zeros(SAMPLES), 0
+    root = float(rng.uniform(220, 600))
+    while at < SAMPLES:
+        n = int(RATE_MN04 * rng.choice([0.25, 0.5, 0.75, 1, 2]))
+        t = np.arange(min(n, SAMPLES - at)) / RATE_MN04
+        pitch = root * 2 ** (rng.choice(scale) / 12)
+        phase = 2 * np.pi * pitch * t + 0.02 * pitch * np.sin(2 * np.pi * 5 * t) / 5
+        tone = np.sin(phase) + 0.3 * np.sin(2 * phase) + 0.1 * np.sin(3 * phase)
+        envelope = np.minimum(1, t / 0.05) * np.minimum(1, (t[-1] - t) / 0.05)
+        x[at : at + len(t)] = (tone + 0.05 * rng.normal(size=len(t))) * envelope
+        at += n
+    return x
+
+
+def _drone(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return held chords whose partials swell at rates of their own."""
+    root, x = float(rng.uniform(40, 160)), np.zeros(SAMPLES)
+    for interval in (1, 1.5, 2, rng.choice([1.2, 1.25, 1.333]), 3):
+        for partial in range(1, 6):
+            swell = 1 + np.sin(2 * np.pi * rng.uniform(0.03, 0.4) * _TIME + rng.uniform(0, 6))
+            detuned = root * interval * partial * (1 + rng.normal(0, 0.002))
+            x += swell * np.sin(2 * np.pi * detuned * _TIME + rng.uniform(0, 6)) / partial
+    return x
+
+
+def _minimal(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return a pattern of kick, hi-hat and a bass of few notes."""
+    beat = 60 / rng.uniform(90, 140)
+    since = _TIME % beat
+    kick = np.sin(2 * np.pi * 50 * since + 8 * np.exp(-since * 30)) * np.exp(-since * 8)
+    off = (_TIME + beat / 2) % beat
+    hat = rng.normal(size=SAMPLES) * np.exp(-off * 60) * rng.uniform(0, 0.4)
+    notes = 55 * 2 ** (rng.choice([0, 3, 5, 7, 10], 16) / 12)
+    step = (_TIME / (beat / 2)).astype(int) % int(rng.choice([4, 8, 16]))
+    bass = np.sign(np.sin(2 * np.pi * notes[step] * _TIME)) * np.exp(-(_TIME % (beat / 2)) * 10)
+    return kick + hat + rng.uniform(0, 0.5) * bass
+
+
+def synthetic_music(rng: np.random.Generator) -> FloatArray:
+    """Return 10 s of music that is close to tones: a flute, a drone, a minimal pattern, a demo."""
+    kind = rng.integers(4)
+    if kind == 3:
+        x = synthesis.piece(
+            int(rng.integers(1 << 30)), 10, RATE_MN04, beat=bool(rng.random() < 0.5)
+        )
+        return levelled(np.resize(np.atleast_2d(x).mean(0), SAMPLES))
+    return levelled((_flute, _drone, _minimal)[kind](rng))
+
+
 def changed(rng: np.random.Generator, x: FloatArray) -> FloatArray:
-    """Return samples filtered, clipped, reversed, delayed, looped or as they are."""
+    """Return samples filtered, clipped, reversed, delayed, looped or as they are.
+
+    One in five is heard in a room as well.
+    """
     v = rng.random()
     if v < 0.35:
         kind, edges = ("low", (1500, 12_000)) if v < 0.2 else ("high", (60, 800))
@@ -126,7 +215,36 @@ def changed(rng: np.random.Generator, x: FloatArray) -> FloatArray:
     elif v < 0.6:
         loop = int(RATE_MN04 * rng.uniform(0.4, 3))
         x = np.tile(x[:loop], -(-len(x) // loop))[: len(x)]
+    elif v < 0.66:
+        x = _shuffled(rng, x)
+    elif v < 0.75:
+        x = _equalised(rng, x)
+    if rng.random() < 0.2:
+        x = _in_a_room(rng, x)
     return np.ascontiguousarray(x, np.float32)
+
+
+def _shuffled(rng: np.random.Generator, x: FloatArray) -> FloatArray:
+    """Return the pieces of samples in another order."""
+    pieces = np.array_split(x, int(rng.integers(4, 30)))
+    return np.concatenate([pieces[k] for k in rng.permutation(len(pieces))])
+
+
+def _equalised(rng: np.random.Generator, x: FloatArray) -> npt.NDArray[np.float64]:
+    """Return samples with a random gain in each octave, up to some 12 dB."""
+    spectrum = np.fft.rfft(x)
+    octave = np.log2(np.maximum(np.fft.rfftfreq(len(x), 1 / RATE_MN04), 20) / 20)
+    gains = rng.normal(0, 6, 11)
+    return np.fft.irfft(spectrum * 10 ** (np.interp(octave, np.arange(11), gains) / 20), len(x))
+
+
+def _in_a_room(rng: np.random.Generator, x: FloatArray) -> FloatArray:
+    """Return samples with reverberation: decaying noise as the impulse response."""
+    at = np.arange(int(1.5 * RATE_MN04)) / RATE_MN04
+    tail = rng.normal(size=len(at)) * np.exp(-at * 6.9 / rng.uniform(0.2, 2.5))
+    wet = signal.fftconvolve(x, tail)[: len(x)]
+    share = rng.uniform(0.1, 0.7)
+    return (1 - share) * x + share * levelled(wet)
 
 
 class Mixer:
@@ -142,17 +260,18 @@ class Mixer:
         """Return (indices of the clips, -1 for none; samples)."""
         rng, indices = self.rng, [-1, -1, -1]
         if rng.random() < SYNTHETIC_SHARE:
-            return indices, synthetic(rng)
+            return indices, synthetic(rng) if rng.random() < 0.7 else synthetic_music(rng)
         x = np.zeros(SAMPLES, np.float32)
         for k in range(rng.choice([1, 2, 3], p=[0.35, 0.5, 0.15])):
             indices[k], piece = self._piece()
             x += piece * np.float32(10 ** (-rng.exponential(4) / 20) if k else 1)
-        if rng.random() < 0.03:
-            x += synthetic(rng) * np.float32(rng.uniform(0.1, 1))
+        if rng.random() < 0.06:
+            layer = synthetic(rng) if rng.random() < 0.5 else synthetic_music(rng)
+            x += layer * np.float32(rng.uniform(0.1, 1))
         return indices, changed(rng, x)
 
     def _piece(self) -> tuple[int, FloatArray]:
-        """Return (index, 10 s) of a random clip, its speed and pitch changed four times in ten."""
+        """Return (index, 10 s) of a random clip, its speed and pitch changed half the time."""
         rng = self.rng
         if len(self.pool) < _POOL * 2 // 3 or rng.random() < _REPLACED:
             index = int(rng.choice(len(self.clips), p=self.share))
@@ -161,8 +280,8 @@ class Mixer:
             x = self.pool[-1][1]
         else:
             index, x = self.pool[rng.integers(len(self.pool))]
-        if rng.random() < 0.4:
-            ratio = Fraction(float(rng.uniform(0.85, 1.18))).limit_denominator(40)
+        if rng.random() < 0.5:
+            ratio = Fraction(float(rng.uniform(0.75, 1.3))).limit_denominator(40)
             x = signal.resample_poly(x, ratio.numerator, ratio.denominator).astype(np.float32)
         x = np.tile(x, -(-SAMPLES // len(x)))
         start = int(rng.integers(0, len(x) - SAMPLES + 1))
