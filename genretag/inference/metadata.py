@@ -20,6 +20,7 @@ SCHEMA = 1
 ACTIVATIONS = ("softmax", "sigmoid")
 MAX_FRAMES = 100_000  # of a chunk; times 100 for a waveform, where a frame is a sample
 _MAX_SLOPE = 2.0  # of a calibration; beyond it the temperature of a long track over- or underflows
+_MOST_PIECES = 12  # that a calibration of pieces is fitted on
 _MIN_LENGTH = 1 / 30  # windows of 30 s: one second, the shortest audio that is analysed
 
 
@@ -36,8 +37,8 @@ class PieceCalibration:
     slope: float = 0.0
 
     def at(self, pieces: int) -> float:
-        """Return the temperature for a number of pieces."""
-        return float(self.temperature * max(pieces, 1) ** self.slope)
+        """Return the temperature for a number of pieces; beyond those of the fit it stays."""
+        return float(self.temperature * min(max(pieces, 1), _MOST_PIECES) ** self.slope)
 
 
 @dataclass(frozen=True)
