@@ -230,12 +230,13 @@ def _shuffled(rng: np.random.Generator, x: FloatArray) -> FloatArray:
     return np.concatenate([pieces[k] for k in rng.permutation(len(pieces))])
 
 
-def _equalised(rng: np.random.Generator, x: FloatArray) -> npt.NDArray[np.float64]:
+def _equalised(rng: np.random.Generator, x: FloatArray) -> FloatArray:
     """Return samples with a random gain in each octave, up to some 12 dB."""
     spectrum = np.fft.rfft(x)
     octave = np.log2(np.maximum(np.fft.rfftfreq(len(x), 1 / RATE_MN04), 20) / 20)
     gains = rng.normal(0, 6, 11)
-    return np.fft.irfft(spectrum * 10 ** (np.interp(octave, np.arange(11), gains) / 20), len(x))
+    gain = 10 ** (np.interp(octave, np.arange(11), gains) / 20)
+    return np.fft.irfft(spectrum * gain, len(x)).astype(np.float32)
 
 
 def _in_a_room(rng: np.random.Generator, x: FloatArray) -> FloatArray:
