@@ -93,3 +93,18 @@ def serve_slowly(connection: Connection, features: Any) -> None:
 
     worker.analyse = slowly  # type: ignore[assignment]
     worker.serve(connection, features)
+
+
+def serve_crashing_on_first(connection: Connection, features: Any) -> None:
+    """Run the real worker; it crashes when it decodes a track whose name starts with ``first``."""
+    from genretag.scan import worker
+
+    whole_track = worker._whole_track
+
+    def crashing(path: Any, *rest: object) -> object:
+        if path.name.startswith("first"):
+            ctypes.string_at(0)
+        yield from whole_track(path, *rest)  # type: ignore[arg-type]
+
+    worker._whole_track = crashing  # type: ignore[assignment]
+    worker.serve(connection, features)

@@ -28,6 +28,8 @@ class Lookup:
 
     def __init__(self, store: AnalysisCache, model_id: str, options: Options) -> None:
         self._store, self._model_id, self._options = store, model_id, options
+        # Content keys decoded by this scan: a rescan reuses no other analyses.
+        self._decoded: set[str] = set()
 
     def has_analyses(self) -> bool:
         """Return whether analyses may be reused at all.
@@ -52,9 +54,16 @@ class Lookup:
         analysis = self._store.analysis(file.content_key, self._model_id, FEATURE_VERSION)
         return Known(file, analysis) if analysis and self._suffices(analysis) else None
 
+    def add_decoded(self, content_key: str) -> None:
+        """Note that this scan decoded some audio."""
+        if self._options.rescan:
+            self._decoded.add(content_key)
+
     def of_audio(self, identity: Identity) -> Analysis | None:
         """Return the analysis of the same audio, whatever the file; None: it must be decoded."""
         key, second = identity.content_key, identity.second_key
+        if self._options.rescan and key not in self._decoded:
+            return None
         analysis = self._store.analysis(key, self._model_id, FEATURE_VERSION, second)
         return analysis if analysis and self._suffices(analysis) else None
 

@@ -12,6 +12,7 @@ from genretag.inference.batching import Batcher
 from genretag.inference.metadata import ModelMetadata
 from genretag.library.walk import Found
 from genretag.scan import adaptive
+from genretag.scan.copies import CopyFinder
 from genretag.scan.options import Options
 from genretag.scan.pool import Pool
 from genretag.scan.recorder import Recorder
@@ -20,7 +21,9 @@ from genretag.scan.track import Track, TrackResult
 from genretag.scan.worker import (
     Failed,
     PartDone,
+    Reply,
     Restart,
+    Sketch,
     TagsRead,
     Task,
     TrackDone,
@@ -51,8 +54,9 @@ class Pump:
         self._files: Iterator[tuple[int, Found]] = source.undecoded(recorder)
         self._exhausted = False
         self._tracks: dict[int, Track] = {}  # in flight, by ordinal
-        # Tracks that need more windows: ordinal, and the windows; None: all.
-        self._further: deque[tuple[int, tuple[int, ...] | None]] = deque()
+        self._copies = CopyFinder()
+        # Further tasks of tracks in flight: more windows, or a copy whose first file is done.
+        self._further: deque[tuple[int, Task]] = deque()
         self._fed = time.monotonic()  # when the model last got a window
 
     def run(self) -> None:
@@ -79,9 +83,9 @@ class Pump:
         return self._exhausted and not self._pool.busy
 
     def _give_tasks(self) -> None:
-        """Give every idle worker a task: first parts of begun tracks, then new files."""
+        """Give every idle worker a task: those of tracks in flight, then new files."""
         while self._further and self._pool.idle:
-            self._give_further_part()
+            self._give_further_task()
         while not self._exhausted and self._pool.idle:
             upcoming = next(self._files, None)
             if upcoming is None:
@@ -91,16 +95,19 @@ class Pump:
 
     def _give_file(self, ordinal: int, found: Found) -> None:
         self._tracks[ordinal] = Track(ordinal, found)
-        part = () if self._options.windows is Windows.ADAPTIVE else None
-        self._give(ordinal, Task(found.path, self._identify, part))
+        self._give(ordinal, Task(found.path, self._identify, self._first_part, sketch=True))
 
-    def _give_further_part(self) -> None:
-        ordinal, part = self._further.popleft()
+    @property
+    def _first_part(self) -> tuple[int, ...] | None:
+        return () if self._options.windows is Windows.ADAPTIVE else None
+
+    def _give_further_task(self) -> None:
+        ordinal, task = self._further.popleft()
         track = self._tracks[ordinal]
         track.decoding = True
-        if part is None:
+        if task.part is None:
             track.restart()
-        self._give(ordinal, Task(track.found.path, False, part))
+        self._give(ordinal, task)
 
     def _give(self, ordinal: int, task: Task) -> None:
         self._pool.give(ordinal, task, time_limit(self._tracks[ordinal].found.size))
@@ -113,6 +120,8 @@ class Pump:
             self._fed = time.monotonic()
         elif isinstance(message, TagsRead):
             track.tags = message.tags
+        elif isinstance(message, Sketch):
+            self._answer_sketch(track, message)
         elif isinstance(message, audio.Identity):
             self._answer_identity(track, message)
         elif isinstance(message, Restart):
@@ -131,16 +140,25 @@ class Pump:
     def _failure(track: Track, failed: Failed) -> TrackResult:
         return TrackResult(track.ordinal, track.found, stage=failed.stage, error=failed.error)
 
+    def _answer_sketch(self, track: Track, sketch: Sketch) -> None:
+        """Tell a worker to go on, or to leave a probable copy until the first file is done."""
+        reply = self._copies.decide(track.ordinal, sketch.text)
+        self._pool.answer(track.ordinal, reply)
+        if reply is Reply.STOP:
+            self._pool.finished(track.ordinal)
+            track.decoding = False
+
     def _answer_identity(self, track: Track, identity: audio.Identity) -> None:
         """Tell a worker whether to decode a file: not if its audio was analysed before."""
+        self._recorder.commit_if_due()  # the analysis may be one of this moment
         analysis = self._lookup.of_audio(identity)
         self._pool.answer(track.ordinal, analysis is None)
         if analysis is None:
             return
         self._pool.finished(track.ordinal)
-        del self._tracks[track.ordinal]
         result = TrackResult(track.ordinal, track.found, track.tags, identity, analysis)
         self._recorder.add_result(result)
+        self._release(track.ordinal)
 
     def _score(self) -> None:
         """Run waiting windows through the model, and collect scores."""
@@ -162,8 +180,19 @@ class Pump:
             self._finish(track.result(done))
         else:
             part = adaptive.further(done.windows, len(track.starts))
-            self._further.append((track.ordinal, part or None))
+            self._further.append((track.ordinal, Task(track.found.path, False, part or None)))
 
     def _finish(self, result: TrackResult) -> None:
-        del self._tracks[result.ordinal]
+        """Record the result of a track that was decoded, or failed."""
+        if result.analysis is not None:
+            self._lookup.add_decoded(result.analysis.content_key)
         self._recorder.add_decoded(result)
+        self._release(result.ordinal)
+
+    def _release(self, ordinal: int) -> None:
+        """Forget a finished track, and go on with the copies that waited for it."""
+        del self._tracks[ordinal]
+        for copy in self._copies.finish(ordinal):
+            # It is identified first: decoded only if the finished track failed, or has other audio.
+            task = Task(self._tracks[copy].found.path, True, self._first_part)
+            self._further.append((copy, task))

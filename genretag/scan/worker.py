@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag import audio, tags
+from genretag.audio.audio_key import audio_sketch
 from genretag.errors import TrackError
 from genretag.features import Features
 from genretag.scan import adaptive
@@ -40,12 +42,29 @@ class Task:
     """One file to analyse.
 
     ``ask``: send the identity first, and wait whether the audio is known. ``part``: the windows to
-    decode; None: all; empty: the first part of a track of which nothing is known.
+    decode; None: all; empty: the first part of a track of which nothing is known. ``sketch``: send
+    a sketch before anything else, and wait for a ``Reply``.
     """
 
     path: Path
     ask: bool
     part: tuple[int, ...] | None = None
+    sketch: bool = False
+
+
+class Reply(Enum):
+    """The reply to a sketch."""
+
+    DECODE = auto()
+    IDENTIFY = auto()
+    STOP = auto()
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A text that copies of the same audio have in common."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -95,19 +114,27 @@ class Failed:
     error: str
 
 
-Message = TagsRead | audio.Identity | WindowReady | Restart | TrackDone | PartDone | Failed
+Message = TagsRead | Sketch | audio.Identity | WindowReady | Restart | TrackDone | PartDone | Failed
 
 
 def analyse(task: Task, features: Features, ask: Any) -> Iterator[Message]:
-    """Yield a track's messages; ``ask(identity)`` returns whether it has to be decoded."""
+    """Yield a track's messages.
+
+    ``ask`` sends a sketch and returns a ``Reply``, or sends an identity and returns whether the
+    track has to be decoded.
+    """
     if task.part:
         yield from _further_part(task.path, features, task.part)
         return
     yield TagsRead(tags.read(task.path))
-    if task.ask:
-        identity = audio.identify(task.path)
-        if not ask(identity):
+    identify = task.ask
+    if task.sketch:
+        reply = ask(Sketch(audio_sketch(task.path)))
+        if reply is Reply.STOP:
             return
+        identify = identify or reply is Reply.IDENTIFY
+    if identify and not ask(audio.identify(task.path)):
+        return
     if task.part is None:
         yield from _whole_track(task.path, features)
         return
@@ -207,9 +234,9 @@ def serve(connection: Connection, features: Features) -> None:
     _limit_memory()
     keep_memory()
 
-    def ask(identity: audio.Identity) -> bool:
-        connection.send(identity)
-        return bool(connection.recv())
+    def ask(message: Sketch | audio.Identity) -> Any:
+        connection.send(message)
+        return connection.recv()
 
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
