@@ -50,6 +50,28 @@ def test_a_report_of_paths_shows_their_files_only(genretag: Program, planned: Pa
     assert (missing.status, "none" in missing.err) == (2, True)
 
 
+def test_duplicates_are_listed_in_groups(genretag: Program, planned: Path) -> None:
+    none = genretag("report", "--duplicates")
+    assert (none.status, "no file of the plan matches" in none.err) == (0, True)
+    (planned / "B" / "copy.flac").write_bytes((planned / "A" / "1.flac").read_bytes())
+    (planned / "B" / "moved.flac").write_bytes((planned / "A" / "1.flac").read_bytes())
+    (planned / "C").mkdir()
+    (planned / "C" / "z.flac").write_bytes((planned / "B" / "3.flac").read_bytes())
+    tags.write(planned / "B" / "copy.flac", ["Polka"])
+    genretag("scan", planned, "--dry-run")
+    rows = genretag("report", "--duplicates", "--json").rows
+    groups = [["1.flac", "copy.flac", "moved.flac"], ["3.flac", "z.flac"]]
+    assert [Path(r["path"]).name for r in rows] == [name for group in groups for name in group]
+    assert len({r["content_key"] for r in rows}) == 2
+    shown = genretag("report", "--duplicates").out
+    assert "5 files in 2 groups of the same audio" in shown
+    at = [shown.index(f"{os.sep}{name}") for group in groups for name in group]
+    assert at == sorted(at)
+    assert "Polka" in shown
+    # A group is one of the files that are shown.
+    assert names(genretag, "--duplicates", planned / "B") == ["copy.flac", "moved.flac"]
+
+
 def test_filters_choose_by_kind_genre_and_reason(genretag: Program, planned: Path) -> None:
     assert names(genretag, "--failed") == ["broken.mp3"]
     assert names(genretag, "--replaced") == ["2.flac", "4.flac"]

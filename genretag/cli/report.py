@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from genretag.cli.options import (
     one_call,
 )
 from genretag.cli.output import OutputMode, format_time, message_console, output_mode
+from genretag.cli.pager import paged_console
 from genretag.cli.plans import (
     absolute_paths,
     plan_of,
@@ -92,6 +94,15 @@ def report(
             "For example has-genre or not-music; genretag help reports lists the codes.",
         ),
     ] = None,
+    duplicates: Annotated[
+        bool,
+        one_call(
+            "--duplicates",
+            rich_help_panel=FILES,
+            help="Only files with the same audio as another.\n\n"
+            "In groups, whatever their names and tags.",
+        ),
+    ] = False,
     everything: Annotated[
         bool,
         one_call("--all", rich_help_panel=FILES, help="List every file, however many."),
@@ -140,11 +151,14 @@ def report(
       genretag report
       genretag report ~/Music/Jazz --replaced
       genretag report --genre Metal --unsure
+      genretag report --duplicates
       genretag report --html
       genretag report -O plan.jsonl
     """
+    from genretag.decisions.plan import Row
     from genretag.decisions.vocabulary import normalise_genre
     from genretag.library.walk import below
+    from genretag.report.duplicates import duplicate_groups, print_duplicates
     from genretag.report.formats import is_stdout
     from genretag.report.selection import Selection, parse_reasons
 
@@ -166,16 +180,22 @@ def report(
         plan = plan_of(databases, run, tops)
 
         def rows() -> Iterator[Row]:
-            numbered = plan_rows(databases, plan.run)
-            return (r for _, r in numbered if below(r.absolute, tops) and r in chosen)
+            source: Iterator[Row] = (row for _, row in plan_rows(databases, plan.run))
+            if duplicates:
+                source = map(Row.from_dict, databases.store.plan_duplicates(plan.run))
+            found = (row for row in source if below(row.absolute, tops) and row in chosen)
+            return chain.from_iterable(duplicate_groups(found)) if duplicates else found
 
         if target is not None and is_page:
             write_page(databases, plan, rows, target)
         else:
             shown = OutputMode(mode.quiet or target is not None, mode.plain)
-            listed = everything or bool(tops) or not chosen.is_everything
+            listed = everything or duplicates or bool(tops) or not chosen.is_everything
             if listed and not mode.quiet and next(rows(), None) is None:
                 _report_nothing(databases, plan, chosen)
+            elif duplicates and not (json or target or shown.plain or shown.quiet):
+                with paged_console(wanted=True) as console:
+                    print_duplicates(console, duplicate_groups(rows()))
             else:
                 options = ReportOptions(json, target)
                 print_rows(rows, options, shown, everything=listed, offer_apply=True)

@@ -516,6 +516,21 @@ class AnalysisCache:
                 yield row["ordinal"], Path(os.fsdecode(row["path"])), json.loads(row["row"])
             last = rows[-1]["ordinal"]
 
+    def plan_duplicates(self, run: int) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a plan whose audio occurs in it more than once.
+
+        Files of the same audio follow each other, in the order of the first of each group.
+        """
+        key = "json_extract(row, '$.content_key')"
+        sql = (
+            f"WITH groups AS (SELECT {key} AS key, min(ordinal) AS first FROM plan"
+            f" WHERE run = ? AND {key} != '' GROUP BY 1 HAVING count(*) > 1)"
+            f" SELECT row FROM plan JOIN groups ON {key} = groups.key"
+            " WHERE run = ? ORDER BY first, ordinal"
+        )
+        for row in self._db.execute(sql, (run, run)):
+            yield json.loads(row["row"])
+
     def open_writes(self, run: int) -> int:
         """Return the number of unwritten rows of a plan."""
         sql = (
