@@ -28,6 +28,7 @@ if (
 ):  # not importorskip: Ray is imported only after its settings are made
     pytest.skip("Ray is not installed: pip install 'genretag[ray]'", allow_module_level=True)
 
+from genretag import tags
 from genretag.audio import synthesis
 from genretag.cluster import machines, results, source
 from genretag.cluster.actors import DECODE_CPUS, SCORE_CPUS, Actors
@@ -212,6 +213,33 @@ def short(tmp_path: Path) -> Path:
     for n in range(6):
         synthesis.encode(folder / f"{n}.flac", synthesis.piece(n, 5), 44_100)
     return folder
+
+
+def test_copies_are_decoded_once_on_a_cluster(cluster: str, short: Path, tmp_path: Path) -> None:
+    for n in range(3):
+        shutil.copyfile(short / "0.flac", short / f"copy {n}.flac")
+    tags.write(short / "copy 1.flac", ["Polka"])
+    shutil.copyfile(short / "1.flac", short / "a copy.flac")
+    there = scanned(tmp_path / "g.db", short, ClusterOptions(results=str(tmp_path / "results")))
+    assert there.scanner.decoded_tracks == 6
+    assert there.rows == expected(short, tmp_path)
+    with open_databases(tmp_path / "other.db") as given:
+        import_results(given.store, tmp_path / "results", Policy(), 1)
+        assert rows_of(given, 1) == there.rows
+
+
+def test_each_import_makes_a_plan_of_its_own(
+    cluster_scan: tuple[Path, Path], tmp_path: Path
+) -> None:
+    head, table = next(results.read(cluster_scan[1]))
+    whole = table.filter(table["error"].is_null())
+    for name, part in (("one", whole.slice(0, 1)), ("all", whole)):
+        results.write(str(tmp_path / name), "x.parquet", part, head)
+    with open_databases(tmp_path / "g.db") as given:
+        for run, name in enumerate(("one", "all"), 1):
+            import_results(given.store, tmp_path / name, Policy(), run)
+        assert len(rows_of(given, 1)) == 1
+        assert len(rows_of(given, 2)) == whole.num_rows > 1
 
 
 def expected(folder: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:

@@ -7,9 +7,12 @@ import secrets
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from pathlib import Path
 
+from genretag.audio.audio_key import audio_sketch
 from genretag.cluster import results
 from genretag.cluster.actors import Actors
 from genretag.cluster.known import KnownResults
@@ -20,12 +23,13 @@ from genretag.cluster.signals import Interrupt, LossLog
 from genretag.cluster.source import listing
 from genretag.cluster.stages import Setup, Shipped
 from genretag.decisions.plan import failed_row
-from genretag.errors import RunError
+from genretag.errors import RunError, TrackError
 from genretag.inference.metadata import ModelMetadata
 from genretag.inference.model import Model
 from genretag.library import walk
-from genretag.library.urls import absolute, to_url
+from genretag.library.urls import absolute, is_url, to_url
 from genretag.library.walk import Found, Unreadable
+from genretag.scan.copies import SketchSet
 from genretag.scan.lookup import Lookup
 from genretag.scan.options import Options
 from genretag.scan.recorder import Recorder
@@ -37,6 +41,10 @@ log = logging.getLogger("genretag")
 # Tracks per decoder in one batch, about a quarter of an hour. The operators hold the paths of a
 # batch, and nothing holds those of the whole library.
 _BATCH_TRACKS = 2_000
+
+_SKETCH_THREADS = 8  # each waits for a disk or a network share most of the time
+
+_Files = list[tuple[int, Found]]  # ordinal, file
 
 
 class RayEngine:
@@ -100,27 +108,40 @@ class _Run:
     lookup: Lookup
     interrupt: Interrupt
     losses: LossLog = field(default_factory=LossLog)
+    sketches: SketchSet = field(default_factory=SketchSet)
     answered: bool = False  # whether any worker ever returned a result
 
     def analyse(self, files: Iterator[tuple[int, Found]], setup: Setup) -> None:
         """Analyse files in batches."""
         size = _BATCH_TRACKS * self.operators.actors.decoders
-        identify = self.lookup.has_analyses()
+        identify, identifying = self.lookup.has_analyses(), replace(setup, identify=True)
         with self.losses.attached():
             while batch := list(islice(files, size)):
                 if identify:  # audio that was analysed under another path is not decoded
-                    batch = self._run_batch(batch, replace(setup, identify=True))
-                self._run_batch(batch, setup)
+                    batch = self._run_batch(batch, identifying)
+                first, copies = self._divide(batch)
+                self._run_batch(first, setup)
+                # A copy is decoded only if the first file failed, or has other audio after all.
+                self._run_batch(self._run_batch(copies, identifying), setup)
 
-    def _run_batch(
-        self, batch: list[tuple[int, Found]], setup: Setup, *, alone: bool = False
-    ) -> list[tuple[int, Found]]:
+    def _divide(self, batch: _Files) -> tuple[_Files, _Files]:
+        """Return the files to decode now, and the probable copies of these and of earlier files."""
+        first: _Files = []
+        copies: _Files = []
+        with ThreadPoolExecutor(_SKETCH_THREADS) as threads:
+            sketches = threads.map(_sketch, (found.path for _, found in batch))
+            for file, sketch in zip(batch, sketches, strict=True):
+                is_copy = sketch is not None and self.sketches.add(sketch)
+                (copies if is_copy else first).append(file)
+        return first, copies
+
+    def _run_batch(self, batch: _Files, setup: Setup, *, alone: bool = False) -> _Files:
         """Run a batch through the operators; return the files that must still be decoded.
 
         Files that are lost with their workers are tried once more, each in a task of its own.
         """
         waiting = dict(batch)
-        undecoded: list[tuple[int, Found]] = []
+        undecoded: _Files = []
         rows = [results.task_row(n, f, absolute(f.path)) for n, f in batch]
         for table in self.operators.run(rows, setup, alone=alone) if rows else ():
             for result, _ in results.track_results(table):
@@ -142,6 +163,8 @@ class _Run:
         if result.stage == "cluster":
             raise RunError(f"a machine of the cluster cannot take part: {result.error}")
         if not setup.identify:
+            if result.analysis is not None:
+                self.lookup.add_decoded(result.analysis.content_key)
             self.recorder.add_decoded(result)
             return True
         if result.error is None and result.identity is not None:
@@ -168,3 +191,13 @@ class _Run:
             log.warning("%s was lost with its worker (%s)", to_url(found.path), self.losses.last)
             error = "its worker was lost repeatedly; the next scan tries it again"
             self.recorder.add_row(ordinal, found.path, failed_row(found.path, error))
+
+
+def _sketch(path: Path) -> str | None:
+    """Return a file's sketch; None for URLs, which would be fetched, and unreadable files."""
+    if is_url(path):
+        return None
+    try:
+        return audio_sketch(path)
+    except TrackError:
+        return None  # the operators report the error
