@@ -26,7 +26,11 @@ from genretag.decisions.players import Id3Version
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule, Trust
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
+from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model, model_threads
+from genretag.library.urls import absolute
+from genretag.library.walk import on_disk_case
+from genretag.report.similar import SimilarTrack, find_similar
 from genretag.scan.cores import automatic_jobs
 from genretag.scan.local import LocalEngine
 from genretag.scan.options import Options
@@ -50,6 +54,7 @@ __all__ = [
     "Row",
     "Rule",
     "RunError",
+    "SimilarTrack",
     "TrackError",
     "Trust",
     "Vocabulary",
@@ -108,6 +113,20 @@ class Library:
         journal.end(run, dict(scanner.scan()))
         self._run = run
         return self.plan()
+
+    def similar(self, path: Path, count: int = 20) -> list[SimilarTrack]:
+        """Return the analysed tracks that sound most like one; it is analysed if it is new.
+
+        Raises:
+            RunError: it cannot be analysed, or there is nothing to compare with.
+        """
+        store, model = self._databases.store, self._model.metadata
+        options = Options((path,), jobs=1, retry_failed=True)
+        Scanner(store, LocalEngine(self._model), options, run=0).analyse()
+        known = store.known(absolute(on_disk_case(path)), model.id, FEATURE_VERSION)
+        if known is None:
+            raise RunError(f"{path}: it could not be analysed")
+        return find_similar(store, model, known[1], count).tracks
 
     def plan(self, policy: Policy | None = None) -> list[Row]:
         """Return the rows of the plan, decided again if a policy is given; nothing is decoded.

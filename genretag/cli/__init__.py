@@ -37,6 +37,7 @@ from genretag.cli import (
     review,
     scan,
     settings,
+    similar,
     tidy,
     train,
     undo,
@@ -80,6 +81,7 @@ _add("Analyse and write", "undo", undo.undo)
 _add("Inspect", "report", report.report)
 _add("Inspect", "info", info.info)
 _add("Inspect", "playlist", playlist.playlist)
+_add("Inspect", "similar", similar.similar)
 _add("Inspect", "history", history.history)
 _add("Inspect", "verify", verify.verify)
 _add("Inspect", "errors", errors.errors)

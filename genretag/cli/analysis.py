@@ -1,4 +1,4 @@
-"""Load a model and analyse tracks with progress: shared by scan, watch, train and evaluate."""
+"""Load a model and analyse one or many tracks, for the commands that need it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genretag.cli.output import OutputMode, exit_interrupted, file_progress
+from genretag.errors import RunError
 
 if TYPE_CHECKING:
+    from genretag.inference.metadata import ModelMetadata
     from genretag.inference.model import Model
+    from genretag.records import Analysis, FileRow
     from genretag.scan.options import Options, Progress
     from genretag.writing.session import Databases
 
@@ -24,6 +27,60 @@ def load_model(path: Path | None, device: str, jobs: int) -> Model:
 
     chosen = path or default_model()
     return Model(chosen, device, model_threads(jobs, chosen))
+
+
+def analyse_file(
+    file: Path, model: Path | None, db: Path | None
+) -> tuple[ModelMetadata, FileRow, Analysis]:
+    """Return a file's stored analysis; analyse it, without making a plan, if there is none."""
+    from genretag.features import FEATURE_VERSION
+    from genretag.inference.model import Model
+    from genretag.library.urls import absolute
+    from genretag.library.walk import on_disk_case
+    from genretag.scan.local import LocalEngine
+    from genretag.scan.options import Options
+    from genretag.scan.scanner import Scanner
+    from genretag.storage.config import default_model
+    from genretag.writing.session import open_databases
+
+    loaded = Model(model or default_model())
+    with open_databases(db) as databases:
+        options = Options((file,), retry_failed=True)
+        Scanner(databases.store, LocalEngine(loaded), options, run=0).analyse()
+        path = absolute(on_disk_case(file))
+        if (failure := databases.store.failure(path)) is not None:
+            raise RunError(f"{file}: {failure.error}")
+        known = databases.store.known(path, loaded.metadata.id, FEATURE_VERSION)
+    if known is None:
+        raise RunError(f"{file}: it could not be analysed")
+    return loaded.metadata, *known
+
+
+def stored_analysis(
+    databases: Databases, file: Path, model: Path | None
+) -> tuple[ModelMetadata, Analysis] | None:
+    """Return the stored analysis of an unchanged file, without loading the model."""
+    import os
+
+    from genretag.features import FEATURE_VERSION
+    from genretag.inference.documents import possible_ids
+    from genretag.inference.metadata import read_metadata
+    from genretag.inference.model import bundled_model
+    from genretag.library.urls import absolute
+    from genretag.library.walk import on_disk_case
+    from genretag.storage.config import default_model
+
+    path, stat = absolute(on_disk_case(file)), os.stat(file)
+    row = databases.store.file(path)
+    if row is None or (row.size, row.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+        return None
+    chosen = model or default_model() or bundled_model()
+    for name in possible_ids(chosen):
+        text = databases.store.model_metadata(name)
+        analysis = databases.store.analysis(row.content_key, name, FEATURE_VERSION)
+        if text is not None and analysis is not None:
+            return read_metadata(chosen, name, text), analysis
+    return None
 
 
 @contextmanager

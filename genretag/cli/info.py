@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genretag.cli.analysis import analyse_file
 from genretag.cli.options import OUTPUT, Database, JsonObject, ModelFile, one_call
 from genretag.cli.output import plain_table, result_console
 from genretag.errors import RunError, UsageError
 from genretag.text import count
-from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ def info(
 
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    metadata, row, analysis = _analyse_file(file, model, db)
+    metadata, row, analysis = analyse_file(file, model, db)
     track = _Track(file, row, analysis, vote(analysis, metadata), metadata)
     if json:
         print(json_lib.dumps(track.to_dict()))
@@ -127,32 +127,6 @@ class _Track:
             "model": self.metadata.id,
             "content_key": self.row.content_key,
         }
-
-
-def _analyse_file(
-    file: Path, model: Path | None, db: Path | None
-) -> tuple[ModelMetadata, FileRow, Analysis]:
-    """Return a file's stored analysis; analyse it, without making a plan, if there is none."""
-    from genretag.features import FEATURE_VERSION
-    from genretag.inference.model import Model
-    from genretag.library.urls import absolute
-    from genretag.library.walk import on_disk_case
-    from genretag.scan.local import LocalEngine
-    from genretag.scan.options import Options
-    from genretag.scan.scanner import Scanner
-    from genretag.storage.config import default_model
-
-    loaded = Model(model or default_model())
-    with open_databases(db) as databases:
-        options = Options((file,), retry_failed=True)
-        Scanner(databases.store, LocalEngine(loaded), options, run=0).analyse()
-        path = absolute(on_disk_case(file))
-        if (failure := databases.store.failure(path)) is not None:
-            raise RunError(f"{file}: {failure.error}")
-        known = databases.store.known(path, loaded.metadata.id, FEATURE_VERSION)
-    if known is None:
-        raise RunError(f"{file}: it could not be analysed")
-    return loaded.metadata, *known
 
 
 def _print_track(track: _Track) -> None:

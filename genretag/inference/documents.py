@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,24 @@ class ExternalModel:
 def sidecar(path: Path) -> Path:
     """Return the path of the JSON document beside a model."""
     return path.with_suffix(".json")
+
+
+def possible_ids(path: Path) -> tuple[str, str]:
+    """Return the ids that a model file has with and without metadata of its own.
+
+    Both are hashes, which takes a hundredth of the time of loading the model.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    try:
+        digest = hashlib.sha256(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read: {error.strerror}") from error
+    own = digest.hexdigest()[:16]
+    beside = sidecar(path)
+    digest.update(beside.read_bytes() if beside.is_file() else b"")
+    return own, digest.hexdigest()[:16]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
-from genretag.decisions.plan import Row
 from genretag.errors import RunError
 from genretag.library.urls import is_url, to_url
 from genretag.report.formats import is_stdout
@@ -15,7 +15,23 @@ from genretag.tags.titles import read_title
 from genretag.text import escape_control
 
 
-def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) -> None:
+class Listed(Protocol):
+    """A track that a playlist can hold."""
+
+    @property
+    def absolute(self) -> Path:
+        """Absolute path of the file."""
+
+    @property
+    def artist(self) -> str:
+        """Artist; empty if unknown."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Length; None if unknown."""
+
+
+def write_playlist(rows: Iterable[Listed], path: Path, base: Path | None = None) -> None:
     """Write the files of rows as an extended M3U playlist in UTF-8.
 
     Paths are absolute, or relative to ``base``. A name that a playlist cannot hold (it contains a
@@ -35,7 +51,7 @@ def write_playlist(rows: Iterable[Row], path: Path, base: Path | None = None) ->
         raise RunError(f"{path}: the playlist cannot be written: {error.strerror}") from error
 
 
-def _entry(row: Row, base: Path | None) -> tuple[str, str]:
+def _entry(row: Listed, base: Path | None) -> tuple[str, str]:
     """Return the two lines of a track: its length and title, and its path."""
     title = escape_control(_display_title(row))
     if base is None or is_url(row.absolute):
@@ -51,7 +67,7 @@ def _entry(row: Row, base: Path | None) -> tuple[str, str]:
     )
 
 
-def _display_title(row: Row) -> str:
+def _display_title(row: Listed) -> str:
     """Return ``Artist - Title`` as players show it; without a title in the tags, the file's name.
 
     Players take the text before the first " - " for the artist.

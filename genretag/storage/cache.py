@@ -128,6 +128,9 @@ ALTER TABLE scan ADD COLUMN places TEXT
 )
 
 KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
+#: Content key, second key and embedding (float16) of an analysis.
+EmbeddingRow = tuple[str, str | None, bytes]
+
 PLANS_KEPT = 5  # older plans are dropped: a plan of a million rows is some hundred megabytes
 
 
@@ -297,6 +300,41 @@ class AnalysisCache:
             sql = "SELECT * FROM heard WHERE second_key = ? AND model = ? AND features = ? LIMIT 1"
             row = self._db.execute(sql, (second_key, model, features)).fetchone()
         return _analysis(row) if row else None
+
+    def embeddings(self, model: str, features: int, lot: int) -> Iterator[list[EmbeddingRow]]:
+        """Yield the embeddings of a model in lots, in the order of the content keys."""
+        cursor = self._db.cursor()
+        cursor.row_factory = None  # plain tuples; rows with names take twice as long
+        sql = (
+            "SELECT content_key, second_key, embedding FROM heard WHERE model = ? AND features = ?"
+        )
+        cursor.execute(sql, (model, features))
+        while rows := cursor.fetchmany(lot):
+            yield rows
+
+    def analyses_by_model(self) -> dict[str, int]:
+        """Return the number of analyses of each model."""
+        sql = "SELECT model, count(*) FROM heard GROUP BY model"
+        return {str(model): int(number) for model, number in self._db.execute(sql)}
+
+    def lengths_of(
+        self, keys: Iterable[str], model: str, features: int
+    ) -> dict[str, tuple[str | None, float]]:
+        """Return second key and length in seconds of the analyses with these content keys."""
+        sql = (
+            "SELECT content_key, second_key, seconds FROM heard WHERE model = ? AND features = ?"
+            " AND content_key IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._db.execute(sql, (model, features, json.dumps(list(keys))))
+        return {str(key): (second, float(seconds)) for key, second, seconds in rows}
+
+    def files_of(self, keys: Iterable[str]) -> Iterator[FileRow]:
+        """Yield the files with one of these content keys, by path."""
+        sql = (
+            "SELECT * FROM file WHERE content_key IN (SELECT value FROM json_each(?)) ORDER BY path"
+        )
+        for row in self._db.execute(sql, (json.dumps(list(keys)),)):
+            yield _file_row(row)
 
     def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Analysis] | None:
         """Return a path's file row and analysis; None if either is missing."""
