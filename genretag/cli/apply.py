@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,14 +30,14 @@ from genretag.cli.output import OutputMode, output_mode
 from genretag.cli.plans import (
     absolute_paths,
     decide_again,
-    plan_of,
-    plans_below,
+    plans_in_force,
     print_plan,
     print_rows,
     provisional_plan,
     rows_below,
     rows_in_force,
     rows_of,
+    write_all,
     write_options,
     write_plan,
 )
@@ -49,6 +49,7 @@ from genretag.writing.session import Databases, open_databases
 if TYPE_CHECKING:
     from genretag.cli.plans import NumberedRow
     from genretag.storage.cache import Scan
+    from genretag.writing.apply import PlannedWrite
 
 _PLAN_SUFFIXES = (".jsonl", ".json")
 _PAGE_SUFFIXES = (".html", ".htm")
@@ -77,12 +78,12 @@ def apply(
 ) -> None:
     """Write the plan of the last scan, exactly as it was shown.
 
-    With paths, the newest plan that covers each file is written. With an option that decides
-    what to write, such as --min-confidence, genretag first makes and shows a new plan from the
-    stored analyses; it replaces the stored plan only when you agree to write it. Settings in
-    config.toml and GENRETAG_ variables
-    never change a plan here. A plan that is given as a file is written as it is. Files that
-    changed since the scan are left alone and reported.
+    With paths, the newest plan that covers each file holds, and all is written as one run. With
+    an option that decides what to write, such as --min-confidence, genretag first makes and shows
+    a new plan from the stored analyses; it replaces the stored plan only when you agree to write
+    it. Settings in config.toml and GENRETAG_ variables never change a plan here. A plan that is
+    given as a file is written as it is. Files that changed since the scan are left alone and
+    reported.
 
     Examples:
       genretag apply
@@ -100,14 +101,11 @@ def apply(
             how = write_options(rules, preserve_mtimes)
             failed = write_plan(databases, None, rows, how, approval, mode, workers)
         else:
-            plans = [plan_of(databases, run, tops)] if run or not tops else []
-            plans = plans or plans_below(databases, tops)
+            plans = plans_in_force(databases, tops, run)
             writer = PlanWriter(databases, tops, approval, mode, preserve_mtimes, workers)
             report = ReportOptions(json=json)
             if reset_rules or policy.vocabulary is not None or policy.to_fields(context):
-                failed = _apply_by_new_rules(
-                    context, writer, plans[-1], policy, report, reset_rules
-                )
+                failed = _apply_by_new_rules(context, writer, plans, policy, report, reset_rules)
             else:
                 if json or (approval.dry_run and not mode.quiet):
                     shown = OutputMode(mode.quiet) if json else mode
@@ -137,40 +135,41 @@ class PlanWriter:
 
         ``rules`` replace those of the plans in how files are written.
         """
-        if not approve_plans(self.databases, plans, self.tops, self.approval, self.mode):
+        databases, tops = self.databases, self.tops
+        total = approve_plans(databases, plans, tops, self.approval, self.mode)
+        if not total:
             return 0
         on_yes()
-        lots: dict[int, list[NumberedRow]] = {plan.run: [] for plan in plans}
-        if self.tops:
-            found = rows_in_force(self.databases, plans, self.tops, open_writes=True)
-            for plan, ordinal, row in found:
-                lots[plan.run].append((ordinal, row))
-        failed = 0
-        for plan in plans:
-            rows = lots[plan.run] if self.tops else None
-            if rows is None or rows:
-                how = write_options(rules or Policy.from_dict(plan.policy), self.preserve_mtimes)
-                agreed = ApprovalOptions(yes=True)
-                args = (self.databases, plan.run, rows, how, agreed, self.mode, self.jobs)
-                failed += write_plan(*args)
-        return failed
+        writes = self._writes(plans, rules)
+        return write_all(databases, writes, total, [p.run for p in plans], self.mode, self.jobs)
+
+    def _writes(self, plans: list[Scan], rules: Policy | None) -> Iterator[PlannedWrite]:
+        """Yield what the plans in force would write, each by the rules of its plan."""
+        from genretag.writing.apply import PlannedWrite
+
+        how = {
+            plan.run: write_options(rules or Policy.from_dict(plan.policy), self.preserve_mtimes)
+            for plan in plans
+        }
+        found = rows_in_force(self.databases, plans, self.tops, open_writes=True)
+        return (PlannedWrite(row, how[plan.run], plan.run, n) for plan, n, row in found)
 
 
 def _apply_by_new_rules(
     context: typer.Context,
     writer: PlanWriter,
-    plan: Scan,
+    plans: list[Scan],
     options: PolicyOptions,
     report: ReportOptions,
     reset: bool,
 ) -> int:
-    """Decide a plan again, show it, and write it; without a yes the stored plan stays."""
+    """Decide plans again, show the new one, and write it; without a yes the stored ones stay."""
     databases, tops = writer.databases, writer.tops
-    base = default_policy() if reset else Policy.from_dict(plan.policy)
+    base = default_policy() if reset else Policy.from_dict(plans[0].policy)
     rules = options.changed_policy(base, context)
-    run = decide_again(databases, plan, rules, tops or None, aside=True)
+    run = decide_again(databases, plans, rules, tops, aside=True)
     with provisional_plan(databases, run) as keep:
-        print_plan(databases, run, report, writer.mode, tops or None)
+        print_plan(databases, run, report, writer.mode)
         made = databases.store.scan(run)
         return writer.write([made] if made is not None else [], keep, rules)
 

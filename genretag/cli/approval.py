@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,10 @@ def approve_plans(
     tops: list[Path],
     approval: ApprovalOptions,
     mode: OutputMode,
-) -> bool:
-    """State what would be written below ``tops``, and return whether the user agrees.
+) -> int:
+    """State what would be written below ``tops``, and ask; return the number of writes on a yes.
 
-    The newest of the plans that covers a file holds for it.
+    Without a yes, return 0. The newest of the plans that covers a file holds for it.
     """
 
     def rows() -> Iterator[Row]:
@@ -48,18 +48,18 @@ def approve_plans(
         if written == 0:
             if not mode.quiet:
                 print("nothing to write", file=sys.stderr)
-            return False
+            return 0
         if approval.dry_run or approval.yes or not can_ask():
-            return confirm(written, approval)
+            return written if confirm(written, approval) else 0
         answer = _ask(written)
         if answer == "l":
             print_rows(rows, ReportOptions(), OutputMode(plain=mode.plain), everything=True)
         elif answer == "r":
-            _review(databases, plans[0], tops)
+            _review(databases, plans, tops)
         elif answer == "h":
-            _write_page(databases, plans[0], rows)
+            _write_page(databases, plans, tops)
         else:
-            return answer == "y"
+            return written if answer == "y" else 0
 
 
 def _ask(written: int) -> str:
@@ -116,29 +116,24 @@ def _describe_plan(databases: Databases, plan: Scan) -> str:
     places = ", ".join(map(escape_control, plan.places)) or "folders unknown"
     rules = escape_control(describe_policy(Policy.from_dict(plan.policy))) or "the defaults"
     model = escape_control(_model_name(databases, plan))
-    return f"plan of {kind} {plan.run}{when}: {places}\nmodel: {model}; rules: {rules}"
+    return f"plan {plan.run} ({kind}{when}): {places}\nmodel: {model}; rules: {rules}"
 
 
-def _review(databases: Databases, plan: Scan, tops: list[Path]) -> None:
-    """Ask about the unsure tracks of a plan."""
-    from genretag.cli.plans import plan_rows
+def _review(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:
+    """Ask about the unsure tracks of the plans in force."""
+    from genretag.cli.review import review_of
     from genretag.cli.review_screen import ReviewScreen
-    from genretag.library.walk import below
-    from genretag.review.questions import Review, questions_from_rows
-    from genretag.scan.replan import metadata_of
 
-    numbered = plan_rows(databases, plan.run)
-    questions = questions_from_rows((n, r) for n, r in numbered if below(r.absolute, tops))
-    if not questions:
+    review = review_of(databases, plans, tops)
+    if review is None:
         print("no track is unsure", file=sys.stderr)
-        return
-    policy, labels = Policy.from_dict(plan.policy), metadata_of(databases.store, plan).labels
-    ReviewScreen(Review(databases, plan.run, policy, questions, labels)).run()
+    else:
+        ReviewScreen(review).run()
 
 
-def _write_page(databases: Databases, plan: Scan, rows: Callable[[], Iterator[Row]]) -> None:
-    """Write the plan as a page into the current folder."""
+def _write_page(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:
+    """Write the plans in force as a page into the current folder."""
     from genretag.cli.report import write_page
 
-    write_page(databases, plan, rows, _PAGE)
+    write_page(databases, plans, tops, _PAGE)
     print(f"wrote {_PAGE}", file=sys.stderr)

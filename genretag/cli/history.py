@@ -85,8 +85,9 @@ def history(
 def _describe_options(run: Run) -> str:
     """Return the rules of a scan or plan, or the plan that was written."""
     if run.kind == "apply":
-        plan = run.options.get("plan")
-        return f"plan of run {plan}" if plan else ""
+        plans = run.options.get("plans") or [run.options.get("plan")]
+        numbers = " and ".join(str(plan) for plan in plans if plan)
+        return f"plan{'s' if plans[1:] else ''} of run {numbers}" if numbers else ""
     rules = run.options.get("policy", run.options if run.kind == "plan" else None)
     return describe_policy(Policy.from_dict(rules)) if rules else ""
 

@@ -24,7 +24,7 @@ from genretag.cli.output import output_mode
 from genretag.cli.plans import (
     absolute_paths,
     decide_again,
-    plan_of,
+    plans_in_force,
     print_plan,
 )
 from genretag.decisions.policy import Policy
@@ -54,7 +54,7 @@ def plan(
 
     Try other genre names, another threshold or another rule. The rules of the
     plan hold where no option changes them. The new plan replaces the old one, and genretag apply
-    writes it.
+    writes it. With paths, it is a plan of the files below them; other files keep theirs.
 
     Examples:
       genretag plan --min-confidence 0.9
@@ -63,17 +63,17 @@ def plan(
     """
     with open_databases(db) as databases:
         tops = absolute_paths(paths)
-        last = plan_of(databases, run, tops)
-        base = default_policy() if reset_rules else Policy.from_dict(last.policy)
+        plans = plans_in_force(databases, tops, run)
+        base = default_policy() if reset_rules else Policy.from_dict(plans[0].policy)
         rules = policy.changed_policy(base, context)
         if explain is not None:
             from genretag.cli.explain import explain_file
 
-            explain_file(databases, last, rules, explain, json=report.json)
+            explain_file(databases, plans[0], rules, explain, json=report.json)
             return
-        made = decide_again(databases, last, rules, tops or None)
+        made = decide_again(databases, plans, rules, tops)
         mode = output_mode(context)
         if not mode.quiet and (flags := describe_policy(rules)):
             print(f"decided by: {flags}", file=sys.stderr)
-        failed = print_plan(databases, made, report, mode, tops or None)
+        failed = print_plan(databases, made, report, mode)
     raise typer.Exit(1 if failed else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ from genretag.cli.output import FileProgress, OutputMode, confirm, file_progress
 from genretag.cli.pager import paged_console
 from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
+from genretag.library.urls import absolute
 from genretag.library.walk import below, on_disk_case
+from genretag.text import count
 from genretag.writing.session import Databases, writing
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
     from genretag.storage.cache import Scan
-    from genretag.writing.apply import Result
+    from genretag.writing.apply import PlannedWrite, Result
     from genretag.writing.replace import WriteOptions
 
     NumberedRow = tuple[int | None, Row]
@@ -40,59 +42,62 @@ def last_scan(databases: Databases, missing: str = NO_PLAN) -> Scan:
     return last
 
 
-def plan_of(databases: Databases, run: int | None, tops: list[Path]) -> Scan:
-    """Return the plan of a run, else the newest one that covers ``tops``.
+def plan_of(databases: Databases, run: int) -> Scan:
+    """Return the plan of a run.
 
     Raises:
-        UsageError: there is no such plan, or it has no file below one of ``tops``.
+        UsageError: the run has no complete plan of its own.
     """
-    if run is not None:
-        plan = databases.store.scan(run)
-        if plan is None or not plan.finished or plan.aside:
-            raise UsageError(f"--run {run}: this run has no plan; genretag history lists the runs")
-    else:
-        plan = last_scan(databases)
-        if tops:
-            plan = _newest_plan_below(databases, tops) or plan
-    if tops:
-        check_paths_in_plan(databases, plan.run, tops)
+    plan = databases.store.scan(run)
+    if plan is None or not plan.finished or plan.aside:
+        raise UsageError(f"--run {run}: this run has no plan; genretag history lists the runs")
     return plan
 
 
-def _newest_plan_below(databases: Databases, tops: list[Path]) -> Scan | None:
-    """Return the newest plan whose places hold all paths, else one that has files below them."""
-    below_all = [
-        plan
-        for plan in databases.store.complete_scans()
-        if all(databases.store.has_rows_below(plan.run, top) for top in tops)
-    ]
-    whole = (plan for plan in below_all if all(map(plan.covers, tops)))
-    return next(whole, below_all[0] if below_all else None)
-
-
-def plans_below(databases: Databases, tops: list[Path]) -> list[Scan]:
+def plans_in_force(
+    databases: Databases, tops: list[Path], run: int | None = None, *, missing: str = NO_PLAN
+) -> list[Scan]:
     """Return the plans that hold for files below ``tops``, the newest first.
 
-    The newest plan that covers a file holds: the last of them covers all of ``tops``.
+    Without paths, this is the plan that was stored last; with ``run``, that run's plan.
 
     Raises:
-        UsageError: no plan has a file below one of ``tops``.
+        UsageError: there is no plan (``missing`` is the message), or none has a file below one of
+            ``tops``.
     """
-    whole = plan_of(databases, None, tops)
-    newer = (plan for plan in databases.store.complete_scans() if plan.run > whole.run)
-    has_rows = databases.store.has_rows_below
-    return [*(p for p in newer if any(has_rows(p.run, top) for top in tops)), whole]
+    if run is not None:
+        plans = [plan_of(databases, run)]
+    else:
+        plans = [last_scan(databases, missing)]
+        plans = list(_plans_below(databases, tops)) or plans if tops else plans
+    check_paths_in_plans(databases, plans, tops)
+    return plans
+
+
+def _plans_below(databases: Databases, tops: list[Path]) -> Iterator[Scan]:
+    """Yield the plans with a file below ``tops``, down to those that cover all of them."""
+    uncovered = set(tops)
+    for plan in databases.store.complete_scans():
+        if any(databases.store.has_rows_below(plan.run, top) for top in uncovered):
+            yield plan
+        uncovered -= {top for top in uncovered if plan.covers(top)}
+        if not uncovered:
+            return
 
 
 def rows_in_force(
     databases: Databases, plans: list[Scan], tops: list[Path], *, open_writes: bool = False
-) -> Iterator[tuple[Scan, int | None, Row]]:
-    """Yield (plan, ordinal, row) below ``tops``, each file's from the newest of the plans."""
+) -> Iterator[tuple[Scan, int, Row]]:
+    """Yield (plan, ordinal, row) below ``tops``, each file's from the newest plan that covers it.
+
+    ``open_writes``: only the rows that are still to be written.
+    """
     for index, plan in enumerate(plans):
         for ordinal, row in plan_rows(databases, plan.run, open_writes=open_writes):
             path = row.absolute
-            if below(path, tops) and all(
-                databases.store.planned(newer.run, path) is None for newer in plans[:index]
+            if below(path, tops) and not any(
+                newer.covers(path) or databases.store.planned(newer.run, path) is not None
+                for newer in plans[:index]
             ):
                 yield plan, ordinal, row
 
@@ -104,7 +109,7 @@ def rows_of(databases: Databases, plans: list[Scan], tops: list[Path]) -> Iterat
 
 def plan_rows(
     databases: Databases, run: int, *, open_writes: bool = False
-) -> Iterator[tuple[int | None, Row]]:
+) -> Iterator[tuple[int, Row]]:
     """Yield (ordinal, row) of a run's plan: all rows, or those still to be written."""
     from genretag.decisions.plan import Row
 
@@ -114,7 +119,7 @@ def plan_rows(
 
 def absolute_paths(paths: Iterable[Path] | None) -> list[Path]:
     """Return paths as plans store them: absolute, and spelled as on disk."""
-    return [on_disk_case(path).absolute() for path in paths or ()]
+    return [absolute(on_disk_case(path)) for path in paths or ()]
 
 
 def rows_below(rows: Iterable[NumberedRow], tops: list[Path]) -> list[NumberedRow]:
@@ -122,34 +127,37 @@ def rows_below(rows: Iterable[NumberedRow], tops: list[Path]) -> list[NumberedRo
     return [(n, row) for n, row in rows if below(row.absolute, tops)]
 
 
-def check_paths_in_plan(databases: Databases, run: int, tops: list[Path]) -> None:
-    """Raise ``UsageError`` for a path below which the plan has no file."""
-    missing = set(tops)
-    # Most plans match within a few rows, so the rows are not read to the end.
-    for _, row in plan_rows(databases, run):
-        missing -= {top for top in missing if row.absolute.is_relative_to(top)}
-        if not missing:
-            return
-    raise UsageError(f"{', '.join(map(str, sorted(missing)))}: the last scan found no music there")
+def check_paths_in_plans(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:
+    """Raise ``UsageError`` for a path below which no plan has a file."""
+    has_rows = databases.store.has_rows_below
+    missing = [top for top in tops if not any(has_rows(plan.run, top) for plan in plans)]
+    if missing:
+        raise UsageError(
+            f"{', '.join(map(str, sorted(missing)))}: the last scan found no music there"
+        )
 
 
 def decide_again(
     databases: Databases,
-    last: Scan,
+    plans: list[Scan],
     policy: Policy,
-    tops: list[Path] | None = None,
+    tops: list[Path],
     *,
     aside: bool = False,
 ) -> int:
-    """Make a new plan from the stored scores, and return its run.
+    """Make a new plan of what ``plans`` hold below ``tops``, from stored scores; return its run.
 
     ``aside``: it becomes the plan to apply only by ``keep_plan``.
     """
     import genretag
-    from genretag.scan.replan import replan
+    from genretag.scan.replan import replan_rows
 
     run = databases.journal.begin("plan", genretag.__version__, policy.to_dict())
-    count = replan(databases.store, last, policy, run, databases.journal, tops, aside=aside)
+    rows = ((plan, row) for plan, _, row in rows_in_force(databases, plans, tops))
+    places = tops or plans[0].places
+    store, past = databases.store, databases.journal
+    newest = next((plan for plan in plans if plan.model), plans[0])
+    count = replan_rows(store, rows, newest, policy, run, past, places, aside=aside)
     databases.journal.end(run, {"files": count})
     return run
 
@@ -268,46 +276,67 @@ def write_options(policy: Policy, preserve_mtimes: bool) -> WriteOptions:
 def write_plan(
     databases: Databases,
     run: int | None,
-    rows: list[NumberedRow] | None,
+    rows: Sequence[NumberedRow] | None,
     options: WriteOptions,
     approval: ApprovalOptions,
     mode: OutputMode,
     jobs: int = 1,
 ) -> int:
-    """Ask, write, and print a summary; return the number of failed files.
+    """Ask, write one plan, and print a summary; return the number of failed files.
 
     ``rows`` None: all rows of the run's plan that are still to be written.
     """
-    import genretag
-    from genretag.writing.apply import apply_rows
+    from genretag.writing.apply import PlannedWrite
 
-    count = len(rows) if rows is not None else databases.store.open_writes(run or 0)
-    if count == 0:
+    total = len(rows) if rows is not None else databases.store.open_writes(run or 0)
+    if total == 0:
         if not mode.quiet:
             print("nothing to write", file=sys.stderr)
         return 0
-    if not confirm(count, approval):
+    if not confirm(total, approval):
         return 0
-    with writing(databases), file_progress(count, quiet=mode.quiet) as progress:
-        number = databases.journal.begin("apply", genretag.__version__, {"plan": run})
-        todo = rows if rows is not None else plan_rows(databases, run or 0, open_writes=True)
-        counts = apply_rows(
-            databases.store,
-            databases.journal,
-            number,
-            todo,
-            options,
-            lambda result: show_result(progress, result),
-            run,
-            jobs,
-        )
-        databases.journal.end(number, dict(counts))
+    todo = rows if rows is not None else plan_rows(databases, run or 0, open_writes=True)
+    writes = (PlannedWrite(row, options, run, ordinal) for ordinal, row in todo)
+    return write_all(databases, writes, total, [run] if run is not None else [], mode, jobs)
+
+
+def write_all(
+    databases: Databases,
+    writes: Iterable[PlannedWrite],
+    total: int,
+    plans: list[int],
+    mode: OutputMode,
+    jobs: int,
+) -> int:
+    """Write as one run, and print a summary; return the number of failed files.
+
+    Args:
+        databases: the databases.
+        writes: what to write.
+        total: their number.
+        plans: the runs of their plans, the newest first.
+        mode: how much is printed.
+        jobs: files written at once.
+    """
+    import genretag
+    from genretag.writing.apply import apply_writes
+
+    options = {"plan": plans[0] if plans else None, **({"plans": plans} if plans[1:] else {})}
+    store, journal = databases.store, databases.journal
+    with writing(databases), file_progress(total, quiet=mode.quiet) as progress:
+        number = journal.begin("apply", genretag.__version__, options)
+
+        def show(result: Result) -> None:
+            show_result(progress, result)
+
+        counts = apply_writes(store, journal, number, writes, show, jobs)
+        journal.end(number, dict(counts))
     if not mode.quiet:
         undo = f" (run {number}; `genretag undo {number}` restores them)"
         tail = undo if counts["written"] else ""
-        print(f"wrote {counts['written']:,} of {count:,} genres{tail}", file=sys.stderr)
+        print(f"wrote {counts['written']:,} of {count(total, 'genre')}{tail}", file=sys.stderr)
     if counts["interrupted"]:
-        print("stopped; `genretag apply` goes on with the rest", file=sys.stderr)
+        print("stopped; the same command goes on with the rest", file=sys.stderr)
     return counts["failed"] + counts["interrupted"]
 
 

@@ -13,7 +13,7 @@ import typer
 
 from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
 from genretag.cli.output import message_console, output_mode
-from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
+from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_of
 from genretag.errors import RunError, UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases
@@ -119,14 +119,12 @@ def playlist(
 def _rows_by_genre(databases: Databases, paths: list[Path] | None) -> dict[str, list[Row]]:
     """Return the last scan's tracks by genre, and the unsure ones."""
     from genretag.decisions.vote import Status
-    from genretag.library.walk import below
     from genretag.report.selection import genres_of
 
-    last, tops = last_scan(databases, NOTHING_ANALYSED), absolute_paths(paths)
+    tops = absolute_paths(paths)
+    plans = plans_in_force(databases, tops, missing=NOTHING_ANALYSED)
     lists: dict[str, list[Row]] = defaultdict(list)
-    for _, row in plan_rows(databases, last.run):
-        if not below(row.absolute, tops):
-            continue
+    for row in rows_of(databases, plans, tops):
         if row.status == Status.UNSURE:
             lists[UNSURE].append(row)
         elif row.status == Status.OK:

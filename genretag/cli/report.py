@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,9 +23,10 @@ from genretag.cli.output import OutputMode, format_time, message_console, output
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import (
     absolute_paths,
-    plan_of,
-    plan_rows,
+    plans_in_force,
     print_rows,
+    rows_in_force,
+    rows_of,
 )
 from genretag.cli.playlist import complete_genre
 from genretag.decisions.policy import Policy
@@ -34,7 +35,7 @@ from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
-    from genretag.inference.metadata import ModelMetadata
+    from genretag.report.html import PlanRules
     from genretag.report.selection import Selection
     from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
@@ -113,7 +114,7 @@ def report(
             "--run",
             metavar="N",
             rich_help_panel=FILES,
-            show_default="the newest plan",
+            show_default="the newest plan of each file",
             help="The plan of this run (see history).",
         ),
     ] = None,
@@ -155,9 +156,7 @@ def report(
       genretag report --html
       genretag report -O plan.jsonl
     """
-    from genretag.decisions.plan import Row
     from genretag.decisions.vocabulary import normalise_genre
-    from genretag.library.walk import below
     from genretag.report.duplicates import duplicate_groups, print_duplicates
     from genretag.report.formats import is_stdout
     from genretag.report.selection import Selection, parse_reasons
@@ -177,22 +176,26 @@ def report(
         raise UsageError(f"{target}: the name of a page must end in .html")
     with open_databases(db) as databases:
         tops = absolute_paths(import_results(databases, paths or [], mode.quiet))
-        plan = plan_of(databases, run, tops)
+        plans = plans_in_force(databases, tops, run)
 
         def rows() -> Iterator[Row]:
-            source: Iterator[Row] = (row for _, row in plan_rows(databases, plan.run))
             if duplicates:
-                source = map(Row.from_dict, databases.store.plan_duplicates(plan.run))
-            found = (row for row in source if below(row.absolute, tops) and row in chosen)
-            return chain.from_iterable(duplicate_groups(found)) if duplicates else found
+                found = (row for row in _duplicates(databases, plans, tops) if row in chosen)
+                return chain.from_iterable(duplicate_groups(found))
+            return (row for row in rows_of(databases, plans, tops) if row in chosen)
 
         if target is not None and is_page:
-            write_page(databases, plan, rows, target)
+            copies = {row.absolute for row in rows()} if duplicates else None
+
+            def is_wanted(row: Row) -> bool:
+                return row in chosen if copies is None else row.absolute in copies
+
+            write_page(databases, plans, tops, target, is_wanted)
         else:
             shown = OutputMode(mode.quiet or target is not None, mode.plain)
             listed = everything or duplicates or bool(tops) or not chosen.is_everything
             if listed and not mode.quiet and next(rows(), None) is None:
-                _report_nothing(databases, plan, chosen)
+                _report_nothing(rows_of(databases, plans, tops), chosen)
             elif duplicates and not (json or target or shown.plain or shown.quiet):
                 with paged_console(wanted=True) as console:
                     print_duplicates(console, duplicate_groups(rows()))
@@ -203,50 +206,88 @@ def report(
         message_console(mode.quiet).print(f"wrote {target}")
 
 
-def _report_nothing(databases: Databases, plan: Scan, chosen: Selection) -> None:
-    """Print that no file matches, and which genres there are if one was wanted."""
+def _duplicates(databases: Databases, plans: list[Scan], tops: list[Path]) -> Iterator[Row]:
+    """Yield the rows below ``tops`` whose audio occurs more than once, each group in a row."""
+    from genretag.decisions.plan import Row
+    from genretag.library.walk import below
+
+    if len(plans) == 1:
+        # In SQL, because most rows of a large plan need not be read.
+        rows = map(Row.from_dict, databases.store.plan_duplicates(plans[0].run))
+        return (row for row in rows if below(row.absolute, tops))
+    groups: dict[str, list[Row]] = {}
+    for row in rows_of(databases, plans, tops):
+        if row.content_key:
+            groups.setdefault(row.content_key, []).append(row)
+    return chain.from_iterable(groups.values())
+
+
+def _report_nothing(rows: Iterable[Row], chosen: Selection) -> None:
+    """Print that no file matches, and which genres the rows have if one was wanted."""
     hint = ""
     if chosen.genres:
         from collections import Counter
 
         from genretag.report.selection import genres_of
 
-        genres = Counter(g for _, row in plan_rows(databases, plan.run) for g in genres_of(row))
+        genres = Counter(g for row in rows for g in genres_of(row))
         known = ", ".join(f"{name} ({files:,})" for name, files in genres.most_common())
         hint = f"; there are: {known or 'no genres'}"
     message_console().print(f"no file of the plan matches{hint}")
 
 
 def write_page(
-    databases: Databases, plan: Scan, rows: Callable[[], Iterator[Row]], target: Path
+    databases: Databases,
+    plans: list[Scan],
+    tops: list[Path],
+    target: Path,
+    chosen: Callable[[Row], bool] = lambda _: True,
 ) -> None:
-    """Write the HTML page of rows of a plan."""
+    """Write the HTML page of what plans hold below ``tops``, or of the chosen rows."""
     from genretag.report.formats import write_text
-    from genretag.report.html import plan_page
+    from genretag.report.html import PlanRules, plan_page
     from genretag.scan.replan import metadata_of
 
-    metadata, policy = metadata_of(databases.store, plan), Policy.from_dict(plan.policy)
-    title = "genretag: the plan"
-    about = _describe_plan(databases, plan, metadata, policy)
-    page = plan_page(databases.store, rows(), metadata, policy, databases.journal, title, about)
+    rules = {
+        plan.run: PlanRules(metadata_of(databases.store, plan), Policy.from_dict(plan.policy))
+        for plan in plans
+    }
+    rows = (
+        (row, rules[plan.run])
+        for plan, _, row in rows_in_force(databases, plans, tops)
+        if chosen(row)
+    )
+    about = _describe_plans(databases, [(plan, rules[plan.run]) for plan in plans])
+    title, past = "genretag: the plan", databases.journal
+    page = plan_page(databases.store, rows, list(rules.values()), past, title, about)
     write_text(target, page)
 
 
-def _describe_plan(
-    databases: Databases, plan: Scan, metadata: ModelMetadata, policy: Policy
+def _describe_plans(
+    databases: Databases, plans: list[tuple[Scan, PlanRules]]
 ) -> tuple[tuple[str, str], ...]:
+    """Return what a page says of its plans, each value with its name."""
+    described = [_describe_plan(databases, plan, rules) for plan, rules in plans]
+    if len(plans) == 1:
+        return tuple(described[0].items())
+    return tuple(
+        (f"Plan {plan.run}", "; ".join(about.values()))
+        for (plan, _), about in zip(plans, described, strict=True)
+    )
+
+
+def _describe_plan(databases: Databases, plan: Scan, rules: PlanRules) -> dict[str, str]:
     """Return the folders, date, model and rules of a plan, each with its name."""
     from genretag.library.urls import home_relative
     from genretag.text import escape_control
     from genretag.writing.moved import scanned_places
 
-    run = next((run for run in databases.journal.runs() if run.id == plan.run), None)
+    run = databases.journal.run(plan.run)
     places = plan.places or scanned_places(databases.journal)
-    usual = f"defaults (threshold {metadata.confidence_threshold:g})"
     about = {
         "Folder" if len(places) == 1 else "Folders": ", ".join(map(home_relative, places)),
         "Date": format_time(run.began if run else None),
-        "Model": f"{metadata.name} {metadata.version}",
-        "Rules": describe_policy(policy) or usual,
+        "Model": f"{rules.metadata.name} {rules.metadata.version}",
+        "Rules": describe_policy(rules.policy) or f"defaults (threshold {rules.threshold:g})",
     }
-    return tuple((name, escape_control(value)) for name, value in about.items() if value)
+    return {name: escape_control(value) for name, value in about.items() if value}

@@ -10,12 +10,14 @@ import typer
 
 from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
 from genretag.cli.output import output_mode
-from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, last_scan, plan_rows
+from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_in_force
 from genretag.errors import UsageError
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.review.questions import Review
+    from genretag.storage.cache import Scan
+    from genretag.writing.session import Databases
 
 
 def review(
@@ -55,27 +57,19 @@ def review(
       genretag review --again
       genretag review ~/Music/New -O answers.jsonl
     """
-    from genretag.decisions.policy import Policy
-    from genretag.library.walk import below
     from genretag.report.formats import is_stdout, write_report
-    from genretag.review.questions import Review, questions_from_rows
-    from genretag.scan.replan import metadata_of
     from genretag.text import count
 
     if output is not None and not is_stdout(output) and output.suffix.lower() != ".jsonl":
         raise UsageError(f"{output}: the answers go to a .jsonl file")
     with open_databases(db) as databases:
-        last = last_scan(databases, NOTHING_ANALYSED)
         tops = absolute_paths(paths)
-        rows = plan_rows(databases, last.run)
-        questions = questions_from_rows(
-            ((n, r) for n, r in rows if below(r.absolute, tops)),
-            again=again,
-            named=frozenset(top for top in tops if top.is_file()),
-        )
-        if not questions:
+        plans = plans_in_force(databases, tops, missing=NOTHING_ANALYSED)
+        answers = review_of(databases, plans, tops, again=again)
+        if answers is None:
             print("no track is unsure", file=sys.stderr)
             return
+        questions = answers.questions
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError(
                 f"{count(len(questions), 'unsure track')}, but review needs a terminal to ask on"
@@ -83,14 +77,33 @@ def review(
             )
         from genretag.cli.review_screen import ReviewScreen
 
-        policy, labels = Policy.from_dict(last.policy), metadata_of(databases.store, last).labels
-        answers = Review(databases, last.run, policy, questions, labels)
         ReviewScreen(answers).run()
         if output is not None:
             labelled = [row for row in answers.answered.values() if row.genre is not None]
             write_report(labelled, output)
     if not output_mode(context).quiet:
         _print_next_steps(answers, len(questions), output)
+
+
+def review_of(
+    databases: Databases, plans: list[Scan], tops: list[Path], *, again: bool = False
+) -> Review | None:
+    """Return the questions on what plans hold below ``tops``; None if no track is unsure."""
+    from genretag.decisions.policy import Policy
+    from genretag.review.questions import Question, Review, by_confidence, is_open
+    from genretag.scan.replan import metadata_of
+
+    named = frozenset(top for top in tops if top.is_file())
+    questions = by_confidence(
+        Question(ordinal, row, plan.run)
+        for plan, ordinal, row in rows_in_force(databases, plans, tops)
+        if is_open(row, again, named)
+    )
+    if not questions:
+        return None
+    newest = plans[0]
+    policy, labels = Policy.from_dict(newest.policy), metadata_of(databases.store, newest).labels
+    return Review(databases, newest.run, policy, questions, labels)
 
 
 def _print_next_steps(answers: Review, count: int, output: Path | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,24 @@ class Page:
     rows: list[list[Any]]
     labels: tuple[str, ...]
     threshold: float
-    slider: bool  # False where albums decide together, which the page cannot recompute
+    slider: bool
     title: str
     about: tuple[tuple[str, str], ...] = ()  # name -> value: folders, date, model, rules
+    no_slider: str = ""  # why there is none
+
+
+@dataclass(frozen=True)
+class PlanRules:
+    """The model and the rules of a plan on a page."""
+
+    metadata: ModelMetadata
+    policy: Policy
+
+    @property
+    def threshold(self) -> float:
+        """Lowest confidence that is written, 0 to 1."""
+        chosen = self.policy.min_confidence
+        return self.metadata.confidence_threshold if chosen is None else chosen
 
 
 def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b"") -> list[Any]:
@@ -93,14 +108,17 @@ def _timeline(analysis: Analysis, metadata: ModelMetadata) -> str:
 
 def page_rows(
     store: AnalysisCache,
-    rows: Iterable[Row],
-    metadata: ModelMetadata,
-    policy: Policy,
+    rows: Iterable[tuple[Row, PlanRules]],
+    labels: tuple[str, ...],
     past: WriteHistory | None,
 ) -> Iterator[list[Any]]:
-    """Yield the page's rows of a plan, each with the decision for a certain result."""
-    certain = replace(policy, min_confidence=0.0)
-    for row in rows:
+    """Yield the page's rows, each with the decision for a certain result.
+
+    ``labels`` are those of the page's timelines; a row of a model with others has none.
+    """
+    for row, rules in rows:
+        metadata, policy = rules.metadata, rules.policy
+        certain = replace(policy, min_confidence=0.0)
         known = store.known(row.absolute, metadata.id, FEATURE_VERSION) if row.scores else None
         if known is None:
             yield compact_row(row, None, "")
@@ -116,7 +134,8 @@ def page_rows(
                 if_sure = None
             elif if_sure.action == Action.WRITE:
                 if_sure = skip_blocked(if_sure, row.absolute, certain) or if_sure
-        yield compact_row(row, if_sure, _timeline(analysis, metadata), analysis.picture)
+        line = _timeline(analysis, metadata) if metadata.labels == labels else ""
+        yield compact_row(row, if_sure, line, analysis.picture)
 
 
 def render_page(page: Page) -> str:
@@ -132,32 +151,48 @@ def render_page(page: Page) -> str:
         labels=list(page.labels),
         threshold=page.threshold,
         slider=page.slider,
+        no_slider=page.no_slider,
         title=page.title,
         about=page.about,
         count=len(page.rows),
     )
 
 
+def _why_no_slider(plans: Sequence[PlanRules]) -> str:
+    """Return why the page cannot decide by another threshold; empty if it can."""
+    if any(rules.policy.album is not AlbumRule.OFF for rules in plans):
+        return (
+            "Here the tracks of an album decide together, so the page cannot try another "
+            "threshold; genretag plan --min-confidence does."
+        )
+    if len({rules.threshold for rules in plans}) > 1:
+        return (
+            "These plans have different thresholds; genretag plan PATH --min-confidence makes "
+            "one plan with one threshold."
+        )
+    return ""
+
+
 def plan_page(
     store: AnalysisCache,
-    rows: Iterable[Row],
-    metadata: ModelMetadata,
-    policy: Policy,
+    rows: Iterable[tuple[Row, PlanRules]],
+    plans: Sequence[PlanRules],
     past: WriteHistory | None,
     title: str,
     about: tuple[tuple[str, str], ...] = (),
 ) -> str:
-    """Return the HTML page of a plan."""
-    threshold = policy.min_confidence
-    compact = list(page_rows(store, rows, metadata, policy, past))
+    """Return the HTML page of rows of one or more plans, of which the newest is the first."""
+    newest, no_slider = plans[0], _why_no_slider(plans)
+    compact = list(page_rows(store, rows, newest.metadata.labels, past))
     if len(compact) > _MAX_PICTURES:
         compact = [[*row[:-1], ""] for row in compact]
     page = Page(
         rows=compact,
-        labels=metadata.labels,
-        threshold=metadata.confidence_threshold if threshold is None else threshold,
-        slider=policy.album is AlbumRule.OFF,
+        labels=newest.metadata.labels,
+        threshold=newest.threshold,
+        slider=not no_slider,
         title=title,
         about=about,
+        no_slider=no_slider,
     )
     return render_page(page)

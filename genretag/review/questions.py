@@ -28,10 +28,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """A track to ask about, and the position of its row in the plan."""
+    """A track to ask about, and the place of its row."""
 
-    ordinal: int
+    ordinal: int  # of the row in its plan
     row: Row
+    run: int | None = None  # of its plan; None: the plan of the review
 
     def choices(self, policy: Policy, labels: Sequence[str] = ()) -> list[Choice]:
         """Return the genres to choose from, the likeliest first; ``labels``: all of the model."""
@@ -159,7 +160,8 @@ class Review:
         """Store a row in the plan."""
         entry = (question.ordinal, row.absolute, row.action, row.to_dict())
         with self.databases.store.transaction():
-            self.databases.store.save_plan(self.run, [entry])
+            run = self.run if question.run is None else question.run
+            self.databases.store.save_plan(run, [entry])
 
 
 def questions_from_rows(
@@ -175,18 +177,22 @@ def questions_from_rows(
         again: ask about tracks that were answered before, too.
         named: files that are asked about whatever the model found.
     """
-    wanted = [
+    return by_confidence(
         Question(ordinal, row)
         for ordinal, row in rows
-        if ordinal is not None and row.scores and _is_open(row, again, named)
-    ]
-    return sorted(
-        wanted, key=lambda question: (-(question.row.confidence or 0.0), question.row.path)
+        if ordinal is not None and is_open(row, again, named)
     )
 
 
-def _is_open(row: Row, again: bool, named: Collection[Path]) -> bool:
-    """Return whether a track is asked about."""
+def by_confidence(questions: Iterable[Question]) -> list[Question]:
+    """Return questions in the order in which they are asked, the most certain first."""
+    return sorted(questions, key=lambda q: (-(q.row.confidence or 0.0), q.row.path))
+
+
+def is_open(row: Row, again: bool = False, named: Collection[Path] = ()) -> bool:
+    """Return whether a track is asked about; see ``questions_from_rows``."""
+    if not row.scores:
+        return False
     if row.absolute in named:
         return True
     return again if row.reviewed else row.status == Status.UNSURE

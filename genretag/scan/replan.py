@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from genretag.decisions.policy import AlbumRule, Policy
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, read_metadata
-from genretag.library.walk import below
 from genretag.scan.obstacles import mark_obstacles
 from genretag.storage.cache import AnalysisCache, Scan
 
@@ -21,11 +21,19 @@ _PlanRow = tuple[int, Path, str, dict[str, Any]]  # ordinal, path, action, row
 
 
 def metadata_of(store: AnalysisCache, scan: Scan) -> ModelMetadata:
-    """Return the metadata of a scan's model."""
-    text = store.model_metadata(scan.model or "")
+    """Return the metadata of a scan's model.
+
+    Raises:
+        RunError: the database does not have it.
+    """
+    return _read_metadata(store, scan.model)
+
+
+def _read_metadata(store: AnalysisCache, model: str | None) -> ModelMetadata:
+    text = store.model_metadata(model or "")
     if text is None:
         raise RunError("the last scan's model is not known any more; scan again")
-    return read_metadata(Path("the store"), scan.model or "", text)
+    return read_metadata(Path("the store"), model or "", text)
 
 
 def replan(
@@ -34,37 +42,47 @@ def replan(
     policy: Policy,
     run: int,
     past: WriteHistory | None = None,
-    tops: list[Path] | None = None,
-    *,
-    aside: bool | None = None,
 ) -> int:
-    """Decide every file of a scan again from its stored scores; return the number of rows.
+    """Decide again about every file of a scan, from the stored scores; return the row count."""
+    rows = ((scan, Row.from_dict(data)) for _, _, data in store.plan(scan.run))
+    return replan_rows(store, rows, scan, policy, run, past, scan.places, aside=scan.aside)
 
-    ``tops``: the new policy applies below these folders, and the scan's own policy elsewhere.
+
+def replan_rows(
+    store: AnalysisCache,
+    rows: Iterable[tuple[Scan, Row]],
+    newest: Scan,
+    policy: Policy,
+    run: int,
+    past: WriteHistory | None,
+    places: Iterable[Path],
+    *,
+    aside: bool,
+) -> int:
+    """Make a plan from rows of one or more plans, from the stored scores; return the row count.
+
+    Args:
+        store: the analysis cache.
+        rows: (plan, row) in the order of the new plan; each is judged with its plan's model.
+        newest: the plan whose model names the new plan's.
+        policy: the new plan's rules.
+        run: the run that the new plan belongs to.
+        past: what genretag wrote before.
+        places: folders and files that the new plan covers.
+        aside: keep the new plan from being the last one.
     """
-    metadata, before = metadata_of(store, scan), Policy.from_dict(scan.policy)
-    store.begin_scan(
-        run,
-        metadata.id,
-        (policy if tops is None else before).to_dict(),
-        aside=scan.aside if aside is None else aside,
-        places=scan.places,
-    )
+    metadata = metadata_of(store, newest)
+    store.begin_scan(run, metadata.id, policy.to_dict(), aside=aside, places=places)
+    # A plan of tidier genres alone has no model.
+    metadata_by_model = cache(lambda model: _read_metadata(store, model or newest.model))
     count = 0
-
-    def policy_for(path: Path) -> Policy:
-        return policy if below(path, tops) else before
-
-    for rows in _batches(store.plan(scan.run), 500):
+    for batch in _batches(rows, 500):
+        again = [
+            _again(store, row, metadata_by_model(plan.model), policy, past) for plan, row in batch
+        ]
         with store.transaction():
-            store.save_plan(
-                run,
-                [
-                    _again(store, n, path, data, metadata, policy_for(path), past)
-                    for n, path, data in rows
-                ],
-            )
-        count += len(rows)
+            store.save_plan(run, [(count + n, *row) for n, row in enumerate(again)])
+        count += len(batch)
     settle_albums(store, run, metadata, policy, past)
     mark_obstacles(store, run, policy)
     store.finish_scan(run)
@@ -84,24 +102,21 @@ def _batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def _again(
     store: AnalysisCache,
-    ordinal: int,
-    path: Path,
-    data: dict[str, Any],
-    metadata: Any,
+    row: Row,
+    metadata: ModelMetadata,
     policy: Policy,
     past: WriteHistory | None,
-) -> _PlanRow:
-    """Return a plan's row, decided again if the file was analysed."""
+) -> tuple[Path, str, dict[str, Any]]:
+    """Return (path, action, row) of a plan's row, decided again if the file was analysed."""
+    path = row.absolute
     known = store.known(path, metadata.id, FEATURE_VERSION)
-    # A tidied file may have been written since.
-    if known is None and data.get("code") == Reason.TIDIES:
-        kept = keep_tidied(Row.from_dict(data))
-        return ordinal, path, kept.action, kept.to_dict()
-    # A person's answer stays.
-    if known is None or not data.get("scores") or data.get("reviewed"):
-        return ordinal, path, data["action"], data
-    row = judge(Path(data["path"]), *known, metadata, policy, past=past)
-    return ordinal, path, row.action, row.to_dict()
+    # A tidied row may be written since.
+    if known is None and row.code == Reason.TIDIES:
+        row = keep_tidied(row)
+    # An answer of the user stays.
+    elif known is not None and row.scores and not row.reviewed:
+        row = judge(Path(row.path), *known, metadata, policy, past=past)
+    return path, row.action, row.to_dict()
 
 
 def _rows(store: AnalysisCache, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:

@@ -460,10 +460,11 @@ class AnalysisCache:
 
     def has_rows_below(self, run: int, top: Path) -> bool:
         """Return whether a plan has a row of a path or of a file below it."""
-        name = os.fsencode(top)
-        folder = name.rstrip(b"/")
+        name, separator = os.fsencode(top), os.fsencode(os.sep)
+        folder = name.rstrip(separator)
         sql = "SELECT 1 FROM plan WHERE run = ? AND (path = ? OR (path > ? AND path < ?)) LIMIT 1"
-        values = (run, name, folder + b"/", folder + b"0")  # "0" follows "/"
+        # Paths below the folder sort between its separator and the byte after that.
+        values = (run, name, folder + separator, folder + bytes([separator[0] + 1]))
         return self._db.execute(sql, values).fetchone() is not None
 
     def finish_scan(self, run: int, fingerprint: str | None = None) -> None:

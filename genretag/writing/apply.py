@@ -70,45 +70,65 @@ def _stoppable() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
+@dataclass(frozen=True)
+class PlannedWrite:
+    """A row to write, how, and where its plan is marked as done."""
+
+    row: Row
+    options: WriteOptions
+    plan: int | None = None  # the run of its plan; None: the plan is not stored
+    ordinal: int | None = None  # of the row in that plan
+
+
 def apply_rows(
     store: AnalysisCache,
     journal: Journal,
     run: int,
     rows: Iterable[tuple[int | None, Row]],
-    manner: WriteOptions,
+    options: WriteOptions,
     on_result: OnResult,
     plan_run: int | None = None,
     jobs: int = 1,
 ) -> Counter[str]:
-    """Write the rows whose action is ``write``, one safe write each, ``jobs`` at once; return
-    counts.
+    """Write the rows of one plan; ``rows`` are (ordinal, row). See ``apply_writes``."""
+    writes = (PlannedWrite(row, options, plan_run, ordinal) for ordinal, row in rows)
+    return apply_writes(store, journal, run, writes, on_result, jobs)
 
-    The journal keeps the order of the rows. Ctrl-C stops after the files in hand; what is left
-    stays planned.
+
+def apply_writes(
+    store: AnalysisCache,
+    journal: Journal,
+    run: int,
+    writes: Iterable[PlannedWrite],
+    on_result: OnResult,
+    jobs: int = 1,
+) -> Counter[str]:
+    """Write the rows whose action is ``write``, ``jobs`` at once; return counts.
+
+    Each is a safe write of its own, and the journal keeps their order. Ctrl-C stops after the
+    files in hand; what is left stays planned.
     """
     counts: Counter[str] = Counter()
-    done, jobs = (
-        Lock(),
-        jobs if sqlite3.threadsafety == 3 else 1,
-    )  # else threads must not share the journal
+    # Without a thread-safe SQLite, threads must not share the journal.
+    done, jobs = Lock(), jobs if sqlite3.threadsafety == 3 else 1
 
-    def write(numbered: tuple[int | None, Row], turn: Turn) -> _Outcome:
-        ordinal, row = numbered
-        outcome = _write_row(journal, run, row, manner, turn)
-        if (
-            outcome.written is not None
-        ):  # at once, and not in order: a kill must find the cache knowing of as much as can be
-            with done, contextlib.suppress(sqlite3.Error):  # the cache may fail; the write holds
-                _note(store, row.absolute, outcome.written, row.new)
-                if ordinal is not None and plan_run is not None:
-                    store.mark_done(plan_run, ordinal)
+    def write(planned: PlannedWrite, turn: Turn) -> _Outcome:
+        outcome = _write_row(journal, run, planned.row, planned.options, turn)
+        if outcome.written is not None:
+            # At once, and not in order: after a kill the cache should know of as much as can be.
+            # The cache may fail; the write holds.
+            with done, contextlib.suppress(sqlite3.Error):
+                _note(store, planned.row.absolute, outcome.written, planned.row.new)
+                if planned.plan is not None and planned.ordinal is not None:
+                    store.mark_done(planned.plan, planned.ordinal)
         return outcome
 
     with _stoppable() as stop:
-        todo = ((n, row) for n, row in rows if row.action == Action.WRITE and row.new)
-        for (_, row), outcome in in_turns(
-            _until(todo, stop, counts), write, jobs, lambda n: _file_of(n[1])
+        todo = (w for w in writes if w.row.action == Action.WRITE and w.row.new)
+        for planned, outcome in in_turns(
+            _until(todo, stop, counts), write, jobs, lambda w: _file_of(w.row)
         ):
+            row = planned.row
             counts[outcome.kind] += 1
             if outcome.kind == "written":
                 log.info("%s: wrote %s", row.path, ", ".join(row.new))
