@@ -17,6 +17,7 @@ from conftest import Program
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.review_screen import complete_genre
+from genretag.report.terminal import cut_middle
 from genretag.review.playback import Playback
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
@@ -24,12 +25,8 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 Start = Callable[..., "Screen"]
 
 
-# textual takes an exported COLUMNS for the width, whatever the terminal says.
-UNSIZED = ("env", "-u", "COLUMNS", "-u", "LINES")
-
-
 class Screen:
-    """``genretag review`` in a tmux window."""
+    """``genretag`` in a tmux window; a wrong exported COLUMNS must not matter."""
 
     def __init__(self, folder: Path, width: int, arguments: list[str]) -> None:
         self._tmux = ["tmux", "-S", str(folder / f"t{time.monotonic_ns()}")]
@@ -37,9 +34,11 @@ class Screen:
             f"GENRETAG_DB={folder / 'db' / 'genretag.db'}",
             f"GENRETAG_CONFIG={folder / 'config.toml'}",
             "LANG=C.UTF-8",
+            "COLUMNS=200",
+            "PAGER=cat",
             f"PATH={folder / 'bin'}:{os.environ['PATH']}",
         ]
-        command = [sys.executable, "-m", "genretag", "review", *arguments]
+        command = [sys.executable, "-m", "genretag", *arguments]
         window = [
             "new-session",
             "-d",
@@ -47,7 +46,9 @@ class Screen:
             str(width),
             "-y",
             "40",
-            *UNSIZED,
+            "-c",
+            str(folder),
+            "env",
             *environment,
             *command,
         ]
@@ -68,6 +69,9 @@ class Screen:
 
     def leave(self) -> None:
         self.press("q")
+        self.wait_until_closed()
+
+    def wait_until_closed(self) -> None:
         deadline = time.monotonic() + 30
         while not subprocess.run(
             [*self._tmux, "has-session"], capture_output=True, check=False
@@ -83,8 +87,8 @@ class Screen:
 def start(tmp_path: Path) -> Iterator[Start]:
     screens = []
 
-    def begin(*arguments: str, width: int = 110) -> Screen:
-        screens.append(Screen(tmp_path, width, list(arguments)))
+    def begin(*arguments: str, width: int = 110, command: str = "review") -> Screen:
+        screens.append(Screen(tmp_path, width, [command, *arguments]))
         return screens[-1]
 
     yield begin
@@ -271,3 +275,39 @@ def test_answers_go_to_a_file_without_those_that_name_no_genre(
     screen.leave()
     rows = [json.loads(line) for line in answers.read_text().splitlines()]
     assert {tuple(row["new"]) for row in rows} == {("Cumbia",)}
+
+
+def test_all_five_answers_at_the_question_of_apply(
+    genretag: Program, start: Start, tmp_path: Path
+) -> None:
+    for n in range(2):
+        path = tmp_path / "music" / f"{n}.flac"
+        path.parent.mkdir(exist_ok=True)
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100)
+    rows = genretag("scan", path.parent, "--dry-run", "--json", "--min-confidence", 0).rows
+    middle = sum(row["confidence"] for row in rows) / 2
+    rows = genretag("plan", "--min-confidence", middle, "--json").rows
+    unsure, sure = (next(r for r in rows if (r["status"] == "ok") is ok) for ok in (False, True))
+    screen = start(command="apply", width=60)
+    screen.wait_for("write 1 genre? [y]es / [n]o / [l]ist / [r]eview / [h]tml:")
+    screen.press("l", "Enter")
+    screen.wait_for("left alone: unsure")
+    screen.press("h", "Enter")
+    screen.wait_for("wrote genretag.html")
+    assert (tmp_path / "genretag.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    screen.press("r", "Enter")
+    screen.wait_for(f"1 of 1   {cut_middle(unsure['path'], 49)}")
+    screen.press("t")
+    screen.press(*"Ska", "Enter")
+    screen.wait_for("That was the last one")
+    screen.press("q")
+    screen.wait_for("write 2 genres? [y]es / [n]o")
+    screen.press("n", "Enter")
+    screen.wait_until_closed()
+    assert not tags.read(Path(sure["path"])).genres
+    screen = start(command="apply")
+    screen.wait_for("[h]tml:")
+    screen.press("y", "Enter")
+    screen.wait_until_closed()
+    assert tags.read(Path(sure["path"])).genres == sure["new"]
+    assert tags.read(Path(unsure["path"])).genres == ["Ska"]

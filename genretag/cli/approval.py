@@ -122,13 +122,13 @@ def _describe_plan(databases: Databases, plan: Scan) -> str:
 def _review(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:
     """Ask about the unsure tracks of the plans in force."""
     from genretag.cli.review import review_of
-    from genretag.cli.review_screen import ReviewScreen
+    from genretag.cli.review_screen import ask
 
     review = review_of(databases, plans, tops)
     if review is None:
         print("no track is unsure", file=sys.stderr)
     else:
-        ReviewScreen(review).run()
+        ask(review)
 
 
 def _write_page(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:

@@ -75,9 +75,9 @@ def review(
                 f"{count(len(questions), 'unsure track')}, but review needs a terminal to ask on"
                 " (genretag playlist --unsure lists them)"
             )
-        from genretag.cli.review_screen import ReviewScreen
+        from genretag.cli.review_screen import ask
 
-        ReviewScreen(answers).run()
+        ask(answers)
         if output is not None:
             labelled = [row for row in answers.answered.values() if row.genre is not None]
             write_report(labelled, output)

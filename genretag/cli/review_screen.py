@@ -5,7 +5,9 @@ Only ``review`` imports this module, when it runs: other commands must start wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -61,6 +63,22 @@ def key_lines(width: int) -> str:
         line = f"{lines[-1]}   {key}" if lines[-1] else key
         lines = [*lines[:-1], line] if len(line) <= width else [*lines, key]
     return "\n".join(lines)
+
+
+@contextmanager
+def _real_terminal_size() -> Iterator[None]:
+    """Make textual ask the terminal for its size: it prefers COLUMNS, which may be outdated."""
+    exported = {name: os.environ.pop(name, None) for name in ("COLUMNS", "LINES")}
+    try:
+        yield
+    finally:
+        os.environ.update({name: value for name, value in exported.items() if value is not None})
+
+
+def ask(review: Review) -> None:
+    """Show the questions on the terminal until the user leaves."""
+    with _real_terminal_size():
+        ReviewScreen(review).run()
 
 
 class GenreInput(Input):
