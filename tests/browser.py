@@ -113,6 +113,19 @@ class Browser:
             )
             time.sleep(0.05)
 
+    def press(self, key: str) -> None:
+        """Press and release a key in the element that has the focus."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        code = {"Enter": 13, "Escape": 27}[key]
+        for kind in ("keyDown", "keyUp"):
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                windowsVirtualKeyCode=code,
+                **(text if kind == "keyDown" else {}),
+            )
+
     def resize(self, width: int, height: int = 900) -> None:
         """Set the size of the page, in CSS pixels."""
         self._call(

@@ -259,7 +259,9 @@ def write_page(
     )
     about = _describe_plans(databases, [(plan, rules[plan.run]) for plan in plans])
     title, past = "genretag: the plan", databases.journal
-    page = plan_page(databases.store, rows, list(rules.values()), past, title, about)
+    runs = (databases.journal.run(plan.run) for plan in plans)
+    draft = " ".join(f"{run.id} {run.began}" for run in runs if run is not None)
+    page = plan_page(databases.store, rows, list(rules.values()), past, title, about, draft)
     write_text(target, page)
 
 

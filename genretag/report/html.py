@@ -31,7 +31,8 @@ _UNCHANGED_KEYS = (
     *("file", "size", "mtime_ns", "sha256", "content_key", "seconds"),
     *("share", "music", "windows", "agreement", "scores", "styles"),
 )
-_MAX_PICTURES = 10_000  # rows; pictures are most of a page's bytes, so longer pages have none
+_MAX_FULL_ROWS = 10_000  # rows with pictures and all scores, which are most of a page's bytes
+_EXPORTED = 16  # position in a row of the text with ``_UNCHANGED_KEYS``
 _MAX_WINDOWS = 240  # of a timeline: two hours of 30 s windows
 _BEST = 3  # labels of a row that the page shows
 _FIRST_LABEL = 0x100  # code point of label 0 in a timeline: above ASCII, where digits are
@@ -48,6 +49,7 @@ class Page:
     title: str
     about: tuple[tuple[str, str], ...] = ()  # name -> value: folders, date, model, rules
     no_slider: str = ""  # why there is none
+    draft: str = ""  # key of the edits that the browser keeps: pages of one plan share them
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,21 @@ def page_rows(
         yield compact_row(row, if_sure, line, analysis.picture)
 
 
+def _shortened(row: list[Any]) -> list[Any]:
+    """Return a row of a long page: without its picture, and with fewer scores to export."""
+    start = row[:-1]
+    data = json.loads(f"{{{start[_EXPORTED]}}}")
+    data["scores"] = dict(list(data["scores"].items())[:_BEST])
+    start[_EXPORTED] = json.dumps(data)[1:-1]
+    return [*start, ""]
+
+
 def render_page(page: Page) -> str:
-    """Return the HTML of a page."""
+    """Return the HTML of a page; rows of long pages are shortened."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    text = json.dumps(page.rows, separators=(",", ":"))
+    rows = page.rows if len(page.rows) <= _MAX_FULL_ROWS else list(map(_shortened, page.rows))
+    text = json.dumps(rows, separators=(",", ":"))
     environment = Environment(
         loader=PackageLoader("genretag.report", "pages"), autoescape=select_autoescape(default=True)
     )
@@ -152,6 +164,7 @@ def render_page(page: Page) -> str:
         threshold=page.threshold,
         slider=page.slider,
         no_slider=page.no_slider,
+        draft=page.draft,
         title=page.title,
         about=page.about,
         count=len(page.rows),
@@ -180,19 +193,18 @@ def plan_page(
     past: WriteHistory | None,
     title: str,
     about: tuple[tuple[str, str], ...] = (),
+    draft: str = "",
 ) -> str:
     """Return the HTML page of rows of one or more plans, of which the newest is the first."""
     newest, no_slider = plans[0], _why_no_slider(plans)
-    compact = list(page_rows(store, rows, newest.metadata.labels, past))
-    if len(compact) > _MAX_PICTURES:
-        compact = [[*row[:-1], ""] for row in compact]
     page = Page(
-        rows=compact,
+        rows=list(page_rows(store, rows, newest.metadata.labels, past)),
         labels=newest.metadata.labels,
         threshold=newest.threshold,
         slider=not no_slider,
         title=title,
         about=about,
         no_slider=no_slider,
+        draft=draft,
     )
     return render_page(page)
