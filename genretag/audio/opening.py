@@ -19,7 +19,9 @@ import xxhash
 
 from genretag.audio import mpeg
 from genretag.errors import TrackError
+from genretag.layout.bare import kind_of
 
+_BARE_HEAD = 1 << 17  # bytes that show a stream without a container, behind 64 KiB of junk
 MIN_TRACK_SECONDS = 0.95  # encoders cut a few frames off a second of audio
 KEY_DIGITS = 32  # of a content key; older ones had 40
 
@@ -119,7 +121,10 @@ def _without_tags(handle: BinaryIO) -> mpeg.SpanReader:
         raise TrackError("read", "the file is empty")
     span = mpeg.audio_span(handle)
     handle.seek(span.start)
-    bare = mpeg.is_bare_stream(handle.read(12)) or (span.start and span.stop > span.start)
+    head = memoryview(handle.read(_BARE_HEAD))
+    bare = mpeg.is_bare_stream(bytes(head[:12])) or (span.start and span.stop > span.start)
+    # A stream behind junk must give the same packets once a tag stands in front of the junk.
+    bare = bare or kind_of(head, 0) is not None
     whole = mpeg.Span(0, handle.seek(0, os.SEEK_END))
     return mpeg.SpanReader(handle, span if bare else whole)
 

@@ -22,11 +22,17 @@ _MAGIC = {
     b"OFR ": "OptimFROG",
 }
 _MAX_JUNK = 1 << 16  # bytes before the first frame of MPEG audio
-
+_MIN_FRAMES = 16  # in a row behind junk; a few are found by chance in any large file
 
 #: First bytes of other containers, some of them behind four bytes of size.
 _CONTAINERS = (b"OggS", b"RIFF", b"RF64", b"BW64", b"riff", b"FORM", b"FRM8", b"DSD ", b"fLaC")
 _OTHERS = (b"\x1a\x45\xdf\xa3", b"0&\xb2u", b"caff", b".snd", b"#!AM", b"PK\x03\x04", b"%PDF", b"<")
+#: Streams that hold MPEG frames of their own, or bytes that look like them: MPEG systems and
+#: elementary streams, DTS in its four orders, AC-3, TrueHD, LOAS.
+_OTHER_STREAMS = (
+    *(b"\0\0\1", b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8", b"\xff\x1f\x00\xe8"),
+    *(b"\x0bw", b"w\x0b", b"\xf8rou", b"\x56\xe0", b"FLV\1"),
+)
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot", b"uuid")
 
 #: kbit/s of MPEG-1 layers I to III, and MPEG-2 layer I, layers II and III (ISO 11172-3, 13818-3).
@@ -51,27 +57,40 @@ def kind_of(data: memoryview, at: int) -> str | None:
             return kind
     if (found := _mpeg_frame(head)) is not None:
         return found[0]
-    if head.startswith((*_CONTAINERS, *_OTHERS)) or head[4:] in _ATOMS:
+    if head.startswith((*_CONTAINERS, *_OTHERS, *_OTHER_STREAMS)) or head[4:] in _ATOMS:
         return None
     return _behind_junk(data, at)
 
 
 def _behind_junk(data: memoryview, at: int) -> str | None:
-    """Return the format of MPEG audio behind some bytes of junk: three frames in a row."""
+    """Return the format of MPEG audio behind some bytes of junk, by frames of one form in a row."""
     junk = bytes(data[at : at + _MAX_JUNK])
     start = junk.find(b"\xff")
     while start >= 0:
-        kinds, offset = set[str](), at + start
-        for _ in range(3):
-            if (found := _mpeg_frame(bytes(data[offset : offset + 8]))) is None:
-                break
-            kinds.add(found[0])
-            offset += found[1]
-        else:
-            if len(kinds) == 1:
-                return kinds.pop()
+        if (kind := _chain_of_frames(data, at + start)) is not None:
+            return kind
         start = junk.find(b"\xff", start + 1)
     return None
+
+
+def _chain_of_frames(data: memoryview, at: int) -> str | None:
+    """Return the format of the frames that stand in a row from an offset on; None: too few do."""
+    kind, form = None, None
+    for _ in range(_MIN_FRAMES):
+        head = bytes(data[at : at + 8])
+        found = _mpeg_frame(head)
+        # All frames of a stream have one version, layer and sample rate; its bit rate may vary.
+        if found is None or form not in (None, _form(head)):
+            return None
+        kind, form = found[0], _form(head)
+        at += found[1]
+    return kind
+
+
+def _form(head: bytes) -> tuple[int, int]:
+    """Return version and layer, and the sample rate, of a frame's header, as they are stored."""
+    rates = 0x3C if head[1] & 0xF6 == 0xF0 else 0x0C
+    return head[1] & 0xFE, head[2] & rates
 
 
 def _mpeg_frame(head: bytes) -> tuple[str, int] | None:

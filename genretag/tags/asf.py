@@ -33,6 +33,7 @@ KEY = FIELDS["genre"].attributes[0]
 _TEXT = 0  # type of an attribute: UTF-16 with a zero at its end
 _MAX_VALUE_SIZE = 0xFFFE  # bytes of a text that a content descriptor can hold
 _MAX_ATTRIBUTES = 0xFFFF
+_COMPILATION_NAMES = ("wm/iscompilation", "compilation")  # the second is FFmpeg's
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def album_of(data: memoryview) -> Album:
     authors = (_author(data, o) for o in asf.objects if o.guid == CONTENT)
     artist = next(filter(None, authors), "") or _first(data, texts, "author")
     rest = (_first(data, texts, name) for name in ("wm/albumtitle", "wm/albumartist"))
-    flags = (_is_set(data, a) for a in attributes if a.name.lower() == "wm/iscompilation")
+    flags = (_is_set(data, a) for a in attributes if a.name.lower() in _COMPILATION_NAMES)
     return album_from([artist, *rest, "1" if any(flags) else ""])
 
 

@@ -70,8 +70,7 @@ def places_of(data: memoryview, field: str) -> list[list[str]]:
     """
     start = layout.audio_start(data)
     front = [id3.values_of(data, at, field) for at in _full_tags(data)]
-    ape = tail.tail_values(data, start, "APEv2", field)
-    rest = [tail.tail_values(data, start, kind, field) for kind in ("ID3v2", "TAG+", "ID3v1")]
+    ape, *rest = (tail.tail_values(data, start, kind, field) for kind in tail.PREFERRED)
     return [*front, ape, *rest] if prefers_id3(data) else [ape, *front, *rest]
 
 

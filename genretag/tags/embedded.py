@@ -11,6 +11,7 @@ from genretag.tags.album import album_from
 from genretag.tags.edits import Edit
 from genretag.tags.id3_convert import converted, meanings_of, needs_conversion
 from genretag.tags.id3_splice import (
+    described_texts,
     field_edits,
     has_frames,
     new_tag,
@@ -34,6 +35,8 @@ __all__ = [
 
 
 _ALBUM_FRAMES = (b"TPE1", b"TALB", b"TPE2", b"TCMP")
+#: Descriptions of a TXXX frame with the compilation flag; FFmpeg writes no TCMP.
+_COMPILATION_TEXTS = ("tcmp", "compilation")
 _V22_ALBUM_FRAMES = (b"TP1", b"TAL", b"TP2", b"TCP")
 
 
@@ -41,7 +44,9 @@ def album_of(data: memoryview, start: int) -> Album:
     """Return artist, album, album artist and compilation flag of the tag at an offset."""
     tag = parse_tag(data, start)
     names = _V22_ALBUM_FRAMES if tag.version == 2 else _ALBUM_FRAMES
-    return album_from(_first_text(data, tag, name) for name in names)
+    *texts, flag = (_first_text(data, tag, name) for name in names)
+    described = (v for d, v in described_texts(data, tag) if d.casefold() in _COMPILATION_TEXTS)
+    return album_from([*texts, flag or next(described, "")])
 
 
 def _first_text(data: memoryview, tag: Tag, name: bytes) -> str:

@@ -117,7 +117,7 @@ def flac_edits(
     front = front_tags(data)
     flac = parse_flac(data, front[-1][1] if front else 0)
     empty = not any(c.entries for c in flac.comments(data))
-    block = id3v1_block(data, flac)
+    block = id3v1_of(data, flac.audio_at)
     edits: list[Edit] = []
     full = [tag for tag in front if id3.has_frames(data, *tag)]
     for number, (start, end) in enumerate(full):
@@ -127,11 +127,6 @@ def flac_edits(
         texts = id3v1_texts(block, field) if empty and block else []
         edits += comment_edits(data, flac, field, values, texts)
     return [*edits, *tail_edits(data, flac.audio_at, values, field)]
-
-
-def id3v1_block(data: memoryview, flac: Flac) -> bytes:
-    """Return the ID3v1 block at the file's end; empty where there is none."""
-    return id3v1_of(data, flac.audio_at)
 
 
 #: Text of an ID3v1 block -> the comment of the same meaning.

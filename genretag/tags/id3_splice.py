@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from genretag.errors import TrackError
 from genretag.layout.fields import FIELDS
@@ -53,6 +54,16 @@ def texts_of(data: memoryview, tag: Tag, name: bytes) -> list[str]:
         TrackError: one cannot be decoded.
     """
     return [t for f in tag.frames if f.name == name for t in _texts(data, tag, f)]
+
+
+def described_texts(data: memoryview, tag: Tag) -> Iterator[tuple[str, str]]:
+    """Yield description and value of each TXXX frame that has both and can be decoded."""
+    for frame in tag.frames:
+        if frame.name == b"TXXX":
+            with contextlib.suppress(TrackError):
+                texts = _texts(data, tag, frame)
+                if len(texts) > 1:
+                    yield texts[0], texts[1]
 
 
 def field_texts(data: memoryview, start: int, field: str) -> list[str]:

@@ -21,12 +21,11 @@ from genretag.layout.fields import FIELDS
 from genretag.layout.id3 import front_tags
 from genretag.layout.iff import RIFF, is_info
 from genretag.layout.mapping import mapped
-from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, ogg
+from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, ogg, tail
 from genretag.tags import embedded as id3
 from genretag.tags.album import album_from
 from genretag.tags.edits import Edit, apply_edits
 from genretag.tags.generic import meaningful
-from genretag.tags.id3v1 import NO_NUMBER, by_number
 from genretag.tags.options import TagOptions
 from genretag.tags.records import Album, FieldTags, Tags
 
@@ -66,13 +65,12 @@ def _flac_start(data: memoryview) -> int:
 def _flac_values(data: memoryview, field: str) -> list[str]:
     parsed = flac_layout.parse_flac(data, _flac_start(data))
     front = [t for t in front_tags(data) if id3.has_frames(data, *t)]
-    block = flac.id3v1_block(data, parsed)
-    number = block[-1] if block and field == "genre" else NO_NUMBER
+    rest = (tail.tail_values(data, parsed.audio_at, kind, field) for kind in tail.PREFERRED)
     return _first_meaningful(
         [
             comments.values_of(parsed.comments(data), field),
             *(id3.values_of(data, start, field) for start, _ in front),
-            [by_number(str(number))] if number != NO_NUMBER else [],
+            *rest,
         ]
     )
 

@@ -26,6 +26,9 @@ from genretag.tags.id3v1 import NO_NUMBER, by_number, number_of
 _APE_VERSION = 2000
 _TAG_PLUS_GENRE_AT, _TAG_PLUS_GENRE_SIZE = 185, 30
 
+#: Kinds of tags at the end of a file, those that programs prefer first.
+PREFERRED = ("APEv2", "ID3v2", "TAG+", "ID3v1")
+
 #: Where ID3v1 holds its texts (E. Kemp 1996).
 _ID3V1_TEXTS = (
     ("title", 3, 33),

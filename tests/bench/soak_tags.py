@@ -32,7 +32,7 @@ import builders_id3 as id3
 import builders_vorbis as vorbis
 
 from genretag import tags
-from genretag.audio import synthesis
+from genretag.audio import identify, synthesis
 from genretag.errors import TrackError
 from genretag.layout import bare, tail
 from genretag.layout.account import Kind, UnexplainedError
@@ -107,6 +107,14 @@ def ffmpeg_view(path: Path) -> tuple[dict[str, str], str] | None:
     return kept, digest.hexdigest()
 
 
+def content_key(path: Path) -> str | None:
+    """Return the content key; None for a file that a scan cannot read, and never plans to write."""
+    try:
+        return identify(path).content_key
+    except TrackError:
+        return None
+
+
 def lost(before: Iterable[str], after: Mapping[str, Any]) -> list[str]:
     """Return the entries that are not there any more."""
     return [entry for entry in before if entry not in after]
@@ -168,6 +176,8 @@ def _foreign(sample: Sample, old: Path, new: Path) -> str:
     before, after = mutagen_view(old), mutagen_view(new)
     if before is not None and (gone := lost(before.elements(), after or {})):
         return f"FINDING mutagen misses {gone[:2]}"
+    if (key := content_key(old)) is not None and content_key(new) != key:
+        return "FINDING the safe write would refuse it: its content key changes"
     seen, seen_after = ffmpeg_view(old), ffmpeg_view(new)
     if seen is None:
         return "written"

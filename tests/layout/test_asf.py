@@ -138,9 +138,9 @@ def test_a_genre_that_is_no_text_is_not_empty() -> None:
 
 
 def test_artist_album_and_the_flag_of_a_compilation_are_read() -> None:
-    flag = Attribute("WM/IsCompilation", b"\1\0\0\0", 2)
-    parts = [CONTENT, extended(ALBUM, text("WM/AlbumArtist", "AA"), flag)]
-    assert album_of(memoryview(asf(parts, AUDIO))) == Album("A", "L", "AA", True)
+    for flag in (Attribute("WM/IsCompilation", b"\1\0\0\0", 2), text("compilation", "1")):
+        parts = [CONTENT, extended(ALBUM, text("WM/AlbumArtist", "AA"), flag)]
+        assert album_of(memoryview(asf(parts, AUDIO))) == Album("A", "L", "AA", True)
 
 
 def test_a_wrong_file_size_is_set_right() -> None:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from genretag import tags
+from genretag.audio import identify, synthesis
 from genretag.errors import TrackError
 from genretag.layout import bare, id3
 from genretag.layout.account import Kind, UnexplainedError
@@ -418,6 +419,22 @@ def test_an_artist_that_cannot_be_decoded_is_no_reason_to_leave_a_file_alone(
     assert frame(b"TPE1", b"\4") in after
 
 
+@pytest.mark.parametrize(
+    "flag",
+    [
+        frame(b"TCMP", b"\0" + b"1"),
+        frame(b"TXXX", b"\3TCMP\0" + b"1\0"),
+        frame(b"TXXX", b"\1" + "Compilation".encode("utf-16") + b"\0\0" + "1".encode("utf-16")),
+    ],
+)
+def test_the_flag_of_a_compilation_is_read(tmp_path: Path, flag: bytes) -> None:
+    path = tmp_path / "x.mp3"
+    path.write_bytes(id3v2(frame(b"TXXX", b"\0other\0" + b"1") + flag) + AUDIO)
+    assert tags.read(path).album.compilation
+    path.write_bytes(id3v2(frame(b"TXXX", b"\0other\0" + b"1")) + AUDIO)
+    assert not tags.read(path).album.compilation
+
+
 def test_a_tag_of_empty_texts_beside_id3v1_is_left_alone(tmp_path: Path) -> None:
     data = id3v2(frame(b"TIT2", b"\0")) + AUDIO + id3v1(b"Other")
     path = tmp_path / "x.mp3"
@@ -426,3 +443,53 @@ def test_a_tag_of_empty_texts_beside_id3v1_is_left_alone(tmp_path: Path) -> None
         tags.write(path, ["Jazz"])
     assert path.read_bytes() == data
     assert tags.read(path).problem is not None
+
+
+#: Formats that hold MPEG frames, or bytes that look like them -> encoder settings.
+STRANGERS = {
+    "mpeg": synthesis.Container("mp2", format="mpeg"),
+    "mpegts": synthesis.Container("mp2", format="mpegts"),
+    "flv": synthesis.Container("libmp3lame", format="flv"),
+    "ac3": synthesis.Container("ac3", format="ac3"),
+    "latm": synthesis.Container("aac", format="latm"),
+    "nut": synthesis.Container("mp2", format="nut"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_no_id3_tag_is_put_in_front_of_another_format(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.mp3"
+    synthesis.encode(path, synthesis.piece(3, 2), 44_100, STRANGERS[name])
+    assert tags.read(path).field is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x7f\xfe\x80\x01" + AUDIO * 20,  # DTS
+        b"\0\0\1\xba" + AUDIO * 20,  # an MPEG program stream
+        b"unknown" + AUDIO * 4 + b"unknown" + AUDIO * 4,
+        b"unknown" + b"\xff\xfb\x90\x44".join([bytes(413), *(bytes(400) for _ in range(40))]),
+    ],
+)
+def test_a_few_sync_bytes_make_no_mpeg_stream(data: bytes) -> None:
+    assert bare.kind_of(memoryview(data), 0) is None
+    assert bare.kind_of(memoryview(bytes(300) + AUDIO * 20), 0) == "MP3"
+
+
+@pytest.mark.parametrize("junk", [bytes(1700), b"junk \xff\xfb", bytes(range(256)) * 20])
+def test_mpeg_audio_behind_junk_is_written_and_keeps_its_content_key(
+    tmp_path: Path, junk: bytes
+) -> None:
+    path = tmp_path / "a.mp3"
+    synthesis.encode(path, synthesis.piece(3, 2), 44_100)
+    # FFmpeg takes sync bytes in a tag behind the audio for one more frame.
+    tag = ape([item(b"Cover Art (Front)", AUDIO * 3), item(b"Title", b"T")])
+    stream = path.read_bytes()
+    stream = stream[bare.audio_start(memoryview(stream)) :]
+    path.write_bytes(junk + stream + tag)
+    before = identify(path).content_key
+    tags.write(path, ["Jazz"])
+    assert identify(path).content_key == before
+    path.write_bytes(id3v2_texts(b"Jazz") + path.read_bytes())
+    assert identify(path).content_key == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from builders_id3 import ape_texts, frame, id3v1, id3v2
 from builders_vorbis import (
     comment_list,
     flac,
@@ -17,6 +18,7 @@ from builders_vorbis import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from genretag import tags
 from genretag.errors import TrackError
 from genretag.layout.account import UnexplainedError
 from genretag.layout.flac import account, parse_flac
@@ -132,3 +134,21 @@ def test_comments_as_large_as_a_block_can_be_are_left_alone(seed: bytes) -> None
 def test_what_cannot_be_explained_is_left_alone(seed: bytes, change: object, clause: str) -> None:
     with pytest.raises(UnexplainedError, match=clause):
         written(change(flac(seed, (COMMENT, comment_list()))), ["Jazz"])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        id3v2(frame(b"TCON", b"\0Jazz"), flags=0x10),
+        ape_texts(b"Jazz"),
+        id3v1(b"Jazz"),
+    ],
+)
+def test_a_genre_in_any_tag_behind_the_audio_is_not_taken_for_none(
+    seed: bytes, tmp_path: Path, tag: bytes
+) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(flac(seed, (4, comment_list(b"TITLE=T"))) + tag)
+    assert tags.read(path).genres == ["Jazz"]
+    tags.write(path, ["Zydeco"])
+    assert tags.read(path).genres == ["Zydeco"]
