@@ -58,11 +58,14 @@ _FULL_SCALE = {
 
 def _channels(frame: Any) -> list[npt.NDArray[Any]]:
     """Return a view [samples] of each channel of a frame; nothing is copied."""
+    from av.audio.plane import AudioPlane
+
     dtype = _DTYPES[frame.format.name.removesuffix("p")]
     samples, channels = frame.samples, frame.layout.nb_channels
     if frame.format.is_planar:
-        # From 8 channels on PyAV lists more planes than there are channels.
-        return [np.frombuffer(plane, dtype, samples) for plane in frame.planes[:channels]]
+        # From 8 channels on, ``frame.planes`` has one plane too many, or raises ValueError.
+        planes = (AudioPlane(frame, channel) for channel in range(channels))
+        return [np.frombuffer(plane, dtype, samples) for plane in planes]
     interleaved = np.frombuffer(frame.planes[0], dtype, samples * channels)
     return list(interleaved.reshape(samples, channels).T)
 

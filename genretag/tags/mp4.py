@@ -63,7 +63,7 @@ def genre_places(data: memoryview) -> list[list[str]]:
         _texts(data, items, b"\xa9gen"),
         [w for i in items if i.name == b"gnre" for w in _numbers(data, i)],
         _texts(data, items, b"----"),
-        [t for c in below if (t := _udta_text(data, c, "genre")) is not None],
+        [t for c in below for t in (_udta_text(data, c, "genre") or "").split(SEPARATOR) if t],
     ]
 
 
@@ -199,7 +199,9 @@ def _chain(data: memoryview, mp4: Mp4, wanted: str) -> list[Atom]:
     if len(metas) > 1 or any(len(m.named(b"ilst")) > 1 for m in metas):
         raise TrackError("tags", "it has two lists of tags, and programs read one or the other")
     udtas = mp4.moov.named(b"udta")
-    udtas = [u for u in udtas if u.named(b"meta")] or udtas
+    udtas = sorted(udtas, key=lambda u: not u.named(b"meta"))
+    if any(field_of(data, c, (wanted,)) for u in udtas[1:] for c in u.children):
+        raise TrackError("tags", "it has two lists of tags, and programs read one or the other")
     return [mp4.moov, *udtas[:1], *metas, *(tags for m in metas for tags in m.named(b"ilst"))]
 
 
@@ -226,17 +228,20 @@ class _Splice:
     def set_field(self) -> None:
         """Set the field's own atom and every other place of it."""
         new = self._new_item()
+        texts = [
+            c for u in self.chain[1:2] for c in u.children if field_of(self.data, c, (self.name,))
+        ]
+        is_quicktime = any(c.name in FIELDS[self.name].atoms[:1] for c in texts)
         if len(self.chain) == len(_WRAPPERS) + 1:
             self._set_items(new)
-        else:
+        elif not is_quicktime:  # FFmpeg 8 shows both, joined: QuickTime's text and a list's
             inner = new
             for wrap in _WRAPPERS[len(self.chain) - 1 :][::-1]:
                 inner = wrap(inner)
             at = self.chain[-1].rest_at
             self.edits[-1].append(Edit(at, at, inner))
-        for udta in self.chain[1:2]:
-            texts = (c for c in udta.children if field_of(self.data, c, (self.name,)))
-            self.edits[1] += [self._udta_edit(c) for c in texts]
+        for atom in texts:
+            self.edits[1].append(self._udta_edit(atom))
 
     def _new_item(self) -> bytes:
         """Return the field's atom: its own, or a freeform one."""

@@ -72,5 +72,6 @@ def test_a_file_of_ffmpeg_plays_and_seeks_as_before(name: str, tmp_path: Path) -
     for reader in READERS:
         was, now = show(reader, old), show(reader, new)
         assert (now.title, now.artist, now.album) == (was.title, was.artist, was.album)
-        if reader != "mutagen":  # the helper asks it for the keys of other containers
+        # QuickTime's own texts are no list of tags: the readers that show them show the genre.
+        if reader != "mutagen" and (was.genre or not name.endswith(".mov")):
             assert now.genre == "R"
