@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from genretag.audio import identify
 from genretag.errors import TrackError
-from genretag.writing import in_use
+from genretag.storage.journal import Journal
+from genretag.writing import in_use, replace
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="leases are a Linux feature")
 
@@ -82,3 +84,60 @@ def test_without_leases_a_young_file_is_watched(
     timer.start()
     with pytest.raises(TrackError, match="another program"), in_use.leased(track):
         pass
+
+
+def breaks_lease(path: Path) -> bool:
+    """Return whether a program waits for the lease on a file."""
+    inode = str(path.stat().st_ino)
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("BREAKING" in line and f":{inode} " in line for line in lines)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system lists no locks")
+@pytest.mark.parametrize("moment", ["ready", "exchanged"])
+def test_what_another_program_writes_at_the_last_moment_is_kept(
+    seed_files: dict[str, Path], tmp_path: Path, moment: str
+) -> None:
+    path = tmp_path / "music" / "a.mp3"
+    path.parent.mkdir()
+    path.write_bytes(seed_files[".mp3"].read_bytes())
+    s, identity = path.stat(), identify(path)
+    facts = replace.Expected(s.st_size, s.st_mtime_ns, identity.sha256, identity.content_key)
+    journal = Journal(tmp_path / "j.db")
+    old = path.stat().st_ino
+    writers: list[subprocess.Popen[bytes]] = []
+
+    def begin_to_write(step: str) -> None:
+        if step == moment:
+            # By whatever name: the program looked for the file just before its names changed.
+            name = next(p for p in path.parent.iterdir() if p.stat().st_ino == old)
+            code = f"open({str(name)!r}, 'ab').write(b'more')"
+            writers.append(subprocess.Popen([sys.executable, "-c", code]))
+            deadline = time.monotonic() + 30
+            while not breaks_lease(name) and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    replace.hook = begin_to_write
+    try:
+        run = journal.begin("apply", "0", {})
+        with pytest.raises(TrackError, match="another program"):
+            replace.write_genres(journal, run, path, [], ["Jazz"], facts, replace.WriteOptions())
+    finally:
+        replace.hook = None
+    assert writers[0].wait(30) == 0
+    assert path.read_bytes() == seed_files[".mp3"].read_bytes() + b"more"
+    assert [c.state for c in journal.changes()] == ["dropped"]
+    assert [p.name for p in path.parent.iterdir()] == ["a.mp3"]
+    journal.close()
+
+
+def test_names_are_exchanged_or_nothing_changes(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("1")
+    with pytest.raises(OSError, match="No such file"):
+        in_use.exchange(a, b)
+    b.write_text("2")
+    if in_use.exchange(a, b):
+        assert (a.read_text(), b.read_text()) == ("2", "1")
+    else:
+        assert (a.read_text(), b.read_text()) == ("1", "2")

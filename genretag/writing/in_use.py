@@ -99,6 +99,31 @@ def leased(path: Path) -> Iterator[Lease]:
         lease.release()
 
 
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h>, <linux/fs.h>
+
+#: Errors of a kernel or file system that exchanges no names.
+_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
+
+
+def exchange(a: Path, b: Path) -> bool:
+    """Let two files change their names in one step (renameat2(2)); False where that is unknown.
+
+    Raises:
+        OSError: the file system refused it for another reason.
+    """
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    names = os.fsencode(a), os.fsencode(b)
+    if rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return True
+    if (code := ctypes.get_errno()) in _NO_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(a))
+
+
 def _wait_until_settled(path: Path) -> None:
     """Watch a file that changed a moment ago; raise if it still changes.
 

@@ -27,7 +27,7 @@ from genretag.layout.detect import UnknownContainerError
 from genretag.library.walk import signed
 from genretag.storage.journal import OPEN_STATES, Change, Journal
 from genretag.writing import delta
-from genretag.writing.in_use import Lease, leased
+from genretag.writing.in_use import Lease, exchange, leased
 from genretag.writing.proof import prove
 
 #: Temporary files are hidden, have this mark in their name, and keep the extension.
@@ -282,10 +282,32 @@ def _put_in_place(
         lease.release()  # our own write would break it
         _overwrite(target, temp)
     else:
-        os.replace(temp, target)
+        _replace(target, temp, lease)
     lease.release()
     _step("replaced")
     _sync(target.parent)
+
+
+def _replace(target: Path, temp: Path, lease: Lease) -> None:
+    """Replace a file by its copy in one step.
+
+    With a lease the two change places first: a program that asks for the file just before finds
+    it there again, since it would write into a file without a name. One that asks later finds the
+    copy.
+
+    Raises:
+        TrackError: another program wants to write the file.
+    """
+    if not (lease.held and exchange(target, temp)):
+        os.replace(temp, target)
+        return
+    _step("exchanged")
+    try:
+        lease.check()
+        temp.unlink()
+    except (TrackError, OSError):
+        exchange(target, temp)
+        raise
 
 
 def _overwrite(target: Path, temp: Path) -> None:
@@ -385,7 +407,7 @@ def undo_change(journal: Journal, run: int, change: Change) -> Written:
                 lease.release()
                 _overwrite(change.target, temp)
             else:
-                os.replace(temp, change.target)
+                _replace(change.target, temp, lease)
             lease.release()
         _step("put back")
         _sync(change.target.parent)

@@ -32,6 +32,7 @@ STEPS = (
     "verified",
     "synced",
     "ready",
+    "exchanged",
     "replaced",
     "marked",
     "aimed",
