@@ -64,7 +64,7 @@ def _channels(frame: Any) -> list[npt.NDArray[Any]]:
     samples, channels = frame.samples, frame.layout.nb_channels
     if frame.format.is_planar:
         # From 8 channels on, ``frame.planes`` has one plane too many, or raises ValueError.
-        planes = (AudioPlane(frame, channel) for channel in range(channels))
+        planes: list[Any] = [AudioPlane(frame, channel) for channel in range(channels)]
         return [np.frombuffer(plane, dtype, samples) for plane in planes]
     interleaved = np.frombuffer(frame.planes[0], dtype, samples * channels)
     return list(interleaved.reshape(samples, channels).T)

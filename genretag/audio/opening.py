@@ -116,15 +116,14 @@ def _without_tags(handle: BinaryIO) -> mpeg.SpanReader:
     Monkey's Audio reach to the end of the file; the packets, and so the content key, would change
     with the tags. The reader never raises on odd seeks: PyAV prints such errors as tracebacks.
     """
-    head = handle.read(10)
-    if not head:
+    if not handle.read(1):
         raise TrackError("read", "the file is empty")
     span = mpeg.audio_span(handle)
     handle.seek(span.start)
-    head = memoryview(handle.read(_BARE_HEAD))
-    bare = mpeg.is_bare_stream(bytes(head[:12])) or (span.start and span.stop > span.start)
+    head = handle.read(_BARE_HEAD)
+    bare = mpeg.is_bare_stream(head[:12]) or (span.start and span.stop > span.start)
     # A stream behind junk must give the same packets once a tag stands in front of the junk.
-    bare = bare or kind_of(head, 0) is not None
+    bare = bare or kind_of(memoryview(head), 0) is not None
     whole = mpeg.Span(0, handle.seek(0, os.SEEK_END))
     return mpeg.SpanReader(handle, span if bare else whole)
 

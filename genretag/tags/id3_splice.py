@@ -34,6 +34,7 @@ _V23_COMPRESSED, _V23_ENCRYPTED, _V23_GROUPED = 0x80, 0x40, 0x20
 _V24_GROUPED, _V24_COMPRESSED, _V24_ENCRYPTED, _V24_UNSYNC, _V24_LENGTH = 0x40, 8, 4, 2, 1
 
 UNREADABLE = "its genre cannot be read"
+_AROUND_TEXT = "\ufeff\0 \r\n\t"  # is no part of a value
 
 #: Frames whose text begins with a description.
 _DESCRIBED = (b"TXXX", b"TXX")
@@ -57,13 +58,13 @@ def texts_of(data: memoryview, tag: Tag, name: bytes) -> list[str]:
 
 
 def described_texts(data: memoryview, tag: Tag) -> Iterator[tuple[str, str]]:
-    """Yield description and value of each TXXX frame that has both and can be decoded."""
+    """Yield description and value of each TXXX frame that can be decoded."""
     for frame in tag.frames:
         if frame.name == b"TXXX":
             with contextlib.suppress(TrackError):
-                texts = _texts(data, tag, frame)
-                if len(texts) > 1:
-                    yield texts[0], texts[1]
+                body = _plain_body(data, tag, frame)
+                description, _, value = _decode(body).partition("\0") if body else ("", "", "")
+                yield description.strip(_AROUND_TEXT), value.strip(_AROUND_TEXT)
 
 
 def field_texts(data: memoryview, start: int, field: str) -> list[str]:
@@ -96,7 +97,7 @@ def _texts(data: memoryview, tag: Tag, frame: Frame) -> list[str]:
     text = _decode(body)
     if frame.name in _DESCRIBED:
         text = text.partition("\0")[2]
-    return [t.strip("\ufeff \r\n\t") for t in text.split("\0") if t.strip("\ufeff\0 \r\n\t")]
+    return [t for part in text.split("\0") if (t := part.strip(_AROUND_TEXT))]
 
 
 def _plain_body(data: memoryview, tag: Tag, frame: Frame) -> bytes:
