@@ -42,6 +42,7 @@ def match_label(genre: str, labels: Iterable[str]) -> str | None:
     """Return the label that a genre means: an equal one, or its last word ("Bebop Jazz": Jazz)."""
     by_name = {normalise_genre(label): label for label in labels}
     words = re.split(r"[\s/\-]+", genre.strip())
+    # The whole name first: "Hip-Hop" is not the label "Hop".
     return by_name.get(normalise_genre(genre)) or by_name.get(normalise_genre(words[-1]))
 
 
@@ -161,6 +162,7 @@ def _metrics(
 ) -> ClassifierMetrics:
     """Return the metrics of analysed tracks with the labels ``y``."""
     p = [[track.verdict.scores[label] for label in metadata.labels] for track in tracks]
+    # Intervals are over artists: tracks of one artist are right or wrong together.
     groups = [
         track.file.tags.album.artist.casefold() or artists.get(track.path) or str(track.path)
         for track in tracks
@@ -237,6 +239,7 @@ def compare_with_tags(
         matches = [(g, label) for g in genres if (label := match_label(g, metadata.labels))]
         if not genres:
             untagged += 1
+        # A genre that no label means says nothing about the model.
         elif not matches:
             incomparable[genres[0]] += 1
         elif track.verdict.status is not Status.OK:
@@ -279,6 +282,7 @@ def _disagreement(track: AnalysedTrack, tag: str, label: str, album: Counter[str
     """Decide which of tag and model looks wrong, by the confidence and the rest of the album."""
     genre, score = track.verdict.genre, track.verdict.scores.get(label, 0.0)
     others = album.copy()
+    # The track itself must not confirm its own verdict.
     others[genre] -= 1
     suspect, why = Suspect.UNCLEAR, f"the model gives {label} a score of {score:.2f}"
     if others[label] >= _MIN_ALBUM_VOTES and others[label] > others[genre]:

@@ -90,6 +90,7 @@ def _kaldi_filters(bank: MelBank) -> FloatArray:
     """Return kaldi's triangles: mel = 1127 ln(1 + f / 700), height 1, nothing at Nyquist."""
     edges = np.linspace(_kaldi_mel(bank.fmin), _kaldi_mel(bank.fmax), bank.n_mels + 2)
     bins = _kaldi_mel(np.arange(bank.n_fft // 2) * bank.sample_rate / bank.n_fft)
+    # Kaldi has no bin at Nyquist; a row of zeros keeps the shape of the other banks.
     rows = _triangles(bins, edges)
     return np.concatenate([rows, np.zeros((1, bank.n_mels))]).astype(np.float32)
 

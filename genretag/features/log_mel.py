@@ -98,6 +98,7 @@ class LogMel:
     def scale(self, mel: FloatArray, gain: float) -> FloatArray:
         """Return the scaled logarithm of mel power at a gain (amplitude factor)."""
         fe = self.front_end
+        # mel is power, so an amplitude factor counts twice.
         out = mel * np.float32(gain * gain)
         out += np.float32(fe.floor)
         np.log(out, out=out)
@@ -115,6 +116,7 @@ class LogMel:
             np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last)
         )
         rms = float(np.sqrt(power / len(samples))) if len(samples) else 0.0
+        # Silence would be amplified to noise without the limit.
         return self.front_end.rms / max(rms, SILENCE_RMS)
 
     def __call__(self, samples: FloatArray) -> FloatArray:

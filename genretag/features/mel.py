@@ -170,6 +170,7 @@ class Mel:
     def _window(self) -> FloatArray:
         """Return the analysis window, centred in ``n_fft`` samples."""
         fe = self.front_end
+        # Programs disagree about the last sample: symmetric windows repeat the first one.
         window = (
             np.hanning(fe.win_length)
             if fe.window == "hann-symmetric"
@@ -193,6 +194,7 @@ class Mel:
         fe, mel = self.front_end, self.mel_power(samples)
         if fe.log == "db":
             y = 10.0 * np.log10(np.maximum(mel, np.float32(fe.add)))
+            # Relative to the loudest value of the window, as librosa does it.
             if fe.top_db and y.size:
                 y = np.maximum(y, y.max() - fe.top_db)
         else:

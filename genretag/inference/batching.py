@@ -75,6 +75,7 @@ class Batcher:
         """Add the log-mel [bands, frames] of a window of the track ``token``."""
         chunks = cut_chunks(log_mel, self._model.metadata.chunks)
         window = _Window(token, index, len(chunks), len(chunks))
+        # Chunks of one length share batches; windows at the end of a track have shorter ones.
         rows = self._rows.setdefault(chunks[0].shape[1], [])
         for chunk in chunks:
             rows.append((chunk, window))
@@ -96,6 +97,7 @@ class Batcher:
     def results(self, *, wait: bool = False) -> list[tuple[int, int, WindowScores]]:
         """Return (token, window, scores) of the finished windows; ``wait`` for the oldest batch."""
         out = []
+        # In order of submission, so that the results do not depend on which batch ends first.
         while self._running and (wait or self._running[0][0].done()):
             future, windows = self._running.popleft()
             scores, wait = future.result(), False

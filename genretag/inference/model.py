@@ -95,6 +95,7 @@ class Model:
 
     def __init__(self, path: Path | None = None, device: str = "cpu", threads: int = 1) -> None:
         self.path = path or bundled_model()
+        # The bundled file is trusted, which saves importing onnx.
         if path is not None:
             safety.check_model_file(path)
         data = _read_bytes(self.path)
@@ -102,6 +103,7 @@ class Model:
         self._embedder: onnxruntime.InferenceSession | None = None  # first of two stages
         self.stages: tuple[Path, ...] = ()  # further files of the model
         self.provider = self._session.get_providers()[0]
+        # onnxruntime falls back silently; somebody who asked for a GPU wants to know.
         if device == "cuda" and self.provider != "CUDAExecutionProvider":
             raise ModelError(
                 "--device cuda: onnxruntime fell back to the CPU; check the GPU, its driver and the"
@@ -111,6 +113,7 @@ class Model:
             data, device, threads
         )
         self.rows = self._wiring.batch or BATCH_ROWS
+        # Before the search for a batch size, which takes any error for a lack of memory.
         self._check()
         if self.provider == "CUDAExecutionProvider" and not self._wiring.batch:
             self.rows = find_batch_rows(self.seconds)
@@ -125,6 +128,7 @@ class Model:
             raise ModelError(f"{self.path}: its metadata cannot be read: {error}") from error
         digest = hashlib.sha256(data)
         if text is not None:
+            # A file of our own may have been edited: check before the first window is decoded.
             names = {o.name for o in self._session.get_outputs()}
             if missing := {"logits", "music", "embedding"} - names:
                 raise ModelError(
@@ -271,6 +275,7 @@ def run_session(
 def _arrange(chunks: FloatArray, layout: str) -> FloatArray:
     """Return chunks [n, bands, frames] in the layout of a network (see ``Wiring``)."""
     axes = layout.replace("1", "")
+    # The axes of size one are put in by the reshape below.
     order = ["NBT".index(axis) for axis in axes]
     moved = chunks[:, 0] if axes == "NT" else chunks.transpose(order)
     return moved.reshape([1 if axis == "1" else moved.shape[axes.index(axis)] for axis in layout])
@@ -286,6 +291,7 @@ def _run_batches(
     parts = []
     for start in range(0, len(chunks), rows):
         batch = some = chunks[start : start + rows]
+        # A new shape would make onnxruntime plan its memory again, and GPUs choose other kernels.
         if len(some) < rows:
             batch = np.zeros((rows, *chunks.shape[1:]), np.float32)
             batch[: len(some)] = some
@@ -302,6 +308,7 @@ def _score(
     n, outputs = len(chunks), _run_batches(session, wiring, chunks, rows)
     logits = outputs[wiring.logits].reshape(n, -1)
     if wiring.gives != "logits":
+        # Votes and calibration work on logits; a probability of exactly 0 or 1 has none.
         p = np.clip(logits, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
         logits = np.log(p) if wiring.gives == "softmax" else np.log(p) - np.log1p(-p)
     music, embedding = np.full(n, _ALWAYS_MUSIC, np.float32), np.zeros((n, 1), np.float32)
@@ -321,6 +328,7 @@ def chunk_starts(frames: int, chunk: int) -> list[int]:
     A hundredth of a chunk may remain uncovered: a window of 30 s has one frame more than three
     chunks of 10 s, and a fourth chunk would cost a third more for 16 ms.
     """
+    # Rounded up: the chunks overlap rather than leave something out.
     count = -(-(frames - chunk // 100) // chunk)
     if count <= 1:
         return [0]

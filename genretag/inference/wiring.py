@@ -109,11 +109,13 @@ def infer_layout(port: Port, bands: int, frames: set[int]) -> str:
     rank, sizes = len(port.shape), port.shape[1:]
     if bands == 1 and rank in (2, 3):  # a waveform
         return "NT" if rank == 2 else "N1T" if sizes[0] == 1 else "NT1"
+    # Two axes of that size cannot be told apart.
     of_bands = [i for i, n in enumerate(sizes) if n == bands]
     where = f"its input {port.name} has the shape {list(port.shape)}"
     if rank not in (3, 4) or not of_bands:
         raise ModelError(f"{where}, without an axis of {bands} bands; state wiring.layout")
     others = [(i, n) for i, n in enumerate(sizes) if i not in of_bands]
+    # An axis of a known length is the time; else the only one that is not of size one.
     times = [i for i, n in others if n in frames] or [i for i, n in others if n != 1]
     if len(of_bands) > 1 or len(times) != 1:
         raise ModelError(f"{where}, and its time axis is ambiguous; state wiring.layout")

@@ -110,6 +110,7 @@ def _look(path: str, *, linked: bool = False) -> Found | Unreadable | None:
         return None
     size, when, inode, device = s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev
     if inode > _MAX_INT64 or device > _MAX_INT64 or when > _MAX_INT64:
+        # ReFS and some network shares have inodes of 64 bits without sign.
         when, inode, device = signed(when), signed(inode), signed(device)
     return Found(path, size, when, inode, device, s.st_nlink, link or linked)
 
@@ -132,6 +133,7 @@ class DiskCase:
 
     def __call__(self, path: Path) -> Path:
         """Return a path in its on-disk case. Links are not resolved."""
+        # abspath, not resolve: the user's links are part of the path that is shown and stored.
         given = Path(os.path.abspath(path))
         at = Path(given.anchor)
         for part in given.parts[1:]:
@@ -152,6 +154,7 @@ class DiskCase:
         names = self._listing(folder)
         if names is None or name in names or not os.path.lexists(folder / name):
             return name
+        # The names alone do not prove it: on a case-sensitive disk both files may exist.
         wanted = _folded(name)
         return next(
             (
@@ -178,6 +181,7 @@ def _enter(
     """Return a folder's entries; None if it was ``seen`` before (a link back up the tree)."""
     try:
         s = os.stat(folder)
+        # Numbers instead of names: the same folder can be mounted or linked under another one.
         if (s.st_dev, s.st_ino) in seen:
             return None
         seen.add((s.st_dev, s.st_ino))
@@ -207,11 +211,13 @@ def _walk_folder(
         entries, linked = stack[-1]
         for entry in entries:
             name = entry.name
+            # Cheapest test first: a library has a million entries.
             if name[0] == "." or (globs and _excluded(entry.path, globs)):
                 continue
             if _is_folder(entry):
                 if name.lower() in SYSTEM_FOLDERS:
                     continue
+                # Depth first: the folder's own entries continue when it is done.
                 into = (entry.path, linked or entry.is_symlink())
                 break
             if is_music(name) and (found := _look(entry.path, linked=linked)) is not None:

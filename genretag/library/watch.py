@@ -35,6 +35,7 @@ class Arrivals:
     def note(self, path: Path) -> None:
         """Record a change of a path; files that are no music, and hidden ones, do not count."""
         if is_music(path.name) and not lies_in_hidden_folder(path, self.folder):
+            # A size that no file has: a file must be seen unchanged twice before it counts.
             self._seen.setdefault(path, ((-1, -1), self.clock()))
 
     def settled(self) -> list[Path]:
@@ -48,6 +49,7 @@ class Arrivals:
                 continue
             if (s.st_size, s.st_mtime_ns) != stat_fields:
                 self._seen[path] = ((s.st_size, s.st_mtime_ns), now)
+            # An empty file is a download that has not begun.
             elif now - since >= self.settle and s.st_size > 0:
                 del self._seen[path]
                 out.append(path)
@@ -71,7 +73,9 @@ def file_system_of(path: Path) -> str | None:
         fields = line.split(" ")
         if len(fields) < 3:
             continue
+        # The kernel escapes blanks, tabs and backslashes in this table.
         mount = Path(fields[1].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
+        # The deepest mount point holds the path; of two on one place, the later one is on top.
         if resolved.is_relative_to(mount) and len(mount.parts) >= best:
             best, found = len(mount.parts), fields[2]
     return found
@@ -111,6 +115,7 @@ def arrivals(
         force_polling=polling,
         poll_delay_ms=_POLL_MS if polling else 300,
     )
+    # Starts the watch; without the first step, changes during the listing would be missed.
     next(events, None)
     for found in walk([folder]):
         waiting.note(found.path)
