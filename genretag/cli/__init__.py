@@ -27,6 +27,7 @@ from genretag.cli import (
     doctor,
     errors,
     evaluate,
+    export,
     help,
     history,
     info,
@@ -82,6 +83,7 @@ _add("Inspect", "report", report.report)
 _add("Inspect", "info", info.info)
 _add("Inspect", "playlist", playlist.playlist)
 _add("Inspect", "similar", similar.similar)
+_add("Inspect", "export", export.export)
 _add("Inspect", "history", history.history)
 _add("Inspect", "verify", verify.verify)
 _add("Inspect", "errors", errors.errors)

@@ -56,6 +56,21 @@ def analyse_file(
     return loaded.metadata, *known
 
 
+def known_models(databases: Databases, model: Path | None) -> list[ModelMetadata]:
+    """Return what the database knows of the given or the default model, without loading it.
+
+    A file has two possible ids: with metadata of its own, or with the JSON beside it.
+    """
+    from genretag.inference.documents import possible_ids
+    from genretag.inference.metadata import read_metadata
+    from genretag.inference.model import bundled_model
+    from genretag.storage.config import default_model
+
+    chosen = model or default_model() or bundled_model()
+    texts = {name: databases.store.model_metadata(name) for name in possible_ids(chosen)}
+    return [read_metadata(chosen, name, text) for name, text in texts.items() if text is not None]
+
+
 def stored_analysis(
     databases: Databases, file: Path, model: Path | None
 ) -> tuple[ModelMetadata, Analysis] | None:
@@ -63,23 +78,17 @@ def stored_analysis(
     import os
 
     from genretag.features import FEATURE_VERSION
-    from genretag.inference.documents import possible_ids
-    from genretag.inference.metadata import read_metadata
-    from genretag.inference.model import bundled_model
     from genretag.library.urls import absolute
     from genretag.library.walk import on_disk_case
-    from genretag.storage.config import default_model
 
     path, stat = absolute(on_disk_case(file)), os.stat(file)
     row = databases.store.file(path)
     if row is None or (row.size, row.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
         return None
-    chosen = model or default_model() or bundled_model()
-    for name in possible_ids(chosen):
-        text = databases.store.model_metadata(name)
-        analysis = databases.store.analysis(row.content_key, name, FEATURE_VERSION)
-        if text is not None and analysis is not None:
-            return read_metadata(chosen, name, text), analysis
+    for metadata in known_models(databases, model):
+        analysis = databases.store.analysis(row.content_key, metadata.id, FEATURE_VERSION)
+        if analysis is not None:
+            return metadata, analysis
     return None
 
 

@@ -200,7 +200,15 @@ def _file_row(row: sqlite3.Row) -> FileRow:
     )
 
 
-def _analysis(row: sqlite3.Row) -> Analysis:
+def _analysis(row: sqlite3.Row) -> Analysis | None:
+    """Return an analysis; None if its numbers are damaged, so that the track is analysed again."""
+    try:
+        return _decode_analysis(row)
+    except ValueError:  # bytes that are no whole numbers, or not one row per window
+        return None
+
+
+def _decode_analysis(row: sqlite3.Row) -> Analysis:
     starts = np.frombuffer(row["starts"], np.float32)
     logits = np.frombuffer(row["logits"], np.float16).reshape(len(starts), -1)
     music, embedding = (
@@ -335,6 +343,19 @@ class AnalysisCache:
         )
         for row in self._db.execute(sql, (json.dumps(list(keys)),)):
             yield _file_row(row)
+
+    def analysed_files(
+        self, model: str, features: int
+    ) -> Iterator[tuple[FileRow, Analysis | None]]:
+        """Yield every file that a model analysed, by path; None: its analysis is damaged."""
+        # The columns of the two tables have different names, but for the content key, which is
+        # the same in both.
+        sql = (
+            "SELECT file.*, heard.* FROM file JOIN heard ON heard.content_key = file.content_key"
+            " AND heard.model = ? AND heard.features = ? ORDER BY file.path"
+        )
+        for row in self._db.execute(sql, (model, features)):
+            yield _file_row(row), _analysis(row)
 
     def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Analysis] | None:
         """Return a path's file row and analysis; None if either is missing."""
