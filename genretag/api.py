@@ -108,7 +108,8 @@ class Library:
         """
         options = Options(tuple(paths), policy or Policy(), self._jobs, aside=True)
         store, journal = self._databases.store, self._databases.journal
-        run = journal.begin("scan", genretag.__version__, {"paths": [str(p) for p in paths]})
+        places = [str(absolute(path)) for path in paths]
+        run = journal.begin("scan", genretag.__version__, {"paths": places})
         scanner = Scanner(store, LocalEngine(self._model), options, run, journal)
         journal.end(run, dict(scanner.scan()))
         self._run = run

@@ -612,7 +612,7 @@ def test_progress_is_a_line_every_minute_without_a_terminal(
     ]
 
 
-def test_progress_is_a_bar_with_total_rate_and_time_left_on_a_terminal(
+def test_progress_on_a_terminal_shows_total_rate_and_time_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Terminal(io.StringIO):
@@ -626,4 +626,4 @@ def test_progress_is_a_bar_with_total_rate_and_time_left_on_a_terminal(
         progress.close()
     shown = terminal.getvalue()
     assert "left alone: a.mp3\n" in shown
-    assert re.search(r"25%.*50/200 .*files/s", shown), shown
+    assert re.search(r"50 of 200 files \(25%\), .*files/s, \d\d:\d\d left", shown), shown

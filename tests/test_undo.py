@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -89,7 +90,9 @@ def test_undo_prints_each_file_as_json(
 def test_moved_files_are_found_by_their_content_below_the_last_scan(
     genretag: Program, music: Path, before: dict[str, bytes]
 ) -> None:
-    genretag("scan", music, "--yes", *ANY)
+    genretag("scan", os.path.relpath(music), "--yes", *ANY)
+    # The place is absolute, so that it can be found from any folder.
+    assert genretag("history", "--json").rows[0]["options"]["paths"] == [str(music)]
     (music / "A").rename(music / "C")
     (music / "C" / "1.flac").rename(music / "C" / "one.flac")
     verified = genretag("verify")

@@ -110,7 +110,9 @@ def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Prog
 
 def _describe(progress: Progress) -> str:
     """Return the counts by status, and the hours of music."""
-    counts = ", ".join(f"{n:,} {status}" for status, n in progress.counts.items() if n)
+    names = {"nonmusic": "not music"}
+    found = progress.counts.items()
+    counts = ", ".join(f"{n:,} {names.get(status, status)}" for status, n in found if n)
     return f"{counts or 'analysing'}, {progress.seconds / 3600:,.1f} h of music"
 
 

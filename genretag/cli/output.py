@@ -109,7 +109,8 @@ class FileProgress:
         self._total = total if total is not None else self._total
         step, self._done = done - self._done, done
         if self._bar is not None:
-            self._bar.total = self._total
+            if self._bar.total != self._total:
+                self._bar.total, self._bar.bar_format = self._total, _KNOWN_TOTAL
             self._bar.set_postfix_str(detail, refresh=False)
             self._bar.update(step)
         elif not self._quiet and time.monotonic() - self._reported >= REPORT_SECONDS:
@@ -150,14 +151,28 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
+# What matters most comes first: tqdm cuts a line that is too long for the terminal.
+_KNOWN_TOTAL = (
+    "{n_fmt} of {total_fmt} files ({percentage:.0f}%), {rate_noinv_fmt}, {remaining} left{postfix}"
+)
+_UNKNOWN_TOTAL = "{n_fmt} files so far, {rate_noinv_fmt}{postfix}"
+
+
 def _terminal_bar(total: int | None) -> Any:
-    """Return a bar with percentage, rate and time left."""
+    """Return a line with total, percentage, rate and time left."""
     from tqdm import tqdm
 
     # Workers are processes: neither a monitor thread nor a lock in shared memory beside them.
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
-    return tqdm(total=total, unit=" files", file=sys.stderr, leave=False, dynamic_ncols=True)
+    return tqdm(
+        total=total,
+        bar_format=_KNOWN_TOTAL if total else _UNKNOWN_TOTAL,
+        unit=" files",
+        file=sys.stderr,
+        leave=False,
+        dynamic_ncols=True,
+    )
 
 
 @contextmanager

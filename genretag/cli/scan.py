@@ -29,7 +29,7 @@ from genretag.cli.options import (
 from genretag.cli.output import OutputMode, exit_interrupted, message_console, output_mode
 from genretag.cli.plans import print_plan, provisional_plan, write_options, write_plan
 from genretag.errors import UsageError
-from genretag.library.urls import to_url
+from genretag.library.urls import absolute, to_url
 from genretag.text import count
 from genretag.writing.session import open_databases
 
@@ -92,7 +92,9 @@ def scan(
         looks = asks and run not in {p.run for p in before} and _is_covered(options.paths, before)
         with contextlib.ExitStack() as stack:
             keep = stack.enter_context(provisional_plan(databases, run)) if looks else None
-            failed = print_plan(databases, run, report, mode)
+            # A dry run ends here, so the next command is named.
+            ends = not (asks or approval.yes)
+            failed = print_plan(databases, run, report, mode, offer_apply=ends)
             plan = databases.store.scan(run)
             if plan is not None and approve_plans(databases, [plan], [], approval, mode):
                 if keep is not None:
@@ -117,7 +119,8 @@ def _scan_library(
     """Scan with progress, print a summary, and return the run that holds the plan."""
     import genretag
 
-    places = (*options.paths, *(cluster.places if cluster else ()))
+    # Absolute, because undo looks for moved files below them from any folder.
+    places = [*map(absolute, options.paths), *(cluster.places if cluster else ())]
     run = databases.journal.begin(
         "scan",
         genretag.__version__,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genretag.decisions.plan import Row
+from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.text import count, escape_control, two_digits, words
 
@@ -38,5 +39,5 @@ def print_duplicates(console: Console, groups: Iterable[list[Row]]) -> None:
 def _verdict(row: Row) -> str:
     """Return the model's genre and its confidence."""
     if row.genre is None or row.confidence is None:
-        return row.status
+        return "not music" if row.status == Status.NONMUSIC else row.status
     return f"{row.genre} {two_digits(row.confidence)}"
