@@ -13,10 +13,11 @@ from rich.console import Console
 
 from genretag.decisions.plan import Row, failed_row
 from genretag.errors import UsageError
+from genretag.report.columns import cut_middle
 from genretag.report.formats import WRITERS, write_report
 from genretag.report.sentences import report_lines
 from genretag.report.summary import summarise
-from genretag.report.terminal import cut_middle, print_report
+from genretag.report.terminal import print_report
 
 
 def make_rows(n: int) -> list[Row]:

@@ -18,7 +18,7 @@ from textual.widgets import Input, ProgressBar, Static
 
 from genretag.decisions.plan import LEAVE_ANSWER, NOT_MUSIC_ANSWER
 from genretag.library.urls import home_relative
-from genretag.report.terminal import cut_middle
+from genretag.report.columns import cut_middle
 from genretag.review.playback import Playback
 from genretag.review.questions import GENRE_SEPARATOR, MAX_CHOICES, Choice, Review
 from genretag.tags.titles import read_title

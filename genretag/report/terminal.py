@@ -7,9 +7,9 @@ row takes two lines: its name and confidence, and below them its change and reas
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby, islice, zip_longest
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -20,6 +20,7 @@ from rich.text import Text
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
+from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
 from genretag.report.summary import (
     REPLACED,
     RISKS,
@@ -35,7 +36,6 @@ MAX_LISTED_ROWS = 200
 
 _MEASURED_ROWS = 2_000  # the first rows of a list decide how wide its columns are
 _MIN_ONE_LINE, _MIN_WINDOWS = 64, 100  # columns of a terminal for one line per row, for windows
-_GAP = 2  # spaces between columns
 _NUMBERS = frozenset({2, 3})  # positions of confidence and windows in a row of one line
 
 
@@ -110,13 +110,13 @@ class _Columns:
         reasons = max((cell_len(_reason_text(row).plain) for row in rows), default=0)
         if width < _MIN_ONE_LINE:
             numbers = len("0.00")
-            name = width - _GAP - _GAP - numbers
-            change, reason = _share([changes, reasons], width - 3 * _GAP)
+            name = width - GAP - GAP - numbers
+            change, reason = share_width([changes, reasons], width - 3 * GAP)
             return cls(name, change, numbers, 0, reason, stacked=True)
         wide = width >= _MIN_WINDOWS
         confidence, windows = (len("confidence"), len("windows")) if wide else (len("conf."), 0)
-        gaps = _GAP * (5 if wide else 4)
-        name, change, reason = _share(
+        gaps = GAP * (5 if wide else 4)
+        name, change, reason = share_width(
             [max(names, len("file")), max(changes, len("genre")), reasons],
             width - confidence - windows - gaps,
         )
@@ -127,83 +127,29 @@ class _Columns:
         if self.stacked:
             return []
         names = ("file", "genre", "confidence" if self.windows else "conf.", "windows", "reason")
-        return [_line([Text(name, style="dim") for name in names], self._widths, _NUMBERS)]
+        return [line_of([Text(name, style="dim") for name in names], self._widths, _NUMBERS)]
 
     def lines(self, row: Row, console: Console, *, show_folder: bool) -> Iterator[Text]:
         """Yield the lines of a row."""
         name = Text(cut_middle(_name(row, show_folder), self.name))
         change, reason = _genre_text(row), _reason_text(row)
         if self.stacked:
-            yield _line([name, Text(_confidence(row))], [self.name, self.confidence], {1})
+            yield line_of([name, Text(_confidence(row))], [self.name, self.confidence], {1})
             # An empty first cell indents the second line.
             widths = [0, self.change, self.reason]
-            yield from _wrapped([Text(), change, reason], widths, (), console)
+            yield from wrapped_lines([Text(), change, reason], widths, (), console)
             return
         cells = [name, change, Text(_confidence(row)), Text(_votes(row)), reason]
-        yield from _wrapped(cells, self._widths, _NUMBERS, console)
+        yield from wrapped_lines(cells, self._widths, _NUMBERS, console)
 
     @property
     def _widths(self) -> list[int]:
         return [self.name, self.change, self.confidence, self.windows, self.reason]
 
 
-def _share(wanted: list[int], available: int) -> list[int]:
-    """Return widths of at most ``available`` together: small ones in full, the rest equally."""
-    if sum(wanted) <= available:
-        return wanted
-    given = dict.fromkeys(range(len(wanted)), 0)
-    left = available
-    for place, index in enumerate(sorted(given, key=lambda i: wanted[i])):
-        given[index] = max(1, min(wanted[index], left // (len(wanted) - place)))
-        left -= given[index]
-    return [given[i] for i in range(len(wanted))]
-
-
-def cut_middle(text: str, width: int) -> str:
-    """Return text of at most ``width`` terminal cells; an ellipsis replaces its middle."""
-    if cell_len(text) <= width:
-        return text
-    front, back = list[str](), list[str]()
-    room = width - 1
-    # The ends of names say most (number, extension): they get the odd cell.
-    for side, characters, limit in ((back, reversed(text), room - room // 2), (front, text, room)):
-        for char in characters:
-            if cell_len("".join([*front, *back, char])) > limit:
-                break
-            side.append(char)
-    return f"{''.join(front)}…{''.join(reversed(back))}"
-
-
 def _name(row: Row, show_folder: bool) -> str:
     path = Path(row.path)
     return home_relative(path) if show_folder else escape_control(path.name)
-
-
-def _line(cells: list[Text], widths: list[int], numbers: Collection[int]) -> Text:
-    """Return cells as one line; those at the positions ``numbers`` end below each other."""
-    line = Text()
-    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        if width == 0 and index:
-            continue
-        padded = cell.copy()
-        padded.align("right" if index in numbers else "left", width)
-        line.append(" " * _GAP).append_text(padded)
-    line.rstrip()
-    return line
-
-
-def _wrapped(
-    cells: list[Text], widths: list[int], numbers: Collection[int], console: Console
-) -> Iterator[Text]:
-    """Yield the lines of a row whose cells are as wide as ``widths``."""
-    columns = [
-        [cell]
-        if width == 0 or cell_len(cell.plain) <= width
-        else list(cell.wrap(console, width, overflow="fold"))
-        for cell, width in zip(cells, widths, strict=True)
-    ]
-    for parts in zip_longest(*columns, fillvalue=Text()):
-        yield _line(list(parts), widths, numbers)
 
 
 def _print_rows(
