@@ -22,6 +22,7 @@ import typer
 import genretag
 from genretag.cli import (
     apply,
+    audit,
     config,
     demo,
     doctor,
@@ -81,6 +82,7 @@ _add("Analyse and write", "watch", watch.watch, omit=("album",))
 _add("Analyse and write", "undo", undo.undo)
 _add("Inspect", "report", report.report)
 _add("Inspect", "info", info.info)
+_add("Inspect", "audit", audit.audit)
 _add("Inspect", "playlist", playlist.playlist)
 _add("Inspect", "similar", similar.similar)
 _add("Inspect", "export", export.export)

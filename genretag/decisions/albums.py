@@ -55,11 +55,16 @@ class AlbumTally:
         if row["status"] == Status.OK and row["genre"]:
             self.votes[row["genre"]] += 1
 
+    @property
+    def is_one_album(self) -> bool:
+        """Whether the tracks belong together: no compilation, and no heap of untagged files."""
+        heap = not self.tagged and self.tracks > _MAX_UNTAGGED
+        return not (self.compilation or len(self.artists) > _MAX_ARTISTS or heap)
+
     def verdict(self, rule: AlbumRule) -> AlbumVerdict | None:
         """Return the album's verdict; None where each track is judged by itself."""
         sure = self.votes.total()
-        heap = not self.tagged and self.tracks > _MAX_UNTAGGED
-        if sure < MIN_VOTES or self.compilation or len(self.artists) > _MAX_ARTISTS or heap:
+        if sure < MIN_VOTES or not self.is_one_album:
             return None
         ranking = self.votes.most_common()
         label, votes = ranking[0]

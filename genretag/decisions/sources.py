@@ -33,14 +33,14 @@ def genre_keys(genres: Iterable[str], vocabulary: Vocabulary) -> frozenset[str]:
 def _keys(word: str, vocabulary: Vocabulary) -> frozenset[str]:
     """Return the keys of a value; a word that the vocabulary drops keeps its own."""
     if word not in vocabulary.memo:
-        tidier = Tidier(vocabulary, _listed_keys())
+        tidier = Tidier(vocabulary, listed_keys())
         parts = tidier.propose({word: 1})[word] or [word]
         vocabulary.memo[word] = frozenset(map(normalise_genre, parts))
     return vocabulary.memo[word]
 
 
 @cache
-def _listed_keys() -> frozenset[str]:
+def listed_keys() -> frozenset[str]:
     """Return the keys of the genres that ID3v1 numbers."""
     return frozenset(map(normalise_genre, listed()))
 

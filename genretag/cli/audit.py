@@ -1,0 +1,244 @@
+"""``genretag audit``: the tags that are most likely wrong, from stored scores."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genretag.cli.options import FILES, OUTPUT, Database, one_call, read_protection
+from genretag.cli.output import OutputMode, file_progress, message_console, output_mode
+from genretag.cli.pager import paged_console
+from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths
+from genretag.decisions.policy import Policy
+from genretag.errors import RunError, UsageError
+from genretag.text import count
+from genretag.writing.session import open_databases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import IO
+
+    from genretag.decisions.audit import Audit, Finding
+    from genretag.decisions.plan import Row
+    from genretag.storage.cache import Scan
+    from genretag.writing.session import Databases
+
+_MAX_ROWS = 50  # tags that are listed without --all
+_TABLES = (".csv", ".json", ".jsonl")
+_PLAYLISTS = (".m3u8", ".m3u")
+
+
+def audit(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            show_default=False,
+            help="Music folders or files; otherwise all that was scanned.",
+        ),
+    ] = None,
+    below: Annotated[
+        float,
+        one_call(
+            "--below",
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            rich_help_panel=FILES,
+            help="List tags less likely than this (0 to 1).",
+        ),
+    ] = 0.1,
+    again: Annotated[
+        bool,
+        one_call(
+            "--again",
+            rich_help_panel=FILES,
+            help="Also list tracks that were answered in a review.",
+        ),
+    ] = False,
+    everything: Annotated[
+        bool, one_call("--all", rich_help_panel=OUTPUT, help="List every tag, however many.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        one_call(
+            "-O",
+            "--output",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+            help="Write a .csv, .jsonl or .m3u8 file.\n\n- is standard output: JSON lines.",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, one_call("--json", rich_help_panel=OUTPUT, help="Print JSON lines.")
+    ] = False,
+    db: Database = None,
+) -> None:
+    """List the tags that are most likely wrong, without decoding any music.
+
+    Each tag is judged by the stored scores of its track, and by the other tracks of its album.
+    Genres that the model does not know are left out, and counted; finer ones are judged by their
+    parent. No music file is changed.
+
+    Examples:
+      genretag audit
+      genretag audit ~/Music/Jazz --below 0.02 --all
+      genretag audit -O suspects.csv
+    """
+    from genretag.report.formats import is_stdout
+
+    mode = output_mode(context)
+    if output is not None and not is_stdout(output):
+        _check_suffix(output)
+    with open_databases(db) as databases:
+        plans = _plans_with_scores(databases)
+        tops = _places(databases, plans, paths)
+        found = _run_audit(databases, plans[0], tops, below, mode, again=again)
+        if json or (output is not None and is_stdout(output)):
+            from genretag.report.suspects import write_findings_json
+
+            write_findings_json(found.findings, sys.stdout)
+        elif output is not None:
+            _write_file(found.findings, output)
+        elif not mode.quiet:
+            _print_audit(found, mode, everything=everything)
+        if not mode.quiet:
+            _print_summary(found, below, output, listed=everything)
+
+
+def _check_suffix(output: Path) -> None:
+    """Raise ``UsageError`` unless a file name says which format to write."""
+    known = (*_TABLES, *_PLAYLISTS)
+    if output.suffix.lower() not in known:
+        raise UsageError(
+            f"{output}: the file name must end in {', '.join(known[:-1])} or {known[-1]}"
+        )
+
+
+def _plans_with_scores(databases: Databases) -> list[Scan]:
+    """Return the plans whose model is known, the newest first.
+
+    Raises:
+        UsageError: there is none.
+    """
+    store = databases.store
+    plans = [p for p in store.complete_scans() if store.model_metadata(p.model or "") is not None]
+    if not plans:
+        raise UsageError(NOTHING_ANALYSED)
+    return plans
+
+
+def _places(databases: Databases, plans: list[Scan], paths: list[Path] | None) -> list[Path]:
+    """Return the given paths, else all scanned places that can be reached now.
+
+    Raises:
+        UsageError: a path does not exist, or there is no place.
+    """
+    from genretag.writing.moved import scanned_places
+
+    for path in paths or ():
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file or folder")
+    if paths:
+        return absolute_paths(paths)
+    stored = dict.fromkeys(place for plan in plans for place in plan.places if place.exists())
+    places = list(stored) or scanned_places(databases.journal)
+    if not places:
+        raise UsageError("none of the scanned folders is there; genretag audit FOLDER names one")
+    return places
+
+
+def _run_audit(
+    databases: Databases,
+    plan: Scan,
+    tops: list[Path],
+    below: float,
+    mode: OutputMode,
+    *,
+    again: bool,
+) -> Audit:
+    """Audit the tags below some paths by the rules of a plan, with progress."""
+    from dataclasses import replace
+
+    from genretag.evaluation.audit import audit_tags
+    from genretag.scan.replan import metadata_of
+
+    policy = replace(Policy.from_dict(plan.policy), protect=read_protection())
+    metadata = metadata_of(databases.store, plan)
+    with file_progress(None, quiet=mode.quiet) as progress:
+        return audit_tags(
+            databases.store,
+            metadata,
+            policy,
+            tops,
+            databases.journal,
+            below=below,
+            again=again,
+            on_file=progress.advance,
+        )
+
+
+def _write_file(findings: list[Finding], output: Path) -> None:
+    """Write findings in the format of the file's extension.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    from genretag.report.suspects import write_findings_csv, write_findings_json
+
+    suffix = output.suffix.lower()
+    if suffix in _PLAYLISTS:
+        from genretag.report.playlists import write_playlist
+
+        write_playlist(map(_as_row, findings), output)
+        return
+    write: Callable[[Iterable[Finding], IO[str]], None] = (
+        write_findings_csv if suffix == ".csv" else write_findings_json
+    )
+    try:
+        with output.open("w", newline="", encoding="utf-8") as out:
+            write(findings, out)
+    except OSError as error:
+        raise RunError(f"{output}: the audit cannot be written: {error.strerror}") from error
+
+
+def _as_row(finding: Finding) -> Row:
+    """Return a row that names the finding's file, for a playlist."""
+    from genretag.decisions.plan import unanalysed_row
+
+    return unanalysed_row(Path(finding.path))
+
+
+def _print_audit(found: Audit, mode: OutputMode, *, everything: bool) -> None:
+    """Print the findings as a table or as sentences."""
+    from genretag.report.suspects import print_findings, sentence
+
+    findings = found.findings if everything else found.findings[:_MAX_ROWS]
+    if not findings:
+        return
+    if mode.plain:
+        for finding in findings:
+            print(sentence(finding))
+        return
+    with paged_console(wanted=everything) as console:
+        print_findings(console, findings)
+        console.print()
+
+
+def _print_summary(found: Audit, below: float, output: Path | None, *, listed: bool) -> None:
+    """Print what was judged and left out, and where the rest of the list is."""
+    from genretag.report.suspects import summary_lines
+
+    out = message_console()
+    for line in summary_lines(found, below):
+        out.print(line)
+    if output is not None:
+        out.print(f"wrote {output}")
+    elif not listed and len(found.findings) > _MAX_ROWS:
+        more = count(len(found.findings) - _MAX_ROWS, "more tag")
+        out.print(f"{more}: genretag audit --all")

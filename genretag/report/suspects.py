@@ -1,0 +1,123 @@
+"""The tags that an audit found: for the terminal, as sentences, CSV and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from genretag.decisions.audit import Audit, Finding
+from genretag.library.urls import home_relative
+from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
+from genretag.text import cell, count, escape_control, two_digits, words
+
+_MIN_ONE_LINE = 72  # columns of a terminal; in fewer, a track takes two lines
+_NUMBER = len("0.00")
+_CSV_COLUMNS = (
+    *("path", "artist", "album", "tags", "genre", "probability", "confidence", "sure"),
+    *("track_probability", "album_probability", "album_tracks", "album_votes", "labels"),
+)
+
+
+def describe(finding: Finding) -> str:
+    """Return why a tag is probably wrong, as part of a sentence."""
+    text = f"sounds like {finding.genre} ({two_digits(finding.confidence)})"
+    if finding.album_votes:
+        verb = "does" if finding.album_votes == 1 else "do"
+        text += f", and so {verb} {finding.album_votes} of {finding.album_tracks} in its album"
+    return text
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print a line for each track, the least likely tag first, in columns below each other."""
+    if console.width < _MIN_ONE_LINE:
+        _print_two_lines(console, findings)
+        return
+    names = [home_relative(Path(finding.path)) for finding in findings]
+    tags = [words(finding.tags) for finding in findings]
+    reasons = [describe(finding) for finding in findings]
+    wanted = [
+        max(map(cell_len, (head, *texts)))
+        for head, texts in (("file", names), ("tag", tags), ("why", reasons))
+    ]
+    widths = [_NUMBER, *share_width(wanted, console.width - _NUMBER - 4 * GAP)]
+    heads = [Text(head, style="dim") for head in ("prob", "file", "tag", "why")]
+    lines = [line_of(heads, widths, {0})]
+    for finding, name, tag, why in zip(findings, names, tags, reasons, strict=True):
+        cells = [
+            Text(two_digits(finding.probability)),
+            Text(cut_middle(name, widths[1])),
+            Text(tag, style="bold red"),
+            Text(why, style="" if finding.sure else "dim"),
+        ]
+        lines += wrapped_lines(cells, widths, {0}, console)
+    console.print(Text("\n").join(lines), soft_wrap=True)
+
+
+def _print_two_lines(console: Console, findings: Iterable[Finding]) -> None:
+    """Print two lines for each track: probability and name, and below them tag and reason."""
+    room = console.width - _NUMBER - 2 * GAP
+    lines: list[Text] = []
+    for finding in findings:
+        name = cut_middle(home_relative(Path(finding.path)), room)
+        first = [Text(two_digits(finding.probability)), Text(name)]
+        lines += wrapped_lines(first, [_NUMBER, room], {0}, console)
+        tag = Text.assemble((words(finding.tags), "bold red"), " ", (describe(finding), "dim"))
+        lines += wrapped_lines([Text(), tag], [_NUMBER, room], {0}, console)
+    console.print(Text("\n").join(lines), soft_wrap=True)
+
+
+def sentence(finding: Finding) -> str:
+    """Return a finding as one line of plain text."""
+    name = home_relative(Path(finding.path))
+    tagged = " and ".join(map(escape_control, finding.tags))
+    likely = f"Probability of the tag {two_digits(finding.probability)}."
+    return f"{name}: tagged {tagged}, {describe(finding)}. {likely}"
+
+
+def write_findings_json(findings: Iterable[Finding], out: IO[str]) -> None:
+    """Write findings as JSON lines, in ASCII."""
+    for finding in findings:
+        out.write(json.dumps(finding.to_dict()) + "\n")
+
+
+def write_findings_csv(findings: Iterable[Finding], out: IO[str]) -> None:
+    """Write findings as CSV that is safe to open in a spreadsheet."""
+    writer = csv.writer(out)
+    writer.writerow(_CSV_COLUMNS)
+    for finding in findings:
+        data = finding.to_dict()
+        data["tags"], data["labels"] = "; ".join(finding.tags), "; ".join(finding.labels)
+        values = ["" if data[name] is None else data[name] for name in _CSV_COLUMNS]
+        writer.writerow([cell(v) if isinstance(v, str) else v for v in values])
+
+
+def summary_lines(audit: Audit, below: float, most: int = 8) -> Iterator[str]:
+    """Yield what an audit found, and what it left out."""
+    tags = count(audit.judged, "tag")
+    yield f"{tags} judged, {len(audit.findings):,} less likely than {below:g}"
+    genres = [f"{escape_control(g)} {n:,}" for g, n in audit.unknown.most_common(most)]
+    more = ", ..." if len(audit.unknown) > most else ""
+    left = {
+        f"with a genre that the model cannot judge ({', '.join(genres)}{more})": (
+            audit.unknown.total()
+        ),
+        "without a genre": audit.untagged,
+        "not music": audit.nonmusic,
+        "protected": audit.protected,
+        "answered in a review": audit.answered,
+    }
+    parts = [f"{n:,} {what}" for what, n in left.items() if n]
+    if parts:
+        yield f"left out: {', '.join(parts)}"
+    if audit.not_scanned:
+        verb = "has" if audit.not_scanned == 1 else "have"
+        yield f"{count(audit.not_scanned, 'file')} {verb} no stored scores: genretag scan"
+    if audit.changed:
+        yield f"{count(audit.changed, 'file')} changed since the scan: genretag scan"

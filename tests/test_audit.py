@@ -1,0 +1,225 @@
+"""``genretag audit`` lists the tags that are most likely wrong, from stored scores alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Program
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from genretag import tags
+from genretag.audio import synthesis
+from genretag.decisions.audit import (
+    ALBUM_WEIGHT,
+    AlbumScores,
+    Finding,
+    LabelFinder,
+    combined,
+    joint,
+)
+from genretag.decisions.vocabulary import Vocabulary
+from genretag.features import FEATURE_VERSION
+from genretag.inference.metadata import read_metadata
+from genretag.report.suspects import describe, print_findings, sentence
+from genretag.storage.cache import AnalysisCache
+
+LABELS = ("Blues", "Electronic", "Hip-Hop", "Jazz", "Metal", "Pop", "Rock")
+
+
+@pytest.mark.parametrize(
+    ("genres", "labels"),
+    [
+        (["jazz"], {"Jazz"}),
+        (["Hip-Hop/Rap"], {"Hip-Hop"}),
+        (["rap"], {"Hip-Hop"}),
+        (["Bebop"], {"Jazz"}),  # judged by its parent
+        (["Rock; Pop"], {"Rock", "Pop"}),
+        (["Rock/Pop"], {"Rock", "Pop"}),
+        (["Other", "Jazz"], {"Jazz"}),
+        (["Other"], set()),
+        ([], set()),
+        (["My Favourites"], None),
+        (["Jazz", "My Favourites"], None),  # it may be right about the part that is not known
+    ],
+)
+def test_tags_mean_labels_of_the_model(genres: list[str], labels: set[str] | None) -> None:
+    assert LabelFinder(LABELS, Vocabulary()).labels_of(genres) == labels
+
+
+def test_words_of_the_vocabulary_mean_the_labels_that_they_replace() -> None:
+    words = Vocabulary(aliases=(("Hip\\-Hop", "Rumba Rap"), ("Metal", "Rock")))
+    finder = LabelFinder(LABELS, words)
+    assert finder.labels_of(["Rumba Rap"]) == {"Hip-Hop"}
+    assert finder.labels_of(["Rock"]) == {"Rock"}
+
+
+@given(
+    st.floats(0, 1),
+    st.one_of(st.none(), st.floats(0, 1)),
+    st.lists(st.floats(0, 1), max_size=5),
+)
+def test_probabilities_stay_between_their_sources(
+    track: float, album: float | None, scores: list[float]
+) -> None:
+    both = combined(track, album)
+    assert min(track, track if album is None else album) - 1e-9 <= both
+    assert both <= max(track, track if album is None else album) + 1e-9
+    for exclusive in (True, False):
+        assert max(scores, default=0) <= joint(scores, exclusive=exclusive) <= 1
+
+
+def test_the_album_speaks_only_without_the_track_itself() -> None:
+    album = AlbumScores()
+    for score in (0.0, 0.9, 0.9):
+        album.add({"Jazz": score, "Rock": 1 - score})
+        album.tally.add({"path": "/a/1", "status": "ok", "genre": "Jazz", "artist": "A"})
+    assert album.mean_of_others({"Jazz": 0.0}) == {"Jazz": pytest.approx(0.9)}
+    album.tally.compilation = True
+    assert album.mean_of_others({"Jazz": 0.0}) is None
+
+
+FINDING = Finding(
+    path="/music/" + "ä very long folder name/" * 4 + "01 日本語の曲 with a long name.flac",
+    tags=["Hip-Hop/Rap", "\x1b[31mred"],
+    labels=["Hip-Hop"],
+    probability=0.0123456,
+    track_probability=0.001,
+    album_probability=0.02,
+    album_tracks=9,
+    album_votes=7,
+    genre="Jazz",
+    confidence=0.98765,
+    sure=True,
+)
+
+
+@given(st.integers(40, 200), st.lists(st.sampled_from(["Jazz", "x" * 70, "日本" * 20]), max_size=4))
+def test_the_table_fits_and_its_columns_stand_below_each_other(
+    width: int, names: list[str]
+) -> None:
+    findings = [FINDING, *(replace(FINDING, path=f"/{n}.mp3", tags=[n]) for n in names)]
+    console = Console(width=width, color_system=None, file=None, record=True, quiet=False)
+    with console.capture() as captured:
+        print_findings(console, findings)
+    lines = captured.get().splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    assert "\x1b" not in captured.get()
+    assert sum(line.startswith("  0.01  ") for line in lines) == len(findings)
+    assert any("…" in line for line in lines) or width > 150
+
+
+def test_sentences_say_tag_model_and_album() -> None:
+    assert describe(FINDING) == "sounds like Jazz (0.98), and so do 7 of 9 in its album"
+    assert "tagged Hip-Hop/Rap and \\x1b[31mred" in sentence(FINDING)
+    assert json.loads(json.dumps(FINDING.to_dict()))["probability"] == 0.0123
+
+
+#: name -> (genre in the tags, label that the stored scores are made to say)
+ALBUM = {
+    "1 right": ("Jazz", "Jazz"),
+    "2 right": ("Bebop", "Jazz"),
+    "3 right": ("jazz", "Jazz"),
+    "4 wrong": ("Metal", "Jazz"),
+    "5 alone": ("Jazz", "Metal"),  # the album speaks for this tag
+    "6 unknown": ("Zydeco Nights", "Jazz"),
+    "7 generic": ("Other", "Jazz"),
+}
+
+
+@pytest.fixture
+def music(genretag: Program, tmp_path: Path) -> Path:
+    """An album whose stored scores are those of ``ALBUM``."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for n, (name, (genre, _)) in enumerate(ALBUM.items()):
+        path = folder / f"{name}.flac"
+        fields = {"artist": "A", "album": "B", "albumartist": "A"}
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=fields)
+        tags.write(path, [genre])
+    assert genretag("scan", folder, "--dry-run").status == 0
+    store = AnalysisCache(tmp_path / "db" / "genretag.db")
+    scan = store.last_scan()
+    assert scan is not None
+    assert scan.model is not None
+    card = store.model_metadata(scan.model)
+    assert card is not None
+    metadata = read_metadata(Path("card"), scan.model, card)
+    for name, (_, label) in ALBUM.items():
+        known = store.known(folder / f"{name}.flac", scan.model, FEATURE_VERSION)
+        assert known is not None
+        logits = np.zeros_like(known[1].logits)
+        logits[:, metadata.labels.index(label)] = 30
+        music = np.full_like(known[1].music, 9)
+        store.save_analysis(
+            replace(known[1], logits=logits, music=music), scan.model, FEATURE_VERSION
+        )
+    store.close()
+    assert genretag("plan").status == 0
+    return folder
+
+
+def test_wrong_tags_are_listed_and_the_rest_is_counted(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    ran = genretag("audit", music, "--json")
+    assert [Path(row["path"]).stem for row in ran.rows] == ["4 wrong"]
+    row = ran.rows[0]
+    assert (row["tags"], row["labels"], row["genre"]) == (["Metal"], ["Metal"], "Jazz")
+    assert row["track_probability"] < 0.01
+    assert row["album_probability"] == pytest.approx(1 / 6, abs=0.02)  # of the track "5 alone"
+    expected = (1 - ALBUM_WEIGHT) * row["track_probability"]
+    expected += ALBUM_WEIGHT * row["album_probability"]
+    assert row["probability"] == pytest.approx(expected, abs=0.001)
+    assert "5 tags judged, 1 less likely than 0.1" in ran.err
+    assert "1 with a genre that the model cannot judge (Zydeco Nights 1)" in ran.err
+    assert "1 without a genre" in ran.err
+    # A higher limit lists what the album speaks for, after what nothing speaks for.
+    wide = genretag("audit", "--below", 0.9, "--json")
+    assert [Path(row["path"]).stem for row in wide.rows] == ["4 wrong", "5 alone"]
+    shown = genretag("audit")
+    assert "sounds like Jazz" in shown.out
+    assert "5 of 6 in its album" in shown.out
+    table = tmp_path / "suspects.csv"
+    genretag("audit", "-O", table)
+    with table.open(encoding="utf-8", newline="") as lines:
+        assert [row["tags"] for row in csv.DictReader(lines)] == ["Metal"]
+    playlist = tmp_path / "suspects.m3u8"
+    genretag("audit", "-O", playlist)
+    assert "4 wrong.flac" in playlist.read_text(encoding="utf-8")
+    assert genretag("audit", "--plain").out.count("Probability of the tag") == 1
+
+
+def test_files_without_scores_or_changed_since_are_counted(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    synthesis.encode(music / "new.flac", synthesis.piece(90, 3), 44_100)
+    tags.write(music / "1 right.flac", ["Rock"])
+    before = {path: path.read_bytes() for path in music.iterdir()}
+    ran = genretag("audit")
+    assert "1 file has no stored scores" in ran.err
+    assert "1 file changed since the scan" in ran.err
+    assert {path: path.read_bytes() for path in music.iterdir()} == before
+
+
+def test_mistakes_get_a_message(genretag: Program, tmp_path: Path) -> None:
+    assert "nothing was analysed yet" in genretag("audit").err
+    wrong = genretag("audit", tmp_path / "none")
+    assert (wrong.status, "nothing was analysed yet" in wrong.err) == (2, True)
+    assert genretag("audit", "-O", "x.png").status == 2
+
+
+def test_protected_and_answered_tracks_are_not_listed(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text('[protect]\ngenres = ["Metal"]\n')
+    ran = genretag("audit", "--json")
+    assert not ran.rows
+    assert "1 protected" in ran.err
