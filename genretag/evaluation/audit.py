@@ -115,7 +115,7 @@ def _known_files(
             audit.changed += 1
             yield path, None
         else:
-            analysis = store.heard(file.content_key, metadata.id, FEATURE_VERSION)
+            analysis = store.analysis(file.content_key, metadata.id, FEATURE_VERSION)
             if analysis is None or not np.isfinite(analysis.logits).all():
                 audit.not_scanned += 1
                 analysis = None
