@@ -41,6 +41,8 @@ LABELS = ("Blues", "Electronic", "Hip-Hop", "Jazz", "Metal", "Pop", "Rock")
         (["Hip-Hop/Rap"], {"Hip-Hop"}),
         (["rap"], {"Hip-Hop"}),
         (["Bebop"], {"Jazz"}),  # judged by its parent
+        (["Blues Rock"], {"Blues", "Rock"}),  # may sound like either
+        (["Jazz Hip Hop"], {"Jazz", "Hip-Hop"}),
         (["Rock; Pop"], {"Rock", "Pop"}),
         (["Rock/Pop"], {"Rock", "Pop"}),
         (["Other", "Jazz"], {"Jazz"}),
@@ -101,7 +103,9 @@ FINDING = Finding(
 )
 
 
-@given(st.integers(40, 200), st.lists(st.sampled_from(["Jazz", "x" * 70, "日本" * 20]), max_size=4))
+@given(
+    st.integers(40, 200), st.lists(st.sampled_from(["Jazz", "x" * 210, "日本" * 20]), max_size=4)
+)
 def test_the_table_fits_and_its_columns_stand_below_each_other(
     width: int, names: list[str]
 ) -> None:
@@ -112,12 +116,12 @@ def test_the_table_fits_and_its_columns_stand_below_each_other(
     lines = captured.get().splitlines()
     assert all(cell_len(line) <= width for line in lines)
     assert "\x1b" not in captured.get()
-    assert sum(line.startswith("  0.01  ") for line in lines) == len(findings)
-    assert any("…" in line for line in lines) or width > 150
+    assert sum(line.startswith("  0.012  ") for line in lines) == len(findings)
+    assert max(map(len, names), default=0) < width or any("…" in line for line in lines)
 
 
 def test_sentences_say_tag_model_and_album() -> None:
-    assert describe(FINDING) == "sounds like Jazz (0.98), and so do 7 of 9 in its album"
+    assert describe(FINDING) == "Jazz 0.98, as 7 of 9 in its album"
     assert "tagged Hip-Hop/Rap and \\x1b[31mred" in sentence(FINDING)
     assert json.loads(json.dumps(FINDING.to_dict()))["probability"] == 0.0123
 
@@ -185,8 +189,7 @@ def test_wrong_tags_are_listed_and_the_rest_is_counted(
     wide = genretag("audit", "--below", 0.9, "--json")
     assert [Path(row["path"]).stem for row in wide.rows] == ["4 wrong", "5 alone"]
     shown = genretag("audit")
-    assert "sounds like Jazz" in shown.out
-    assert "5 of 6 in its album" in shown.out
+    assert "Jazz 1.00, as 5 of 6 in its album" in shown.out
     table = tmp_path / "suspects.csv"
     genretag("audit", "-O", table)
     with table.open(encoding="utf-8", newline="") as lines:

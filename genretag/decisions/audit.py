@@ -5,15 +5,17 @@
 p(tag | track) is the calibrated probability of the labels that the tag means: their sum where
 labels exclude each other, else the highest. p(tag | album) is the mean of the same probability over
 the other tracks of the album. A finer genre than the model knows (Bebop) is at most as likely as
-its parent (Jazz), so it is judged by the parent.
+its parent (Jazz), so it is judged by the parent; a name of two genres (Blues Rock) may mean either.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from genretag.decisions.albums import AlbumTally
@@ -65,16 +67,30 @@ class LabelFinder:
         return self._known[genre]
 
     def _part(self, part: str) -> frozenset[str]:
-        """Return the labels of one genre: equal ones, else those of its nearest parent."""
+        """Return the labels of one genre: equal ones, else its nearest parent's and its words'.
+
+        Blues Rock is below Rock in the tree, and may sound like Blues.
+        """
         # The spelling in the tags counts first: a vocabulary may have no word for a good label.
         for key in (normalise_genre(part), *genre_keys([part], self.vocabulary)):
             if key in self._by_key:
                 return self._by_key[key]
+        return self._by_parent(part) | self._by_words(part)
+
+    def _by_parent(self, part: str) -> frozenset[str]:
+        """Return the labels of the nearest parent in the trees that is one."""
         for tree in (self.vocabulary.tree, built_in_tree()):
             for parent in tree.chain(part)[1:]:
                 if (key := normalise_genre(parent)) in self._by_key:
                     return self._by_key[key]
         return frozenset()
+
+    def _by_words(self, part: str) -> frozenset[str]:
+        """Return the labels that are a word of a genre, or two that follow each other."""
+        single = re.findall(r"[^\W_]+", part)
+        pairs = map("".join, pairwise(single))
+        keys = (normalise_genre(word) for word in (*single, *pairs))
+        return frozenset().union(*(self._by_key.get(key, frozenset()) for key in keys))
 
     @cached_property
     def _by_key(self) -> Mapping[str, frozenset[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,8 +18,8 @@ from genretag.library.urls import home_relative
 from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
 from genretag.text import cell, count, escape_control, two_digits, words
 
-_MIN_ONE_LINE = 72  # columns of a terminal; in fewer, a track takes two lines
-_NUMBER = len("0.00")
+_MIN_ONE_LINE = 76  # columns of a terminal; in fewer, a track takes two lines
+_NUMBER = len("0.000")
 _CSV_COLUMNS = (
     *("path", "artist", "album", "tags", "genre", "probability", "confidence", "sure"),
     *("track_probability", "album_probability", "album_tracks", "album_votes", "labels"),
@@ -26,59 +27,67 @@ _CSV_COLUMNS = (
 
 
 def describe(finding: Finding) -> str:
-    """Return why a tag is probably wrong, as part of a sentence."""
-    text = f"sounds like {finding.genre} ({two_digits(finding.confidence)})"
+    """Return what a track sounds like, and how many others of its album do."""
+    text = f"{finding.genre} {two_digits(finding.confidence)}"
     if finding.album_votes:
-        verb = "does" if finding.album_votes == 1 else "do"
-        text += f", and so {verb} {finding.album_votes} of {finding.album_tracks} in its album"
+        text += f", as {finding.album_votes} of {finding.album_tracks} in its album"
     return text
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print a line for each track, the least likely tag first, in columns below each other."""
+    folder = _common_folder(findings)
+    console.print(Text(home_relative(folder), style="bold", overflow="fold"))
+    names = [escape_control(Path(f.path).relative_to(folder)) for f in findings]
     if console.width < _MIN_ONE_LINE:
-        _print_two_lines(console, findings)
+        _print_two_lines(console, findings, names)
         return
-    names = [home_relative(Path(finding.path)) for finding in findings]
-    tags = [words(finding.tags) for finding in findings]
-    reasons = [describe(finding) for finding in findings]
-    wanted = [
-        max(map(cell_len, (head, *texts)))
-        for head, texts in (("file", names), ("tag", tags), ("why", reasons))
-    ]
+    tags, sounds = [words(f.tags) for f in findings], [describe(f) for f in findings]
+    heads = ("file", "tag", "sounds like")
+    columns = zip(heads, (names, tags, sounds), strict=True)
+    wanted = [max(map(cell_len, (head, *texts))) for head, texts in columns]
     widths = [_NUMBER, *share_width(wanted, console.width - _NUMBER - 4 * GAP)]
-    heads = [Text(head, style="dim") for head in ("prob", "file", "tag", "why")]
-    lines = [line_of(heads, widths, {0})]
-    for finding, name, tag, why in zip(findings, names, tags, reasons, strict=True):
+    lines = [line_of([Text(head, style="dim") for head in ("prob.", *heads)], widths, {0})]
+    for finding, name, tag, sound in zip(findings, names, tags, sounds, strict=True):
         cells = [
-            Text(two_digits(finding.probability)),
+            Text(_likely(finding)),
             Text(cut_middle(name, widths[1])),
             Text(tag, style="bold red"),
-            Text(why, style="" if finding.sure else "dim"),
+            Text(sound, style="" if finding.sure else "dim"),
         ]
         lines += wrapped_lines(cells, widths, {0}, console)
     console.print(Text("\n").join(lines), soft_wrap=True)
 
 
-def _print_two_lines(console: Console, findings: Iterable[Finding]) -> None:
-    """Print two lines for each track: probability and name, and below them tag and reason."""
+def _print_two_lines(console: Console, findings: Sequence[Finding], names: Sequence[str]) -> None:
+    """Print two lines for each track: probability and name, and below them tag and sound."""
     room = console.width - _NUMBER - 2 * GAP
     lines: list[Text] = []
-    for finding in findings:
-        name = cut_middle(home_relative(Path(finding.path)), room)
-        first = [Text(two_digits(finding.probability)), Text(name)]
+    for finding, name in zip(findings, names, strict=True):
+        first = [Text(_likely(finding)), Text(cut_middle(name, room))]
         lines += wrapped_lines(first, [_NUMBER, room], {0}, console)
-        tag = Text.assemble((words(finding.tags), "bold red"), " ", (describe(finding), "dim"))
-        lines += wrapped_lines([Text(), tag], [_NUMBER, room], {0}, console)
+        tag, sound = (words(finding.tags), "bold red"), (describe(finding), "dim")
+        text = Text.assemble(tag, ", sounds like ", sound)
+        lines += wrapped_lines([Text(" " * _NUMBER), text], [_NUMBER, room], {0}, console)
     console.print(Text("\n").join(lines), soft_wrap=True)
+
+
+def _common_folder(findings: Sequence[Finding]) -> Path:
+    """Return the folder in which all files lie."""
+    return Path(os.path.commonpath([Path(finding.path).parent for finding in findings]))
+
+
+def _likely(finding: Finding) -> str:
+    """Return the probability of a tag with three digits, rounded down."""
+    return f"{int(finding.probability * 1000 + 1e-9) / 1000:.3f}"
 
 
 def sentence(finding: Finding) -> str:
     """Return a finding as one line of plain text."""
     name = home_relative(Path(finding.path))
     tagged = " and ".join(map(escape_control, finding.tags))
-    likely = f"Probability of the tag {two_digits(finding.probability)}."
-    return f"{name}: tagged {tagged}, {describe(finding)}. {likely}"
+    likely = f"Probability of the tag {_likely(finding)}."
+    return f"{name}: tagged {tagged}, sounds like {describe(finding)}. {likely}"
 
 
 def write_findings_json(findings: Iterable[Finding], out: IO[str]) -> None:
