@@ -172,26 +172,30 @@ def _print_table(survey: Survey, genres: Table, mode: OutputMode) -> None:
     from rich.text import Text
 
     from genretag.report.genre_table import by_frequency
+    from genretag.tags import is_generic
     from genretag.text import escape_control
 
     if not survey.values:
         print(f"no genres in {count(survey.seen, 'music file')}", file=sys.stderr)
         return
     lines = [
-        (survey.values[value], escape_control(value), _becomes(value, genres))
+        (survey.values[value], escape_control(value), _becomes(value, genres), is_generic(value))
         for value in by_frequency(survey.values)
     ]
     if mode.plain:
-        for files, value, new in lines:
-            change = f"becomes {new}" if new else "stays"
+        for files, value, new, generic in lines:
+            stays = "says nothing, and stays" if generic else "stays"
+            change = f"becomes {new}" if new else stays
             print(f"{value} in {count(files, 'file')} {change}.")
         return
     grid = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     grid.add_column("files", justify="right", no_wrap=True)
     grid.add_column("genre in the tags", overflow="fold")
     grid.add_column("becomes", overflow="fold")
-    for files, value, new in lines:
-        grid.add_row(f"{files:,}", Text(value), Text(new, style="bold green"))
+    for files, value, new, generic in lines:
+        nothing = Text("(says nothing)" if generic else "", style="dim")
+        becomes = Text(new, style="bold green") if new else nothing
+        grid.add_row(f"{files:,}", Text(value), becomes)
     with paged_console(wanted=False) as console:
         console.print(grid)
         console.print()

@@ -19,6 +19,7 @@ from genretag.decisions.vocabulary import (
     normalise_genre,
 )
 from genretag.tags import is_generic
+from genretag.tags.id3v1 import listed, resolve
 
 #: Spellings that differ from the tree's by more than case, spaces and punctuation.
 _SYNONYMS = {
@@ -29,7 +30,10 @@ _SYNONYMS = {
 }
 
 #: Always separates genres, and separates them only where each part is a genre on its own.
-_SEMICOLON, _DOUBTFUL = re.compile(r"\s*;\s*"), re.compile(r"\s*[,/|\\]+\s*")
+_SEMICOLON, _DOUBTFUL = re.compile(r"\s*;\s*"), re.compile(r"\s*[,/|\\]+\s*|\s+[&+]\s+")
+
+#: Numbers of ID3v1 that a tagger copied as text: (17), 17, (4)Eurodisco.
+_NUMBERED = re.compile(r"\(\d{1,3}\).*|\d{1,3}(/\d{1,3})*", re.ASCII | re.DOTALL)
 
 Table = Mapping[str, list[str]]  # value in the tags -> values that replace it; empty: it is removed
 
@@ -61,26 +65,49 @@ class Tidier:
 
     def split(self, value: str) -> list[str]:
         """Return the genres that a value joins; the value alone if it is one genre."""
-        if is_generic(value) or self._is_genre(value, exactly=";" in value):
+        if is_generic(value) or self._is_own(value):
             return [value.strip() or value]
+        if _NUMBERED.fullmatch(value.strip()):
+            return [word for word in resolve(value) if not is_generic(word)] or [value]
         parts = [part for part in _SEMICOLON.split(value.strip()) if part]
         return [genre for part in parts for genre in self._split_doubtful(part)] or [value]
 
     def _split_doubtful(self, part: str) -> list[str]:
-        """Return the parts between commas and slashes if each of them is a genre."""
-        if self._is_genre(part):
-            return [part]
+        """Return the parts between commas, slashes and ampersands if each of them is a genre."""
         inner = [word for word in _DOUBTFUL.split(part) if word]
-        return inner if len(inner) > 1 and all(map(self._is_genre, inner)) else [part]
+        if len(inner) < 2 or self._is_one(part) or not all(map(self._is_genre, inner)):
+            return [part]
+        return inner
 
-    def _is_genre(self, word: str, *, exactly: bool = False) -> bool:
-        """Return whether a word is one genre; ``exactly``: only the vocabulary can say so."""
-        key = normalise_genre(word)
-        if key in self._own or self.vocabulary.has_alias(word):
+    def _is_one(self, joined: str) -> bool:
+        """Return whether a text with a separator is one genre: Drum & Bass, but not Jazz, Funk.
+
+        The keys ignore separators, and Jazz-Funk is a genre, too.
+        """
+        key, spelling = normalise_genre(joined), _with_and(joined).casefold()
+        if key in _SYNONYMS or self._is_own(joined):
             return True
-        trees = (built_in_tree().spelling, self.vocabulary.tree.spelling)
-        known = key in _SYNONYMS or key in self.known or any(key in tree for tree in trees)
-        return known and not exactly
+        if key in self.known and joined.casefold() in map(str.casefold, listed()):
+            return True
+        return any(
+            _with_and(tree[key]).casefold() == spelling for tree in self._spellings if key in tree
+        )
+
+    def _is_genre(self, word: str) -> bool:
+        """Return whether a word is a genre."""
+        key = normalise_genre(word)
+        if key in _SYNONYMS or key in self.known or self._is_own(word):
+            return True
+        return any(key in tree for tree in self._spellings)
+
+    def _is_own(self, word: str) -> bool:
+        """Return whether the vocabulary itself says that a word is a genre."""
+        return normalise_genre(word) in self._own or self.vocabulary.has_alias(word)
+
+    @cached_property
+    def _spellings(self) -> tuple[Mapping[str, str], ...]:
+        """The spellings of the trees by key."""
+        return built_in_tree().spelling, self.vocabulary.tree.spelling
 
     @cached_property
     def _own(self) -> frozenset[str]:

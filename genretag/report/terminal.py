@@ -115,7 +115,10 @@ class _Columns:
             return cls(name, change, numbers, 0, reason, stacked=True)
         wide = width >= _MIN_WINDOWS
         confidence, windows = (len("confidence"), len("windows")) if wide else (len("conf."), 0)
-        gaps = GAP * (5 if wide else 4)
+        # A plan without analyses has neither: its names and genres get the room.
+        confidence *= any(map(_confidence, rows))
+        windows *= any(map(_votes, rows))
+        gaps = GAP * (3 + bool(confidence) + bool(windows))
         name, change, reason = share_width(
             [max(names, len("file")), max(changes, len("genre")), reasons],
             width - confidence - windows - gaps,
@@ -126,7 +129,8 @@ class _Columns:
         """Return the line of headings; none where a row has two lines."""
         if self.stacked:
             return []
-        names = ("file", "genre", "confidence" if self.windows else "conf.", "windows", "reason")
+        confidence = "confidence" if self.confidence == len("confidence") else "conf."
+        names = ("file", "genre", confidence, "windows", "reason")
         return [line_of([Text(name, style="dim") for name in names], self._widths, _NUMBERS)]
 
     def lines(self, row: Row, console: Console, *, show_folder: bool) -> Iterator[Text]:
