@@ -189,7 +189,7 @@ def test_wrong_tags_are_listed_and_the_rest_is_counted(
     wide = genretag("audit", "--below", 0.9, "--json")
     assert [Path(row["path"]).stem for row in wide.rows] == ["4 wrong", "5 alone"]
     shown = genretag("audit")
-    assert "Jazz 1.00, as 5 of 6 in its album" in shown.out
+    assert "Jazz 0.99, as 5 of 6 in its album" in shown.out
     table = tmp_path / "suspects.csv"
     genretag("audit", "-O", table)
     with table.open(encoding="utf-8", newline="") as lines:
