@@ -61,6 +61,7 @@ class Account:
 
     def __post_init__(self) -> None:
         """Check that the regions cover the file exactly."""
+        # An account that leaves out a byte could hide a change to it.
         at = 0
         for region in self.regions:
             if region.start != at or region.end < region.start:
@@ -119,8 +120,10 @@ def differences(
     waiting = iter(_runs(after))
     for run in runs:
         other = next(waiting, None)
+        # Only what the write announced may be new, and it may stand anywhere between the old parts.
         while other is not None and other.name != run.name and other.name.startswith(tuple(added)):
             other = next(waiting, None)
+        # One missing part puts all later ones out of step: name the first and stop.
         if other is None or other.name != run.name:
             return [run.name]
         if not _are_equal(run, old, other, new):
@@ -173,6 +176,7 @@ def _misled_pointers(
     for a, b in zip(before.pointers, after.pointers, strict=True):
         at = bisect.bisect_right(keys, a.target) - 1
         inside = at >= 0 and a.target < starts[at][1]
+        # Some tables point to the end of the file, which belongs to no region.
         if a.target == before.size:
             expected: int | None = after.size
         elif inside:

@@ -55,6 +55,7 @@ def kind_of(data: memoryview, at: int) -> str | None:
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
+    # MPEG frames have no magic number beyond 11 bits of sync, so the others come first.
     if (found := _mpeg_frame(head)) is not None:
         return found[0]
     if head.startswith((*_CONTAINERS, *_OTHERS, *_OTHER_STREAMS)) or head[4:] in _ATOMS:
@@ -64,6 +65,7 @@ def kind_of(data: memoryview, at: int) -> str | None:
 
 def _behind_junk(data: memoryview, at: int) -> str | None:
     """Return the format of MPEG audio behind some bytes of junk, by frames of one form in a row."""
+    # Rippers and web servers have left zeros, HTML or half a frame in front.
     junk = bytes(data[at : at + _MAX_JUNK])
     start = junk.find(b"\xff")
     while start >= 0:

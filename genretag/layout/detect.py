@@ -50,6 +50,7 @@ def container_of(data: memoryview) -> Container | None:
     """Return a file's container; None if it is not one of these."""
     start = audio_start(data)
     head = bytes(data[start : start + _HEAD_SIZE])
+    # The content decides, not the name: an ID3 tag in front of a Matroska file would break it.
     found = next((c for c in CONTAINERS if c.matches(head)), None)
     if found is None and bare.kind_of(data, start) is not None:
         return BARE

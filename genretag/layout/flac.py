@@ -79,6 +79,7 @@ def parse_flac(data: memoryview, start: int) -> Flac:
     if blocks[0].kind != STREAMINFO or blocks[0].end - blocks[0].data_at != _STREAMINFO_SIZE:
         raise UnexplainedError("its FLAC metadata does not begin with the stream's parameters")
     audio_at = blocks[-1].end
+    # Without a frame's sync code here, the sizes of the blocks have led astray.
     sync = bytes(data[audio_at : audio_at + 2])
     if len(sync) < 2 or sync[0] != 0xFF or sync[1] & 0xFC != 0xF8:
         raise UnexplainedError("its FLAC metadata blocks do not lead to the audio")

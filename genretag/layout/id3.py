@@ -75,6 +75,7 @@ def _is_txxx(data: memoryview, frame: Frame, description: str | None) -> bool:
     if description is None or frame.name not in (b"TXXX", b"TXX") or frame.end <= frame.body_at:
         return False
     body = bytes(data[frame.body_at : min(frame.end, frame.body_at + 64)])
+    # A wrong encoding byte is read leniently: the description only has to be compared.
     codec = ("latin-1", "utf-16", "utf-16-be", "utf-8")[body[0]] if body[0] < 4 else "latin-1"
     return body[1:].decode(codec, "replace").split("\0")[0].casefold() == description.casefold()
 
@@ -100,6 +101,7 @@ def id3v2_end(data: memoryview, start: int) -> int:
         return start
     footer = HEADER_SIZE if header[3] == 4 and header[5] & FOOTER else 0
     end = start + HEADER_SIZE + from_syncsafe(header[6:]) + footer
+    # A size that is not syncsafe is damage here, not an old program's habit as in frames.
     if any(b & 0x80 for b in header[6:]) or end > len(data):
         raise UnexplainedError("its ID3v2 tag is longer than the file")
     return end
@@ -141,6 +143,7 @@ class _Body:
         self.data: memoryview | bytes = data[start:end]
         if unsynchronised and end > start:
             raw = np.frombuffer(data[start:end], np.uint8)
+            # Writers insert a zero behind each 0xFF that would look like a frame of MPEG audio.
             inserted = np.zeros(len(raw), bool)
             inserted[1:] = (raw[1:] == 0) & (raw[:-1] == 0xFF)
             self._kept = np.flatnonzero(~inserted)
@@ -169,6 +172,7 @@ def _extended_header_size(body: _Body, version: int) -> int:
         size, crc = 4 + int.from_bytes(head[:4], "big"), int.from_bytes(head[4:6], "big") & _V23_CRC
     else:
         size, crc = from_syncsafe(head[:4]), head[5] & _V24_CRC
+    # Computing it anew would be easy; knowing which programs check it, and how, is not.
     if crc:
         raise UnexplainedError("its ID3v2 tag has a checksum of all frames")
     if not 6 <= size <= min(64, len(body.data)):
@@ -186,6 +190,7 @@ def _best_frames(body: _Body, first: int, version: int) -> tuple[tuple[Frame, ..
         UnexplainedError: neither reading leads to padding or to the end.
     """
     frames, ending = _frames(body, first, version, plain=version < 4)
+    # The standard's reading did not fit: try the plain sizes of old iTunes versions.
     if version == 4 and ending < _Ending.PADDING:
         other, other_ending = _frames(body, first, version, plain=True)
         if other_ending > ending:
@@ -237,6 +242,7 @@ def _is_name(name: bytes) -> bool:
 
     Lower-case names, and v2.2 names in later versions (``TCP `` of old iTunes), do occur.
     """
+    # Strict enough to stop at audio, lenient enough for what programs have written.
     stem = name.rstrip(b" \0")
     return len(stem) >= 3 and stem.isalnum() and stem.isascii()
 
@@ -277,6 +283,7 @@ def tag_regions(
         Region(Kind.DERIVED, footer_at, tag.end, f"{path}/footer"),
         Region(Kind.OTHER, tag.end, end, f"{path}/behind"),
     ]
+    # Which of the two is right cannot be known, and readers that start at the end would disagree.
     if tag.has_footer and bytes(data[footer_at + 3 : tag.end]) != bytes(
         data[start + 3 : start + HEADER_SIZE]
     ):

@@ -126,12 +126,14 @@ def parse_iff(data: memoryview) -> Iff:
     chunks = tuple(_chunks(data, dialect, first, end, long_sizes, streamed))
     if not any(c.name in dialect.audio for c in chunks):
         raise UnexplainedError(f"its {dialect.name} chunks hold no audio")
+    # Many programs forget it in the size of the whole.
     last = max([end, *(c.stop for c in chunks[-1:])])  # a pad byte that the size leaves out
     return Iff(dialect, magic, form, chunks, last, streamed, size_at, size_bytes)
 
 
 def _checked_end(stated: int, size: int) -> int:
     """Return where the outermost chunk ends; one missing byte may be the last chunk's padding."""
+    # Writing the real size into a cut file would hide that it is cut.
     if stated > size + 1:
         raise UnexplainedError(f"it is cut off: {stated - size:,} bytes are missing")
     return min(stated, size)
@@ -152,6 +154,7 @@ def _ds64(data: memoryview) -> Mapping[bytes, int]:
     for _ in range(min(RIFF.number(data, at - 4), _MAX_CHUNKS)):
         if at + _DS64_ENTRY > min(end, len(data)):
             raise UnexplainedError("the table of its ds64 chunk leads beyond its end")
+        # The first entry counts, as for the readers that stop there.
         sizes.setdefault(bytes(data[at : at + NAME_SIZE]), _little(data, at + NAME_SIZE))
         at += _DS64_ENTRY
     return sizes
@@ -194,6 +197,7 @@ def _chunks(
         if data_at > end or any(b not in _PRINTABLE for b in name):
             raise UnexplainedError(f"its {dialect.name} chunks do not lead to its end")
         size = dialect.number(data, at + NAME_SIZE)
+        # RF64: the real size stands in ds64.
         if size == UNKNOWN_SIZE and name in long_sizes:
             size = long_sizes[name]
         stop_at = len(data) if streamed and name == b"data" else data_at + size

@@ -13,6 +13,7 @@ from pathlib import Path
 def mapped(path: Path) -> Iterator[memoryview]:
     """Map a file for reading; no view of it may be used afterwards."""
     with path.open("rb") as handle:
+        # An empty file cannot be mapped.
         if not handle.seek(0, 2):
             yield memoryview(b"")
             return

@@ -107,6 +107,7 @@ def page_checksum(page: bytes) -> int:
 
     Ogg's CRC-32 takes the bits of a byte in the opposite order of zlib's, and inverts nothing.
     """
+    # zlib works on reflected bits: reverse them on the way in and out.
     reversed_crc = zlib.crc32(page.translate(_REVERSED), _CRC_START) ^ _CRC_START
     return int.from_bytes(reversed_crc.to_bytes(4, "little").translate(_REVERSED), "big")
 
@@ -140,6 +141,7 @@ def parse_pages(data: memoryview, start: int) -> Iterator[Page]:
             return
         if version:
             raise UnexplainedError(f"its Ogg pages are of version {version}")
+        # A page cannot be longer than 255 x 255 bytes, so its end is known from its header alone.
         body = at + HEADER_SIZE + count
         lacing = bytes(data[at + HEADER_SIZE : body])
         end = body + sum(lacing)
@@ -198,10 +200,12 @@ def _comment_header(
     data: memoryview, codec: Codec, first: int, last: int, run: Sequence[Page]
 ) -> CommentHeader:
     """Return the comment header on some pages of a stream."""
+    # Moving the pages of two streams against each other would need all numbers of both.
     if last - first + 1 != len(run):
         raise UnexplainedError("pages of another Ogg stream stand within its comment header")
     if not all(p.lacing for p in run):
         raise UnexplainedError("a page of its Ogg comment header is empty")
+    # Vorbis and Opus forbid it; a reader could not tell where the audio begins.
     if run[0].flags & CONTINUED or any(p.granule not in (0, NO_GRANULE) for p in run):
         raise UnexplainedError("its Ogg comment header shares pages with audio")
     if any(p.flags & (FIRST | LAST) for p in run):
@@ -263,12 +267,14 @@ def parse_ogg(data: memoryview, start: int) -> Ogg:
     iterator = parse_pages(data, start)
     seen, header = parse_header(data, iterator)
     pages = (*seen, *iterator)
+    # Films are no music, and their pages may be interleaved in ways that are not known here.
     if any(p.flags & FIRST and _is_film(data, p) for p in pages):
         raise UnexplainedError("it holds a film")
     later = (_codec(data, p) for p in pages[header.first :])
     if any(codec not in (None, header.codec) for codec in later):
         raise UnexplainedError("it is a chain of streams of different codecs")
     end = pages[-1].end
+    # A page behind unknown bytes means that the file is damaged there, not that it ends.
     if _find(data, end) >= 0:
         raise UnexplainedError("bytes between its Ogg pages belong to none")
     return Ogg(start, pages, end, header)

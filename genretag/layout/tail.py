@@ -83,6 +83,7 @@ def tail_parts(data: memoryview, start: int) -> list[Part]:
         ("APEv2", _ape_start),
         ("ID3v2", _id3v2_start),
     )
+    # Any order occurs in the wild: look for every kind before each part found so far.
     while True:
         for kind, find in finders:
             if kind == "TAG+" and not (parts and parts[-1].kind == "ID3v1"):
@@ -129,6 +130,7 @@ def _ape_start(data: memoryview, start: int, stop: int) -> int:
         return stop
     size, flags = int.from_bytes(footer[12:16], "little"), int.from_bytes(footer[20:24], "little")
     at = stop - size - (APE_SIZE if flags & APE_HAS_HEADER else 0)
+    # Not "no tag": other programs would still find the footer and read across the audio.
     if size < APE_SIZE or at < start:
         raise UnexplainedError("its APEv2 tag is longer than the file")
     return at
@@ -156,6 +158,7 @@ def parse_ape(data: memoryview, start: int, end: int) -> Ape:
     items_at = start + (APE_SIZE if flags & APE_HAS_HEADER else 0)
     if items_at > start and bytes(data[start : start + 8]) != APE_MAGIC:
         raise UnexplainedError("its APEv2 tag has no header where one is expected")
+    # Programs read from either end, and would see two different tags.
     if items_at > start and bytes(data[start + 8 : start + 20]) != footer[8:20]:
         raise UnexplainedError("header and footer of its APEv2 tag differ")
     items = tuple(_items(data, items_at, end - APE_SIZE))

@@ -82,6 +82,7 @@ def _overrun() -> UnexplainedError:
 
 def comment_regions(comments: Comments, fields: Sequence[str], above: str) -> list[Region]:
     """Return the regions of a comment list; ``above`` is the path of its names."""
+    # Compared as bytes: letters beyond ASCII have no case here.
     names = {FIELDS[field].comment: field for field in fields}
     count_end = comments.count_at + LENGTH_SIZE
     regions = [
