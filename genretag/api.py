@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 import genretag
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.plan import Row
 from genretag.decisions.players import Id3Version
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule, Trust
 from genretag.decisions.vocabulary import Vocabulary
@@ -159,7 +159,7 @@ class Library:
     ) -> list[Result]:
         """Write the plan, or rows of it, if ``confirm`` agrees; return a result for each file."""
         planned = self.plan() if rows is None else rows
-        todo = [row for row in planned if row.action == Action.WRITE and row.new]
+        todo = [row for row in planned if row.writes]
         if not todo or (confirm is not None and not confirm(todo)):
             return []
         tags = TagOptions(id3_version=id3_version.number)

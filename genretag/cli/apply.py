@@ -217,7 +217,6 @@ def _policy_of_given_plan(context: typer.Context, plan: Path, options: PolicyOpt
 
 def _read_plan_rows(path: Path) -> list[NumberedRow]:
     """Return the rows of a plan file that write something."""
-    from genretag.decisions.plan import Action
     from genretag.report.formats import read_plan
 
-    return [(None, row) for row in read_plan(path) if row.action == Action.WRITE and row.new]
+    return [(None, row) for row in read_plan(path) if row.writes]

@@ -22,11 +22,13 @@ from genretag.decisions.players import Id3Version, Player
 from genretag.decisions.policy import (
     AlbumRule,
     Existing,
+    Field,
     HardLinks,
     Owner,
     Policy,
     Protect,
     Rule,
+    StyleField,
     Trust,
     Windows,
 )
@@ -285,6 +287,39 @@ class PolicyOptions:
             " vocabulary. None of them changes what --existing or [protect] keeps.",
         ),
     ] = None
+    write: Annotated[
+        str | None,
+        typer.Option(
+            "--write",
+            metavar="A,B,...",
+            rich_help_panel=WRITE,
+            show_default="genre",
+            help="Which fields to write: genre, mood, style.\n\n"
+            "A mood or style is written only above its own threshold in the model. --existing"
+            " holds for each field.",
+        ),
+    ] = None
+    style_field: Annotated[
+        StyleField | None,
+        typer.Option(
+            "--style-field",
+            metavar="FIELD",
+            rich_help_panel=WRITE,
+            show_default="style",
+            help="Where styles are written.\n\n"
+            "A field of their own (style), the grouping, or as further genres (genre).",
+        ),
+    ] = None
+    evidence: Annotated[
+        bool | None,
+        typer.Option(
+            "--evidence/--no-evidence",
+            rich_help_panel=WRITE,
+            show_default="no",
+            help="Write source, confidence and model, too.\n\n"
+            "Into a field named GENRETAG, for each field that is written.",
+        ),
+    ] = None
     vote: Annotated[
         Rule | None,
         typer.Option(
@@ -399,6 +434,9 @@ class PolicyOptions:
         """
         requested = {_FIELDS.get(name, name): value for name, value in vars(self).items()}
         requested["existing"] = self._existing_rule(context)
+        if self.write is not None:
+            names = parse_names(self.write, tuple(Field), "--write")
+            requested["write"] = tuple(field for field in Field if field in names)
         return {
             f.name: requested[f.name]
             for f in fields(Policy)
@@ -428,6 +466,21 @@ class PolicyOptions:
         if self.vocabulary is not None:
             changes["vocabulary"] = read_user_vocabulary(self.vocabulary)
         return Policy(**{**vars(base), **changes, "protect": read_protection()})
+
+
+def parse_names(text: str, known: Sequence[str], flag: str) -> tuple[str, ...]:
+    """Return the names in a list with commas, each once.
+
+    Raises:
+        UsageError: there is none, or one is not known; the message suggests the nearest.
+    """
+    names = tuple(dict.fromkeys(n for part in text.split(",") if (n := part.strip().casefold())))
+    for name in names or ("",):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UsageError(f"{flag} {text}: {name or 'nothing'} is no field; {hint}")
+    return names
 
 
 def default_policy() -> Policy:
@@ -461,7 +514,7 @@ def describe_policy(policy: Policy) -> str:
     """Return the flags that would request this policy; empty for the defaults."""
     usual = vars(Policy())
     flags = (
-        flag_of(name) if value is True else f"{flag_of(name)} {value}"
+        flag_of(name) if value is True else f"{flag_of(name)} {_text_of(value)}"
         for name, value in vars(policy).items()
         if value != usual[name] and name not in ("vocabulary", "protect")
     )
@@ -470,6 +523,11 @@ def describe_policy(policy: Policy) -> str:
     if not words.changes_nothing:
         described.append(f"a vocabulary ({_describe_vocabulary(words)})")
     return " ".join(described)
+
+
+def _text_of(value: object) -> str:
+    """Return a value of a rule as an option has it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _describe_vocabulary(words: Vocabulary) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, ApprovalOptions, Database, Json, one_call
+from genretag.cli.options import FILES, ApprovalOptions, Database, Json, one_call, parse_names
 from genretag.cli.output import confirm, file_progress, output_mode
 from genretag.cli.plans import absolute_paths, show_result
 from genretag.cli.runs import complete_run
@@ -19,7 +19,7 @@ from genretag.text import count
 from genretag.writing.session import open_databases, writing
 
 if TYPE_CHECKING:
-    from genretag.storage.journal import Change
+    from genretag.storage.journal import Change, Fields
     from genretag.writing.apply import Result
     from genretag.writing.session import Databases
 
@@ -55,6 +55,17 @@ def undo(
             help="Undo everything genretag ever wrote.\n\nWith paths, only below them.",
         ),
     ] = False,
+    field: Annotated[
+        str | None,
+        one_call(
+            "--field",
+            metavar="A,B,...",
+            rich_help_panel=FILES,
+            show_default="all that was written",
+            help="Take back these fields alone.\n\n"
+            "Of genre, mood, style and evidence. What else was written at the same time stays.",
+        ),
+    ] = None,
     json: Json = False,
     db: Database = None,
 ) -> None:
@@ -69,12 +80,13 @@ def undo(
       genretag undo
       genretag undo 12 --dry-run
       genretag undo ~/Music/Jazz
+      genretag undo --field mood
       genretag undo --all --yes
     """
     import genretag
     from genretag.writing.apply import undo_runs
 
-    mode, wanted = output_mode(context), _parse(what or [], run, everything)
+    mode, wanted = output_mode(context), _parse(what or [], run, everything, field)
     with open_databases(db) as databases:
         changes, moved = _chosen_changes(databases, wanted)
         if not changes:
@@ -82,24 +94,26 @@ def undo(
         total = len(changes)
         if not confirm(total, approval, verb="restore", noun="file"):
             if json:
-                _print_planned(changes, moved)
+                _print_planned(changes, moved, wanted.fields)
             raise typer.Exit(0)
         with writing(databases), file_progress(total, quiet=mode.quiet) as progress:
             _note_moves(databases, changes, moved)
             runs = sorted({c.run for c in changes})
-            undoing = databases.journal.begin("undo", genretag.__version__, {"runs": runs})
+            undoing = databases.journal.begin("undo", genretag.__version__, _options(runs, wanted))
 
             def show(result: Result) -> None:
                 show_result(progress, result)
                 if json:
                     _print_result(result)
 
-            counts = undo_runs(databases.store, databases.journal, undoing, changes, show)
+            args = (databases.store, databases.journal, undoing, changes, show, wanted.fields)
+            counts = undo_runs(*args)
             databases.journal.end(undoing, dict(counts))
     if not mode.quiet:
         found = f"; {count(len(moved), 'file')} had been moved" if moved else ""
         print(
-            f"restored {counts['undone']:,} of {count(total, 'file')}, byte for byte{found}",
+            f"restored {_what(wanted)}{counts['undone']:,} of {count(total, 'file')},"
+            f" byte for byte{found}",
             file=sys.stderr,
         )
     raise typer.Exit(1 if counts["failed"] or counts["interrupted"] else 0)
@@ -112,14 +126,40 @@ class _Wanted:
     run: int | None
     tops: list[Path]
     everything: bool
+    names: tuple[str, ...] = ()  # of fields; empty: all
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields of the tags to take back; empty: all that were written."""
+        return frozenset(tag for name in self.names for tag in _TAGS[name])
 
 
-def _parse(what: list[str], run: int | None, everything: bool) -> _Wanted:
+#: Name of a field -> the fields of the tags that it may have been written to.
+_TAGS = {
+    "genre": ("genre",),
+    "mood": ("mood",),
+    "style": ("style", "grouping"),
+    "evidence": ("evidence",),
+}
+
+
+def _what(wanted: _Wanted) -> str:
+    """Return the fields that were taken back, for a sentence."""
+    return f"{' and '.join(wanted.names)} of " if wanted.names else ""
+
+
+def _options(runs: list[int], wanted: _Wanted) -> dict[str, object]:
+    """Return what the journal keeps of an undo."""
+    return {"runs": runs} | ({"fields": list(wanted.names)} if wanted.names else {})
+
+
+def _parse(what: list[str], run: int | None, everything: bool, field: str | None) -> _Wanted:
     """Return what to undo.
 
     Raises:
-        UsageError: two runs, or a run and --all, are given.
+        UsageError: two runs, or a run and --all, are given, or a field is unknown.
     """
+    names = parse_names(field, tuple(_TAGS), "--field") if field is not None else ()
     runs = {int(word) for word in what if word.isdecimal()} | ({run} if run is not None else set())
     if len(runs) > 1:
         numbers = " and ".join(map(str, sorted(runs)))
@@ -127,7 +167,7 @@ def _parse(what: list[str], run: int | None, everything: bool) -> _Wanted:
     if runs and everything:
         raise UsageError(f"give either run {min(runs)} or --all")
     paths = [Path(word) for word in what if not word.isdecimal()]
-    return _Wanted(min(runs, default=None), absolute_paths(paths), everything)
+    return _Wanted(min(runs, default=None), absolute_paths(paths), everything, names)
 
 
 def _chosen_changes(databases: Databases, wanted: _Wanted) -> tuple[list[Change], dict[Path, Path]]:
@@ -136,6 +176,8 @@ def _chosen_changes(databases: Databases, wanted: _Wanted) -> tuple[list[Change]
     from genretag.writing.moved import find_moved, last_changes, relocate
 
     written = sorted(databases.journal.changes(states=("replaced",)), key=lambda c: c.id)
+    if wanted.fields:
+        written = [c for c in written if not wanted.fields.isdisjoint(c.fields)]
     chosen = written
     if not wanted.everything and (wanted.run is not None or not wanted.tops):
         number = wanted.run if wanted.run is not None else max((c.run for c in written), default=0)
@@ -171,16 +213,27 @@ def _nothing(databases: Databases, wanted: _Wanted) -> str:
     return f"{what}{below}; genretag history lists the runs"
 
 
-def _print_planned(changes: list[Change], moved: dict[Path, Path]) -> None:
+def _print_planned(changes: list[Change], moved: dict[Path, Path], names: frozenset[str]) -> None:
     """Print what would be restored as JSON lines."""
+    from genretag.writing.apply import taken_back
+
     before = {new: old for old, new in moved.items()}
     for c in changes:
-        row = {"path": str(c.path), "run": c.run, "old": c.new, "new": c.old}
+        back = taken_back(c, names)
+        new = c.old if "genre" in back else c.new
+        row = {"path": str(c.path), "run": c.run, "old": c.new, "new": new}
+        row |= {"fields": _fields_json(back)}
         place = before.get(c.target)
         print(json_lib.dumps({**row, "moved_from": None if place is None else str(place)}))
 
 
+def _fields_json(fields: Fields) -> dict[str, dict[str, list[str]]]:
+    return {name: {"old": change.old, "new": change.new} for name, change in fields.items()}
+
+
 def _print_result(result: Result) -> None:
     """Print a restored file, or why it was left alone, as a JSON line."""
-    row = {"path": str(result.path), "old": result.old, "new": result.new, "error": result.error}
+    fields = _fields_json(result.fields)
+    values = {"old": result.old, "new": result.new, "fields": fields}
+    row = {"path": str(result.path), **values, "error": result.error}
     print(json_lib.dumps(row), flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,16 +143,18 @@ class _Watcher:
                 if not self.mode.quiet or row.status == "failed":
                     print(_describe_row(row), file=sys.stderr)
             quiet = OutputMode(quiet=True)
-            writes = [(n, row) for n, row in rows if row.action == "write"]
+            writes = [(n, row) for n, row in rows if row.writes]
             write_plan(databases, run, writes, self.how, self.approval, quiet)
 
 
 def _without_incomplete(row: Row) -> Row:
     """Return a row; one of a file that may still be copied is not written."""
-    if row.action != "write" or row.share is None or row.share >= MIN_COMPLETE_SHARE:
+    from genretag.decisions.plan import Reason, skipped_row
+
+    if not row.writes or row.share is None or row.share >= MIN_COMPLETE_SHARE:
         return row
     reason = f"only {row.share:.0%} of it decodes; is the copy complete?"
-    return replace(row, action="skip", new=row.old, reason=reason)
+    return skipped_row(row, Reason.NOT_WRITABLE, lambda _: reason)
 
 
 def _changed_files(databases: Databases, paths: list[Path]) -> list[Found]:
@@ -171,9 +173,9 @@ def _changed_files(databases: Databases, paths: list[Path]) -> list[Found]:
 def _describe_row(row: Row) -> str:
     """Return a file's decision as a line of text."""
     from genretag.library.urls import home_relative
-    from genretag.text import words
+    from genretag.report.changes import changes_text
 
     name = home_relative(row.absolute)
-    if row.action == "write":
-        return f"{name}: {words(row.old)} -> {words(row.new)}"
+    if row.writes:
+        return f"{name}: {changes_text(row)}"
     return f"{name}: left alone: {row.error or row.reason}"

@@ -200,9 +200,19 @@ def track_results(table: pa.Table) -> Iterator[tuple[TrackResult, Path]]:
         yield _track_result(row, found, numbers), Path(os.fsdecode(row["file"]))
 
 
+def _tags_of(kept: dict[str, Any]) -> tags.Tags:
+    """Return tags from the JSON of a row; those of older results have no fields."""
+    fields = kept.get("fields")
+    parts = {
+        "album": tags.Album(**kept["album"]),
+        "fields": None if fields is None else tags.FieldTags(**fields),
+    }
+    return tags.Tags(**{**kept, **parts})
+
+
 def _track_result(row: dict[str, Any], found: Found, numbers: dict[str, Any]) -> TrackResult:
     kept = json.loads(row["tags"]) if row["tags"] else None
-    known = None if kept is None else tags.Tags(**{**kept, "album": tags.Album(**kept["album"])})
+    known = None if kept is None else _tags_of(kept)
     identity = None
     if row["content_key"] and row["sha256"]:
         identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
@@ -254,8 +264,12 @@ def _are_well_formed(found: tags.Tags) -> bool:
     album = dict(vars(found.album))
     if not isinstance(album.pop("compilation"), bool):
         return False
-    return isinstance(found.genres, list) and all(
-        isinstance(text, str) for text in (*found.genres, *album.values())
+    fields = found.fields or tags.FieldTags()
+    lists = [found.genres, *fields.values.values()]
+    return all(isinstance(texts, list) for texts in lists) and all(
+        isinstance(text, str)
+        for texts in (*lists, album.values(), fields.problems.values())
+        for text in texts
     )
 
 

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from genretag.decisions.policy import Existing, HardLinks, Policy, Trust
+from genretag.decisions.fields import (
+    EVIDENCE,
+    FieldPlan,
+    are_plans,
+    plan_evidence,
+    plan_fields,
+)
+from genretag.decisions.policy import (
+    Existing,
+    Field,
+    HardLinks,
+    Policy,
+    StyleField,
+    Trust,
+)
+from genretag.decisions.reasons import TEXT as TEXT
+from genretag.decisions.reasons import Action as Action
+from genretag.decisions.reasons import Reason as Reason
 from genretag.decisions.sources import Source, agreed, source_of
 from genretag.decisions.vocabulary import built_in_tree, normalise_genre
 from genretag.decisions.vote import Status, Verdict, vote
@@ -23,8 +40,8 @@ from genretag.tags import V22, meaningful
 class WriteHistory(Protocol):
     """Earlier writes and answers, by content key. The journal implements it."""
 
-    def wrote(self, content_key: str) -> list[str] | None:
-        """Return the genres of genretag's last write; None if there is none, or it was undone."""
+    def wrote(self, content_key: str, field: str = "genre") -> list[str] | None:
+        """Return what genretag last wrote to a field; None if nothing, or it was undone."""
 
     def answered(self, content_key: str) -> list[str] | None:
         """Return the genres that a person chose in review; None if there was no question."""
@@ -48,63 +65,6 @@ MIN_SECOND_SCORE = 0.15  # a second or third genre (``--top``) needs at least th
 #: word in front tells the second from a genre of that name.
 LEAVE_ANSWER: list[str] = []
 NOT_MUSIC_ANSWER = ["", "not-music"]
-
-
-class Action(StrEnum):
-    """What apply does to a file."""
-
-    WRITE = "write"
-    KEEP = "keep"  # it has a genre, which stays
-    SKIP = "skip"  # no verdict, or the file cannot be written
-
-
-class Reason(StrEnum):
-    """Why a row has its action: a stable code for scripts and filters."""
-
-    EMPTY = "empty"  # fills an empty genre
-    GENERIC = "generic"  # fills a genre such as Other
-    REPLACES = "replaces"
-    ADDS = "adds"
-    RENEWS = "renews"  # replaces a genre that genretag wrote
-    REVIEWED = "reviewed"
-    TIDIES = "tidies"  # the same genre in another spelling, or split; no analysis is involved
-    HAS_GENRE = "has-genre"
-    SAME = "same"  # the file already has exactly this genre
-    DISAGREE = "disagree"  # tags and model name different genres (``--trust agree``)
-    MODEL_ONLY = "model-only"  # the tags name none that the model could agree with
-    FINER = "finer"  # the genre in the file is finer than the model's
-    UNSURE = "unsure"
-    NOT_MUSIC = "not-music"
-    PROTECTED = "protected"
-    NO_WORD = "no-word"  # the vocabulary has no word for the label
-    ALBUM = "album"  # the tracks of the album disagree
-    HARD_LINKS = "hard-links"
-    OLD_TAG = "id3v2.2"
-    NOT_WRITABLE = "not-writable"
-    DUPLICATE = "duplicate"  # a link to a file that has a row of its own
-    FAILED = "failed"
-
-
-#: Reasons whose text does not depend on the file.
-TEXT = {
-    Reason.EMPTY: "fills an empty genre",
-    Reason.GENERIC: "fills a generic genre",
-    Reason.REPLACES: "replaces the genre",
-    Reason.ADDS: "adds to the genre",
-    Reason.RENEWS: "renews what genretag wrote",
-    Reason.REVIEWED: "reviewed",
-    Reason.TIDIES: "tidies the genre",
-    Reason.HAS_GENRE: "already has a genre",
-    Reason.SAME: "already has this genre",
-    Reason.DISAGREE: "tags and model disagree",
-    Reason.MODEL_ONLY: "only the model names a genre",
-    Reason.FINER: "has a finer genre",
-    Reason.UNSURE: "unsure",
-    Reason.NOT_MUSIC: "not music",
-    Reason.HARD_LINKS: "has other hard links",
-    Reason.OLD_TAG: "ID3v2.2 tag (--convert-v22 writes it as v2.3)",
-    Reason.FAILED: "failed",
-}
 
 
 class Decision(NamedTuple):
@@ -145,15 +105,24 @@ class Row:
     album_artist: str = ""
     reviewed: bool = False  # a person chose the genre
     of_windows: int = 0  # windows in the track, if only some were analysed
-    styles: list[str] = field(default_factory=list)  # shown beside the genre, never written
+    styles: list[str] = field(default_factory=list)  # above their thresholds
     code: str = ""  # the reason's code; "" in plans of older versions
     compilation: bool = False  # by the file's tags
     source: str = ""  # who names the genre in ``new``: a ``Source``; "" if nobody does
+    #: Field beside the genre -> what is planned for it; empty unless ``--write`` names one.
+    fields: dict[str, FieldPlan] = field(default_factory=dict)
 
     @property
     def absolute(self) -> Path:
         """Absolute path of the file."""
         return absolute(Path(self.file or self.path))
+
+    @property
+    def writes(self) -> dict[str, list[str]]:
+        """The fields that apply writes, the genre first, with their new values."""
+        found = {"genre": self.new} if self.action == Action.WRITE and self.new else {}
+        planned = ((name, plan) for name, plan in self.fields.items())
+        return found | {n: p["new"] for n, p in planned if p["action"] == Action.WRITE}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON data; its lists are those of the row."""
@@ -172,7 +141,7 @@ class Row:
         except TypeError as error:
             raise RunError(f"not a row of a plan: {error}") from error
         valid = isinstance(row.path, str) and all(map(_is_word_list, (row.old, row.new)))
-        if not valid or row.action not in set(Action):
+        if not valid or row.action not in set(Action) or not are_plans(row.fields):
             raise RunError(f"not a row of a plan: {row.path!r}")
         return row
 
@@ -256,6 +225,7 @@ def decide(
         text = f"{TEXT[Reason.HAS_GENRE]} (--trust tags)"
         return leave(Action.KEEP, Reason.HAS_GENRE, text)
     words = policy.vocabulary.words(labels_to_write(verdict, policy), tags.album.artist)
+    words = _with_styles(words, verdict, policy)
     if not words:
         text = f"the vocabulary has no word for {verdict.genre}"
         return leave(Action.SKIP, Reason.NO_WORD, text)
@@ -275,6 +245,15 @@ def decide(
         return leave(Action.SKIP, obstacle)
     code = _reason_to_write(has_genre, bool(old), ours, policy)
     return Decision(Action.WRITE, TEXT[code], new, code)
+
+
+def _with_styles(words: list[str], verdict: Verdict, policy: Policy) -> list[str]:
+    """Return the genres with the styles behind them where these are written as genres."""
+    if not words or Field.STYLE not in policy.write or policy.style_field is not StyleField.GENRE:
+        return words
+    known = {normalise_genre(word) for word in words}
+    styles = policy.vocabulary.field_words(Field.STYLE, list(verdict.styles))
+    return [*words, *(word for word in styles if normalise_genre(word) not in known)]
 
 
 def _obstacle(tags: Tags, policy: Policy, links: int) -> Reason | None:
@@ -312,6 +291,43 @@ def judge(
 ) -> Row:
     """Return the plan row of an analysed file, from stored scores alone."""
     verdict = vote(analysis, metadata, policy.vote, policy.min_confidence)
+    row = _judge_genre(path, f, analysis, verdict, policy, past, album)
+    if policy.writes_genre_alone:
+        return row
+    return with_fields(row, f, verdict, metadata, policy, past)
+
+
+def with_fields(
+    row: Row,
+    f: FileRow,
+    verdict: Verdict,
+    metadata: ModelMetadata,
+    policy: Policy,
+    past: WriteHistory | None = None,
+) -> Row:
+    """Return a row with plans for the other fields, and without one for the genre if not wanted."""
+    if Field.GENRE not in policy.write and row.action == Action.WRITE:
+        text, code = TEXT[Reason.NOT_CHOSEN], Reason.NOT_CHOSEN
+        action = Action.KEEP if row.old else Action.SKIP
+        row = replace(row, action=action, new=row.old, reason=text, code=code)
+    if row.reviewed and row.code in (Reason.REVIEWED, Reason.NOT_MUSIC) and row.genre is None:
+        return row  # a person left the file as it is
+    plans = plan_fields(f, verdict, metadata, policy, _obstacle(f.tags, policy, f.links), past)
+    row = replace(row, fields=plans)
+    if policy.evidence and (evidence := plan_evidence(row, f.tags, metadata)) is not None:
+        row = replace(row, fields={**plans, EVIDENCE: evidence})
+    return row
+
+
+def _judge_genre(
+    path: Path,
+    f: FileRow,
+    analysis: Analysis,
+    verdict: Verdict,
+    policy: Policy,
+    past: WriteHistory | None,
+    album: AlbumVerdict | None,
+) -> Row:
     last = past.wrote(f.content_key) if past is not None else None
     answer = past.answered(f.content_key) if past is not None else None
     if answer is not None and is_without_genre(answer):
@@ -403,6 +419,7 @@ def _closed_row(row: Row, answer: list[str]) -> Row:
         code=code,
         reviewed=True,
         source=Source.PERSON,
+        fields={},
     )
 
 
@@ -479,6 +496,20 @@ def _row_without_analysis(path: str, status: Status, code: Reason, reason: str) 
         reason=reason,
         code=code,
     )
+
+
+def skipped_row(row: Row, code: Reason, reason: Callable[[list[str]], str]) -> Row:
+    """Return a row that writes nothing; ``reason`` makes the text from the values not written."""
+    plans = dict(row.fields)
+    for name, plan in row.fields.items():
+        if plan["action"] == Action.WRITE:
+            plans[name] = plan.copy()
+            plans[name]["action"], plans[name]["new"] = Action.SKIP, plan["old"]
+            plans[name]["code"], plans[name]["reason"] = code, reason(plan["new"])
+    row = replace(row, fields=plans)
+    if row.action != Action.WRITE:
+        return row
+    return replace(row, action=Action.SKIP, new=row.old, code=code, reason=reason(row.new))
 
 
 def failed_row(path: Path, error: str) -> Row:

@@ -40,6 +40,22 @@ class Trust(StrEnum):
     AGREE = "agree"  # written only where tags and model name the same genre
 
 
+class Field(StrEnum):
+    """What can be written into tags."""
+
+    GENRE = "genre"
+    MOOD = "mood"
+    STYLE = "style"
+
+
+class StyleField(StrEnum):
+    """Where styles are written."""
+
+    STYLE = "style"  # a field of their own
+    GROUPING = "grouping"
+    GENRE = "genre"  # further genres
+
+
 class Windows(StrEnum):
     """How much of a track is analysed."""
 
@@ -128,6 +144,15 @@ class Policy:
         default=None, metadata=_WRITE
     )  # None: as the player reads, else unchanged
 
+    write: tuple[Field, ...] = (Field.GENRE,)
+    style_field: StyleField = StyleField.STYLE
+    evidence: bool = False  # write where the values come from into a field of its own
+
+    @property
+    def writes_genre_alone(self) -> bool:
+        """Whether no field is written but the genre, and no evidence."""
+        return self.write == (Field.GENRE,) and not self.evidence
+
     @property
     def trusted(self) -> Trust:
         """Who is believed; a request to replace or append without ``trust`` means the model."""
@@ -158,7 +183,9 @@ class Policy:
         values = {f.name: data[f.name] for f in fields(cls) if data.get(f.name) is not None}
         for name, kind in choices.items():
             if name in values:
-                values[name] = kind(values[name])
+                value = values[name]
+                several = isinstance(value, list | tuple)
+                values[name] = tuple(map(kind, value)) if several else kind(value)
         values["vocabulary"] = Vocabulary.from_dict(data.get("vocabulary", {}))
         protect = data.get("protect", {})
         values["protect"] = Protect(**{name: tuple(globs) for name, globs in protect.items()})

@@ -14,6 +14,12 @@ A vocabulary is a TOML file, beets' YAML configuration, or beets' tree, whitelis
 
     [aliases]                      # the model's label = your word
     Hip-Hop = "Rap"
+
+    [moods]                        # the same for moods and styles; "" is never written
+    Calm = "Ruhig"
+
+    [styles]
+    Piano = ""
 """
 
 from __future__ import annotations
@@ -133,6 +139,8 @@ class Vocabulary:
     drop_unknown: bool | None = None  # None: only with a whitelist
     aliases: tuple[tuple[str, str], ...] = ()  # (pattern of a whole label, replacement)
     generic: tuple[str, ...] = ()  # further genres that count as no genre
+    moods: tuple[tuple[str, str], ...] = ()  # (label, word); an empty word is never written
+    styles: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def tree(self) -> Tree:
@@ -154,8 +162,15 @@ class Vocabulary:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether labels are written unchanged."""
-        return replace(self, generic=()) == Vocabulary()
+        """Whether genres are written unchanged."""
+        return replace(self, generic=(), moods=(), styles=()) == Vocabulary()
+
+    def field_words(self, field: str, labels: Sequence[str]) -> list[str]:
+        """Return the words for labels of a mood or style, each once, best first."""
+        pairs = self.moods if field == "mood" else self.styles
+        words = {normalise_genre(label): word for label, word in pairs}
+        found = (words.get(normalise_genre(label), label) for label in labels)
+        return list(dict.fromkeys(word for word in found if word))
 
     def words(
         self, labels: Sequence[str], artist: str = "", steps: list[Step] | None = None
@@ -251,6 +266,8 @@ class Vocabulary:
                 "whitelist": None if whitelist is None else tuple(whitelist),
                 "aliases": aliases,
                 "generic": tuple(data.get("generic", ())),
+                "moods": tuple((str(a), str(b)) for a, b in data.get("moods", ())),
+                "styles": tuple((str(a), str(b)) for a, b in data.get("styles", ())),
             }
         )
 
@@ -265,6 +282,18 @@ def _is_spelling_of(pattern: str, label: str) -> bool:
     """Return whether a pattern is another spelling of a label: HipHop for Hip-Hop."""
     text = literal_of(pattern)
     return text is not None and normalise_genre(text) == normalise_genre(label)
+
+
+def misspelt_fields(
+    vocabulary: Vocabulary, moods: Sequence[str], styles: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Return (list, word, suggestion) of moods and styles that the model does not know."""
+    tables = (("moods", vocabulary.moods, moods), ("styles", vocabulary.styles, styles))
+    return [
+        found
+        for table, pairs, known in tables
+        for found in _unknown(table, [label for label, _ in pairs], known)
+    ]
 
 
 def misspelt_words(vocabulary: Vocabulary, labels: Sequence[str]) -> list[tuple[str, str, str]]:

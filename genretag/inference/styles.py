@@ -1,4 +1,4 @@
-"""Styles and moods: further labels of a track, reported beside the genre and never written.
+"""Styles and moods: further labels of a track beside the genre, written only on request.
 
 Both are linear in the embedding of a track, which the cache keeps: an analysed track needs no new
 analysis to get them.
@@ -94,6 +94,7 @@ class Moods:
     names: tuple[str, ...]
     weight: npt.NDArray[np.float16]  # [dims, names]
     bias: tuple[float, ...]
+    thresholds: tuple[float, ...] = ()  # of each mood, 0 to 1; empty: the model states none
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Moods) and self.to_metadata() == other.to_metadata()
@@ -112,11 +113,16 @@ class Moods:
         p = np.exp(log_softmax(z))
         return {self.names[i]: round(float(p[i]), 3) for i in np.argsort(-p, kind="stable")}
 
+    def threshold_of(self, name: str, default: float) -> float:
+        """Return the lowest probability at which a mood is written."""
+        return self.thresholds[self.names.index(name)] if self.thresholds else default
+
     def to_metadata(self) -> dict[str, Any]:
         """Return the moods as JSON for a model file."""
         raw = np.ascontiguousarray(self.weight, "<f2").tobytes()
         weight = base64.b64encode(raw).decode("ascii")
-        return {"names": list(self.names), "weight": weight, "bias": list(self.bias)}
+        data = {"names": list(self.names), "weight": weight, "bias": list(self.bias)}
+        return data | ({"thresholds": list(self.thresholds)} if self.thresholds else {})
 
     @classmethod
     def from_metadata(cls, data: dict[str, Any]) -> Moods:
@@ -128,9 +134,12 @@ class Moods:
         names, bias = tuple(map(str, data["names"])), tuple(map(float, data["bias"]))
         raw = base64.b64decode(data["weight"], validate=True)
         n = len(names)
-        if n < 2 or len(set(names)) != n or len(bias) != n or len(raw) % (2 * n):
+        thresholds = tuple(map(float, data.get("thresholds", ())))
+        consistent = len(set(names)) == n == len(bias) and len(thresholds) in (0, n)
+        if n < 2 or not consistent or len(raw) % (2 * n):
             raise ModelError("the moods in its metadata are inconsistent")
         weight = np.frombuffer(raw, "<f2").astype(np.float16).reshape(-1, n)
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        in_range = all(0 <= t <= 1 for t in thresholds)
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all() and in_range):
             raise ModelError("the moods in its metadata have numbers out of range")
-        return cls(names, weight, bias)
+        return cls(names, weight, bias, thresholds)

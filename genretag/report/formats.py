@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import IO
 
 from genretag.decisions.plan import Action, Row
+from genretag.decisions.policy import Field
 from genretag.errors import RunError, UsageError
+from genretag.report.changes import written_fields
 from genretag.text import cell, escape_control, two_digits, words
 
 CSV_COLUMNS = (
     *("path", "action", "reason", "old", "new", "genre"),
     *("confidence", "windows", "agreement", "status", "error", "source"),
+    *("mood", "mood_reason", "style", "style_reason"),
 )
 
 
@@ -40,6 +43,10 @@ def write_csv(rows: Iterable[Row], out: IO[str]) -> None:
     for row in rows:
         data = row.to_dict()
         data["old"], data["new"] = "; ".join(row.old), "; ".join(row.new)
+        for name in (Field.MOOD, Field.STYLE):
+            plan = row.fields.get(name)
+            data[name] = None if plan is None else "; ".join(plan["new"])
+            data[f"{name}_reason"] = None if plan is None else plan["reason"]
         values = ["" if data[column] is None else data[column] for column in CSV_COLUMNS]
         writer.writerow([cell(v) if isinstance(v, str) else v for v in values])
 
@@ -51,11 +58,18 @@ def write_markdown(rows: Iterable[Row], out: IO[str]) -> None:
         cells = (
             escape_control(row.path),
             words(row.old),
-            words(row.new) if row.action == Action.WRITE else "",
+            _new_text(row),
             "" if row.confidence is None else two_digits(row.confidence),
             escape_control(row.error or row.reason),
         )
         out.write("| " + " | ".join(map(_escape_markdown, cells)) + " |\n")
+
+
+def _new_text(row: Row) -> str:
+    """Return the new values of a row, those of fields beside the genre with their names."""
+    parts = [words(row.new)] if row.action == Action.WRITE else []
+    parts += [f"{name}: {words(plan['new'])}" for name, plan in written_fields(row).items()]
+    return "; ".join(parts)
 
 
 def _escape_markdown(text: str) -> str:

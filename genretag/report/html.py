@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import Action, Row, WriteHistory, judge
+from genretag.decisions.plan import Row, WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FEATURE_VERSION
@@ -29,7 +29,7 @@ from genretag.text import escape_control
 #: JavaScript's numbers would round a time in nanoseconds.
 _UNCHANGED_KEYS = (
     *("file", "size", "mtime_ns", "sha256", "content_key", "seconds"),
-    *("share", "music", "windows", "agreement", "scores", "styles"),
+    *("share", "music", "windows", "agreement", "scores", "styles", "fields"),
 )
 _MAX_FULL_ROWS = 10_000  # rows with pictures and all scores, which are most of a page's bytes
 _EXPORTED = 16  # position in a row of the text with ``_UNCHANGED_KEYS``
@@ -134,7 +134,7 @@ def page_rows(
             if_sure = judge(Path(row.path), file, analysis, metadata, certain, past=past)
             if if_sure.status == Status.NONMUSIC:
                 if_sure = None
-            elif if_sure.action == Action.WRITE:
+            elif if_sure.writes:
                 if_sure = skip_blocked(if_sure, row.absolute, certain) or if_sure
         line = _timeline(analysis, metadata) if metadata.labels == labels else ""
         yield compact_row(row, if_sure, line, analysis.picture)

@@ -11,13 +11,14 @@ from pathlib import Path
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
+from genretag.report.changes import written_fields
 from genretag.report.summary import Summary, agreement_of, describe_sources, is_partly_corrupt
 from genretag.text import count, escape_control, two_digits
 
 
 def sentence(row: Row) -> str:
     """Return the decision on a track as one line."""
-    parts = [f"{home_relative(Path(row.path))}:", _change(row)]
+    parts = [f"{home_relative(Path(row.path))}:", _change(row), *_field_changes(row)]
     if row.confidence is not None and row.status != Status.NONMUSIC:
         parts.append(f"Confidence {two_digits(row.confidence)}.")
     if row.windows and row.agreement is not None:
@@ -53,12 +54,24 @@ def _change(row: Row) -> str:
     return f"stays {_genres(row.old)}; {reason}."
 
 
+def _field_changes(row: Row) -> list[str]:
+    """Return a sentence on each other field that will be written."""
+    return [
+        f"{name.capitalize()}: {_genres(plan['old'])} becomes {_genres(plan['new'])};"
+        f" {escape_control(plan['reason'])}."
+        for name, plan in written_fields(row).items()
+    ]
+
+
 def report_lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
     """Yield the lines of the report: the totals, then every track."""
     yield f"{count(summary.files, 'file')}."
     for genre, files in summary.writes.most_common():
         verb = "becomes" if files == 1 else "become"
         yield f"{count(files, 'file')} {verb} {escape_control(genre)}."
+    for (name, value), files in summary.field_writes.most_common():
+        verb = "gets" if files == 1 else "get"
+        yield f"{count(files, 'file')} {verb} the {name} {escape_control(value)}."
     for reason, files in summary.left.most_common():
         yield f"{count(files, 'file')} left alone: {escape_control(reason)}."
     if sources := describe_sources(summary):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from genretag.decisions.fields import EVIDENCE
 from genretag.decisions.plan import Action, Reason, Row
 from genretag.decisions.sources import Source
 from genretag.decisions.vote import Status
@@ -29,6 +30,7 @@ class Summary:
     files: int = 0
     seconds: float = 0.0  # of audio
     writes: Counter[str] = field(default_factory=Counter)  # new genre -> files
+    field_writes: Counter[tuple[str, str]] = field(default_factory=Counter)  # (field, value)
     left: Counter[str] = field(default_factory=Counter)  # reason -> files
     sources: Counter[str] = field(default_factory=Counter)  # ``Row.source`` -> files
     failed: int = 0
@@ -50,8 +52,13 @@ class Summary:
         if row.action == Action.WRITE:
             self.writes[", ".join(row.new)] += 1
             self._keep_example(row)
-        else:
+        elif not row.writes:
             self.left[_group_reason(row)] += 1
+        for name, plan in row.fields.items():
+            if plan["action"] == Action.WRITE and name != EVIDENCE:
+                self.field_writes[name, ", ".join(plan["new"])] += 1
+            elif plan["action"] != Action.WRITE and plan["code"] != row.code:
+                self.left[plan["reason"].partition(" (")[0]] += 1
 
     def _keep_example(self, row: Row) -> None:
         risk = _risk(row)

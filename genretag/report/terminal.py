@@ -20,6 +20,7 @@ from rich.text import Text
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
+from genretag.report.changes import written_fields
 from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
 from genretag.report.summary import (
     REPLACED,
@@ -40,10 +41,14 @@ _NUMBERS = frozenset({2, 3})  # positions of confidence and windows in a row of 
 
 
 def _genre_text(row: Row) -> Text:
-    """Return the old genre and, if one will be written, the new genre."""
+    """Return the old genre and, if one will be written, the new genre; then the other fields."""
     if row.action == Action.WRITE:
-        return Text.assemble((words(row.old), "dim"), " → ", (words(row.new), "bold green"))
-    return Text(words(row.old), style="" if row.action == Action.KEEP else "dim")
+        text = Text.assemble((words(row.old), "dim"), " → ", (words(row.new), "bold green"))
+    else:
+        text = Text(words(row.old), style="" if row.action == Action.KEEP else "dim")
+    for name, plan in written_fields(row).items():
+        text.append(f"; {name} ", style="dim").append(words(plan["new"]), style="bold green")
+    return text
 
 
 def _reason_text(row: Row) -> Text:
@@ -196,6 +201,9 @@ def print_totals(console: Console, summary: Summary) -> None:
     table.add_column(overflow="fold")
     for genre, files in summary.writes.most_common():
         table.add_row(f"{files:,}", Text.assemble("→ ", (escape_control(genre), "bold green")))
+    for (name, value), files in summary.field_writes.most_common():
+        text = Text.assemble(f"→ {name} ", (escape_control(value), "bold green"))
+        table.add_row(f"{files:,}", text)
     for reason, files in summary.left.most_common():
         style = "red" if reason == "failed" else "yellow"
         table.add_row(f"{files:,}", Text(f"left alone: {escape_control(reason)}", style=style))

@@ -51,6 +51,8 @@ class Lookup:
         file = self._store.file(path)
         if file is None or stat_fields(file) != stat_fields(found):
             return None
+        if file.tags.fields is None and not self._options.policy.writes_genre_alone:
+            return None  # an older version read its genre alone
         analysis = self._store.analysis(file.content_key, self._model_id, FEATURE_VERSION)
         return Known(file, analysis) if analysis and self._suffices(analysis) else None
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import Action, Reason, Row
+from genretag.decisions.plan import Reason, Row, skipped_row
 from genretag.decisions.policy import Owner, Policy
 from genretag.library.access import write_obstacle
 from genretag.storage.cache import AnalysisCache
@@ -31,7 +30,7 @@ def _blocked_rows(cache: AnalysisCache, run: int, policy: Policy) -> Iterator[Pl
     for ordinal, path, data in cache.plan(run, open_writes=True):
         skipped = skip_blocked(Row.from_dict(data), path, policy)
         if skipped is not None:
-            yield ordinal, path, Action.SKIP, skipped.to_dict()
+            yield ordinal, path, skipped.action, skipped.to_dict()
 
 
 def skip_blocked(row: Row, path: Path, policy: Policy) -> Row | None:
@@ -39,13 +38,7 @@ def skip_blocked(row: Row, path: Path, policy: Policy) -> Row | None:
     why = write_obstacle(path, keep_owner=policy.owner is Owner.KEEP)
     if why is None:
         return None
-    return replace(
-        row,
-        action=Action.SKIP,
-        new=row.old,
-        code=Reason.NOT_WRITABLE,
-        reason=f"would write {', '.join(row.new)}; {why}",
-    )
+    return skipped_row(row, Reason.NOT_WRITABLE, lambda new: f"would write {', '.join(new)}; {why}")
 
 
 def _save(cache: AnalysisCache, run: int, batch: list[PlanRow]) -> int:

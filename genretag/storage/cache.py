@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from genretag.records import Album, Analysis, FileRow, Tags
+from genretag.records import Album, Analysis, FieldTags, FileRow, Tags
 from genretag.storage.sqlite import connect, transaction
 
 _MIGRATIONS = (
@@ -125,6 +125,10 @@ ALTER TABLE scan ADD COLUMN counts TEXT
     """
 ALTER TABLE scan ADD COLUMN places TEXT
 """,
+    # The fields beside the genre, as JSON; NULL: an older version read the genre alone.
+    """
+ALTER TABLE file ADD COLUMN fields TEXT
+""",
 )
 
 KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
@@ -185,7 +189,11 @@ def _scan(row: sqlite3.Row) -> Scan:
 
 def _file_row(row: sqlite3.Row) -> FileRow:
     tags = Tags(
-        json.loads(row["genres"]), row["field"], Album(**json.loads(row["album"])), row["problem"]
+        json.loads(row["genres"]),
+        row["field"],
+        Album(**json.loads(row["album"])),
+        row["problem"],
+        FieldTags(**json.loads(row["fields"])) if row["fields"] is not None else None,
     )
     return FileRow(
         Path(os.fsdecode(row["path"])),
@@ -229,6 +237,12 @@ def _decode_analysis(row: sqlite3.Row) -> Analysis:
     )
 
 
+def _whole_action(action: str, row: dict[str, Any]) -> str:
+    """Return what a plan does with a file: write, if it writes any of its fields."""
+    plans = row.get("fields") or {}
+    return "write" if any(plan["action"] == "write" for plan in plans.values()) else action
+
+
 class AnalysisCache:
     """The cache file. Any number of processes may read it; writes are short transactions."""
 
@@ -266,7 +280,7 @@ class AnalysisCache:
         """Save the row of a file and delete its failure."""
         key = os.fsencode(f.path)
         self._db.execute(
-            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
                 f.size,
@@ -280,6 +294,7 @@ class AnalysisCache:
                 f.tags.field,
                 f.tags.problem,
                 json.dumps(asdict(f.tags.album)),
+                None if f.tags.fields is None else json.dumps(vars(f.tags.fields)),
             ),
         )
         self._db.execute("DELETE FROM failure WHERE path = ?", (key,))
@@ -539,10 +554,16 @@ class AnalysisCache:
         return _scan(row) if row else None
 
     def save_plan(self, run: int, rows: Iterable[tuple[int, Path, str, dict[str, Any]]]) -> None:
-        """Save rows of a plan: (ordinal, path, action, row)."""
+        """Save rows of a plan: (ordinal, path, action on the genre, row).
+
+        A row counts as a write if any of its fields is written.
+        """
         self._db.executemany(
             "INSERT OR REPLACE INTO plan (run, ordinal, path, action, row) VALUES (?, ?, ?, ?, ?)",
-            ((run, n, os.fsencode(path), action, json.dumps(row)) for n, path, action, row in rows),
+            (
+                (run, n, os.fsencode(path), _whole_action(action, row), json.dumps(row))
+                for n, path, action, row in rows
+            ),
         )
 
     def copy_plan(self, run: int, target: int) -> int:

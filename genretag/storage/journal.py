@@ -17,10 +17,10 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genretag.errors import RunError
 from genretag.storage.sqlite import connect, transaction
@@ -68,6 +68,12 @@ CREATE TABLE answer (
   at REAL NOT NULL
 )
 """,
+    # What was written, as JSON: field of the tags -> old and new values; NULL: the genre alone.
+    # ``supersedes`` is the change that this one took a field back from.
+    """
+ALTER TABLE change ADD COLUMN fields TEXT;
+ALTER TABLE change ADD COLUMN supersedes INTEGER
+""",
 )
 
 KNOWN_TABLE = "change"  # recognises a journal of 0.1.0, which has no application id
@@ -87,6 +93,16 @@ class Run:
     counts: dict[str, int]
 
 
+class FieldChange(NamedTuple):
+    """The values of a field before and after a write."""
+
+    old: list[str]
+    new: list[str]
+
+
+Fields = Mapping[str, FieldChange]
+
+
 @dataclass(frozen=True)
 class Change:
     """One change to one file."""
@@ -104,6 +120,9 @@ class Change:
     old: list[str]
     new: list[str]
     delta: bytes | None
+    #: Field of the tags -> old and new values, for all fields that were written.
+    fields: dict[str, FieldChange] = field(default_factory=dict)
+    supersedes: int | None = None  # the change of which this one leaves out a field
 
 
 def _run(row: sqlite3.Row) -> Run:
@@ -126,7 +145,16 @@ def _change(row: sqlite3.Row) -> Change:
         old=json.loads(row["old"]),
         new=json.loads(row["new"]),
         delta=row["delta"],
+        fields=_fields_of(row),
+        supersedes=row["supersedes"],
     )
+
+
+def _fields_of(row: sqlite3.Row) -> dict[str, FieldChange]:
+    """Return what a change wrote; a row without it, of an older version, wrote the genre."""
+    if row["fields"] is None:
+        return {"genre": FieldChange(json.loads(row["old"]), json.loads(row["new"]))}
+    return {name: FieldChange(*values) for name, values in json.loads(row["fields"]).items()}
 
 
 class Journal:
@@ -196,13 +224,19 @@ class Journal:
         mtime_ns: int,
         old: list[str],
         new: list[str],
+        fields: Fields | None = None,
+        supersedes: int | None = None,
     ) -> int:
-        """Record an intended change and return its number."""
+        """Record an intended change and return its number.
+
+        ``fields`` is what it writes; None: the genre alone.
+        """
+        written = None if fields is None else json.dumps(dict(fields))
         with transaction(self._db):
             cursor = self._db.execute(
                 "INSERT INTO change (run, path, target, temp, state, at, before, mtime_ns, old, "
-                "new)"
-                " VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?)",
+                "new, fields, supersedes)"
+                " VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run,
                     os.fsencode(path),
@@ -213,6 +247,8 @@ class Journal:
                     mtime_ns,
                     json.dumps(old),
                     json.dumps(new),
+                    written,
+                    supersedes,
                 ),
             )
         return int(cursor.lastrowid or 0)
@@ -227,13 +263,18 @@ class Journal:
             )
 
     def mark(self, change: int, state: str, undone_by: int | None = None) -> None:
-        """Record the new state of a change."""
+        """Record the new state of a change; what it supersedes is undone with it."""
+        sql = "UPDATE change SET state = ?, at = ?, undone_by = coalesce(?, undone_by) WHERE id = ?"
+        older = (
+            "UPDATE change SET state = 'undone', at = ?, undone_by = ? WHERE state = 'replaced'"
+            " AND id = (SELECT supersedes FROM change WHERE id = ?)"
+        )
         with transaction(self._db):
-            self._db.execute(
-                "UPDATE change SET state = ?, at = ?, undone_by = coalesce(?, undone_by) WHERE "
-                "id = ?",
-                (state, time.time(), undone_by, change),
-            )
+            now = time.time()
+            own = None if state == "replaced" else undone_by
+            self._db.execute(sql, (state, now, own, change))
+            if state == "replaced":
+                self._db.execute(older, (now, undone_by, change))
 
     def aim(self, change: int, temp: Path) -> None:
         """Record the temporary file that an undo uses."""
@@ -267,16 +308,16 @@ class Journal:
                 self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone()
             )
 
-    def wrote(self, content_key: str) -> list[str] | None:
-        """Return the genres last written by content key; None if there are none or they were
-        undone.
-        """
+    def wrote(self, content_key: str, field: str = "genre") -> list[str] | None:
+        """Return what was last written to a field by content key; None: nothing, or undone."""
         sql = (
-            "SELECT new FROM change WHERE content_key = ? AND state = "
-            "'replaced' ORDER BY id DESC LIMIT 1"
+            "SELECT old, new, fields FROM change WHERE content_key = ? AND state = 'replaced'"
+            " ORDER BY id DESC"
         )
-        row = self._db.execute(sql, (content_key,)).fetchone()
-        return [str(w) for w in json.loads(row["new"])] if row else None
+        for row in self._db.execute(sql, (content_key,)):
+            if (change := _fields_of(row).get(field)) is not None:
+                return [str(word) for word in change.new]
+        return None
 
     def renew_key(self, older: str, content_key: str) -> None:
         """Replace a content key of an older genretag in changes and answers."""

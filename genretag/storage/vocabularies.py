@@ -15,6 +15,7 @@ from genretag.storage.config import config_path
 _KEYS = frozenset(
     (
         "whitelist canonical parents ignorelist count fallback title_case unknown aliases generic"
+        " moods styles"
     ).split()
 )
 
@@ -85,7 +86,17 @@ def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
         drop_unknown=None if unknown is None else unknown == "drop",
         aliases=_aliases(data.get("aliases", {}), path, beets=beets),
         generic=_words(data.get("generic", []), path),
+        moods=_pairs(data, "moods", path),
+        styles=_pairs(data, "styles", path),
     )
+
+
+def _pairs(data: dict[str, Any], key: str, path: Path) -> tuple[tuple[str, str], ...]:
+    """Return (label, word) pairs of a table."""
+    table = data.get(key, {})
+    if not isinstance(table, dict) or not all(isinstance(word, str) for word in table.values()):
+        raise UsageError(f'{path}: [{key}] holds pairs: label = "word"')
+    return tuple(table.items())
 
 
 def _words(value: Any, path: Path) -> tuple[str, ...]:

@@ -7,23 +7,33 @@ import logging
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from types import FrameType
 from typing import TypeVar
 
 from genretag.audio import KEY_DIGITS, file_sha256, identify
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.fields import EVIDENCE
+from genretag.decisions.plan import Row
 from genretag.decisions.policy import HardLinks
 from genretag.errors import TrackError
-from genretag.records import FileRow, Tags
+from genretag.records import FileRow
 from genretag.storage.cache import AnalysisCache
-from genretag.storage.journal import Change, Journal
+from genretag.storage.journal import Change, FieldChange, Fields, Journal
 from genretag.tags import read as read_tags
-from genretag.writing.replace import Expected, WriteOptions, Written, undo_change, write_genres
+from genretag.writing.replace import (
+    Expected,
+    WriteOptions,
+    Written,
+    undo_change,
+    undo_fields,
+    values_in,
+    without,
+    write_fields,
+)
 from genretag.writing.turns import Turn, in_turns
 
 T = TypeVar("T")
@@ -37,6 +47,7 @@ class Result:
     old: list[str]
     new: list[str]
     error: str | None = None
+    fields: Fields = field(default_factory=dict)  # all that were written or taken back
 
 
 log = logging.getLogger("genretag")
@@ -118,23 +129,50 @@ def apply_writes(
             # At once, and not in order: after a kill the cache should know of as much as can be.
             # The cache may fail; the write holds.
             with done, contextlib.suppress(sqlite3.Error):
-                _note(store, planned.row.absolute, outcome.written, planned.row.new)
+                values = new_values(changes_of(planned.row))
+                _note(store, planned.row.absolute, outcome.written, values)
                 if planned.plan is not None and planned.ordinal is not None:
                     store.mark_done(planned.plan, planned.ordinal)
         return outcome
 
     with _stoppable() as stop:
-        todo = (w for w in writes if w.row.action == Action.WRITE and w.row.new)
+        todo = (w for w in writes if w.row.writes)
         for planned, outcome in in_turns(
             _until(todo, stop, counts), write, jobs, lambda w: _file_of(w.row)
         ):
             row = planned.row
             counts[outcome.kind] += 1
             if outcome.kind == "written":
-                log.info("%s: wrote %s", row.path, ", ".join(row.new))
+                log.info("%s: wrote %s", row.path, describe_values(row.writes))
             if outcome.kind != "same file":
-                on_result(Result(Path(row.path), row.old, row.new, outcome.why))
+                fields = changes_of(row)
+                new = row.new if "genre" in fields else row.old
+                on_result(Result(Path(row.path), row.old, new, outcome.why, fields))
     return counts
+
+
+def changes_of(row: Row) -> dict[str, FieldChange]:
+    """Return what a row writes, by the fields of the tags."""
+    found = dict[str, FieldChange]()
+    for name, new in row.writes.items():
+        if name == "genre":
+            found[name] = FieldChange(row.old, new)
+        else:
+            found[row.fields[name]["tag"]] = FieldChange(row.fields[name]["old"], new)
+    return found
+
+
+def new_values(fields: Fields) -> dict[str, list[str]]:
+    """Return the values of fields after a write."""
+    return {name: change.new for name, change in fields.items()}
+
+
+def describe_values(values: Mapping[str, list[str]]) -> str:
+    """Return values as text; genres alone need no name."""
+    texts = {name: ", ".join(words) for name, words in values.items() if name != EVIDENCE}
+    if list(texts) == ["genre"]:
+        return texts["genre"]
+    return "; ".join(f"{name} {text}" for name, text in texts.items())
 
 
 @dataclass(frozen=True)
@@ -165,10 +203,11 @@ def _file_of(row: Row) -> tuple[int, int] | str:
 
 
 def _says_so_already(row: Row) -> bool:
-    """Return whether a file holds the planned genres and the planned music already."""
+    """Return whether a file holds the planned values and the planned music already."""
     with contextlib.suppress(TrackError, OSError):
+        tags, planned = read_tags(row.absolute), new_values(changes_of(row))
         return (
-            read_tags(row.absolute).genres == row.new
+            all(values_in(tags, name) == values for name, values in planned.items())
             and identify(row.absolute).content_key == row.content_key
         )
     return False
@@ -186,11 +225,8 @@ def _write_row(journal: Journal, run: int, row: Row, manner: WriteOptions, turn:
         return _Outcome("failed", "the plan is of an older genretag; scan it again")
     expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
     try:
-        return _Outcome(
-            "written",
-            None,
-            write_genres(journal, run, row.absolute, row.old, row.new, expected, manner, turn),
-        )
+        args = (journal, run, row.absolute, row.old, changes_of(row), expected, manner, turn)
+        return _Outcome("written", None, write_fields(*args))
     except TrackError as error:
         if (
             error.stage == "changed"
@@ -201,7 +237,9 @@ def _write_row(journal: Journal, run: int, row: Row, manner: WriteOptions, turn:
         return _Outcome("failed", str(error))
 
 
-def _note(store: AnalysisCache, path: Path, written: Written, genres: list[str]) -> None:
+def _note(
+    store: AnalysisCache, path: Path, written: Written, values: Mapping[str, list[str]]
+) -> None:
     """Note a file's facts after a write, so that the next scan need not open it. The cache may
     fail; the write holds.
     """
@@ -210,11 +248,16 @@ def _note(store: AnalysisCache, path: Path, written: Written, genres: list[str])
     ):  # the next scan opens the file and finds its music known
         f = store.file(path)
         if f is not None:
-            store.save_file(_renewed(f, written, genres))
+            store.save_file(_renewed(f, written, values))
 
 
-def _renewed(f: FileRow, w: Written, genres: list[str]) -> FileRow:
-    tags = Tags(genres, f.tags.field, f.tags.album, f.tags.problem)
+def _renewed(f: FileRow, w: Written, values: Mapping[str, list[str]]) -> FileRow:
+    genres, fields = values.get("genre", f.tags.genres), f.tags.fields
+    if fields is not None:
+        others = {name: words for name, words in values.items() if name != "genre"}
+        known = {name: words for name, words in (fields.values | others).items() if words}
+        fields = replace(fields, values=known)
+    tags = replace(f.tags, genres=genres, fields=fields)
     return replace(
         f,
         size=w.size,
@@ -257,6 +300,7 @@ def _what_others_changed(change: Change) -> str:
     except TrackError as error:
         return f"it was damaged since: {error}"
     now = read_tags(change.target)
+    changed = {name for name, c in change.fields.items() if values_in(now, name) != c.new}
     comparable = (
         len(change.content_key or "") == KEY_DIGITS
     )  # an older genretag's key says nothing here
@@ -265,34 +309,61 @@ def _what_others_changed(change: Change) -> str:
         if comparable and identity.content_key != change.content_key
         else ""
     )
-    if now.genres != change.new:
-        return f"{audio}its genre was changed since, to {', '.join(now.genres) or 'none'}"
+    for name in change.fields:
+        if name in changed:
+            value = ", ".join(values_in(now, name)) or "none"
+            return f"{audio}its {name} was changed since, to {value}"
+    kept = " and ".join(name for name in change.fields if name != EVIDENCE) or "evidence"
+    verb = "are" if " and " in kept else "is"
     return (
-        f"{audio}other tags were changed since; the genre is as written"
+        f"{audio}other tags were changed since; the {kept} {verb} as written"
         if not audio
         else audio.rstrip("; ")
     )
 
 
 def undo_runs(
-    store: AnalysisCache, journal: Journal, run: int, changes: Iterable[Change], on_result: OnResult
+    store: AnalysisCache,
+    journal: Journal,
+    run: int,
+    changes: Iterable[Change],
+    on_result: OnResult,
+    names: Collection[str] = (),
 ) -> Counter[str]:
-    """Put files back as they were, the last change first; return counts. Their plan holds again."""
+    """Put files back as they were, the last change first; return counts. Their plan holds again.
+
+    ``names`` are the fields of the tags to take back; none: all that were written.
+    """
     counts: Counter[str] = Counter()
     with _stoppable() as stop:
         for change in changes:
             if stop.wished:
                 counts["interrupted"] = 1
                 break
+            back = taken_back(change, names)
+            old = change.old if "genre" in back else change.new
             try:
-                written = undo_change(journal, run, change)
+                if names:
+                    written = undo_fields(journal, run, change, names)
+                else:
+                    written = undo_change(journal, run, change)
             except TrackError as error:
                 counts["failed"] += 1
-                on_result(Result(change.path, change.new, change.old, str(error)))
+                on_result(Result(change.path, change.new, old, str(error), back))
                 continue
-            _note(store, change.path, written, change.old)
+            _note(store, change.path, written, new_values(back))
             with contextlib.suppress(sqlite3.Error):
                 store.reopen(change.path)
             counts["undone"] += 1
-            on_result(Result(change.path, change.new, change.old))
+            on_result(Result(change.path, change.new, old, fields=back))
     return counts
+
+
+def taken_back(change: Change, names: Collection[str]) -> dict[str, FieldChange]:
+    """Return what an undo does to the fields of a change: those named, else all."""
+    left = without(change.fields, names) if names else {}
+    found = dict[str, FieldChange]()
+    for name, written in change.fields.items():
+        if name not in left or left[name].new != written.new:
+            found[name] = FieldChange(written.new, left[name].new if name in left else written.old)
+    return found

@@ -14,18 +14,19 @@ import secrets
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genretag import audio, tags
+from genretag.decisions.fields import EVIDENCE, without_evidence
 from genretag.decisions.policy import HardLinks, Owner, Protect
 from genretag.errors import TrackError
 from genretag.layout.account import UnexplainedError
 from genretag.layout.detect import UnknownContainerError
 from genretag.library.walk import signed
-from genretag.storage.journal import OPEN_STATES, Change, Journal
+from genretag.storage.journal import OPEN_STATES, Change, FieldChange, Fields, Journal
 from genretag.writing import delta
 from genretag.writing.in_use import Lease, exchange, leased
 from genretag.writing.proof import prove
@@ -148,34 +149,45 @@ def _sync(path: Path) -> None:
 
 
 def _verify(
-    target: Path, temp: Path, genres: list[str], content_key: str, options: tags.TagOptions
+    target: Path, temp: Path, fields: Fields, content_key: str, options: tags.TagOptions
 ) -> None:
-    """Raise unless the copy has the same audio, the planned genres, and all else unchanged."""
+    """Raise unless the copy has the same audio, the planned fields, and all else unchanged."""
     if audio.identify(temp).content_key != content_key:
         raise TrackError("verify", "its audio would have changed; it was not written")
     read_back = tags.read(temp)
-    if read_back.problem or not tags.are_same(read_back.genres, genres):
-        found = ", ".join(read_back.genres) or "none"
-        message = f"the genre did not read back as planned (found: {found}); it was not written"
-        raise TrackError("verify", message)
-    if parts := _changed_parts(target, temp, options):
+    for name, change in fields.items():
+        values = values_in(read_back, name)
+        if read_back.problem or not tags.are_same(values, change.new):
+            found = ", ".join(values) or "none"
+            message = f"the {name} did not read back as planned (found: {found})"
+            raise TrackError("verify", f"{message}; it was not written")
+    if parts := _changed_parts(target, temp, options, tuple(fields)):
         names = ", ".join(parts[:_MAX_NAMED_PARTS])
         raise TrackError("verify", f"another tag would have changed ({names}); it was not written")
 
 
-def _changed_parts(target: Path, temp: Path, options: tags.TagOptions) -> list[str]:
-    """Return the names of parts that the write changed besides the genre."""
+def values_in(read: tags.Tags, field: str) -> list[str]:
+    """Return the values of a field in a file's tags."""
+    if field == "genre":
+        return read.genres
+    return read.fields.values.get(field, []) if read.fields is not None else []
+
+
+def _changed_parts(
+    target: Path, temp: Path, options: tags.TagOptions, fields: Sequence[str]
+) -> list[str]:
+    """Return the names of parts that the write changed besides some fields."""
     converted = options.convert_v22 or options.id3_version is not None
     parts = list[str]()
     try:
-        parts += prove(target, temp, converted=converted)
+        parts += prove(target, temp, fields, converted=converted)
     except UnknownContainerError:
         converted = True  # compared by their contents alone
     except UnexplainedError as error:
         raise TrackError("verify", f"{error}; it was not written") from error
     if converted:
         parts += tags.changed_places(
-            tags.non_genre_tags(target, options), tags.non_genre_tags(temp, options)
+            tags.other_tags(target, fields, options), tags.other_tags(temp, fields, options)
         )
     return parts
 
@@ -200,6 +212,11 @@ def _temp_beside(target: Path) -> Path:
     return target.with_name(f".{secrets.token_hex(8)}.{TEMP_MARK}{target.suffix}")
 
 
+def _old_beside(temp: Path) -> Path:
+    """Return the place of the rebuilt old file from which ``temp`` is made."""
+    return temp.with_name(f"{temp.name}.old")
+
+
 def _unlink(temp: Path) -> None:
     with contextlib.suppress(OSError):  # recover() tries again on the next run
         temp.unlink(missing_ok=True)
@@ -215,11 +232,29 @@ def write_genres(
     options: WriteOptions,
     turn: AbstractContextManager[object] | None = None,
 ) -> Written:
-    """Write genres into one file, safely. ``turn`` is held while the journal records the change.
+    """Write genres into one file, safely. See ``write_fields``."""
+    fields = {"genre": FieldChange(old, genres)}
+    return write_fields(journal, run, path, old, fields, expected, options, turn)
+
+
+def write_fields(
+    journal: Journal,
+    run: int,
+    path: Path,
+    genres: list[str],
+    fields: Fields,
+    expected: Expected,
+    options: WriteOptions,
+    turn: AbstractContextManager[object] | None = None,
+) -> Written:
+    """Write fields into one file, safely. ``turn`` is held while the journal records the change.
+
+    ``genres`` are those that the file has.
 
     Raises:
         TrackError: the file was left as it was; the message says why.
     """
+    new = fields["genre"].new if "genre" in fields else genres
     try:
         target = Path(os.path.realpath(path))
         stat_before = _check_target(target, options)
@@ -228,9 +263,14 @@ def write_genres(
             temp = _temp_beside(target)
             with turn or nullcontext():
                 mtime = stat_before.st_mtime_ns
-                change = journal.intend(run, path, target, temp, before, mtime, old, genres)
+                names = (run, path, target, temp, before, mtime)
+                change = journal.intend(*names, genres, new, fields)
             try:
-                _make_copy(target, temp, genres, expected.content_key, options)
+                _step("intended")
+                _make_copy(target, temp, fields, expected.content_key, options)
+                _copy_attributes(target, temp, options.preserve_mtimes, options.owner)
+                _sync(temp)
+                _step("synced")
                 after = audio.file_sha256(temp)
                 packed = _differences_back(target, temp, before)
                 journal.ready(change, after, expected.content_key, packed)
@@ -250,19 +290,17 @@ def write_genres(
 
 
 def _make_copy(
-    target: Path, temp: Path, genres: list[str], content_key: str, options: WriteOptions
+    target: Path, temp: Path, fields: Fields, content_key: str, options: WriteOptions
 ) -> None:
-    """Make the proven copy with the genres beside the file."""
-    _step("intended")
+    """Make the proven copy with new values of some fields beside the file."""
     _copy(target, temp)
     _step("copied")
-    tags.write(temp, genres, options.form)
+    # The genre comes first: a tag that another field needs then repeats the new one.
+    for name in sorted(fields, key=lambda name: name != "genre"):
+        tags.write(temp, fields[name].new, options.form, name)
     _step("tagged")
-    _verify(target, temp, genres, content_key, options.form)
+    _verify(target, temp, fields, content_key, options.form)
     _step("verified")
-    _copy_attributes(target, temp, options.preserve_mtimes, options.owner)
-    _sync(temp)
-    _step("synced")
 
 
 def _put_in_place(
@@ -367,6 +405,7 @@ def _settle_change(journal: Journal, change: Change) -> str | None:
     except OSError:
         return None
     _unlink(change.temp)
+    _unlink(_old_beside(change.temp))
     done, not_done = ("undone", "replaced") if back else ("replaced", "dropped")
     state = done if now == wanted and now is not None else not_done
     journal.mark(change.id, state)
@@ -420,15 +459,88 @@ def undo_change(journal: Journal, run: int, change: Change) -> Written:
     return _written(change.target, change.before)
 
 
-def _rebuild(journal: Journal, change: Change, temp: Path, before: os.stat_result) -> None:
-    """Make the old file beside the new one, and prove it by its hash."""
+def undo_fields(journal: Journal, run: int, change: Change, names: Collection[str]) -> Written:
+    """Take some fields of a change back: the old file with the other fields written again.
+
+    The journal has the result in place of the change, so that the rest can be undone later.
+
+    Raises:
+        TrackError: the file was left as it is; the message says why.
+    """
+    left = without(change.fields, names)
+    if not left:
+        return undo_change(journal, run, change)
+    if change.delta is None or change.after is None or change.content_key is None:
+        raise TrackError("undo", "the journal holds no byte differences for it")
+    target, temp = change.target, _temp_beside(change.target)
+    old = _old_beside(temp)
+    new = left["genre"].new if "genre" in left else change.old
+    number = None
+    try:
+        if not target.exists():
+            raise TrackError("undo", "it was moved or deleted; move it back, then undo again")
+        with leased(target) as lease:
+            before = target.lstat()
+            if audio.file_sha256(target) != change.after:
+                raise TrackError("changed", "it changed since it was written; it is left as it is")
+            names_of_files = (change.run, change.path, target, temp, change.before)
+            facts = (*names_of_files, change.mtime_ns, change.old, new, left, change.id)
+            number = journal.intend(*facts)
+            _rebuild_into(change, old)
+            options = WriteOptions(form=_form_between(old, target), hardlinks=HardLinks.IN_PLACE)
+            _make_copy(old, temp, left, change.content_key, options)
+            _copy_attributes(target, temp, preserve_mtimes=False)
+            _sync(temp)
+            packed = _differences_back(old, temp, change.before)
+            _unlink(old)
+            journal.ready(number, audio.file_sha256(temp), change.content_key, packed)
+            _step("ready")
+            _put_in_place(journal, number, target, temp, before, options, lease)
+    except BaseException as error:
+        if number is not None:
+            _settle(journal, number)
+        if isinstance(error, OSError | ValueError):
+            raise _failed(error) from error
+        raise
+    journal.mark(number, "replaced", undone_by=run)
+    return _written(target, audio.file_sha256(target))
+
+
+def without(fields: Fields, names: Collection[str]) -> Fields:
+    """Return what a change wrote but some fields, and the evidence without these."""
+    left = {name: change for name, change in fields.items() if name not in names}
+    evidence = left.pop(EVIDENCE, None)
+    if left and evidence and (kept := without_evidence(evidence.new, names)):
+        left[EVIDENCE] = FieldChange(evidence.old, kept)
+    return left
+
+
+def _form_between(old: Path, new: Path) -> tags.TagOptions:
+    """Return the options by which a write made the version of ID3v2 in a new file."""
+    versions = []
+    for path in (old, new):
+        with path.open("rb") as file:
+            head = file.read(4)
+        versions.append(head[3] if len(head) == 4 and head[:3] == b"ID3" else None)
+    was, now = versions
+    converted = was is not None and now in (3, 4) and was != now
+    return tags.TagOptions(convert_v22=was == 2, id3_version=now if converted else None)
+
+
+def _rebuild_into(change: Change, place: Path) -> None:
+    """Make the file as it was before a change, and prove it by its hash."""
     assert change.delta is not None
-    journal.aim(change.id, temp)
-    _step("aimed")
-    with temp.open("xb") as out:
+    with place.open("xb") as out:
         rebuilt = delta.rebuild(delta.Delta.unpack(change.delta), change.target, out)
     if rebuilt != change.before:
         raise TrackError("undo", "the old file could not be rebuilt; it is left as it is")
+
+
+def _rebuild(journal: Journal, change: Change, temp: Path, before: os.stat_result) -> None:
+    """Make the old file beside the new one, and prove it by its hash."""
+    journal.aim(change.id, temp)
+    _step("aimed")
+    _rebuild_into(change, temp)
     _step("rebuilt")
     _copy_attributes(change.target, temp, preserve_mtimes=True)
     os.utime(temp, ns=(before.st_atime_ns, change.mtime_ns))

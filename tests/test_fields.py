@@ -1,0 +1,313 @@
+"""Mood and style are decided, written and taken back each for itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Program
+
+from genretag import audio, tags
+from genretag.decisions.fields import plan_fields, sure_labels
+from genretag.decisions.plan import Row
+from genretag.decisions.policy import Existing, Field, Policy, Protect, StyleField
+from genretag.decisions.vocabulary import Vocabulary
+from genretag.decisions.vote import Status, Verdict
+from genretag.inference.metadata import ModelMetadata
+from genretag.records import Album, FieldTags, FileRow, Tags
+from genretag.storage.journal import FieldChange, Journal
+from genretag.writing import replace as writing
+from genretag.writing.replace import (
+    Expected,
+    WriteOptions,
+    recover,
+    undo_change,
+    undo_fields,
+    write_fields,
+)
+
+NOTHING = FieldTags()  # in a file without mood and style
+BOTH = (Field.GENRE, Field.MOOD, Field.STYLE)
+
+
+def metadata_of(model: object) -> ModelMetadata:
+    return model.metadata  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.fixture(scope="module")
+def metadata() -> ModelMetadata:
+    from genretag.inference.model import Model, bundled_model
+
+    return metadata_of(Model(bundled_model()))
+
+
+def verdict(**changes: object) -> Verdict:
+    usual = Verdict(
+        Status.OK,
+        "Jazz",
+        0.9,
+        {"Jazz": 0.9},
+        1,
+        1.0,
+        1.0,
+        styles={"Piano": 0.9, "Vocal": 0.8},
+        moods={"Calm": 0.8, "Sad": 0.1, "Happy": 0.05, "Tense": 0.05},
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def file(fields: FieldTags | None, genres: list[str] | None = None) -> FileRow:
+    found = Tags(genres or [], "TCON", Album("A"), None, fields)
+    return FileRow(Path("/m/a.mp3"), 1, 1, 1, 1, 1, "s", "k", found)
+
+
+def planned(
+    metadata: ModelMetadata,
+    policy: Policy,
+    fields: FieldTags | None = NOTHING,
+    **changes: object,
+) -> dict[str, tuple[str, list[str], str]]:
+    """Return action, new values and code of each field."""
+    plans = plan_fields(file(fields), verdict(**changes), metadata, policy)
+    return {name: (p["action"], p["new"], p["code"]) for name, p in plans.items()}
+
+
+def test_each_field_is_decided_by_its_own_threshold(metadata: ModelMetadata) -> None:
+    policy = Policy(write=BOTH)
+    sure = planned(metadata, policy)
+    assert sure == {
+        "mood": ("write", ["Calm"], "empty"),
+        "style": ("write", ["Piano", "Vocal"], "empty"),
+    }
+    unsure = {"Calm": 0.3, "Sad": 0.3, "Happy": 0.2, "Tense": 0.2}
+    assert planned(metadata, policy, moods=unsure)["mood"] == ("skip", [], "unsure")
+    assert planned(metadata, policy, styles={})["style"] == ("skip", [], "unsure")
+    # The genre's status does not count, but what is not music has no mood.
+    assert planned(metadata, policy, status=Status.UNSURE) == sure
+    nothing = planned(metadata, policy, status=Status.NONMUSIC)
+    assert {code for _, _, code in nothing.values()} == {"not-music"}
+
+
+def test_a_model_may_state_a_threshold_for_each_mood(metadata: ModelMetadata) -> None:
+    moods = metadata.moods
+    assert moods is not None
+    thresholds = tuple(0.95 if name == "Calm" else 0.5 for name in moods.names)
+    strict = replace(metadata, moods=replace(moods, thresholds=thresholds))
+    assert sure_labels(Field.MOOD, verdict(), strict) == {}
+    assert sure_labels(Field.MOOD, verdict(moods={"Sad": 0.6, "Calm": 0.4}), strict) == {"Sad": 0.6}
+    assert type(moods).from_metadata(strict.moods.to_metadata()) == strict.moods  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("existing", "expected"),
+    [
+        (Existing.SKIP, ("keep", ["Angry"], "has-field")),
+        (Existing.REPLACE, ("write", ["Calm"], "replaces")),
+        (Existing.APPEND, ("write", ["Angry", "Calm"], "adds")),
+    ],
+)
+def test_existing_holds_for_each_field(
+    metadata: ModelMetadata, existing: Existing, expected: tuple[str, list[str], str]
+) -> None:
+    policy = Policy(write=BOTH, existing=existing)
+    found = planned(metadata, policy, FieldTags({"mood": ["Angry"]}))
+    assert found["mood"] == expected
+    assert found["style"] == ("write", ["Piano", "Vocal"], "empty")
+    same = planned(metadata, policy, FieldTags({"mood": ["Calm"]}))["mood"]
+    assert same[:2] == ("keep", ["Calm"])
+
+
+def test_what_cannot_or_must_not_be_written_is_told(metadata: ModelMetadata) -> None:
+    policy = Policy(write=(Field.MOOD,))
+    assert planned(metadata, policy, None)["mood"][2] == "not-read"
+    problem = FieldTags({}, {"mood": "its tags (RIFF INFO) have a place for the genre alone"})
+    assert planned(metadata, policy, problem)["mood"] == ("skip", [], "not-writable")
+    protected = replace(policy, protect=Protect(artists=("a",)))
+    assert planned(metadata, protected)["mood"] == ("skip", [], "protected")
+    without = replace(metadata, moods=None)
+    assert planned(without, policy)["mood"] == ("skip", [], "no-labels")
+    nothing = replace(policy, vocabulary=Vocabulary(moods=(("calm", ""),)))
+    assert planned(metadata, nothing)["mood"] == ("skip", [], "no-word")
+
+
+def test_styles_go_to_the_chosen_field(metadata: ModelMetadata) -> None:
+    policy = Policy(write=BOTH, style_field=StyleField.GROUPING)
+    plans = plan_fields(file(FieldTags({"style": ["Mine"]})), verdict(), metadata, policy)
+    assert (plans["style"]["tag"], plans["style"]["action"]) == ("grouping", "write")
+    assert "style" not in planned(metadata, replace(policy, style_field=StyleField.GENRE))
+
+
+def test_words_of_the_vocabulary_are_written(metadata: ModelMetadata) -> None:
+    words = Vocabulary(moods=(("CALM", "Ruhig"),), styles=(("Piano", "Klavier"), ("Vocal", "")))
+    found = planned(metadata, Policy(write=BOTH, vocabulary=words))
+    assert (found["mood"][1], found["style"][1]) == (["Ruhig"], ["Klavier"])
+
+
+def test_a_policy_survives_the_database() -> None:
+    policy = Policy(write=(Field.MOOD, Field.STYLE), style_field=StyleField.GROUPING, evidence=True)
+    assert Policy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
+    old = policy.to_dict()
+    for key in ("write", "style_field", "evidence"):
+        del old[key]
+    assert Policy.from_dict(old).write == (Field.GENRE,)
+
+
+# --- writing and undoing --------------------------------------------------------------------------
+
+
+def expected(path: Path) -> Expected:
+    s, identity = path.stat(), audio.identify(path)
+    return Expected(s.st_size, s.st_mtime_ns, identity.sha256, identity.content_key)
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+ALL = {
+    "genre": FieldChange([], ["Jazz"]),
+    "mood": FieldChange([], ["Calm"]),
+    "style": FieldChange([], ["Piano", "Vocal"]),
+    "evidence": FieldChange([], ["genre=Jazz; source=model", "mood=Calm; source=model"]),
+}
+
+
+def values(path: Path) -> dict[str, list[str]]:
+    read = tags.read(path)
+    assert read.fields is not None
+    return {"genre": read.genres, **read.fields.values}
+
+
+@pytest.mark.parametrize("extension", [".mp3", ".flac", ".ogg", ".m4a", ".wma", ".wv", ".aiff"])
+def test_a_field_is_taken_back_for_itself_and_then_the_rest(
+    seed_files: dict[str, Path], tmp_path: Path, extension: str
+) -> None:
+    path, journal = tmp_path / f"a{extension}", Journal(tmp_path / "j.db")
+    path.write_bytes(seed_files[extension].read_bytes())
+    before, mtime = path.read_bytes(), path.stat().st_mtime_ns
+    run = journal.begin("apply", "0", {})
+    write_fields(journal, run, path, [], ALL, expected(path), WriteOptions())
+    assert values(path) == {name: change.new for name, change in ALL.items()}
+    key = audio.identify(path).content_key
+    assert journal.wrote(key, "mood") == ["Calm"]
+
+    (change,) = journal.changes(run, ("replaced",))
+    undo_fields(journal, journal.begin("undo", "0", {}), change, {"mood"})
+    assert values(path) == {
+        "genre": ["Jazz"],
+        "style": ["Piano", "Vocal"],
+        "evidence": ["genre=Jazz; source=model"],
+    }
+    assert journal.wrote(key, "mood") is None and journal.wrote(key) == ["Jazz"]
+
+    (left,) = journal.changes(run, ("replaced",))
+    assert set(left.fields) == {"genre", "style", "evidence"}
+    undo_change(journal, journal.begin("undo", "0", {}), left)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, mtime)
+    assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+STEPS = ("copied", "tagged", "verified", "ready", "replaced")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_undo_of_a_field_that_is_stopped_leaves_one_of_both_files(
+    seed_files: dict[str, Path], tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, journal = tmp_path / "a.mp3", Journal(tmp_path / "j.db")
+    path.write_bytes(seed_files[".mp3"].read_bytes())
+    original = sha(path)
+    run = journal.begin("apply", "0", {})
+    write_fields(journal, run, path, [], ALL, expected(path), WriteOptions())
+    (change,) = journal.changes(run, ("replaced",))
+
+    class Killed(BaseException):
+        pass
+
+    def kill(name: str) -> None:
+        if name == step:
+            raise Killed
+
+    monkeypatch.setattr(writing, "hook", kill)
+    monkeypatch.setattr(writing, "_settle", lambda *_: None)  # a kill runs no handler
+    with pytest.raises(Killed):
+        undo_fields(journal, run, change, {"mood"})
+    monkeypatch.setattr(writing, "hook", None)
+    recover(journal)
+    assert [p.name for p in tmp_path.glob(".*")] == []
+    (valid,) = journal.changes(run, ("replaced",))
+    assert valid.after == sha(path)
+    assert ("mood" in valid.fields) == ("mood" in values(path))
+    undo_change(journal, run, valid)
+    assert sha(path) == original
+
+
+def test_a_plan_of_an_older_version_has_no_fields() -> None:
+    row = Row.from_dict(
+        {
+            "path": "a",
+            "status": "ok",
+            "genre": "Jazz",
+            "confidence": 0.9,
+            "scores": {},
+            "windows": 1,
+            "agreement": 1.0,
+            "old": [],
+            "new": ["Jazz"],
+            "action": "write",
+            "reason": "fills an empty genre",
+        }
+    )
+    assert row.fields == {} and row.writes == {"genre": ["Jazz"]}
+
+
+# --- the program ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def library(seed_files: dict[str, Path], tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for extension in (".mp3", ".flac", ".m4a"):
+        (folder / f"a{extension}").write_bytes(seed_files[extension].read_bytes())
+    return folder
+
+
+def test_mood_and_style_are_planned_written_and_taken_back(
+    genretag: Program, library: Path
+) -> None:
+    before = {path: path.read_bytes() for path in library.iterdir()}
+    done = genretag("scan", library, "--dry-run", "--write", "genre,mood,style", "--json")
+    rows = done.rows
+    assert {frozenset(row["fields"]) for row in rows} == {frozenset({"mood", "style"})}
+    codes = {plan["code"] for row in rows for plan in row["fields"].values()}
+    assert codes <= {"empty", "unsure", "not-music"}
+    lines = []
+    for row in rows:  # an edited plan is written as it is
+        mood = {**row["fields"]["mood"], "new": ["Calm"], "action": "write", "code": "empty"}
+        lines.append(json.dumps({**row, "fields": {"mood": mood}}))
+    plan = library.parent / "plan.jsonl"
+    plan.write_text("\n".join(lines))
+    assert genretag("apply", plan, "--yes").status == 0
+    assert {tuple(values(path)["mood"]) for path in before} == {("Calm",)}
+    assert genretag("verify").status == 0
+    again = genretag("plan", "--write", "mood", "--json").rows
+    assert {row["code"] for row in again} <= {"not-chosen", "unsure", "not-music", "same"}
+    assert all(row["fields"]["mood"]["old"] == ["Calm"] for row in again)
+    undone = genretag("undo", "--field", "mood", "--yes", "--json")
+    assert undone.status == 0 and len(undone.rows) == len(before)
+    assert all("mood" not in values(path) for path in before)
+    genres = {path: values(path)["genre"] for path in before}
+    assert genres == {path: row["new"] for path, row in zip(sorted(before), rows, strict=True)}
+    genretag("undo", "--all", "--yes")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_misspelt_field_gets_a_hint(genretag: Program, library: Path) -> None:
+    done = genretag("scan", library, "--write", "genre,modo")
+    assert done.status == 2 and "did you mean mood?" in done.err
+    done = genretag("undo", "--field", "styles")
+    assert done.status == 2 and "did you mean style?" in done.err
