@@ -18,11 +18,15 @@ from genretag.decisions.policy import Existing, Policy, Protect
 from genretag.decisions.vocabulary import (
     Vocabulary,
     built_in_tree,
+    languages,
+    misspelt_fields,
     normalise_genre,
+    ready_made,
     tree_of,
 )
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import UsageError
+from genretag.inference.model import Model, bundled_model
 from genretag.records import Album, Tags
 from genretag.storage.vocabularies import read_vocabulary
 from genretag.tags.id3v1 import listed as id3v1_words
@@ -323,3 +327,56 @@ def test_a_setting_adds_genres_that_count_as_none(tmp_path: Path) -> None:
     tagged = Tags(["to sort"], "TCON")
     assert decide(heard(), tagged, Policy(vocabulary=vocabulary)).new == ["Jazz"]
     assert decide(heard(), tagged, Policy()).new == ["to sort"]
+
+
+# --- moods, styles and languages ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_label_of_the_model_has_a_ready_made_word(language: str) -> None:
+    metadata = Model(bundled_model()).metadata
+    assert metadata.styles is not None and metadata.moods is not None
+    words = ready_made(language)
+    wanted = {"genres": (*metadata.labels, *metadata.styles.names), "moods": metadata.moods.names}
+    missing = {
+        table: [label for label in labels if normalise_genre(label) not in words[table]]
+        for table, labels in wanted.items()
+    }
+    assert missing == {"genres": [], "moods": []}
+    # Moods exclude each other, so that two must not share a word.
+    moods = [words["moods"][normalise_genre(mood)] for mood in metadata.moods.names]
+    assert len(set(moods)) == len(moods)
+
+
+def test_the_ready_made_lists_have_the_same_labels() -> None:
+    assert set(languages()) == {"de", "es", "fr", "it", "ja", "pl", "pt", "ru"}
+    labels = {language: set(ready_made(language)["genres"]) for language in languages()}
+    assert all(found == labels["de"] for found in labels.values())
+
+
+def test_own_words_come_before_the_ready_made_ones(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.toml"
+    path.write_text(
+        'language = "de"\n[aliases]\nRock = "Krach"\n[moods]\nCalm = "Leise"\n'
+        '[styles]\nVocal = ""\n'
+    )
+    words = read_vocabulary(path)
+    assert words.words(["Rock", "Classical"]) == ["Krach", "Klassik"]
+    assert words.field_words("mood", ["Calm"]) == ["Leise"]
+    assert words.field_words("mood", ["Sad"]) == ["Traurig"]
+    assert words.field_words("style", ["Vocal", "Piano", "Mine"]) == ["Klavier", "Mine"]
+    assert Vocabulary.from_dict(json.loads(json.dumps(words.to_dict()))) == words
+    assert read_vocabulary(Path("ja")).words(["Jazz"]) == ["ジャズ"]
+
+
+def test_a_misspelt_mood_or_language_gets_a_hint(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.toml"
+    path.write_text('[moods]\nClam = "Ruhig"\n[styles]\nPiano = "Klavier"\n')
+    found = misspelt_fields(read_vocabulary(path), ["Happy", "Calm"], ["Piano"])
+    assert found == [("moods", "Clam", "Calm")]
+    path.write_text('language = "dee"\n')
+    with pytest.raises(UsageError, match="one of de, es"):
+        read_vocabulary(path)
+    path.write_text("[moods]\nCalm = 1\n")
+    with pytest.raises(UsageError, match="pairs"):
+        read_vocabulary(path)

@@ -359,7 +359,9 @@ class PolicyOptions:
             metavar="FILE",
             rich_help_panel=WRITE,
             show_default="vocabulary.toml beside config.toml",
-            help="Your own genre names.\n\nA vocabulary.toml, or a beets configuration.",
+            help="Your own words for genres, moods and styles.\n\n"
+            "A vocabulary.toml, a beets configuration, or a language with ready-made words: de, es,"
+            " fr, it, ja, pl, pt, ru.",
         ),
     ] = None
     separator: Annotated[

@@ -209,20 +209,32 @@ def print_plan(
 
 def report_misspelt_words(databases: Databases, run: int) -> None:
     """Print words of a plan's vocabulary that match nothing, each with the nearest known word."""
-    from genretag.decisions.vocabulary import misspelt_words
+    from genretag.decisions.vocabulary import Vocabulary, misspelt_fields, misspelt_words
     from genretag.scan.replan import metadata_of
     from genretag.text import escape_control
 
     plan = databases.store.scan(run)
     vocabulary = Policy.from_dict(plan.policy).vocabulary if plan is not None else None
-    if plan is None or vocabulary is None or vocabulary.changes_nothing:
+    if plan is None or vocabulary is None or vocabulary == Vocabulary():
         return
     if databases.store.model_metadata(plan.model or "") is None:
         return
-    for table, word, near in misspelt_words(vocabulary, metadata_of(databases.store, plan).labels):
+    metadata = metadata_of(databases.store, plan)
+    moods, styles = metadata.moods, metadata.styles
+    found = [
+        (*word, "no label of the model and no genre of the tree")
+        for word in misspelt_words(vocabulary, metadata.labels)
+    ]
+    found += [
+        (*word, f"no {word[0].removesuffix('s')} of the model")
+        for word in misspelt_fields(
+            vocabulary, moods.names if moods else (), styles.names if styles else ()
+        )
+    ]
+    for table, word, near, what in found:
         hint = f"; did you mean {near}?" if near else ""
-        message = f"vocabulary, {table}: {word} is no label of the model and no genre of the tree"
-        print(f"genretag: {escape_control(message + hint)}", file=sys.stderr)
+        message = f"vocabulary, {table}: {word} is {what}{hint}"
+        print(f"genretag: {escape_control(message)}", file=sys.stderr)
 
 
 def print_rows(

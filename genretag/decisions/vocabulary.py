@@ -9,6 +9,7 @@ A vocabulary is a TOML file, beets' YAML configuration, or beets' tree, whitelis
     count = 2                      # maximum number of values per file
     fallback = "Unclassified"      # if no word is left
     title_case = true              # capitalise words that are all lower case
+    language = "de"                # ready-made words: de es fr it ja pl pt ru; yours come first
     generic = ["To Sort"]          # genres in tags that count as none, beside Other, Unknown ...
     unknown = "pass"               # words outside the whitelist: "pass" or "drop"
 
@@ -111,6 +112,31 @@ def built_in_tree() -> Tree:
     return tree_of(yaml.safe_load(text))
 
 
+@cache
+def languages() -> tuple[str, ...]:
+    """Return the languages with ready-made words, as ISO 639-1 codes."""
+    files = resources.files("genretag.vocabularies").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+@cache
+def ready_made(language: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the ready-made words of a language: table (genres, moods) -> label -> word.
+
+    Labels are normalised. An unknown language, of a newer version's plan, has no words.
+    """
+    import tomllib
+
+    if language not in languages():
+        return {}
+    file = resources.files("genretag.vocabularies").joinpath(f"{language}.toml")
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {
+        name: {normalise_genre(label): word for label, word in table.items()}
+        for name, table in tables.items()
+    }
+
+
 #: Separates parent and child in the labels of models with styles (Discogs: ``Rock---Punk``).
 PARENT_SEPARATOR = "---"
 
@@ -141,6 +167,7 @@ class Vocabulary:
     generic: tuple[str, ...] = ()  # further genres that count as no genre
     moods: tuple[tuple[str, str], ...] = ()  # (label, word); an empty word is never written
     styles: tuple[tuple[str, str], ...] = ()
+    language: str | None = None  # of the ready-made words for labels without a word here
 
     @cached_property
     def tree(self) -> Tree:
@@ -168,7 +195,8 @@ class Vocabulary:
     def field_words(self, field: str, labels: Sequence[str]) -> list[str]:
         """Return the words for labels of a mood or style, each once, best first."""
         pairs = self.moods if field == "mood" else self.styles
-        words = {normalise_genre(label): word for label, word in pairs}
+        words = dict(self._ready("moods" if field == "mood" else "genres"))
+        words |= {normalise_genre(label): word for label, word in pairs}
         found = (words.get(normalise_genre(label), label) for label in labels)
         return list(dict.fromkeys(word for word in found if word))
 
@@ -200,7 +228,11 @@ class Vocabulary:
 
     def has_alias(self, label: str) -> bool:
         """Return whether an alias replaces a label."""
-        return bool(self.aliases) and self._renamed(label) != label
+        return bool(self.aliases or self.language) and self._renamed(label) != label
+
+    def _ready(self, table: str) -> Mapping[str, str]:
+        """Return the ready-made words of the language, by normalised label."""
+        return ready_made(self.language).get(table, {}) if self.language is not None else {}
 
     def _renamed(self, label: str) -> str:
         for pattern, replacement in self.aliases:
@@ -212,6 +244,8 @@ class Vocabulary:
                     return match.expand(replacement)
             except re.error:
                 continue
+        if (word := self._ready("genres").get(normalise_genre(label))) is not None:
+            return word
         parent, mark, child = label.rpartition(PARENT_SEPARATOR)
         return parent + mark + self._renamed(child) if mark else label
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from genretag.decisions.albums import AlbumTally, Key, key_of
-from genretag.decisions.plan import Reason, Row, WriteHistory, judge, keep_tidied
+from genretag.decisions.plan import Reason, Row, WriteHistory, judge, keep_tidied, with_fields
 from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.vote import vote
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, read_metadata
+from genretag.records import Analysis, FileRow
 from genretag.scan.obstacles import mark_obstacles
 from genretag.storage.cache import AnalysisCache, Scan
 
@@ -113,10 +116,28 @@ def _again(
     # A tidied row may be written since.
     if known is None and row.code == Reason.TIDIES:
         row = keep_tidied(row)
-    # An answer of the user stays.
-    elif known is not None and row.scores and not row.reviewed:
-        row = judge(Path(row.path), *known, metadata, policy, past=past)
+    elif known is not None and row.scores:
+        # An answer of the user stays; the other fields are decided again.
+        if row.reviewed and row.code != Reason.NOT_CHOSEN:
+            row = _with_new_fields(row, *known, metadata, policy, past)
+        else:
+            row = judge(Path(row.path), *known, metadata, policy, past=past)
     return path, row.action, row.to_dict()
+
+
+def _with_new_fields(
+    row: Row,
+    file: FileRow,
+    analysis: Analysis,
+    metadata: ModelMetadata,
+    policy: Policy,
+    past: WriteHistory | None,
+) -> Row:
+    """Return a row with the genre that it has, and the other fields decided again."""
+    if policy.writes_genre_alone:
+        return replace(row, fields={})
+    verdict = vote(analysis, metadata, policy.vote, policy.min_confidence)
+    return with_fields(row, file, verdict, metadata, policy, past)
 
 
 def _rows(store: AnalysisCache, run: int) -> Iterator[tuple[int, Path, dict[str, Any]]]:

@@ -8,14 +8,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.vocabulary import ALL_ARTISTS, Vocabulary, built_in_tree, tree_of
+from genretag.decisions.vocabulary import (
+    ALL_ARTISTS,
+    Vocabulary,
+    built_in_tree,
+    languages,
+    tree_of,
+)
 from genretag.errors import UsageError
 from genretag.storage.config import config_path
 
 _KEYS = frozenset(
     (
         "whitelist canonical parents ignorelist count fallback title_case unknown aliases generic"
-        " moods styles"
+        " moods styles language"
     ).split()
 )
 
@@ -35,6 +41,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
     Raises:
         UsageError: it cannot be read, or has an unknown key; the message suggests the nearest.
     """
+    if str(path) in languages() and not path.exists():
+        return Vocabulary(language=str(path))
     text = _text(path)
     if path.suffix.lower() in (".yaml", ".yml"):
         data = _yaml(text, str(path)) or {}
@@ -88,6 +96,7 @@ def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
         generic=_words(data.get("generic", []), path),
         moods=_pairs(data, "moods", path),
         styles=_pairs(data, "styles", path),
+        language=_language(data.get("language"), path),
     )
 
 
@@ -97,6 +106,13 @@ def _pairs(data: dict[str, Any], key: str, path: Path) -> tuple[tuple[str, str],
     if not isinstance(table, dict) or not all(isinstance(word, str) for word in table.values()):
         raise UsageError(f'{path}: [{key}] holds pairs: label = "word"')
     return tuple(table.items())
+
+
+def _language(value: Any, path: Path) -> str | None:
+    """Return the language of the ready-made words."""
+    if value is not None and value not in languages():
+        raise UsageError(f"{path}: language = {value!r}; one of {', '.join(languages())}")
+    return value if value is None else str(value)
 
 
 def _words(value: Any, path: Path) -> tuple[str, ...]:

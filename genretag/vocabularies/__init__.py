@@ -1,1 +1,1 @@
-"""Ready-made vocabularies: a compact tree of genres."""
+"""Ready-made vocabularies: a compact tree of genres, and words in other languages."""
