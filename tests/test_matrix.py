@@ -9,7 +9,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "layout"))
 
-from matrix import NAMES, PAGE, READERS, measure, version_of
+from matrix import (
+    NAMES,
+    PAGE,
+    READERS,
+    measure,
+    measure_fields,
+    names_table,
+    version_of,
+)
 
 ROWS = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
 HEAD = [cell.strip() for cell in ROWS[0].strip("|").split("|")]
@@ -33,3 +41,20 @@ def test_the_page_says_what_each_reader_shows(tmp_path: Path, extension: str) ->
     text = PAGE.read_text("utf-8")
     for reader in (r for r in READERS if r in HEAD and version_of(r) in text):
         assert cells[reader] == row[reader], reader
+
+
+def test_the_page_has_the_names_of_the_fields() -> None:
+    text = PAGE.read_text("utf-8")
+    assert "\n".join(names_table()) in text
+
+
+@pytest.mark.parametrize("extension", [".mp3", ".flac", ".m4a", ".wma", ".wv", ".wav"])
+def test_the_page_says_which_fields_each_reader_shows(tmp_path: Path, extension: str) -> None:
+    found = measure_fields(extension, tmp_path)
+    assert found is not None
+    rows = [row for row in ROWS if f"`{extension}`" in row]
+    cells = [cell.strip() for cell in rows[1].strip("|").split("|")][1:]
+    text = PAGE.read_text("utf-8")
+    for reader, cell in zip(HEAD[2:], cells, strict=True):
+        if reader in READERS and version_of(reader) in text:
+            assert found[reader] == cell, reader

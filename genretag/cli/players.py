@@ -29,7 +29,8 @@ def players(json: Json = False) -> None:
         out.print(Text(f"{player}  ", style="bold").append(_describe(reading), style="not bold"))
         for fact in reading.facts:
             source = f"  ({fact.trust}: {fact.source})"
-            out.print(Text("  ").append(fact.says).append(source, style="dim"))
+            about = f"  {fact.field}: " if fact.field != "genre" else "  "
+            out.print(Text(about).append(fact.says).append(source, style="dim"))
     out.print(
         Text("Otherwise each genre is a value of its own, as the container defines it.", "dim")
     )
@@ -37,7 +38,10 @@ def players(json: Json = False) -> None:
 
 def _to_dict(player: str, reading: Reading) -> dict[str, object]:
     """Return the object that ``players --json`` prints."""
-    facts = [{"says": f.says, "source": f.source, "trust": f.trust} for f in reading.facts]
+    facts = [
+        {"says": f.says, "source": f.source, "trust": f.trust, "field": f.field}
+        for f in reading.facts
+    ]
     return {
         "player": player,
         "joined": dict(reading.joined),

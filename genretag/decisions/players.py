@@ -1,4 +1,4 @@
-"""How players read several genres from a file, with the source of each fact.
+"""How players read genres, moods and styles from a file, with the source of each fact.
 
 The default, several values as each container defines them, is right for players that follow the
 formats. Other players get the form that they are known to read; without a known fact nothing is
@@ -24,6 +24,7 @@ class Player(StrEnum):
     FOOBAR2000 = "foobar2000"
     REKORDBOX = "rekordbox"
     SERATO = "serato"
+    KODI = "kodi"
 
 
 class Id3Version(StrEnum):
@@ -55,6 +56,7 @@ class Fact:
     says: str
     source: str
     trust: Trust
+    field: str = "genre"  # which field it is about: genre, mood, style or grouping
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,24 @@ READINGS: dict[Player, Reading] = {
                 "navidrome.org, tagging guidelines and FAQ",
                 Trust.OWN,
             ),
+            Fact(
+                "shows a mood from TMOO, MOOD, MP4's MOOD and WM/Mood, in columns and filters",
+                "github.com/navidrome/navidrome, resources/mappings.yaml, and issue 3924",
+                Trust.OWN,
+                "mood",
+            ),
+            Fact(
+                "reads a style only where its configuration names the field (Tags.style.Aliases)",
+                "navidrome.org, custom tags, and resources/mappings.yaml",
+                Trust.OWN,
+                "style",
+            ),
+            Fact(
+                "reads GRP1, GROUPING, ©grp and WM/ContentGroupDescription",
+                "github.com/navidrome/navidrome, resources/mappings.yaml",
+                Trust.OWN,
+                "grouping",
+            ),
         )
     ),
     Player.JELLYFIN: Reading(
@@ -103,6 +123,12 @@ READINGS: dict[Player, Reading] = {
                 "the same files: ID3v2_separatev2v3Values is off",
                 Trust.OWN,
             ),
+            Fact(
+                "shows moods and styles as tags with a plugin that is told their names",
+                "github.com/jyourstone/jellyfin-musictags-plugin, and its smart lists' issue 80",
+                Trust.PEER,
+                "mood",
+            ),
         ),
     ),
     Player.MPD: Reading(
@@ -111,6 +137,12 @@ READINGS: dict[Player, Reading] = {
                 "reads every string of TCON, and every repeated tag, as a genre",
                 "github.com/MusicPlayerDaemon/MPD, Id3Scan.cxx and issue 940",
                 Trust.OWN,
+            ),
+            Fact(
+                "newer versions have a tag Mood (TMOO)",
+                "github.com/MusicPlayerDaemon/MPD issue 1435, closed",
+                Trust.OWN,
+                "mood",
             ),
         )
     ),
@@ -122,6 +154,12 @@ READINGS: dict[Player, Reading] = {
                 "github.com/seanap/Audiobooks.bundle issue 45",
                 Trust.REPORT,
             ),
+            Fact(
+                "takes moods and styles from its own sources, and not from tags",
+                "github.com/djdembeck/Audnexus.bundle issue 83",
+                Trust.REPORT,
+                "mood",
+            ),
         ),
     ),
     Player.ITUNES: Reading(
@@ -130,6 +168,12 @@ READINGS: dict[Player, Reading] = {
                 "shows the first of several values, and keeps the others",
                 "github.com/quodlibet/mutagen-specs, mp4 (iTunes 11.4)",
                 Trust.TESTED,
+            ),
+            Fact(
+                "reads the grouping from GRP1 and ©grp, and TIT1 as the work (since 12.6)",
+                "bitbucket.org/ijabz/jaudiotagger issue 180",
+                Trust.PEER,
+                "grouping",
             ),
         )
     ),
@@ -152,6 +196,12 @@ READINGS: dict[Player, Reading] = {
                 "github.com/rembo10/headphones issue 499",
                 Trust.REPORT,
             ),
+            Fact(
+                "has a property for one mood, which WMA stores as WM/Mood",
+                "learn.microsoft.com, System.Music.Mood and WM/Mood",
+                Trust.OWN,
+                "mood",
+            ),
         ),
     ),
     Player.FOOBAR2000: Reading(
@@ -171,6 +221,12 @@ READINGS: dict[Player, Reading] = {
                 "reads ID3v2.3 and v2.4",
                 "wiki.hydrogenaud.io, foobar2000 ID3 tag mapping",
                 Trust.PEER,
+            ),
+            Fact(
+                "reads any field by its name; MOOD is in TXXX in ID3v2.3",
+                "github.com/namidaco/namida issue 294",
+                Trust.REPORT,
+                "mood",
             ),
         ),
     ),
@@ -192,6 +248,16 @@ READINGS: dict[Player, Reading] = {
                 Trust.REPORT,
             ),
         ),
+    ),
+    Player.KODI: Reading(
+        facts=(
+            Fact(
+                "reads a mood from ID3v2, Vorbis comments, MP4 and ASF",
+                "github.com/xbmc/xbmc pull requests 6853 and 8905",
+                Trust.OWN,
+                "mood",
+            ),
+        )
     ),
 }
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import builders_chunks as chunks
 from builders_id3 import id3v2_texts
-from readers import READERS, show
+from readers import READERS, field_text, show
 
 from genretag import tags
 from genretag.audio import synthesis
+from genretag.layout.fields import FIELDS
+from genretag.tags.id3_splice import frame_name
 
 PAGE = Path(__file__).parents[2] / "genretag" / "docs" / "containers.md"
 SECONDS = 2
@@ -96,6 +98,44 @@ def measure(extension: str, folder: Path) -> tuple[str, dict[str, str]] | None:
     return field, cells
 
 
+#: Fields of the second table.
+FIELDS_SHOWN = ("mood", "style", "grouping")
+
+
+def measure_fields(extension: str, folder: Path) -> dict[str, str] | None:
+    """Return by reader which of the other fields it shows: their names, or "no"."""
+    if (path := make(extension, folder)) is None:
+        return None
+    read = tags.read(path)
+    if read.fields is None or read.fields.problems:
+        return dict.fromkeys(READERS, "no place")
+    for field in FIELDS_SHOWN:
+        tags.write(path, ["Calm"], field=field)
+    cells = dict[str, str]()
+    for reader in READERS:
+        shown = [f for f in FIELDS_SHOWN if field_text(reader, path, f) == "Calm"]
+        cells[reader] = "all" if len(shown) == len(FIELDS_SHOWN) else ", ".join(shown) or "no"
+    return cells
+
+
+def names_table() -> list[str]:
+    """Return the lines of the table of names."""
+    lines = ["| field | ID3v2.3 | ID3v2.4 | Vorbis comments | APEv2 | MP4 | ASF |"]
+    lines.append("| --- " * 7 + "|")
+    for field, names in FIELDS.items():
+        frames = [_frame(field, version) for version in (3, 4)]
+        freeform = f"----:com.apple.iTunes:{names.freeform.decode()}"
+        atom = names.atoms[0].decode("latin-1") if names.atoms else freeform
+        texts = (*frames, names.comment.decode(), names.item.decode(), atom, names.attributes[0])
+        lines.append(f"| {field} | " + " | ".join(f"`{text}`" for text in texts) + " |")
+    return lines
+
+
+def _frame(field: str, version: int) -> str:
+    name = frame_name(field, version).decode()
+    return f"TXXX:{FIELDS[field].description}" if name == "TXXX" else name
+
+
 _HEAD = """# Containers: where the genre goes, and what other programs read
 
 `genretag` decides by a file's content, not by its name, which container it is. Nothing but the
@@ -131,6 +171,25 @@ genre that is there but cannot be decoded.
 """
 
 
+_FIELDS_HEAD = """## Mood, style, grouping and evidence
+
+`--write` writes a mood and styles into these fields, and `--evidence` tells where they come from.
+Styles go to the grouping with `--style-field grouping`. Each is written where the genre has its
+tag, under the same rules and the same proof.
+
+"""
+
+_FIELDS_RULES = """
+RIFF INFO and ID3v1 have a place for the genre alone. A WAV file whose tags are in INFO gets no
+mood: an ID3 tag with it would hide them. Beside ID3v1 alone, the new tag repeats its texts and its
+genre.
+A mood in `TMOO` or in `TXXX:MOOD` counts in either version, and both are renewed. The grouping is
+`GRP1`, as in iTunes 12.6 and Navidrome, which read `TIT1` as the work. No container has a field of
+its own for a style. Which of these fields other programs show:
+
+"""
+
+
 def page() -> str:
     """Return the page."""
     readers = list(READERS)
@@ -142,7 +201,15 @@ def page() -> str:
                 cells = " | ".join(found[1][r] for r in readers)
                 lines.append(f"| {name} `{extension}` | `{found[0]}` | {cells} |")
     versions = ",\n".join(f"{reader} ({version_of(reader)})" for reader in readers)
-    return f"{_HEAD}{chr(10).join(lines)}\n\nMeasured with {versions}.\n{_RULES}"
+    fields = [f"| container | {' | '.join(readers)} |", "| --- " * (len(readers) + 1) + "|"]
+    with tempfile.TemporaryDirectory() as folder:
+        for extension, name in NAMES.items():
+            if (cells := measure_fields(extension, Path(folder))) is not None:
+                row = " | ".join(cells[r] for r in readers)
+                fields.append(f"| {name} `{extension}` | {row} |")
+    parts = [_HEAD + "\n".join(lines), f"Measured with {versions}.\n{_RULES}".rstrip()]
+    parts += [_FIELDS_HEAD + "\n".join(names_table()), _FIELDS_RULES.lstrip() + "\n".join(fields)]
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

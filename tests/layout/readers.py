@@ -165,11 +165,11 @@ def _all_of(reader: str, path: Path) -> dict[str, Any]:
 
 def field_text(reader: str, path: Path, field: str) -> str | None:
     """Return what a reader shows of a field; None: nothing."""
-    if reader == "mediafile":
-        from mediafile import MediaFile
-
-        return getattr(MediaFile(path), field, None) or None
     try:
+        if reader == "mediafile":
+            from mediafile import MediaFile
+
+            return getattr(MediaFile(path), field, None) or None
         found = {str(key).lower(): value for key, value in _all_of(reader, path).items()}
     except Exception:  # each library has errors of its own
         return None
