@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Program
+from rich.console import Console
 
 from genretag import audio, tags
-from genretag.decisions.fields import plan_fields, sure_labels
-from genretag.decisions.plan import Row
+from genretag.decisions.fields import FieldPlan, plan_fields, sure_labels
+from genretag.decisions.plan import Reason, Row, skipped_row, with_fields
 from genretag.decisions.policy import Existing, Field, Policy, Protect, StyleField
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.decisions.vote import Status, Verdict
+from genretag.errors import RunError
 from genretag.inference.metadata import ModelMetadata
 from genretag.records import Album, FieldTags, FileRow, Tags
+from genretag.report.formats import write_csv, write_markdown
+from genretag.report.sentences import report_lines
+from genretag.report.summary import summarise
+from genretag.report.terminal import print_report
 from genretag.storage.journal import FieldChange, Journal
 from genretag.writing import replace as writing
 from genretag.writing.replace import (
@@ -311,3 +319,109 @@ def test_a_misspelt_field_gets_a_hint(genretag: Program, library: Path) -> None:
     assert done.status == 2 and "did you mean mood?" in done.err
     done = genretag("undo", "--field", "styles")
     assert done.status == 2 and "did you mean style?" in done.err
+
+
+def test_evidence_tells_of_each_field_and_keeps_what_it_does_not_write(
+    metadata: ModelMetadata,
+) -> None:
+    known = FieldTags({"evidence": ["style=Piano; source=model", "mood=Sad; source=model"]})
+    f = file(known)
+    row = with_fields(base_row(), f, verdict(), metadata, Policy(write=BOTH[:2], evidence=True))
+    model = f"{metadata.name} {metadata.version}"
+    assert row.fields["evidence"]["new"] == [
+        "style=Piano; source=model",
+        f"genre=Jazz; source=model; confidence=0.91; model={model}",
+        f"mood=Calm; source=model; confidence=0.80; model={model}",
+    ]
+    # Without a write there is nothing to tell.
+    nothing = verdict(moods={})
+    kept = replace(base_row(), action="keep", new=[])
+    row = with_fields(kept, f, nothing, metadata, Policy(write=BOTH[:2], evidence=True))
+    assert set(row.fields) == {"mood"} and row.writes == {}
+
+
+def base_row() -> Row:
+    """Return a row that writes Jazz into a file without a genre."""
+    return Row(
+        path="/m/a.mp3",
+        status="ok",
+        genre="Jazz",
+        confidence=0.91,
+        scores={"Jazz": 0.91},
+        windows=1,
+        agreement=1.0,
+        old=[],
+        new=["Jazz"],
+        action="write",
+        reason="fills an empty genre",
+        code="empty",
+        source="model",
+    )
+
+
+MOOD: FieldPlan = {
+    "old": ["Sad"],
+    "new": ["Calm"],
+    "action": "write",
+    "reason": "replaces the mood",
+    "code": "replaces",
+    "confidence": 0.8,
+    "tag": "mood",
+}
+STYLE: FieldPlan = {
+    "old": [],
+    "new": [],
+    "action": "skip",
+    "reason": "no style is sure enough",
+    "code": "unsure",
+    "confidence": None,
+    "tag": "style",
+}
+
+
+def test_reports_show_each_field() -> None:
+    kept = replace(base_row(), action="keep", old=["Rock"], new=["Rock"], reason="kept")
+    rows = [replace(row, fields={"mood": MOOD, "style": STYLE}) for row in (base_row(), kept)]
+    summary = summarise(rows)
+    assert summary.field_writes == {("mood", "Calm"): 2}
+    assert summary.left == {"no style is sure enough": 2}
+    lines = list(report_lines(rows, summary))
+    assert "2 files get the mood Calm." in lines
+    assert "Mood: Sad becomes Calm; replaces the mood." in lines[-1]
+    console = Console(file=io.StringIO(), width=160)
+    print_report(console, rows, summary)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Rock; mood Calm" in shown and "→ Jazz; mood Calm" in shown
+    out = io.StringIO()
+    write_csv(rows, out)
+    (first, _) = csv.DictReader(io.StringIO(out.getvalue()))
+    assert (first["mood"], first["style"]) == ("Calm", "")
+    assert first["style_reason"] == "no style is sure enough"
+    markdown = io.StringIO()
+    write_markdown(rows, markdown)
+    assert "Jazz; mood: Calm" in markdown.getvalue()
+    assert Row.from_dict(json.loads(json.dumps(rows[0].to_dict()))) == rows[0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"action": "delete"},
+        {"new": "Calm"},
+        {"new": [1]},
+        {"new": []},
+        {"tag": None},
+    ],
+)
+def test_a_damaged_plan_of_a_field_is_refused(damage: dict[str, object]) -> None:
+    data = base_row().to_dict() | {"fields": {"mood": {**MOOD, **damage}}}
+    with pytest.raises(RunError, match="not a row of a plan"):
+        Row.from_dict(data)
+
+
+def test_a_file_that_cannot_be_replaced_keeps_all_fields() -> None:
+    row = replace(base_row(), fields={"mood": MOOD, "style": STYLE})
+    skipped = skipped_row(row, Reason.NOT_WRITABLE, lambda new: f"would write {new}")
+    assert skipped.writes == {} and row.writes != {}
+    assert skipped.fields["mood"]["reason"] == "would write ['Calm']"
+    assert skipped.fields["style"] == STYLE

@@ -114,7 +114,10 @@ def _vote_lines(case: _Case) -> Iterator[Line]:
     yield Line(f"labels (--top {policy.top})", ", ".join(labels_to_write(verdict, policy)))
     if verdict.styles:
         styles = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items())
-        yield Line("styles (not written)", ", ".join(styles))
+        yield Line("styles", ", ".join(styles))
+    if verdict.moods:
+        moods = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.moods.items())
+        yield Line("moods", ", ".join(moods))
 
 
 def _vocabulary_lines(case: _Case) -> Iterator[Line]:
@@ -143,5 +146,10 @@ def _decision_lines(case: _Case, databases: Databases) -> Iterator[Line]:
     yield Line(f"decision ({policy.existing})", f"{row.action}: {escape_control(row.reason)}")
     yield Line(f"trust ({policy.trusted})", f"named by: {row.source or 'nobody'}")
     yield Line("written", words(row.new) if row.action == "write" else "nothing")
+    for name, plan in row.fields.items():
+        text = f"{plan['action']}: {escape_control(plan['reason'])}"
+        if plan["action"] == "write":
+            text += f"; {words(plan['old'])} -> {words(plan['new'])}"
+        yield Line(name if plan["tag"] == name else f"{name} (in the {plan['tag']})", text)
     if policy.album != "off":
         yield Line("album", f"--album {policy.album} may change this; see genretag plan")
