@@ -134,6 +134,44 @@ def assert_slider_plans_as_the_command(page: Browser, genretag: Program) -> None
         assert counts == f"At {threshold}: {files}"
 
 
+def test_moods_and_styles_are_shown_and_exported(browser: Browser, tmp_path: Path) -> None:
+    mood = {"old": ["<Sad>"], "new": ["Calm"], "action": "write", "reason": "replaces the mood"}
+    style = {"old": [], "new": [], "action": "skip", "reason": "no style is sure enough"}
+    facts = {"code": "", "confidence": None}
+    row = Row(
+        path="/music/a.mp3",
+        status="ok",
+        genre="Jazz",
+        confidence=0.9,
+        scores={"Jazz": 0.9},
+        windows=1,
+        agreement=1.0,
+        old=["Rock"],
+        new=["Rock"],
+        action="keep",
+        reason="already has a genre",
+        fields={
+            "mood": {**mood, **facts, "tag": "mood"},  # type: ignore[typeddict-item]
+            "style": {**style, **facts, "tag": "style"},  # type: ignore[typeddict-item]
+        },
+    )
+    page = Page([compact_row(row, None, "")], ("Jazz", "Blues"), 0.7, True, "moods")
+    (tmp_path / "moods.html").write_text(render_page(page), encoding="utf-8")
+    browser.open(f"file://{tmp_path / 'moods.html'}")
+    browser.until("document.querySelectorAll('.row').length === 1")
+    shown = browser.run("document.querySelector('.row .genre').textContent")
+    assert "Rock; mood Calm" in shown
+    assert "mood Calm" in browser.run("document.getElementById('fields').textContent")
+    assert "1 to write" in browser.run("document.getElementById('summary').textContent")
+    set_field(browser, "q", "calm")
+    assert browser.run("shown.length") == 1
+    browser.run("details(0)")
+    details = browser.run("document.getElementById('detaillist').textContent")
+    assert "<Sad> → Calm; replaces the mood" in details and "no style is sure enough" in details
+    (exported,) = browser.run("plan()").splitlines()
+    assert Row.from_dict(json.loads(exported)).fields == row.fields
+
+
 def test_apply_writes_the_exported_plan(
     page: Browser, genretag: Program, music: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ def approve_plans(
     def rows() -> Iterator[Row]:
         return (r for _, _, r in rows_in_force(databases, plans, tops))
 
+    policies = (Policy.from_dict(plan.policy) for plan in plans)
+    noun = "genre" if all(policy.writes_genre_alone for policy in policies) else "file"
     while True:
         written = _state_plans(databases, plans, tops, mode)
         if written == 0:
@@ -50,8 +53,8 @@ def approve_plans(
                 print("nothing to write", file=sys.stderr)
             return 0
         if approval.dry_run or approval.yes or not can_ask():
-            return written if confirm(written, approval) else 0
-        answer = _ask(written)
+            return written if confirm(written, approval, noun=noun) else 0
+        answer = _ask(written, noun)
         if answer == "l":
             print_rows(rows, ReportOptions(), OutputMode(plain=mode.plain), everything=True)
         elif answer == "r":
@@ -62,10 +65,10 @@ def approve_plans(
             return written if answer == "y" else 0
 
 
-def _ask(written: int) -> str:
+def _ask(written: int, noun: str) -> str:
     """Ask until there is an answer that is known, and return its first letter; Enter means no."""
     while True:
-        print(f"write {count(written, 'genre')}? {_QUESTION}", end="", file=sys.stderr, flush=True)
+        print(f"write {count(written, noun)}? {_QUESTION}", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             return "n"
@@ -79,12 +82,15 @@ def _state_plans(
     databases: Databases, plans: list[Scan], tops: list[Path], mode: OutputMode
 ) -> int:
     """Print what each plan would write and by which rules; return the number of writes."""
+    from genretag.decisions.fields import EVIDENCE
     from genretag.report.selection import replaces_genre
 
     written, replaced = dict.fromkeys((p.run for p in plans), 0), 0
+    fields = Counter[str]()
     for plan, _, row in rows_in_force(databases, plans, tops, open_writes=True):
         written[plan.run] += 1
         replaced += replaces_genre(row)
+        fields.update(name for name in row.writes if name != EVIDENCE)
     total = sum(written.values())
     if mode.quiet or total == 0:
         return total
@@ -92,8 +98,9 @@ def _state_plans(
         if written[plan.run]:
             print(_describe_plan(databases, plan), file=sys.stderr)
     verb = "replaces" if replaced == 1 else "replace"
+    parts = [count(n, name) for name, n in fields.items()] or [count(total, "file")]
     print(
-        f"{count(total, 'genre')} to write; {replaced:,} of them {verb} an existing genre",
+        f"{', '.join(parts)} to write; {replaced:,} of them {verb} an existing genre",
         file=sys.stderr,
     )
     return total

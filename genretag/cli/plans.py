@@ -338,7 +338,10 @@ def write_all(
     with writing(databases), file_progress(total, quiet=mode.quiet) as progress:
         number = journal.begin("apply", genretag.__version__, options)
 
+        fields = set[str]()
+
         def show(result: Result) -> None:
+            fields.update(result.fields)
             show_result(progress, result)
 
         counts = apply_writes(store, journal, number, writes, show, jobs)
@@ -346,7 +349,8 @@ def write_all(
     if not mode.quiet:
         undo = f" (run {number}; `genretag undo {number}` restores them)"
         tail = undo if counts["written"] else ""
-        print(f"wrote {counts['written']:,} of {count(total, 'genre')}{tail}", file=sys.stderr)
+        noun = "genre" if fields <= {"genre"} else "file"
+        print(f"wrote {counts['written']:,} of {count(total, noun)}{tail}", file=sys.stderr)
     if counts["interrupted"]:
         print("stopped; the same command goes on with the rest", file=sys.stderr)
     return counts["failed"] + counts["interrupted"]

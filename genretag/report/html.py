@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import Row, WriteHistory, judge
+from genretag.decisions.fields import EVIDENCE, FieldPlan
+from genretag.decisions.plan import Action, Row, WriteHistory, judge
 from genretag.decisions.policy import AlbumRule, Policy
 from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FEATURE_VERSION
@@ -71,7 +72,9 @@ def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b
 
     ``if_sure`` is the row as it would be if the confidence were above every threshold.
     """
-    data = {**row.to_dict(), "file": to_url(row.absolute)}
+    # Evidence would be wrong as soon as somebody edits the genre.
+    fields = {name: plan for name, plan in row.fields.items() if name != EVIDENCE}
+    data = {**row.to_dict(), "file": to_url(row.absolute), "fields": fields}
     folder, _, name = escape_control(row.path).rpartition("/")
     best = list(row.scores.items())[:_BEST]
     sure = if_sure or row
@@ -96,8 +99,15 @@ def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b
         escape_control(row.artist),
         escape_control(row.album),
         int(row.reviewed),
+        [_compact_field(name, plan) for name, plan in fields.items()],
         base64.b64encode(picture).decode(),
     ]
+
+
+def _compact_field(name: str, plan: FieldPlan) -> list[Any]:
+    """Return the plan of a field beside the genre as the page reads it."""
+    values = ([escape_control(word) for word in plan[key]] for key in ("old", "new"))
+    return [name, *values, int(plan["action"] == Action.WRITE), escape_control(plan["reason"])]
 
 
 def _timeline(analysis: Analysis, metadata: ModelMetadata) -> str:
