@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -308,6 +310,7 @@ def test_mood_and_style_are_planned_written_and_taken_back(
     undone = genretag("undo", "--field", "mood", "--yes", "--json")
     assert undone.status == 0 and len(undone.rows) == len(before)
     assert all("mood" not in values(path) for path in before)
+    assert "--field mood" in genretag("history").out
     genres = {path: values(path)["genre"] for path in before}
     assert genres == {path: row["new"] for path, row in zip(sorted(before), rows, strict=True)}
     genretag("undo", "--all", "--yes")
@@ -425,3 +428,18 @@ def test_a_file_that_cannot_be_replaced_keeps_all_fields() -> None:
     assert skipped.writes == {} and row.writes != {}
     assert skipped.fields["mood"]["reason"] == "would write ['Calm']"
     assert skipped.fields["style"] == STYLE
+
+
+def test_a_file_of_which_only_the_genre_is_known_is_read_again_but_not_decoded(
+    genretag: Program, library: Path, tmp_path: Path
+) -> None:
+    genretag("scan", library, "--dry-run")
+    with contextlib.closing(sqlite3.connect(tmp_path / "db" / "genretag.db")) as db, db:
+        db.execute("UPDATE file SET fields = NULL")  # as an older version left it
+    planned = genretag("plan", "--write", "mood", "--json").rows
+    assert {row["fields"]["mood"]["code"] for row in planned} <= {"not-read", "not-music"}
+    done = genretag("scan", library, "--dry-run", "--write", "mood", "--json")
+    codes = {row["fields"]["mood"]["code"] for row in done.rows}
+    assert "not-read" not in codes and len(done.rows) == len(planned)
+    with contextlib.closing(sqlite3.connect(tmp_path / "db" / "genretag.db")) as db:
+        assert db.execute("SELECT count(*) FROM file WHERE fields IS NULL").fetchone() == (0,)

@@ -83,7 +83,9 @@ def history(
 
 
 def _describe_options(run: Run) -> str:
-    """Return the rules of a scan or plan, or the plan that was written."""
+    """Return the rules of a scan or plan, the plan that was written, or the fields undone."""
+    if run.kind == "undo" and (fields := run.options.get("fields")):
+        return f"--field {','.join(fields)}"
     if run.kind == "apply":
         plans = run.options.get("plans") or [run.options.get("plan")]
         numbers = " and ".join(str(plan) for plan in plans if plan)
