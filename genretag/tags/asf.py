@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from genretag.errors import TrackError
 from genretag.layout.asf import (
@@ -39,23 +39,27 @@ _COMPILATION_NAMES = ("wm/iscompilation", "compilation")  # the second is FFmpeg
 # --- reading --------------------------------------------------------------------------------------
 
 
-def values_of(data: memoryview, field: str) -> list[str]:
-    """Return the values of a field, each once, those of the extended content description first.
+def reader(data: memoryview) -> Callable[[str], list[str]]:
+    """Return what reads a field: its values, each once, those of the extended description first.
 
     Raises:
-        UnexplainedError: the file cannot be explained.
+        UnexplainedError: the file cannot be explained; and reading a field raises
         TrackError: a value is no text.
     """
     items = sorted(parse_asf(data).everything(), key=lambda o: o.guid != EXTENDED_CONTENT)
-    found = [a for o in items for a in o.attributes if field_of(a, (field,))]
-    if any(a.kind != _TEXT and a.end > a.value_at for a in found):
-        raise TrackError("tags", f"its {field} cannot be read")
-    return list(dict.fromkeys(t for a in found if (t := _text(data, a))))
+
+    def values(field: str) -> list[str]:
+        found = [a for o in items for a in o.attributes if field_of(a, (field,))]
+        if any(a.kind != _TEXT and a.end > a.value_at for a in found):
+            raise TrackError("tags", f"its {field} cannot be read")
+        return list(dict.fromkeys(t for a in found if (t := _text(data, a))))
+
+    return values
 
 
 def genres_of(data: memoryview) -> list[str]:
-    """Return the genres. See ``values_of``."""
-    return values_of(data, "genre")
+    """Return the genres. See ``reader``."""
+    return reader(data)("genre")
 
 
 def _text(data: memoryview, attribute: Attribute) -> str:

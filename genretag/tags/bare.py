@@ -6,7 +6,7 @@ from programs that prefer it, so it is made only if it can repeat them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from genretag.errors import TrackError
 from genretag.layout import bare as layout
@@ -62,16 +62,19 @@ def _full_tags(data: memoryview) -> list[int]:
     return [start for start, end in front_tags(data) if id3.has_frames(data, start, end)]
 
 
-def places_of(data: memoryview, field: str) -> list[list[str]]:
-    """Return the values of a field in each kind of tag, those that programs prefer first.
+def reader(data: memoryview) -> Callable[[str], list[list[str]]]:
+    """Return what reads a field: its values in each kind of tag, the preferred ones first.
 
-    Raises:
-        TrackError: a value cannot be decoded.
+    Reading raises ``TrackError`` where a value cannot be decoded.
     """
-    start = layout.audio_start(data)
-    front = [id3.values_of(data, at, field) for at in _full_tags(data)]
-    ape, *rest = (tail.tail_values(data, start, kind, field) for kind in tail.PREFERRED)
-    return [*front, ape, *rest] if prefers_id3(data) else [ape, *front, *rest]
+    start, full, front_first = layout.audio_start(data), _full_tags(data), prefers_id3(data)
+
+    def places(field: str) -> list[list[str]]:
+        front = [id3.values_of(data, at, field) for at in full]
+        ape, *rest = (tail.tail_values(data, start, kind, field) for kind in tail.PREFERRED)
+        return [*front, ape, *rest] if front_first else [ape, *front, *rest]
+
+    return places
 
 
 def album_of(data: memoryview) -> Album:

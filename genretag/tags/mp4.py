@@ -56,9 +56,7 @@ def genre_places(data: memoryview) -> list[list[str]]:
         UnexplainedError: the file cannot be explained.
         TrackError: a genre cannot be decoded.
     """
-    mp4 = parse_mp4(data)
-    items = [i for t in mp4.tag_atoms() for tags in t.named(b"ilst") for i in tags.children]
-    below = [c for udta in mp4.moov.named(b"udta") for c in udta.children]
+    items, below = _listed(data)
     return [
         _texts(data, items, b"\xa9gen"),
         [w for i in items if i.name == b"gnre" for w in _numbers(data, i)],
@@ -67,20 +65,30 @@ def genre_places(data: memoryview) -> list[list[str]]:
     ]
 
 
-def values_of(data: memoryview, field: str) -> list[str]:
-    """Return the values of a field that is text in all of its places, each once.
-
-    Raises:
-        UnexplainedError: the file cannot be explained.
-        TrackError: a value cannot be decoded.
-    """
+def _listed(data: memoryview) -> tuple[list[Atom], list[Atom]]:
+    """Return the items of iTunes' list of tags, and the atoms of the user data around it."""
     mp4 = parse_mp4(data)
     items = [i for t in mp4.tag_atoms() for tags in t.named(b"ilst") for i in tags.children]
-    names = (*FIELDS[field].atoms, b"----")
-    texts = [t for name in names for t in _texts(data, items, name, field)]
-    below = [c for udta in mp4.moov.named(b"udta") for c in udta.children]
-    texts += [t for c in below if (t := _udta_text(data, c, field))]
-    return list(dict.fromkeys(texts))
+    return items, [c for udta in mp4.moov.named(b"udta") for c in udta.children]
+
+
+def reader(data: memoryview) -> Callable[[str], list[str]]:
+    """Return what reads the values, each once, of a field that is text in all of its places.
+
+    Raises:
+        UnexplainedError: the file cannot be explained; and reading a field raises
+        TrackError: a value cannot be decoded.
+    """
+    items, below = _listed(data)
+
+    def values(field: str) -> list[str]:
+        names = (*FIELDS[field].atoms, b"----")
+        texts = [t for name in names for t in _texts(data, items, name, field)]
+        joined = (_udta_text(data, c, field) or "" for c in below)
+        texts += [t for text in joined for t in text.split(SEPARATOR) if t]
+        return list(dict.fromkeys(texts))
+
+    return values
 
 
 def _texts(data: memoryview, items: Iterable[Atom], name: bytes, field: str = "genre") -> list[str]:

@@ -33,6 +33,9 @@ _HEAD_SIZE = 16  # bytes that show a container
 _TRIAL_GENRE = "A genre of usual length"
 
 
+Reader = Callable[[str], list[str]]  # field -> values
+
+
 @dataclass(frozen=True)
 class Spliced:
     """How one container holds the fields."""
@@ -40,8 +43,8 @@ class Spliced:
     field: Callable[[memoryview], str]  # the genre's, as the container calls it
     matches: Callable[[bytes], bool]  # given the first bytes
     account: Callable[[memoryview, Sequence[str]], Account]
-    #: The values of a field; of several places, those that programs prefer.
-    values: Callable[[memoryview, str], list[str]]
+    #: What reads the values of a field: of several places, those that programs prefer.
+    reader: Callable[[memoryview], Reader]
     album: Callable[[memoryview], Album]
     edits: Callable[[memoryview, Sequence[str], TagOptions, str], list[Edit]]
     #: Why a field has no place in a file although the genre has one; None: it has.
@@ -62,17 +65,22 @@ def _flac_start(data: memoryview) -> int:
     return front[-1][1] if front else 0
 
 
-def _flac_values(data: memoryview, field: str) -> list[str]:
+def _flac_reader(data: memoryview) -> Reader:
     parsed = flac_layout.parse_flac(data, _flac_start(data))
+    lists = parsed.comments(data)
     front = [t for t in front_tags(data) if id3.has_frames(data, *t)]
-    rest = (tail.tail_values(data, parsed.audio_at, kind, field) for kind in tail.PREFERRED)
-    return _first_meaningful(
-        [
-            comments.values_of(parsed.comments(data), field),
-            *(id3.values_of(data, start, field) for start, _ in front),
-            *rest,
-        ]
-    )
+
+    def values(field: str) -> list[str]:
+        rest = (tail.tail_values(data, parsed.audio_at, kind, field) for kind in tail.PREFERRED)
+        return _first_meaningful(
+            [
+                comments.values_of(lists, field),
+                *(id3.values_of(data, start, field) for start, _ in front),
+                *rest,
+            ]
+        )
+
+    return values
 
 
 #: Comments with artist, album, album artist and compilation flag.
@@ -86,8 +94,9 @@ def _flac_album(data: memoryview) -> Album:
     return found if found != Album() else _id3_album(data, [start for start, _ in front])
 
 
-def _ogg_values(data: memoryview, field: str) -> list[str]:
-    return comments.values_of(ogg.read_comments(data, 0), field)
+def _ogg_reader(data: memoryview) -> Reader:
+    lists = ogg.read_comments(data, 0)
+    return lambda field: comments.values_of(lists, field)
 
 
 def _ogg_album(data: memoryview) -> Album:
@@ -117,11 +126,16 @@ def _info_lists(data: memoryview, iff: iff_layout.Iff) -> list[iff_layout.Chunk]
     return [c for c in iff.chunks if iff.dialect is RIFF and is_info(data, c)]
 
 
-def _iff_values(data: memoryview, field: str) -> list[str]:
+def _iff_reader(data: memoryview) -> Reader:
     iff = iff_layout.parse_iff(data)
-    tags = [id3.values_of(data, start, field) for start in _iff_tags(data, iff)]
-    lists = [chunks.info_values(data, c, field) for c in _info_lists(data, iff)]
-    return _first_meaningful([*tags, *lists])
+    starts, lists = _iff_tags(data, iff), _info_lists(data, iff)
+
+    def values(field: str) -> list[str]:
+        tags = [id3.values_of(data, start, field) for start in starts]
+        infos = [chunks.info_values(data, chunk, field) for chunk in lists]
+        return _first_meaningful([*tags, *infos])
+
+    return values
 
 
 def _iff_album(data: memoryview) -> Album:
@@ -143,14 +157,23 @@ def _dsf_tags(data: memoryview) -> list[int]:
     return [] if at is None or not id3.has_frames(data, at, len(data)) else [at]
 
 
-def _dsf_values(data: memoryview, field: str) -> list[str]:
-    return _first_meaningful(id3.values_of(data, start, field) for start in _dsf_tags(data))
+def _dsf_reader(data: memoryview) -> Reader:
+    starts = _dsf_tags(data)
+    return lambda field: _first_meaningful(id3.values_of(data, at, field) for at in starts)
 
 
-def _mp4_values(data: memoryview, field: str) -> list[str]:
-    if field != "genre":
-        return mp4.values_of(data, field)
-    return _first_meaningful(mp4.genre_places(data))
+def _mp4_reader(data: memoryview) -> Reader:
+    others = mp4.reader(data)
+
+    def values(field: str) -> list[str]:
+        return _first_meaningful(mp4.genre_places(data)) if field == "genre" else others(field)
+
+    return values
+
+
+def _bare_reader(data: memoryview) -> Reader:
+    places = bare.reader(data)
+    return lambda field: _first_meaningful(places(field))
 
 
 def _iff_matches(head: bytes) -> bool:
@@ -180,7 +203,7 @@ CONTAINERS = (
         _on_trial("GENRE", flac.flac_edits),
         flac_layout.matches,
         flac_layout.account,
-        _flac_values,
+        _flac_reader,
         _flac_album,
         flac.flac_edits,
     ),
@@ -188,7 +211,7 @@ CONTAINERS = (
         _on_trial("GENRE", _ogg_edits),
         ogg_layout.matches,
         ogg_layout.account,
-        _ogg_values,
+        _ogg_reader,
         _ogg_album,
         _ogg_edits,
     ),
@@ -196,7 +219,7 @@ CONTAINERS = (
         _on_trial("TCON", chunks.iff_edits),
         _iff_matches,
         iff_layout.account,
-        _iff_values,
+        _iff_reader,
         _iff_album,
         chunks.iff_edits,
         chunks.without_place,
@@ -205,7 +228,7 @@ CONTAINERS = (
         _on_trial("TCON", dsf.dsf_edits),
         dsf_layout.matches,
         dsf_layout.account,
-        _dsf_values,
+        _dsf_reader,
         lambda data: _id3_album(data, _dsf_tags(data)),
         dsf.dsf_edits,
     ),
@@ -213,7 +236,7 @@ CONTAINERS = (
         mp4.field_name,
         mp4_layout.matches,
         mp4_layout.account,
-        _mp4_values,
+        _mp4_reader,
         mp4.album_of,
         mp4.mp4_edits,
     ),
@@ -221,7 +244,7 @@ CONTAINERS = (
         asf.field_name,
         asf_layout.matches,
         asf_layout.account,
-        asf.values_of,
+        asf.reader,
         asf.album_of,
         asf.asf_edits,
     ),
@@ -233,7 +256,7 @@ BARE = Spliced(
     bare.field_of,
     lambda head: False,  # found by their audio
     bare_layout.account,
-    lambda data, field: _first_meaningful(bare.places_of(data, field)),
+    _bare_reader,
     bare.album_of,
     bare.edits,
 )
@@ -264,9 +287,10 @@ def read(container: Spliced, path: Path) -> Tags:
     album, fields = Album(), FieldTags()
     with mapped(path) as data:
         try:
-            genres = container.values(data, "genre")
+            values = container.reader(data)
+            genres = values("genre")
             album = container.album(data)
-            fields = _read_fields(container, data)
+            fields = _read_fields(values, container.no_place(data))
             container.account(data, ("genre",))
             field = container.field(data)
         except (UnexplainedError, TrackError) as error:
@@ -274,18 +298,17 @@ def read(container: Spliced, path: Path) -> Tags:
     return Tags(genres, field, album, fields=fields)
 
 
-def _read_fields(container: Spliced, data: memoryview) -> FieldTags:
-    """Return the values of all fields but the genre, and why some have none."""
-    values, problems = dict[str, list[str]](), dict[str, str]()
-    no_place = container.no_place(data)
+def _read_fields(values: Reader, no_place: str | None) -> FieldTags:
+    """Return the values of all fields but the genre, and why some cannot be written."""
+    found, problems = dict[str, list[str]](), dict[str, str]()
     for field in (f for f in FIELDS if f != "genre"):
         try:
-            values[field] = container.values(data, field)
+            found[field] = values(field)
         except TrackError:
             problems[field] = f"its {field} cannot be read"
         if no_place is not None:
             problems[field] = no_place
-    return FieldTags({f: v for f, v in values.items() if v}, problems)
+    return FieldTags({name: words for name, words in found.items() if words}, problems)
 
 
 def write(
