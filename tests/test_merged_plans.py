@@ -112,3 +112,10 @@ def test_playlists_and_paths_with_dots_reach_every_scanned_place(
     assert names(rows) == ["one.flac", "two.mp3"]
     shown = genretag("playlist", music, "--genre", rows[0]["genre"], "-O", "-").out
     assert str(music / "A" / "one.flac") in shown
+
+
+def test_history_on_a_narrow_terminal_tears_no_word(genretag: Program, music: Path) -> None:
+    text = genretag("history", env={"COLUMNS": "80"}).out
+    assert "     --min-confidence 0.0\n" in text
+    assert re.search(r"^1    \S+ \S+  scan   2 ok", text)
+    assert str(music / "A") in text.replace("\n", "")

@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -16,7 +17,7 @@ from genretag.errors import UsageError
 from genretag.report.columns import cut_middle
 from genretag.report.formats import WRITERS, write_report
 from genretag.report.sentences import report_lines
-from genretag.report.summary import summarise
+from genretag.report.summary import Scope, summarise
 from genretag.report.terminal import print_report
 
 
@@ -60,7 +61,7 @@ def make_rows(n: int) -> list[Row]:
     return out
 
 
-def print_rows(rows: list[Row], width: int, **options: bool) -> str:
+def print_rows(rows: list[Row], width: int, **options: Any) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, markup=False, highlight=False)
     print_report(console, rows, summarise(rows), **options)
@@ -68,7 +69,7 @@ def print_rows(rows: list[Row], width: int, **options: bool) -> str:
 
 
 def print_to_text(n: int, width: int) -> str:
-    return print_rows(make_rows(n), width)
+    return print_rows(make_rows(n), width, scope=Scope())
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -104,13 +105,24 @@ def test_replaced_genres_come_before_album_decisions_and_these_before_the_least_
     rows = make_rows(1000)
     rows[0] = replace(rows[0], old=["Dub"], code="replaces", confidence=0.99)
     rows[3] = replace(rows[3], reason="fills an empty genre, as 3 of 4 sure tracks of its album")
-    text = print_rows(rows, 140, offer_apply=True)
+    text = print_rows(rows, 140, scope=Scope(writes=1))
     titles = ("replaces a genre\n", "decided by its album\n", "least certain (")
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
     assert places[0] < text.index("Dub → Jazz") < places[1]
     assert re.search(r"genretag report --replaced +lists 1 replaced genre", text)
-    assert re.search(r"genretag apply +writes 600 genres", text)
+    assert re.search(r"genretag apply +writes 1 genre\s", text)
+
+
+def test_the_next_commands_are_for_the_files_of_the_report() -> None:
+    text = print_rows(make_rows(1000), 140, scope=Scope("'My Music'", writes=7))
+    assert re.search(r"genretag apply 'My Music' +writes 7 genres", text)
+    assert re.search(r"genretag review 'My Music' +asks about 200 unsure tracks", text)
+    text = print_rows(make_rows(1000), 140, scope=Scope(run=3, writes=7))
+    assert re.search(r"genretag apply --run 3 +writes 7 genres", text)
+    assert "genretag review" not in text
+    # A choice by filters is not what another command would work on.
+    assert "genretag" not in print_rows(make_rows(1000), 140).partition("left alone")[2]
 
 
 @pytest.mark.parametrize("width", [40, 64, 80, 120, 200])

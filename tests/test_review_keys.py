@@ -17,7 +17,7 @@ from conftest import Program
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.review_screen import complete_genre
-from genretag.report.terminal import cut_middle
+from genretag.report.columns import cut_middle
 from genretag.review.playback import Playback
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json as json_lib
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from genretag.cli.options import OUTPUT, Database, Json, describe_policy, one_call
 from genretag.cli.output import format_time, plain_table, result_console
 from genretag.decisions.policy import Policy
+from genretag.library.urls import home_relative
 from genretag.text import count, escape_control
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from genretag.storage.journal import Run
 
 _NEWEST = 20  # runs that are listed without --all
+_MIN_TABLE = 110  # columns of a terminal for one line per run
 
 
 def history(
@@ -69,17 +74,50 @@ def history(
         for run in runs:
             print(json_lib.dumps({**vars(run), "standing": in_place.get(run.id)}))
         return
-    table = plain_table("run", "when", "what", "folders", "options", "counts", "still written")
-    for run in runs:
-        when, written = format_time(run.began), str(in_place.get(run.id, ""))
-        folders = ", ".join(run.options.get("paths") or map(str, places.get(run.id, ())))
-        options, counts = escape_control(_describe_options(run)), _describe_counts(run)
-        table.add_row(
-            str(run.id), when, run.kind, escape_control(folders), options, counts, written
-        )
-    result_console().print(table if runs else "nothing has been done yet")
+    console = result_console()
+    if not runs:
+        console.print("nothing has been done yet")
+    elif console.width < _MIN_TABLE:
+        for run in runs:
+            for line in _lines(run, _folders(run, places), in_place.get(run.id)):
+                console.print(line, overflow="fold")
+    else:
+        console.print(_table(runs, places, in_place))
     if hidden:
         print(f"{count(hidden, 'older run')} not listed (--all)", file=sys.stderr)
+
+
+def _table(
+    runs: list[Run], places: Mapping[int, tuple[Path, ...]], in_place: Mapping[int, int]
+) -> Table:
+    """Return the runs as a table, one line each."""
+    table = plain_table("run", "when", "what", "folders", "options", "counts", "still written")
+    for run in runs:
+        table.add_row(
+            *(str(run.id), format_time(run.began), run.kind, _folders(run, places)),
+            *(_options(run), _describe_counts(run), str(in_place.get(run.id, ""))),
+        )
+    return table
+
+
+def _lines(run: Run, folders: str, still_written: int | None) -> Iterator[str]:
+    """Yield the lines of a run for a narrow terminal, where columns would tear words."""
+    counts = _describe_counts(run)
+    if still_written is not None:
+        counts += f"; {still_written:,} still written"
+    yield f"{run.id:<4} {format_time(run.began)}  {run.kind:<6} {counts}".rstrip()
+    for text in filter(None, (folders, _options(run))):
+        yield f"     {text}"
+
+
+def _folders(run: Run, places: Mapping[int, tuple[Path, ...]]) -> str:
+    """Return the folders of a scan or plan."""
+    known = run.options.get("paths") or places.get(run.id, ())
+    return ", ".join(home_relative(Path(str(place))) for place in known)
+
+
+def _options(run: Run) -> str:
+    return escape_control(_describe_options(run))
 
 
 def _describe_options(run: Run) -> str:

@@ -20,6 +20,7 @@ from genretag.writing.session import Databases, writing
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
+    from genretag.report.summary import Scope
     from genretag.storage.cache import Scan
     from genretag.writing.apply import PlannedWrite, Result
     from genretag.writing.replace import WriteOptions
@@ -185,16 +186,17 @@ def print_plan(
     run: int,
     output: ReportOptions,
     mode: OutputMode,
-    tops: list[Path] | None = None,
     *,
     offer_apply: bool = False,
 ) -> int:
-    """Show a run's plan, or what lies below ``tops``; return the number of failed files.
+    """Show a run's plan; return the number of failed files.
 
     ``offer_apply``: name ``genretag apply`` as the next command.
     """
+    from genretag.report.summary import Scope
+
     # Counting in SQL spares reading a million rows that nobody will see.
-    if mode.quiet and not (output.json or output.output or tops):
+    if mode.quiet and not (output.json or output.output):
         return databases.store.failed_in_plan(run)
 
     if not mode.quiet:
@@ -202,9 +204,10 @@ def print_plan(
 
     # Read again for each pass: a plan of a large library does not fit in memory.
     def rows() -> Iterator[Row]:
-        return (row for _, row in plan_rows(databases, run) if below(row.absolute, tops))
+        return (row for _, row in plan_rows(databases, run))
 
-    return print_rows(rows, output, mode, offer_apply=offer_apply)
+    scope = Scope(writes=databases.store.open_writes(run) if offer_apply else 0)
+    return print_rows(rows, output, mode, scope=scope)
 
 
 def report_misspelt_words(databases: Databases, run: int) -> None:
@@ -243,11 +246,12 @@ def print_rows(
     mode: OutputMode,
     *,
     everything: bool = False,
-    offer_apply: bool = False,
+    scope: Scope | None = None,
 ) -> int:
     """Show the rows that ``rows`` reads anew at each call; return the number of failed files.
 
-    ``everything``: list all rows, however many, and through a pager on a terminal.
+    ``everything``: list all rows, however many, and through a pager on a terminal. ``scope``: the
+    files, for the next commands; None: name none.
     """
     from genretag.report.formats import is_stdout, write_json, write_report
     from genretag.report.summary import summarise
@@ -270,7 +274,7 @@ def print_rows(
             print(line)
     elif not mode.quiet:
         with paged_console(wanted=everything) as console:
-            print_report(console, rows(), summary, everything=everything, offer_apply=offer_apply)
+            print_report(console, rows(), summary, everything=everything, scope=scope)
     return summary.failed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from genretag.decisions.plan import Row
     from genretag.report.html import PlanRules
     from genretag.report.selection import Selection
+    from genretag.report.summary import Scope
     from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
 
@@ -201,9 +204,26 @@ def report(
                     print_duplicates(console, duplicate_groups(rows()))
             else:
                 options = ReportOptions(json, target)
-                print_rows(rows, options, shown, everything=listed, offer_apply=True)
+                scope = None
+                if chosen.is_everything and not duplicates and not shown.quiet:
+                    scope = _scope(databases, plans, tops, run)
+                print_rows(rows, options, shown, everything=listed, scope=scope)
     if target is not None and not is_stdout(target):
         message_console(mode.quiet).print(f"wrote {target}")
+
+
+def _scope(databases: Databases, plans: list[Scan], tops: list[Path], run: int | None) -> Scope:
+    """Return the files of a report for the next commands."""
+    from genretag.report.summary import Scope
+
+    paths = shlex.join(
+        os.path.relpath(top) if top.is_relative_to(Path.cwd()) else str(top) for top in tops
+    )
+    if tops:
+        writes = sum(1 for _ in rows_in_force(databases, plans, tops, open_writes=True))
+    else:
+        writes = databases.store.open_writes(plans[0].run)
+    return Scope(paths, run, writes)
 
 
 def _duplicates(databases: Databases, plans: list[Scan], tops: list[Path]) -> Iterator[Row]:

@@ -115,8 +115,11 @@ def tidy(
         rows = [row for _, row in numbered]
         failed = 0
         if rows:
+            from genretag.report.summary import Scope
+
             report = ReportOptions(json=json)
-            failed = print_rows(lambda: iter(rows), report, mode, offer_apply=approval.dry_run)
+            scope = Scope(writes=databases.store.open_writes(run or 0) if approval.dry_run else 0)
+            failed = print_rows(lambda: iter(rows), report, mode, scope=scope)
         writes = [(n, row) for n, row in numbered if row.action == "write"]
         how = write_options(rules, preserve_mtimes)
         failed += write_plan(databases, run, writes, how, approval, mode, workers)

@@ -107,6 +107,20 @@ def agreement_of(row: Row) -> str:
     return "the model agrees" if row.action == Action.KEEP and row.source == Source.BOTH else ""
 
 
+@dataclass(frozen=True)
+class Scope:
+    """The files of a report, as the next commands name them."""
+
+    paths: str = ""  # quoted for the shell; empty: all of the plan that was stored last
+    run: int | None = None  # of an older plan
+    writes: int = 0  # genres that apply would write now
+
+    def command(self, name: str) -> str:
+        """Return a command for the same files."""
+        run = f"--run {self.run}" if self.run is not None else ""
+        return " ".join(filter(None, ("genretag", name, self.paths, run)))
+
+
 def is_partly_corrupt(row: Row) -> bool:
     """Return whether a part of a track could not be decoded."""
     return row.share is not None and row.share < MIN_WHOLE_SHARE

@@ -25,6 +25,7 @@ from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapp
 from genretag.report.summary import (
     REPLACED,
     RISKS,
+    Scope,
     Summary,
     agreement_of,
     describe_sources,
@@ -217,20 +218,18 @@ def print_totals(console: Console, summary: Summary) -> None:
         )
 
 
-def next_commands(
-    summary: Summary, *, listed: bool, offer_apply: bool
-) -> Iterator[tuple[str, str]]:
+def next_commands(summary: Summary, scope: Scope, *, listed: bool) -> Iterator[tuple[str, str]]:
     """Yield (command, what it does) for each group of a plan that has one."""
     if not listed:
-        yield "genretag report --all", f"lists all {count(summary.files, 'file')}"
+        yield scope.command("report --all"), f"lists all {count(summary.files, 'file')}"
     if replaced := summary.risks[REPLACED]:
-        yield "genretag report --replaced", f"lists {count(replaced, 'replaced genre')}"
-    if summary.unsure:
-        yield "genretag review", f"asks about {count(summary.unsure, 'unsure track')}"
+        yield scope.command("report --replaced"), f"lists {count(replaced, 'replaced genre')}"
+    if summary.unsure and scope.run is None:
+        yield scope.command("review"), f"asks about {count(summary.unsure, 'unsure track')}"
     if summary.failed:
         yield "genretag errors", f"says why {count(summary.failed, 'file')} failed"
-    if offer_apply and (writes := summary.writes.total()):
-        yield "genretag apply", f"writes {count(writes, 'genre')}"
+    if scope.writes:
+        yield scope.command("apply"), f"writes {count(scope.writes, 'genre')}"
 
 
 def print_report(
@@ -239,7 +238,7 @@ def print_report(
     summary: Summary,
     *,
     everything: bool = False,
-    offer_apply: bool = False,
+    scope: Scope | None = None,
 ) -> None:
     """Print the list or, for a long plan, its riskiest changes; then the totals.
 
@@ -248,7 +247,7 @@ def print_report(
         rows: the rows of the plan.
         summary: their totals.
         everything: list a long plan, too.
-        offer_apply: name ``genretag apply`` among the next commands.
+        scope: the files, for the next commands; None: name no commands, for the rows are a choice.
     """
     listed = everything or summary.files <= MAX_LISTED_ROWS
     if listed:
@@ -256,7 +255,9 @@ def print_report(
     else:
         print_risks(console, summary)
     print_totals(console, summary)
-    commands = list(next_commands(summary, listed=listed, offer_apply=offer_apply))
+    if scope is None:
+        return
+    commands = list(next_commands(summary, scope, listed=listed))
     if commands:
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
