@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from genretag.layout.account import Account, Kind, Pointer, Region, UnexplainedError
 from genretag.layout.fields import FIELDS
 from genretag.layout.mp4_offsets import TABLE_PATHS, Offset, offsets_of
+from genretag.layout.mp4_samples import are_inside, chunk_sizes
 
 HEADER_SIZE = 8  # bytes of size and name
 LARGE_HEADER_SIZE = 16  # with a size of eight bytes behind the name
@@ -226,6 +229,22 @@ def is_padding(data: memoryview, atom: Atom) -> bool:
     return atom.name in PADDING_NAMES and is_zero(data, atom.data_at, atom.end)
 
 
+def _check_samples(data: memoryview, mp4: Mp4) -> None:
+    """Raise where samples reach beyond the atom that holds them: tags would be played as audio."""
+    parts = [(a.data_at, a.end) for a in mp4.atoms]
+    tables = [mp4.moov]
+    for name in (b"trak", b"mdia", b"minf", b"stbl"):
+        tables = [child for atom in tables for child in atom.named(name)]
+    for table in tables:
+        offsets = [o.target for a in table.named(b"stco", b"co64")[:1] for o in a.offsets]
+        content = [data[a.data_at : a.end] for n in (b"stsz", b"stsc") for a in table.named(n)[:1]]
+        if len(content) < 2:
+            continue
+        sizes = chunk_sizes(content[0], content[1], len(offsets))
+        if sizes is not None and not are_inside(np.array(offsets, np.int64), sizes, parts):
+            raise UnexplainedError("its samples reach beyond the audio: it is damaged")
+
+
 def account(data: memoryview, fields: Sequence[str]) -> Account:
     """Return the account of an MP4 file.
 
@@ -235,6 +254,7 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
     mp4 = parse_mp4(data)
     regions = [r for atom in mp4.atoms for r in _regions(data, atom, fields)]
     regions.append(Region(Kind.OTHER, mp4.rest_at, len(data), "behind the MP4 atoms"))
+    _check_samples(data, mp4)
     pointers = (
         Pointer(o.at, o.target, f"MP4 offset of {o.width} bytes")
         for table in mp4.tables()

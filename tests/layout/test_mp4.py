@@ -30,10 +30,12 @@ from builders_mp4 import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genretag import tags
 from genretag.errors import TrackError
 from genretag.layout.account import UnexplainedError, differences
 from genretag.layout.mapping import mapped
 from genretag.layout.mp4 import account, parse_mp4
+from genretag.layout.mp4_samples import chunk_sizes
 from genretag.tags.edits import edited
 from genretag.tags.mp4 import album_of, field_name, genre_places, mp4_edits
 from genretag.tags.options import KEEP_AS_IS
@@ -361,3 +363,38 @@ def test_artist_album_and_the_flag_of_a_compilation_are_read() -> None:
     names = [text_item(n, n.decode("latin-1")) for n in (b"\xa9ART", b"\xa9alb", b"aART")]
     album = album_of(memoryview(tagged(TITLE, *names, flag)))
     assert album == Album("\xa9ART", "\xa9alb", "aART", True)
+
+
+# --- samples --------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=12),
+    st.lists(st.integers(0, 900), min_size=60, max_size=70),
+)
+def test_the_size_of_a_chunk_is_that_of_its_samples(counts: list[int], sizes: list[int]) -> None:
+    stsz = numbers(4, 0, 0, len(sizes), *sizes)
+    runs = [r for i, n in enumerate(counts, 1) for r in (i, n, 1)]
+    stsc = numbers(4, 0, len(counts), *runs)
+    left = iter(sizes)
+    wanted = [sum(next(left) for _ in range(n)) for n in counts]
+    found = chunk_sizes(memoryview(stsz), memoryview(stsc), len(counts))
+    assert found is not None
+    assert found.tolist() == wanted
+
+
+@pytest.mark.parametrize("name", [".m4a", ".alac"])
+def test_a_file_whose_samples_reach_into_its_tags_is_left_alone(
+    seed_files: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    data = bytearray(seed_files[name].read_bytes())
+    path = tmp_path / f"a{name}"
+    path.write_bytes(data)
+    assert tags.read(path).problem is None
+    at = data.rindex(b"stsz") + 12
+    count = int.from_bytes(data[at : at + 4], "big")
+    last = at + 4 * count
+    size = int.from_bytes(data[last : last + 4], "big")
+    data[last : last + 4] = (size + 30).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert "samples reach beyond" in str(tags.read(path).problem)
