@@ -535,12 +535,13 @@ def _text_of(value: object) -> str:
 def _describe_vocabulary(words: Vocabulary) -> str:
     """Return what a vocabulary changes: the number of entries in each part that is not usual."""
     usual = vars(Vocabulary())
-    parts = (
-        f"{name}: {len(value)}" if isinstance(value, tuple | dict | list) else name
-        for name, value in words.to_dict().items()
-        if value != usual[name]
-    )
-    return ", ".join(part.replace("_", " ") for part in parts)
+    changed = {n: v for n, v in words.to_dict().items() if v != usual[n]}
+    parts = []
+    for key, value in changed.items():
+        # Messages about aliases that match no label must stand out from this one.
+        name = "renamed words" if key == "aliases" else key.replace("_", " ")
+        parts.append(f"{name}: {len(value)}" if isinstance(value, tuple | dict | list) else name)
+    return ", ".join(parts)
 
 
 def read_user_vocabulary(path: Path | None) -> Vocabulary:
