@@ -384,3 +384,34 @@ def test_a_codec_without_a_decoder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(TrackError, match=r"no decoder|no audio") as error:
         list(audio.decode(path, 16_000, audio.DecodeLog()))
     assert "object" not in str(error.value)
+
+
+@pytest.mark.parametrize("format_tag", [0x000A, 0x0162, 0x0163], ids=["voice", "pro", "lossless"])
+def test_windows_media_audio_that_ffmpeg_refuses_is_reported(
+    seed_files: dict[str, Path], tmp_path: Path, format_tag: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(seed_files[".wma"].read_bytes())
+    at = data.index((0x0161).to_bytes(2, "little") + b"\2\0")  # Windows Media Audio 2, stereo
+    data[at : at + 2] = format_tag.to_bytes(2, "little")
+    path = tmp_path / "refused.wma"
+    path.write_bytes(data)
+    with pytest.raises(TrackError, match="no audio"):
+        list(audio.decode(path, 16_000, audio.DecodeLog()))
+    audio.identify(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_chain_of_other_parameters_is_analysed_as_far_as_it_goes(
+    tmp_path: Path, order: tuple[int, int]
+) -> None:
+    parts = [tmp_path / "a.ogg", tmp_path / "b.ogg"]
+    for path, rate in zip(parts, (44_100, 22_050), strict=True):
+        kind = synthesis.Container("vorbis", rate, options=(("strict", "experimental"),))
+        synthesis.encode(path, synthesis.piece(1, 4), 44_100, kind)
+    chain = tmp_path / "chain.ogg"
+    chain.write_bytes(b"".join(parts[n].read_bytes() for n in order))
+    log = audio.DecodeLog()
+    samples = np.concatenate(list(audio.decode(chain, 16_000, log)))
+    assert len(samples) / 16_000 > 3.5
+    assert audio.identify(chain).content_key == log.content_key

@@ -19,8 +19,10 @@ import numpy.typing as npt
 from genretag.audio.opening import (
     MIN_TRACK_SECONDS,
     DecodeLog,
+    PacketError,
     begin_key,
     declared_seconds,
+    frames_of,
     opened,
     packets,
 )
@@ -141,16 +143,14 @@ class FrameBuffer:
 
 def _decode_stream(container: Any, stream: Any, log: DecodeLog) -> Iterator[tuple[FloatArray, int]]:
     """Yield (mono block, sample rate) of a stream, skipping packets that do not decode."""
-    from av.error import FFmpegError
-
     buffer = FrameBuffer(log)
     for packet in packets(container, stream):
         if packet.size:
             log.add_to_key(packet)
             log.packets += 1
         try:
-            frames = packet.decode()
-        except FFmpegError:
+            frames = frames_of(packet)
+        except PacketError:
             log.broken += 1
             continue
         for frame in frames:

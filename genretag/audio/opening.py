@@ -152,6 +152,24 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
             raise TrackError("read", message) from error
 
 
+class PacketError(Exception):
+    """FFmpeg does not decode a packet."""
+
+
+def frames_of(packet: Any) -> list[Any]:
+    """Decode a packet.
+
+    Raises:
+        PacketError: it does not decode.
+    """
+    from av.error import FFmpegError
+
+    try:
+        return list(packet.decode())
+    except (FFmpegError, ValueError) as error:  # PyAV 19: ValueError if the decoder does not open
+        raise PacketError from error
+
+
 def begin_key(log: DecodeLog, stream: Any) -> None:
     """Start the content key with the codec's parameters."""
     context = stream.codec_context

@@ -20,8 +20,10 @@ import numpy as np
 from genretag.audio.decoding import FloatArray, FrameBuffer, Window, count_windows, windows
 from genretag.audio.opening import (
     DecodeLog,
+    PacketError,
     begin_key,
     declared_seconds,
+    frames_of,
     opened,
     packets,
 )
@@ -75,11 +77,9 @@ class _Reader:
         return packet
 
     def _decode(self, packet: Any) -> list[Any]:
-        from av.error import FFmpegError
-
         try:
-            return list(packet.decode())
-        except FFmpegError as error:
+            return frames_of(packet)
+        except PacketError as error:
             raise InexactTimestamps from error
 
     def sample_of(self, pts: int | None) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from genretag.audio.decoding import FloatArray, FrameBuffer, Window
-from genretag.audio.opening import DecodeLog, declared_seconds, opened
+from genretag.audio.opening import DecodeLog, PacketError, declared_seconds, frames_of, opened
 from genretag.records import PIECE_SECONDS
 
 #: Decoded beyond a piece: 5 s in frames of 16 ms that overlap need 8 ms more.
@@ -114,17 +114,15 @@ def _frames_from(container: Any, stream: Any, start: float) -> Iterator[tuple[fl
                 at = float((frame.pts - origin) * frame.time_base)
                 if at + frame.samples / frame.sample_rate > start:
                     yield at, frame
-    except FFmpegError as error:
+    except (FFmpegError, PacketError) as error:
         raise NoPieces("a piece cannot be decoded") from error
 
 
 def _decode(packet: Any, begin: int) -> list[Any]:
     """Return a packet's frames; none if it lies before ``begin`` and lacks what precedes it."""
-    from av.error import FFmpegError
-
     try:
-        return list(packet.decode())
-    except FFmpegError:
+        return frames_of(packet)
+    except PacketError:
         if packet.pts is None or packet.pts + (packet.duration or 0) > begin:
             raise
         return []

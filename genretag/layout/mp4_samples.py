@@ -27,7 +27,8 @@ def chunk_sizes(stsz: memoryview, stsc: memoryview, chunks: int) -> Numbers | No
     if ends[-1] > len(sizes):
         return None
     upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    return np.diff(upto[np.concatenate([np.zeros(1, np.int64), ends])])
+    found: Numbers = np.diff(upto[np.concatenate([np.zeros(1, np.int64), ends])])
+    return found
 
 
 def _sample_sizes(stsz: memoryview) -> Numbers | None:
