@@ -161,8 +161,8 @@ album stay as each program showed them, and it shows the new genre if it can sho
 - FLAC: the first block of Vorbis comments; an ID3 tag around it is renewed if it has a genre.
 - WAV: every ID3 chunk with frames, and LIST INFO where there is one. A new ID3 chunk is made only
   where INFO tells nothing but a program's name. INFO holds one text: `Jazz; Blues`.
-- WMA: one `WM/Genre` for each genre. The first of several is repeated at the end, since FFmpeg shows
-  the last attribute of a name, and TagLib, mutagen and tinytag the first.
+- WMA: one `WM/Genre` for each genre. The first of several is repeated at the end, since FFmpeg
+  shows the last attribute of a name, and TagLib, mutagen and tinytag the first.
 - QuickTime films with a genre among their own texts: that text alone, since FFmpeg shows it joined
   with the genre of an iTunes list. Several genres are one text there: `Jazz; Blues`.
 - An ID3v2.2 tag is written as v2.3 only with `--convert-v22`.
