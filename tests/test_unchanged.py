@@ -12,10 +12,11 @@ import pytest
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.decisions.plan import Row
-from genretag.decisions.policy import Policy, Windows
+from genretag.decisions.policy import AlbumRule, Existing, Policy, Windows
 from genretag.inference.model import Model
+from genretag.scan import phase, recorder
 from genretag.scan.local import LocalEngine
-from genretag.scan.options import Options
+from genretag.scan.options import Options, Progress
 from genretag.scan.scanner import Scanner
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
@@ -38,11 +39,13 @@ class Library:
             Model(),
         )
 
-    def scan(self, **changes: object) -> Scanner:
+    def scan(
+        self, on_progress: Callable[[Progress], None] | None = None, **changes: object
+    ) -> Scanner:
         options = replace(Options((self.music,)), **changes)
         run = self.journal.begin("scan", "0", {})
         scanner = Scanner(self.store, LocalEngine(self.model), options, run, self.journal)
-        scanner.counts_returned = dict(scanner.scan())
+        scanner.counts_returned = dict(scanner.scan(on_progress))
         return scanner
 
     def rows(self, scanner: Scanner) -> list[Row]:
@@ -65,6 +68,27 @@ def test_the_plan_of_an_unchanged_library_is_kept(library: Library) -> None:
     assert again.counts_returned == first.counts_returned
     assert sum(again.counts_returned.values()) == 4
     assert library.scan().unchanged
+
+
+def test_every_phase_of_a_scan_reports_progress(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(phase, "_REPORT_SECONDS", -1.0)
+    library.scan()
+    library.scan()
+    reports: list[Progress] = []
+    policy = Policy(min_confidence=0.0, existing=Existing.REPLACE, album=AlbumRule.MAJORITY)
+    library.scan(reports.append, policy=policy)
+    # No file is decoded here, and every one is counted all the same.
+    assert {1, 2, 3, 4} <= {r.files for r in reports}
+    phases = {r.phase.partition(":")[0] for r in reports} - {""}
+    assert {"deciding albums", "checking which files can be written"} <= phases
+    reports.clear()
+    library.scan(reports.append, policy=policy)
+    assert {r.phase for r in reports} == {
+        f"comparing with the last scan: {n} files" for n in range(4)
+    }
 
 
 def touched(library: Library) -> None:

@@ -101,9 +101,9 @@ def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Prog
         def show(progress: Progress) -> None:
             # Counting begins with the first analysis, when all workers have been started:
             # an unchanged library is not walked twice, and no process is forked beside a thread.
-            if not mode.quiet and not counter.started:
+            if not (mode.quiet or counter.started or progress.phase):
                 counter.start()
-            bar.update(progress.files, _describe(progress), counter.total)
+            bar.update(progress.files, progress.phase or _describe(progress), counter.total)
 
         yield show
 

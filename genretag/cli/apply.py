@@ -167,7 +167,7 @@ def _apply_by_new_rules(
     databases, tops = writer.databases, writer.tops
     base = default_policy() if reset else Policy.from_dict(plans[0].policy)
     rules = options.changed_policy(base, context)
-    run = decide_again(databases, plans, rules, tops, aside=True)
+    run = decide_again(databases, plans, rules, tops, aside=True, quiet=writer.mode.quiet)
     with provisional_plan(databases, run) as keep:
         print_plan(databases, run, report, writer.mode)
         made = databases.store.scan(run)

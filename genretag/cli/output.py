@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REPORT_SECONDS = 60.0  # between two progress lines where there is no terminal
+_BAR_DELAY_SECONDS = 0.3  # before a progress bar appears
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,16 @@ class FileProgress:
         """Count one more finished file."""
         self.update(self._done + 1)
 
+    def counted(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items, and count each as a finished file."""
+        for item in items:
+            yield item
+            self.advance()
+
+    def describe(self, detail: str) -> None:
+        """Show what happens while no file is finished."""
+        self.update(self._done, detail)
+
     def write(self, text: str) -> None:
         """Print a message on stderr without tearing the bar."""
         if self._bar is not None:
@@ -165,6 +178,8 @@ def _terminal_bar(total: int | None) -> Any:
     # Workers are processes: neither a monitor thread nor a lock in shared memory beside them.
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
+    # With miniters=0 the clock goes on while no file is finished: a long track or phase must not
+    # look stuck. What takes a moment shows no bar at all.
     return tqdm(
         total=total,
         bar_format=_KNOWN_TOTAL if total else _UNKNOWN_TOTAL,
@@ -172,6 +187,8 @@ def _terminal_bar(total: int | None) -> Any:
         file=sys.stderr,
         leave=False,
         dynamic_ncols=True,
+        miniters=0,
+        delay=_BAR_DELAY_SECONDS,
     )
 
 

@@ -71,8 +71,8 @@ def plan(
 
             explain_file(databases, plans[0], rules, explain, json=report.json)
             return
-        made = decide_again(databases, plans, rules, tops)
         mode = output_mode(context)
+        made = decide_again(databases, plans, rules, tops, quiet=mode.quiet)
         if not mode.quiet and (flags := describe_policy(rules)):
             print(f"decided by: {flags}", file=sys.stderr)
         failed = print_plan(databases, made, report, mode)

@@ -145,6 +145,7 @@ def decide_again(
     tops: list[Path],
     *,
     aside: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Make a new plan of what ``plans`` hold below ``tops``, from stored scores; return its run.
 
@@ -154,11 +155,24 @@ def decide_again(
     from genretag.scan.replan import replan_rows
 
     run = databases.journal.begin("plan", genretag.__version__, policy.to_dict())
-    rows = ((plan, row) for plan, _, row in rows_in_force(databases, plans, tops))
     places = tops or plans[0].places
     store, past = databases.store, databases.journal
     newest = next((plan for plan in plans if plan.model), plans[0])
-    count = replan_rows(store, rows, newest, policy, run, past, places, aside=aside)
+    total = None if tops else sum(store.plan_counts(plans[0].run).values())
+    with file_progress(total, quiet=quiet) as progress:
+        in_force = progress.counted(rows_in_force(databases, plans, tops))
+        rows = ((plan, row) for plan, _, row in in_force)
+        count = replan_rows(
+            store,
+            rows,
+            newest,
+            policy,
+            run,
+            past,
+            places,
+            aside=aside,
+            on_phase=progress.describe,
+        )
     databases.journal.end(run, {"files": count})
     return run
 
@@ -247,22 +261,26 @@ def print_rows(
     *,
     everything: bool = False,
     scope: Scope | None = None,
+    show_progress: bool | None = None,
 ) -> int:
-    """Show the rows that ``rows`` reads anew at each call; return the number of failed files.
+    """Show the rows that ``rows`` reads again at each call; return the number of failed files.
 
     ``everything``: list all rows, however many, and through a pager on a terminal. ``scope``: the
-    files, for the next commands; None: name none.
+    files, for the next commands; None: name none. ``show_progress`` None: unless ``mode`` is quiet.
     """
     from genretag.report.formats import is_stdout, write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
 
-    summary = summarise(rows())
+    quiet = mode.quiet if show_progress is None else not show_progress
+    with file_progress(None, quiet=quiet) as progress:
+        summary = summarise(progress.counted(rows()))
     if not summary.files and not mode.quiet:
         print("no music found", file=sys.stderr)
     to_stdout = output.json or (output.output is not None and is_stdout(output.output))
     if output.output is not None and not to_stdout:
-        write_report(rows(), output.output)
+        with file_progress(summary.files, quiet=quiet) as progress:
+            write_report(progress.counted(rows()), output.output)
     if to_stdout:
         write_json(rows(), sys.stdout)
     elif not summary.files:

@@ -21,7 +21,7 @@ from genretag.cli.options import (
     describe_policy,
     one_call,
 )
-from genretag.cli.output import OutputMode, format_time, message_console, output_mode
+from genretag.cli.output import OutputMode, file_progress, format_time, message_console, output_mode
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import (
     absolute_paths,
@@ -193,7 +193,7 @@ def report(
             def is_wanted(row: Row) -> bool:
                 return row in chosen if copies is None else row.absolute in copies
 
-            write_page(databases, plans, tops, target, is_wanted)
+            write_page(databases, plans, tops, target, is_wanted, quiet=mode.quiet)
         else:
             shown = OutputMode(mode.quiet or target is not None, mode.plain)
             listed = everything or duplicates or bool(tops) or not chosen.is_everything
@@ -204,10 +204,12 @@ def report(
                     print_duplicates(console, duplicate_groups(rows()))
             else:
                 options = ReportOptions(json, target)
-                scope = None
+                scope, progress = None, not mode.quiet
                 if chosen.is_everything and not duplicates and not shown.quiet:
                     scope = _scope(databases, plans, tops, run)
-                print_rows(rows, options, shown, everything=listed, scope=scope)
+                print_rows(
+                    rows, options, shown, everything=listed, scope=scope, show_progress=progress
+                )
     if target is not None and not is_stdout(target):
         message_console(mode.quiet).print(f"wrote {target}")
 
@@ -262,6 +264,8 @@ def write_page(
     tops: list[Path],
     target: Path,
     chosen: Callable[[Row], bool] = lambda _: True,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Write the HTML page of what plans hold below ``tops``, or of the chosen rows."""
     from genretag.report.formats import write_text
@@ -272,16 +276,14 @@ def write_page(
         plan.run: PlanRules(metadata_of(databases.store, plan), Policy.from_dict(plan.policy))
         for plan in plans
     }
-    rows = (
-        (row, rules[plan.run])
-        for plan, _, row in rows_in_force(databases, plans, tops)
-        if chosen(row)
-    )
     about = _describe_plans(databases, [(plan, rules[plan.run]) for plan in plans])
     title, past = "genretag: the plan", databases.journal
     runs = (databases.journal.run(plan.run) for plan in plans)
     draft = " ".join(f"{run.id} {run.began}" for run in runs if run is not None)
-    page = plan_page(databases.store, rows, list(rules.values()), past, title, about, draft)
+    with file_progress(None, quiet=quiet) as progress:
+        in_force = progress.counted(rows_in_force(databases, plans, tops))
+        rows = ((row, rules[plan.run]) for plan, _, row in in_force if chosen(row))
+        page = plan_page(databases.store, rows, list(rules.values()), past, title, about, draft)
     write_text(target, page)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from genretag.decisions.plan import Reason, Row, skipped_row
 from genretag.decisions.policy import Owner, Policy
 from genretag.library.access import write_obstacle
+from genretag.scan.phase import OnPhase, counted
 from genretag.storage.cache import AnalysisCache
 
 _BATCH = 500  # rows saved in one transaction
@@ -16,18 +17,24 @@ _BATCH = 500  # rows saved in one transaction
 PlanRow = tuple[int, Path, str, dict[str, Any]]
 
 
-def mark_obstacles(cache: AnalysisCache, run: int, policy: Policy) -> int:
+def mark_obstacles(
+    cache: AnalysisCache, run: int, policy: Policy, on_phase: OnPhase | None = None
+) -> int:
     """Turn writes of a run's plan that cannot be done into skips; return how many there were."""
     marked, batch = 0, list[PlanRow]()
-    for row in _blocked_rows(cache, run, policy):
+    writes = cache.plan(run, open_writes=True)
+    checked = counted(writes, "checking which files can be written", on_phase)
+    for row in _blocked_rows(checked, policy):
         batch.append(row)
         if len(batch) == _BATCH:
             marked += _save(cache, run, batch)
     return marked + _save(cache, run, batch)
 
 
-def _blocked_rows(cache: AnalysisCache, run: int, policy: Policy) -> Iterator[PlanRow]:
-    for ordinal, path, data in cache.plan(run, open_writes=True):
+def _blocked_rows(
+    writes: Iterable[tuple[int, Path, dict[str, Any]]], policy: Policy
+) -> Iterator[PlanRow]:
+    for ordinal, path, data in writes:
         skipped = skip_blocked(Row.from_dict(data), path, policy)
         if skipped is not None:
             yield ordinal, path, skipped.action, skipped.to_dict()

@@ -31,3 +31,4 @@ class Progress:
     files: int
     seconds: float  # of music decoded
     counts: Counter[str]  # files by status
+    phase: str = ""  # what happens before or after the files get their results

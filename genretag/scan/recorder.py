@@ -133,12 +133,12 @@ class Recorder:
         self.has_new_failures = True
         self.add_row(ordinal, found.path, failed_row(found.path, error))
 
-    def report(self) -> None:
+    def report(self, phase: str = "") -> None:
         """Report the progress."""
         self._reported = time.monotonic()
         if self.on_progress is not None:
             total = sum(self.counts.values())
-            self.on_progress(Progress(total, self.decoded_seconds, self.counts))
+            self.on_progress(Progress(total, self.decoded_seconds, self.counts, phase))
 
     # --- storing ---
 

@@ -18,6 +18,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.records import Analysis, FileRow
 from genretag.scan.obstacles import mark_obstacles
+from genretag.scan.phase import OnPhase, counted
 from genretag.storage.cache import AnalysisCache, Scan
 
 _PlanRow = tuple[int, Path, str, dict[str, Any]]  # ordinal, path, action, row
@@ -61,6 +62,7 @@ def replan_rows(
     places: Iterable[Path],
     *,
     aside: bool,
+    on_phase: OnPhase | None = None,
 ) -> int:
     """Make a plan from rows of one or more plans, from the stored scores; return the row count.
 
@@ -73,6 +75,7 @@ def replan_rows(
         past: what genretag wrote before.
         places: folders and files that the new plan covers.
         aside: keep the new plan from being the last one.
+        on_phase: receives the phases after all rows were decided.
     """
     metadata = metadata_of(store, newest)
     store.begin_scan(run, metadata.id, policy.to_dict(), aside=aside, places=places)
@@ -86,8 +89,8 @@ def replan_rows(
         with store.transaction():
             store.save_plan(run, [(count + n, *row) for n, row in enumerate(again)])
         count += len(batch)
-    settle_albums(store, run, metadata, policy, past)
-    mark_obstacles(store, run, policy)
+    settle_albums(store, run, metadata, policy, past, on_phase)
+    mark_obstacles(store, run, policy, on_phase)
     store.finish_scan(run)
     return count
 
@@ -150,12 +153,13 @@ def settle_albums(
     metadata: ModelMetadata,
     policy: Policy,
     past: WriteHistory | None = None,
+    on_phase: OnPhase | None = None,
 ) -> int:
     """Apply the album rule to a run's plan; return how many rows changed."""
     if policy.album is AlbumRule.OFF:
         return 0
     albums: dict[Key, AlbumTally] = {}
-    for _, _, row in _rows(store, run):
+    for _, _, row in counted(_rows(store, run), "counting the votes of albums", on_phase):
         albums.setdefault(key_of(row), AlbumTally()).add(row)
     verdicts = {
         key: verdict
@@ -164,7 +168,7 @@ def settle_albums(
     }
     changed = 0
     batch: list[_PlanRow] = []
-    for ordinal, path, row in _rows(store, run):
+    for ordinal, path, row in counted(_rows(store, run), "deciding albums", on_phase):
         verdict = verdicts.get(key_of(row))
         known = store.known(path, metadata.id, FEATURE_VERSION) if verdict is not None else None
         if known is None or row.get("reviewed"):

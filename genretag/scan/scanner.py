@@ -15,6 +15,7 @@ from genretag.library.walk import Found, Unreadable
 from genretag.scan.lookup import Lookup
 from genretag.scan.obstacles import mark_obstacles
 from genretag.scan.options import Options, Progress
+from genretag.scan.phase import counted
 from genretag.scan.recorder import Recorder
 from genretag.scan.replan import settle_albums
 from genretag.scan.source import FileSource
@@ -76,6 +77,7 @@ class Scanner:
         A scan that is killed or interrupted loses the tracks in flight; the next one goes on.
         """
         store, options = self._store, self._options
+        self._recorder.on_progress = on_progress
         fingerprint = self._fingerprint()
         if fingerprint is not None and self._find_unchanged(fingerprint):
             return self.counts
@@ -87,8 +89,9 @@ class Scanner:
             places=[Path(os.path.abspath(p)) for p in options.paths],
         )
         self.analyse(on_progress)
-        settle_albums(store, self.run, self._engine.metadata, options.policy, self._history)
-        mark_obstacles(store, self.run, options.policy)
+        metadata, on_phase = self._engine.metadata, self._recorder.report
+        settle_albums(store, self.run, metadata, options.policy, self._history, on_phase)
+        mark_obstacles(store, self.run, options.policy, on_phase)
         store.finish_scan(self.run, self._reusable_text(fingerprint))
         return self.counts
 
@@ -127,7 +130,8 @@ class Scanner:
 
     def _find_unchanged(self, fingerprint: ScanFingerprint) -> bool:
         """Take over the plan of the last scan if nothing has changed since."""
-        last = find_unchanged_scan(self._store, fingerprint, self._walk())
+        walked = counted(self._walk(), "comparing with the last scan", self._recorder.report)
+        last = find_unchanged_scan(self._store, fingerprint, walked)
         if last is None:
             return False
         self.run, self.unchanged = last.run, True
