@@ -73,9 +73,12 @@ def test_a_stream_copy_keeps_the_key_where_the_table_says_so(
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
     path, out = seed_files[source], tmp_path / f"copy{target}"
+    command = ["ffmpeg", "-v", "error", "-i"]
+    if source == target:  # PyAV's FFmpeg may write Matroska otherwise than the system's
+        path = tmp_path / f"first{source}"
+        subprocess.run([*command, seed_files[source], "-c", "copy", path], check=True)
     comment = ["-metadata", f"comment={LONG * 4}"]
-    command = ["ffmpeg", "-v", "error", "-i", path, "-c", "copy", *comment, out]
-    subprocess.run(command, check=True)
+    subprocess.run([*command, path, "-c", "copy", *comment, out], check=True)
     assert (audio_key(path) == audio_key(out)) is stays
     assert audio.identify(path).content_key == audio.identify(out).content_key
 

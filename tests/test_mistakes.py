@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -125,3 +126,18 @@ def test_an_unexpected_error_is_one_sentence(
     err = capsys.readouterr().err
     assert "something went wrong that genretag did not expect" in err
     assert "Traceback" not in err
+
+
+def test_an_error_of_the_system_is_not_blamed_on_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    err = capsys.readouterr().err
+    assert "output" not in err
+    assert "connection refused" in err

@@ -6,6 +6,7 @@ Each command has a module of its name. Nothing heavy is imported before a comman
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import io
 import logging
@@ -189,6 +190,7 @@ def main() -> None:
         _drop_output()
         sys.exit(FAILED)
     except OSError as error:
+        log.debug("error of the system", exc_info=True)
         _drop_output()
         _print_error(_describe_os_error(error))
         sys.exit(FAILED)
@@ -227,12 +229,18 @@ def _quoted_completions() -> Iterator[None]:
         sys.stdout.write(re.sub(r"([^\w\n@%+=:,./~-])", r"\\\1", offered.getvalue()))
 
 
+#: Errors of a write to standard output: a full or broken disk, a closed pipe or terminal.
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF}
+
+
 def _describe_os_error(error: OSError) -> str:
-    """Return an error of the system as a message; without a file name, it is the output's."""
+    """Return an error of the system as a message."""
     reason = (error.strerror or str(error)).lower()
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {reason}"
-    return f"the output could not be written: {reason}"
+    if error.errno in _OUTPUT_ERRORS:  # standard output has no name
+        return f"the output could not be written: {reason}"
+    return f"the system refused something that genretag needs: {reason} (-vv shows what)"
 
 
 def _drop_output() -> None:
