@@ -17,7 +17,7 @@ from rich.console import Console
 
 from genretag import audio, tags
 from genretag.decisions.fields import FieldPlan, plan_fields, sure_labels
-from genretag.decisions.plan import Reason, Row, skipped_row, with_fields
+from genretag.decisions.plan import Reason, Row, decide, skipped_row, with_fields
 from genretag.decisions.policy import Existing, Field, Policy, Protect, StyleField
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.decisions.vote import Status, Verdict
@@ -303,7 +303,9 @@ def test_mood_and_style_are_planned_written_and_taken_back(
     plan.write_text("\n".join(lines))
     assert genretag("apply", plan, "--yes").status == 0
     assert {tuple(values(path)["mood"]) for path in before} == {("Calm",)}
-    assert genretag("verify").status == 0
+    verified = genretag("verify", "--json")
+    assert verified.status == 0
+    assert {row["fields"]["mood"][0] for row in verified.rows} == {"Calm"}
     again = genretag("plan", "--write", "mood", "--json").rows
     assert {row["code"] for row in again} <= {"not-chosen", "unsure", "not-music", "same"}
     assert all(row["fields"]["mood"]["old"] == ["Calm"] for row in again)
@@ -317,9 +319,22 @@ def test_mood_and_style_are_planned_written_and_taken_back(
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_styles_can_become_further_genres(metadata: ModelMetadata) -> None:
+    policy = Policy(write=BOTH, style_field=StyleField.GENRE)
+    found = verdict(styles={"Piano": 0.9, "jazz": 0.8})
+    tags_of = file(NOTHING).tags
+    assert decide(found, tags_of, policy).new == ["Jazz", "Piano"]
+    kept = decide(found, file(NOTHING, ["Rock"]).tags, policy)
+    assert (kept.action, kept.new) == ("keep", ["Rock"])
+    without = replace(policy, write=(Field.GENRE, Field.MOOD))
+    assert decide(found, tags_of, without).new == ["Jazz"]
+
+
 def test_a_misspelt_field_gets_a_hint(genretag: Program, library: Path) -> None:
     done = genretag("scan", library, "--write", "genre,modo")
     assert done.status == 2 and "did you mean mood?" in done.err
+    done = genretag("scan", library, "--write", "style", "--style-field", "genre")
+    assert done.status == 2 and "--write genre,style" in done.err
     done = genretag("undo", "--field", "styles")
     assert done.status == 2 and "did you mean style?" in done.err
 

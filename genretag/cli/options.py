@@ -467,7 +467,10 @@ class PolicyOptions:
         changes = self.to_fields(context)
         if self.vocabulary is not None:
             changes["vocabulary"] = read_user_vocabulary(self.vocabulary)
-        return Policy(**{**vars(base), **changes, "protect": read_protection()})
+        policy = Policy(**{**vars(base), **changes, "protect": read_protection()})
+        if policy.style_field is StyleField.GENRE and Field.GENRE not in policy.write:
+            raise UsageError("--style-field genre makes further genres: --write genre,style")
+        return policy
 
 
 def parse_names(text: str, known: Sequence[str], flag: str) -> tuple[str, ...]:

@@ -58,7 +58,9 @@ def verify(
             else:
                 changed += 1
             if json:
-                row = {"genres": verified.genres, "finding": verified.finding, "moved_from": place}
+                fields = {name: written.new for name, written in change.fields.items()}
+                row = {"genres": verified.genres, "fields": fields, "finding": verified.finding}
+                row["moved_from"] = place
                 print(json_lib.dumps({"path": str(verified.path), **row}))
             elif verified.finding:
                 print(f"{home_relative(verified.path)}: {escape_control(verified.finding)}")

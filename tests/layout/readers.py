@@ -127,7 +127,7 @@ def show(reader: str, path: Path) -> Shown:
 
 
 #: Field -> its names in the keys of all readers, in lower case.
-_FIELD_KEYS = {
+FIELD_KEYS = {
     "genre": ("tcon", "genre", "\xa9gen", "wm/genre"),
     "mood": ("tmoo", "txxx:mood", "mood", "----:com.apple.itunes:mood", "wm/mood"),
     "style": ("txxx:style", "style", "----:com.apple.itunes:style", "wm/style"),
@@ -173,7 +173,7 @@ def field_text(reader: str, path: Path, field: str) -> str | None:
         found = {str(key).lower(): value for key, value in _all_of(reader, path).items()}
     except Exception:  # each library has errors of its own
         return None
-    value = next((found[key] for key in _FIELD_KEYS[field] if key in found), None)
+    value = next((found[key] for key in FIELD_KEYS[field] if key in found), None)
     return None if value is None else _one_text(getattr(value, "text", value))
 
 
