@@ -69,7 +69,8 @@ def test_config_names_every_value_that_no_command_accepts(
     genretag: Program, tmp_path: Path
 ) -> None:
     (tmp_path / "config.toml").write_text(
-        'min_confidence = 7\nexisting = "replce"\n[scan]\nlimit = "x"\n[protect]\ngenre = ["x"]\n'
+        'min_confidence = 7\nexisting = "replce"\nexistin = 1\n[scan]\nlimit = "x"\nlimt = 1\n'
+        '[protect]\ngenre = ["x"]\n'
     )
     ran = genretag("config", env={"GENRETAG_TOP": "9"})
     assert ran.status == 2
@@ -77,6 +78,8 @@ def test_config_names_every_value_that_no_command_accepts(
         "min_confidence = 7: 7.0 is not in the range",
         "existing = 'replce': 'replce' is not one of",
         "[scan] limit = 'x'",
+        "[scan] limt is no setting; did you mean limit?",
+        "existin is no setting; did you mean existing?",
         "GENRETAG_TOP = '9'",
         "[protect] genre is no setting; did you mean genres?",
     ):
@@ -87,6 +90,11 @@ def test_config_names_every_value_that_no_command_accepts(
     assert '[protect] paths is a list of texts: paths = ["..."]' in genretag("config").err
     (tmp_path / "config.toml").write_text('jobs = 2\ncoarsen = true\n[protect]\npaths = ["B"]\n')
     assert (genretag("config").status, genretag("config").err) == (0, "")
+
+
+def test_a_misspelt_page_or_command_is_suggested(genretag: Program) -> None:
+    assert "did you mean scan?" in genretag("help", "scna").err
+    assert "did you mean vocabulary?" in genretag("help", "vocabluary").err
 
 
 def test_an_empty_folder_is_no_music_found(genretag: Program, tmp_path: Path) -> None:

@@ -286,10 +286,21 @@ def _config_argument(arguments: list[str]) -> str | None:
     return path
 
 
+def _command_name(arguments: list[str]) -> str | None:
+    """Return the command among the arguments of the program."""
+    words = [
+        word
+        for before, word in zip(["", *arguments], arguments, strict=False)
+        if before != "--config" and not word.startswith("-")
+    ]
+    return words[0] if words else None
+
+
 def _read_defaults(command: Any) -> dict[str, Any]:
     """Return the defaults of config.toml; a mistake in it does not keep anyone from the help."""
     try:
-        return settings.install(command)
+        # ``config`` lists all mistakes itself.
+        return settings.install(command, strict=_command_name(sys.argv[1:]) != "config")
     except GenretagError:
         if {"--help", "-h", "--version"} & set(sys.argv):
             return {}

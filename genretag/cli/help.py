@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Iterable
 from importlib import resources
 from typing import Annotated, Any
 
@@ -76,10 +78,10 @@ def help_(
         with command.make_context(topic, [], context.find_root(), resilient_parsing=True) as inner:
             typer.echo(help_text(inner, short=False))
         return
-    _show_page(_find_page(topic), context)
+    _show_page(_find_page(topic, commands), context)
 
 
-def _find_page(topic: str) -> str:
+def _find_page(topic: str, commands: Iterable[str]) -> str:
     """Return the page with this name, or the only one whose name begins so.
 
     Raises:
@@ -88,7 +90,9 @@ def _find_page(topic: str) -> str:
     found = [topic] if topic in TOPICS else [name for name in TOPICS if name.startswith(topic)]
     if len(found) == 1:
         return found[0]
-    problem = f"several pages begin so: {', '.join(found)}" if found else "there is no such page"
+    near = difflib.get_close_matches(topic, [*TOPICS, *commands], 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    problem = f"several pages begin so: {', '.join(found)}" if found else f"no such page{hint}"
     raise UsageError(
         f"help {topic}: {problem}; pages: {', '.join(TOPICS)} (genretag --help lists the commands)"
     )

@@ -84,11 +84,11 @@ def shared_value(flag: str) -> Any:
     return os.environ.get(_variable(name)) or file.read().get(name)
 
 
-def install(root: Any) -> dict[str, Any]:
+def install(root: Any, *, strict: bool = True) -> dict[str, Any]:
     """Give every option its variable; return the defaults of config.toml in click's form.
 
     Raises:
-        UsageError: a key belongs to no option; the message suggests the nearest one.
+        UsageError: ``strict``, and a key belongs to no option; the message suggests the nearest.
     """
     options = [o for o in options_of(root) if o.name != "help"]
     for option in options:
@@ -97,7 +97,8 @@ def install(root: Any) -> dict[str, Any]:
             option.param.envvar, option.param.show_envvar = option.variable, False
     _report_unknown_variables({o.param.envvar for o in options})
     settings = file.read()
-    _check_keys(settings, options)
+    if strict and (unknown := next(_unknown_keys(settings, options), None)) is not None:
+        raise UsageError(unknown)
     defaults: dict[str, Any] = {}
     for option in options:
         value = _value_in_file(option, settings)
@@ -130,8 +131,8 @@ def _suggestion(name: str, known: Collection[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _check_keys(settings: dict[str, Any], options: list[Option]) -> None:
-    """Raise ``UsageError`` for a key that belongs to no option."""
+def _unknown_keys(settings: dict[str, Any], options: list[Option]) -> Iterator[str]:
+    """Yield a message for each key that belongs to no option."""
     names, commands = {o.name for o in options}, {o.table for o in options}
     one_call = {o.name for o in options if o.is_one_call}
     for key, value in settings.items():
@@ -139,14 +140,13 @@ def _check_keys(settings: dict[str, Any], options: list[Option]) -> None:
             own = {o.name for o in options if o.table == key}
             for inner in value:
                 if inner not in own:
-                    raise UsageError(_unknown_key(f"[{key}] {inner}", inner, own))
+                    yield _unknown_key(f"[{key}] {inner}", inner, own)
         elif key in one_call and key not in OTHER_KEYS:
             tables = ", ".join(sorted({f"[{o.table}]" for o in options if o.name == key}))
-            raise UsageError(
-                f"{file.config_path()}: {key} belongs to one command; put it in a table ({tables})"
-            )
+            path = file.config_path()
+            yield f"{path}: {key} belongs to one command; put it in a table ({tables})"
         elif key not in names | OTHER_KEYS:
-            raise UsageError(_unknown_key(key, key, names | OTHER_KEYS | commands))
+            yield _unknown_key(key, key, names | OTHER_KEYS | commands)
 
 
 def _unknown_key(shown: str, key: str, known: Collection[str]) -> str:
@@ -197,10 +197,11 @@ def _value_and_source(
 
 
 def find_mistakes(root: Any) -> list[str]:
-    """Return a message for each value in config.toml or a variable that no command accepts."""
+    """Return a message for each key and value in config.toml or a variable that none accepts."""
     settings = file.read()
+    unknown = _unknown_keys(settings, [o for o in options_of(root) if o.name != "help"])
     checks = (read_protection, default_vocabulary, file.default_model)
-    messages = [str(error) for check in checks if (error := _error_of(check)) is not None]
+    messages = [*unknown, *(str(error) for c in checks if (error := _error_of(c)) is not None)]
     for option in options_of(root):
         if option.name == "help":
             continue

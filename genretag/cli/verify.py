@@ -103,7 +103,7 @@ def _why_nothing(databases: Databases, run: int, older: int) -> str:
 def _print_totals(unchanged: int, changed: int, moved: int, older: int) -> None:
     """Print how many files are as they were written."""
     if not unchanged + changed:
-        print("genretag has written no file yet", file=sys.stderr)
+        print("no write to verify: there was none, or all were undone", file=sys.stderr)
         return
     verb = "is" if unchanged == 1 else "are"
     parts = [
