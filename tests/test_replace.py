@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -105,6 +106,30 @@ def test_extended_attributes_are_kept(
         pytest.skip("no extended attributes here")
     write(journal, path, ["Jazz"])
     assert os.getxattr(path, "user.note") == b"mine"
+
+
+def test_attributes_that_change_during_the_write_are_kept(
+    journal: Journal,
+    seed_files: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = music(seed_files, tmp_path)
+    path.chmod(0o644)
+    names = []
+
+    def rate(step: str) -> None:
+        if step == "ready":
+            path.chmod(0o640)
+            with contextlib.suppress(OSError):  # no extended attributes here
+                os.setxattr(path, "user.rating", b"5")
+                names.append("user.rating")
+
+    monkeypatch.setattr(replace, "hook", rate)
+    write(journal, path, ["Jazz"])
+    assert tags.read(path).genres == ["Jazz"]
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [os.getxattr(path, name) for name in names] == [b"5"] * len(names)
 
 
 def test_a_link_stays_and_its_target_is_written(

@@ -314,6 +314,10 @@ def _put_in_place(
 ) -> None:
     """Replace the file by its copy; with hard links kept, write the copy over it."""
     _check_still(target, stat_before)
+    if target.lstat().st_ctime_ns != stat_before.st_ctime_ns:
+        # Mode, owner or attributes changed, such as a rating that a player stores there.
+        _copy_attributes(target, temp, options.preserve_mtimes, options.owner)
+        _sync(temp)
     lease.check()
     if stat_before.st_nlink > 1 and options.hardlinks is HardLinks.IN_PLACE:
         journal.mark(change, "overwriting")
