@@ -23,11 +23,13 @@ from genretag.decisions.vocabulary import Vocabulary
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import RunError
 from genretag.inference.metadata import ModelMetadata
+from genretag.library.walk import Found
 from genretag.records import Album, FieldTags, FileRow, Tags
 from genretag.report.formats import write_csv, write_markdown
 from genretag.report.sentences import report_lines
 from genretag.report.summary import summarise
 from genretag.report.terminal import print_report
+from genretag.scan.track import TrackResult
 from genretag.storage.journal import FieldChange, Journal
 from genretag.writing import replace as writing
 from genretag.writing.replace import (
@@ -458,3 +460,16 @@ def test_a_file_of_which_only_the_genre_is_known_is_read_again_but_not_decoded(
     assert "not-read" not in codes and len(done.rows) == len(planned)
     with contextlib.closing(sqlite3.connect(tmp_path / "db" / "genretag.db")) as db:
         assert db.execute("SELECT count(*) FROM file WHERE fields IS NULL").fetchone() == (0,)
+
+
+def test_fields_come_back_from_the_results_of_a_cluster() -> None:
+    pytest.importorskip("pyarrow")
+    from genretag.cluster import results
+
+    found = Found("/m/a.mp3", 1, 2, 3, 4, 1, False)
+    known = FieldTags({"mood": ["Träumerei"]}, {"style": "its style cannot be read"})
+    for fields in (known, FieldTags(), None):
+        before = TrackResult(0, found, Tags(["Jazz"], "TCON", Album("A"), None, fields), error="e")
+        table = results.table_of([results.row_of(before, Path("/m/a.mp3"))])
+        ((after, _),) = results.track_results(table)
+        assert after.tags == before.tags
