@@ -68,6 +68,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     older = sqlite3.connect(store.path)
     older.execute("DROP TABLE older_key")
     older.execute("ALTER TABLE scan DROP COLUMN places")
+    older.execute("ALTER TABLE file DROP COLUMN fields")
     older.execute("PRAGMA user_version = 7")
     renewed = AnalysisCache(store.path)
     assert (renewed.analysis("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (
