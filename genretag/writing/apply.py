@@ -1,4 +1,4 @@
-"""A plan -> written tags, and the way back. What a file gets is what its row says, or nothing."""
+"""Write the rows of a plan into tags, and undo them. A file gets exactly its row, or nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file; ``error`` says why it was left as it was."""
+    """Result for one file; ``error`` says why it was left alone."""
 
     path: Path
     old: list[str]
@@ -56,13 +56,13 @@ OnResult = Callable[[Result], None]
 
 
 class _Stop:
-    """Turns Ctrl-C and SIGTERM into a wish to stop after the file in hand."""
+    """Signal handler that requests a stop after the current file."""
 
     def __init__(self) -> None:
-        self.wished = False
+        self.requested = False
 
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
-        self.wished = True
+        self.requested = True
 
 
 @contextmanager
@@ -71,6 +71,7 @@ def _stoppable() -> Iterator[_Stop]:
     stop, before = _Stop(), {}
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
+            # A signal in the middle of a write would leave work to the recovery of the next start.
             before[number] = signal.signal(number, stop)
         except ValueError:  # not the main thread
             continue
@@ -177,7 +178,7 @@ def describe_values(values: Mapping[str, list[str]]) -> str:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a row: a kind that is counted, why it was left alone, the file's new facts."""
+    """Outcome of a row: its kind for the counts, the reason if left alone, the new stat fields."""
 
     kind: str
     why: str | None = None
@@ -185,16 +186,16 @@ class _Outcome:
 
 
 def _until(rows: Iterable[T], stop: _Stop, counts: Counter[str]) -> Iterator[T]:
-    """Yield rows until somebody wishes to stop, and count that."""
+    """Yield rows until a stop is requested; count the interruption."""
     for row in rows:
-        if stop.wished:
+        if stop.requested:
             counts["interrupted"] = 1
             return
         yield row
 
 
 def _file_of(row: Row) -> tuple[int, int] | str:
-    """Return what tells one file from another, whatever its names."""
+    """Return the identity of a file, the same for all its hard links."""
     try:
         s = row.absolute.stat()
     except OSError:
@@ -202,7 +203,7 @@ def _file_of(row: Row) -> tuple[int, int] | str:
     return s.st_dev, s.st_ino
 
 
-def _says_so_already(row: Row) -> bool:
+def _is_written_already(row: Row) -> bool:
     """Return whether a file holds the planned values and the planned music already."""
     with contextlib.suppress(TrackError, OSError):
         tags, planned = read_tags(row.absolute), new_values(changes_of(row))
@@ -213,25 +214,27 @@ def _says_so_already(row: Row) -> bool:
     return False
 
 
-def _write_row(journal: Journal, run: int, row: Row, manner: WriteOptions, turn: Turn) -> _Outcome:
-    """Write one row, and return what became of it."""
+def _write_row(journal: Journal, run: int, row: Row, options: WriteOptions, turn: Turn) -> _Outcome:
+    """Write one row and return its outcome."""
     if (
-        why := manner.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)
+        why := options.protect.reason(str(row.absolute), (row.artist, row.album_artist), row.old)
     ) is not None:
         return _Outcome("protected", why)
+    # An edited plan may have lost its keys; writing by the path alone could hit another file.
     if not row.sha256 or not row.content_key:
         return _Outcome("failed", "the plan does not say which file it was made for; scan it again")
     if len(row.content_key) != KEY_DIGITS:
         return _Outcome("failed", "the plan is of an older genretag; scan it again")
+    # The file must be the one that the plan was made for, byte for byte.
     expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
     try:
-        args = (journal, run, row.absolute, row.old, changes_of(row), expected, manner, turn)
+        args = (journal, run, row.absolute, row.old, changes_of(row), expected, options, turn)
         return _Outcome("written", None, write_fields(*args))
     except TrackError as error:
         if (
             error.stage == "changed"
-            and manner.hardlinks is HardLinks.IN_PLACE
-            and _says_so_already(row)
+            and options.hardlinks is HardLinks.IN_PLACE
+            and _is_written_already(row)
         ):
             return _Outcome("same file")  # another of its names was written a moment ago
         return _Outcome("failed", str(error))
@@ -280,7 +283,7 @@ class Verified:
 
 
 def verify_change(change: Change) -> Verified:
-    """Compare a written file with what the journal says of it."""
+    """Compare a written file with its journal entry."""
     try:
         if file_sha256(change.target) == change.after:
             return Verified(change.path, change.new, None)
@@ -292,9 +295,7 @@ def verify_change(change: Change) -> Verified:
 
 
 def _what_others_changed(change: Change) -> str:
-    """Say what became of a file that is not as it was written: its audio, its genre, or something
-    else.
-    """
+    """Return which part of a written file changed since: audio, genre, or another tag."""
     try:
         identity = identify(change.target)
     except TrackError as error:
@@ -337,7 +338,7 @@ def undo_runs(
     counts: Counter[str] = Counter()
     with _stoppable() as stop:
         for change in changes:
-            if stop.wished:
+            if stop.requested:
                 counts["interrupted"] = 1
                 break
             back = taken_back(change, names)
@@ -352,6 +353,7 @@ def undo_runs(
                 on_result(Result(change.path, change.new, old, str(error), back))
                 continue
             _note(store, change.path, written, new_values(back))
+            # The plan of the file holds again; should the cache fail, the file is still restored.
             with contextlib.suppress(sqlite3.Error):
                 store.reopen(change.path)
             counts["undone"] += 1

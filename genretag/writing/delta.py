@@ -1,4 +1,4 @@
-"""What a write changed in a file, small enough to keep: how to make the old bytes from the new.
+"""Byte differences of a write: small enough to keep, and enough to rebuild the old file.
 
 A tag that grows at the head or at the tail moves everything behind it, so the two files are
 compared at the shift that leaves the least: from the start, from the end, or at the shift where
@@ -8,16 +8,16 @@ a piece of the old file's middle is found again (tags that changed at both ends)
 from __future__ import annotations
 
 import hashlib
-import mmap
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from genretag.layout.mapping import mapped
 
 _MAGIC = b"GTD1"
 _BLOCK = 1 << 20  # bytes compared at once
@@ -62,21 +62,6 @@ class Delta:
         return cls(size, shift, tuple(ranges))
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
-    """Map a file's bytes; an empty file cannot be mapped and is empty bytes."""
-    with path.open("rb") as handle:
-        if handle.seek(0, 2) == 0:
-            yield memoryview(b"")
-            return
-        with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                yield view
-            finally:
-                view.release()
-
-
 def _differing(old: memoryview, new: memoryview, shift: int, most: int) -> list[tuple[int, int]]:
     """Return the ranges [start, stop) of ``old`` that differ from ``new`` moved by ``shift``; all
     of it, once they cost over ``most``.
@@ -92,6 +77,7 @@ def _differing(old: memoryview, new: memoryview, shift: int, most: int) -> list[
         b = np.frombuffer(new[start + shift : stop + shift], np.uint8)
         at = np.flatnonzero(a != b)
         if len(at):
+            # Neighbouring differences become one range, at no more than the cost of a header.
             cuts = np.flatnonzero(np.diff(at) > _JOIN)
             begins, ends = at[np.r_[0, cuts + 1]], at[np.r_[cuts, len(at) - 1]] + 1
             found = [(start + int(x), start + int(y)) for x, y in zip(begins, ends, strict=True)]
@@ -144,8 +130,9 @@ def _best(
 
 def compare(old: Path, new: Path) -> Delta:
     """Return the smallest delta that makes ``old`` out of ``new``."""
-    with _mapped(old) as a, _mapped(new) as b:
+    with mapped(old) as a, mapped(new) as b:
         shift, ranges = _best(a, b, [len(b) - len(a), 0], (0, [(0, len(a))]))
+        # Tags that changed at both ends leave neither shift right; most files never come here.
         if _cost(ranges) > 1 << 16:
             shift, ranges = _best(a, b, _shifts(a, b) - {0, len(b) - len(a)}, (shift, ranges))
         return Delta(len(a), shift, tuple((x, bytes(a[x:y])) for x, y in ranges))
@@ -166,6 +153,7 @@ def rebuild(delta: Delta, new: Path, out: BinaryIO) -> str:
                 source.seek(at + delta.shift)
             while left > 0:
                 piece = source.read(min(left, _BLOCK))
+                # The hash would tell too, but only after the whole file.
                 if not piece:
                     raise ValueError("the file is shorter than it was")
                 out.write(piece)

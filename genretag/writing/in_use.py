@@ -3,8 +3,7 @@
 Linux: a read lease (fcntl(2), F_SETLEASE) is refused while a writer has the file open, and is
 broken when one opens it; it is held until the file has been replaced. Windows: the file is opened
 without sharing. Elsewhere, on network shares, and for files of other owners, which give no lease,
-a file
-that changed in the last seconds is watched for a settling period.
+a file that changed in the last seconds is watched for a settling period.
 """
 
 from __future__ import annotations
@@ -73,11 +72,12 @@ class Lease:
             return
         import fcntl
 
+        # The kernel downgrades a lease that a writer asked to break.
         if fcntl.fcntl(self._handle, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
             raise TrackError("in use", _MESSAGE)
 
     def release(self) -> None:
-        """Give the file free; a program that waits to open it goes on."""
+        """Release the lease; a program that waits to open the file continues."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
@@ -106,7 +106,7 @@ _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 
 
 def exchange(a: Path, b: Path) -> bool:
-    """Let two files change their names in one step (renameat2(2)); False where that is unknown.
+    """Exchange the names of two files in one step (renameat2(2)); False where unsupported.
 
     Raises:
         OSError: the file system refused it for another reason.
@@ -131,6 +131,7 @@ def _wait_until_settled(path: Path) -> None:
         TrackError: size or time changed during the settling period.
     """
     before = path.stat()
+    # A time in the future says nothing; clocks of network shares often run ahead.
     age = time.time() - before.st_mtime
     if not 0 <= age < SETTLE_SECONDS:
         return

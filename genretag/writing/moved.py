@@ -48,6 +48,7 @@ def find_moved(
     bytes; with ``retagged`` also the only one with its audio. Files that were written at the place
     where they are now are no candidates.
     """
+    # Only the last write of a file can be undone, so only it is searched.
     missing = [c for c in last_changes(changes) if c.after and not c.target.exists()]
     if not missing:
         return {}
@@ -58,6 +59,7 @@ def find_moved(
     if retagged and rest:
         taken = set(moved.values())
         others = [f for f in strangers if f.path not in taken]
+        # By the audio only where the bytes found nothing: the exact match is the safer one.
         moved |= _match(((c.target, c.content_key) for c in rest), _content_keys(store, others))
     return moved
 

@@ -44,6 +44,7 @@ def prove(
         before, after = account(old, fields), account(new, fields)
         if converted:
             before, after = _without_id3v2(before), _without_id3v2(after)
+        # A tag that is new as a whole hides nothing; a new frame in an old tag is a fault.
         added = _new_tags(before, after)
         return differences(before, old, after, new, added)
 
@@ -69,6 +70,7 @@ def _new_tags(before: Account, after: Account) -> frozenset[str]:
     new = frozenset(p for p in paths if not any(o.startswith(p + "/") for o in old))
     if "ID3v1" not in old:
         return new
+    # Programs would ignore ID3v1 from now on, so its texts are repeated in the new tag.
     if not any(map(_is_text, before.regions)):
         new |= _REPEATED
     return new if any(o in _REPEATED_ITEMS for o in old) else new | _REPEATED_ITEMS

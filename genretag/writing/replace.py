@@ -88,9 +88,11 @@ def _written(path: Path, sha256: str) -> Written:
 
 def _check_target(target: Path, options: WriteOptions) -> os.stat_result:
     """Return the file's stat result; raise for files that must not be replaced."""
+    # lstat: the target is resolved, so a link here was put in its place a moment ago.
     s = target.lstat()
     if not stat.S_ISREG(s.st_mode):
         raise TrackError("write", "it is not a regular file")
+    # root may write everything, and read-only still means that the owner wants it so.
     any_write = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
     if not s.st_mode & any_write or not os.access(target, os.W_OK):
         raise TrackError("write", "the file is read-only")
@@ -114,6 +116,7 @@ def _copy(source: Path, temp: Path) -> None:
         try:
             import fcntl
 
+            # Btrfs and XFS share the blocks, so that a long file costs no time and no space.
             fcntl.ioctl(b.fileno(), _FICLONE, a.fileno())
         except (ImportError, OSError):
             shutil.copyfileobj(a, b, 1 << 20)
@@ -132,6 +135,7 @@ def _copy_attributes(
             if owner_rule is Owner.KEEP:
                 message = "its owner could not be kept (--owner mine makes it yours)"
                 raise TrackError("write", message) from error
+    # After chown, which may clear bits of the mode.
     shutil.copystat(source, temp)
     if not preserve_mtimes:
         os.utime(temp)
@@ -152,6 +156,7 @@ def _verify(
     target: Path, temp: Path, fields: Fields, content_key: str, options: tags.TagOptions
 ) -> None:
     """Raise unless the copy has the same audio, the planned fields, and all else unchanged."""
+    # Three independent checks: FFmpeg's packets, the values as read, and every byte by our parsers.
     if audio.identify(temp).content_key != content_key:
         raise TrackError("verify", "its audio would have changed; it was not written")
     read_back = tags.read(temp)
@@ -260,15 +265,18 @@ def write_fields(
         stat_before = _check_target(target, options)
         with leased(target) as lease:
             before = _check_unchanged(target, expected)
+            # In the same folder, since os.replace is atomic only within a file system.
             temp = _temp_beside(target)
             with turn or nullcontext():
                 mtime = stat_before.st_mtime_ns
                 names = (run, path, target, temp, before, mtime)
+                # Before the first byte is written: the journal knows every stray copy after a kill.
                 change = journal.intend(*names, genres, new, fields)
             try:
                 _step("intended")
                 _make_copy(target, temp, fields, expected.content_key, options)
                 _copy_attributes(target, temp, options.preserve_mtimes, options.owner)
+                # A rename may reach the disk before the data of the file does.
                 _sync(temp)
                 _step("synced")
                 after = audio.file_sha256(temp)
@@ -411,6 +419,7 @@ def _settle_change(journal: Journal, change: Change) -> str | None:
     _unlink(change.temp)
     _unlink(_old_beside(change.temp))
     done, not_done = ("undone", "replaced") if back else ("replaced", "dropped")
+    # The hash of the file decides, not how far the program seems to have come.
     state = done if now == wanted and now is not None else not_done
     journal.mark(change.id, state)
     return state
@@ -445,6 +454,7 @@ def undo_change(journal: Journal, run: int, change: Change) -> Written:
                 raise TrackError("changed", "it changed since it was written; it is left as it is")
             _rebuild(journal, change, temp, before)
             lease.check()
+            # Replacing would separate the names, which the write kept together.
             if before.st_nlink > 1:
                 journal.mark(change.id, "overwriting back")
                 lease.release()
@@ -526,6 +536,7 @@ def _form_between(old: Path, new: Path) -> tags.TagOptions:
         with path.open("rb") as file:
             head = file.read(4)
         versions.append(head[3] if len(head) == 4 and head[:3] == b"ID3" else None)
+    # The other fields must be written again as they were, in the same version of ID3v2.
     was, now = versions
     converted = was is not None and now in (3, 4) and was != now
     return tags.TagOptions(convert_v22=was == 2, id3_version=now if converted else None)

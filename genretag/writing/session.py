@@ -1,4 +1,4 @@
-"""Open the analysis cache and the journal together, recover after a kill, and lock writers out."""
+"""Open the analysis cache and the journal, recover after a kill, and lock out other writers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def database_path(given: Path | None) -> Path:
     """Return the path of the cache: ``given``, else GENRETAG_DB, config.toml or the default."""
     from genretag.storage import config
 
-    if given is None and (told := os.environ.get("GENRETAG_DB") or config.read().get("db")):
-        given = Path(str(told)).expanduser()
+    if given is None and (configured := os.environ.get("GENRETAG_DB") or config.read().get("db")):
+        given = Path(str(configured)).expanduser()
     if given is not None:
         return given
     import platformdirs
@@ -48,7 +48,7 @@ class Databases:
 
 @contextmanager
 def open_databases(database: Path | None) -> Iterator[Databases]:
-    """Open the cache and the journal, and finish what a killed run left unless another one writes.
+    """Open the cache and the journal, and finish what a killed run left open.
 
     A damaged cache is set aside and replaced by a new one, for scanning makes it again; but only
     where genretag's journal lies beside it: any other file was given by mistake. From a damaged
@@ -71,6 +71,7 @@ def open_databases(database: Path | None) -> Iterator[Databases]:
     given = Databases(store, journal)
     try:
         if not journal.read_only:
+            # Another process that writes has open changes that are not for us to settle.
             with contextlib.suppress(RunError), _lock(given, seconds=0):
                 settle(given)
         yield given
@@ -92,7 +93,7 @@ def _open_cache(path: Path) -> AnalysisCache:
                 f"{error}; it was left as it is. Give --db a database of genretag, or a new name"
             ) from error
         aside = set_aside(path)
-        log.warning("%s; it was set aside as %s and begun anew", error, aside.name)
+        log.warning("%s; it was set aside as %s and replaced by a new one", error, aside.name)
         return AnalysisCache(path)
 
 
@@ -148,9 +149,13 @@ def settle(given: Databases) -> None:
     from genretag.writing.replace import recover
 
     for change, state in recover(given.journal):
-        told = {"replaced": "was written", "dropped": "was not touched", "undone": "was put back"}
+        outcome = {
+            "replaced": "was written",
+            "dropped": "was not touched",
+            "undone": "was put back",
+        }
         log.warning(
             "an earlier run was stopped in the middle: %s %s",
             escape_control(change.path),
-            told.get(state or "", "cannot be reached now"),
+            outcome.get(state or "", "cannot be reached now"),
         )

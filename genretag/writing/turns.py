@@ -1,6 +1,4 @@
-"""Several things at once, with one step of each in order: files are written in parallel, and the
-journal keeps the plan's order.
-"""
+"""Work in parallel with one step in order: files are written at once, journalled in turn."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ R = TypeVar("R")
 
 
 class Turn:
-    """``with turn:`` waits until all earlier ones have had theirs. A turn that is never taken
-    passes when its work ends.
+    """A place in a queue: ``with turn:`` waits until all earlier turns are over.
+
+    A turn that is never taken is over when its work ends.
     """
 
     def __init__(self, before: Turn | None = None) -> None:
@@ -26,7 +25,7 @@ class Turn:
     def __enter__(self) -> Self:
         if self._before is not None:
             self._before._passed.wait()
-            self._before = None  # the chain of those that are through is let go
+            self._before = None  # free the chain of finished turns
         return self
 
     def __exit__(
@@ -38,7 +37,7 @@ class Turn:
         self._passed.set()
 
     def end(self) -> None:
-        """Pass, taken or not; not before those that came earlier."""
+        """End the turn, taken or not, but not before the earlier ones."""
         with self:
             pass
 
@@ -46,8 +45,9 @@ class Turn:
 def in_turns(
     items: Iterable[T], work: Callable[[T, Turn], R], jobs: int, key: Callable[[T], Hashable]
 ) -> Iterator[tuple[T, R]]:
-    """Yield (item, ``work(item, turn)``) in the order of the items, ``jobs`` at once; of one
-    ``key`` one at a time.
+    """Yield (item, ``work(item, turn)``) in the order of the items, ``jobs`` at once.
+
+    Items of equal ``key`` are worked on one after the other.
 
     With one job nothing leaves the caller's thread.
     """
@@ -58,7 +58,7 @@ def in_turns(
     running: deque[tuple[T, Hashable, Future[R]]] = deque()
     last: Turn | None = None
 
-    def told() -> tuple[T, R]:
+    def finish_first() -> tuple[T, R]:
         item, _, future = running.popleft()
         return item, future.result()
 
@@ -72,8 +72,8 @@ def in_turns(
         for item in items:
             mine = key(item)
             while len(running) >= 2 * jobs or any(mine == other for _, other, _ in running):
-                yield told()
+                yield finish_first()
             last = Turn(last)
             running.append((item, mine, pool.submit(worked, item, last)))
         while running:
-            yield told()
+            yield finish_first()
