@@ -133,7 +133,8 @@ def test_a_copy_is_decoded_itself_if_the_first_decoding_fails(
     music.mkdir()
     for name in ("first.mp3", "second.mp3", "third.mp3"):
         shutil.copyfile(seeds["a.mp3"], music / name)
-    _, rows = scan(tmp_path / "g.db", model, [music], 2, serve_crashing_on_first)
+    # One decoder: of two, the other one may be the first to ask.
+    _, rows = scan(tmp_path / "g.db", model, [music], 1, serve_crashing_on_first)
     status = {Path(p).stem: row["status"] for p, row in rows.items()}
     assert status["first"] == "failed"
     _, separate = scan(tmp_path / "x.db", model, [music / "second.mp3"], 1)
