@@ -15,8 +15,8 @@ _PACKAGE = Path(__file__).parents[1] / "genretag"
 ORDER = (
     *("errors", "records", "text", "numeric", "atomic", "layout"),
     *("library", "audio", "features", "inference", "tags", "decisions", "storage"),
-    *("writing", "scan", "review", "report", "evaluation", "cluster", "training", "baselines"),
-    *("doctor", "api", "cli", "__main__"),
+    *("writing", "scan", "review", "report", "notify", "evaluation", "cluster", "training"),
+    *("baselines", "doctor", "api", "cli", "__main__"),
 )
 
 #: Library -> the packages that may import it.

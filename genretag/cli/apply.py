@@ -11,11 +11,13 @@ import typer
 
 from genretag.cli.approval import approve_plans
 from genretag.cli.cluster import import_results
+from genretag.cli.notify import Written, notifying
 from genretag.cli.options import (
     OUTPUT,
     ApprovalOptions,
     Database,
     Jobs,
+    NotifyServers,
     PolicyOptions,
     PreserveTimes,
     ReportOptions,
@@ -71,6 +73,7 @@ def apply(
         bool, one_call("--json", rich_help_panel=OUTPUT, help="Print the plan as JSON lines.")
     ] = False,
     preserve_mtimes: PreserveTimes = False,
+    notify: NotifyServers = None,
     jobs: Jobs = "auto",
     reset_rules: ResetRules = False,
     run: RunNumber = None,
@@ -89,9 +92,13 @@ def apply(
       genretag apply
       genretag apply ~/Music/Jazz --yes
       genretag apply plan.jsonl --dry-run
+      genretag apply --notify navidrome
     """
     mode, workers = output_mode(context), parse_jobs(jobs)
-    with open_databases(db) as databases:
+    with (
+        notifying(notify, approval, mode, times_kept=preserve_mtimes) as written,
+        open_databases(db) as databases,
+    ):
         plan_file, tops = _plan_and_paths(import_results(databases, paths or [], mode.quiet))
         if plan_file is not None:
             if reset_rules or run is not None:
@@ -99,10 +106,10 @@ def apply(
             rules = _policy_of_given_plan(context, plan_file, policy)
             rows = rows_below(_read_plan_rows(plan_file), tops)
             how = write_options(rules, preserve_mtimes)
-            failed = write_plan(databases, None, rows, how, approval, mode, workers)
+            failed = write_plan(databases, None, rows, how, approval, mode, workers, written)
         else:
             plans = plans_in_force(databases, tops, run)
-            writer = PlanWriter(databases, tops, approval, mode, preserve_mtimes, workers)
+            writer = PlanWriter(databases, tops, approval, mode, preserve_mtimes, workers, written)
             report = ReportOptions(json=json)
             if reset_rules or policy.vocabulary is not None or policy.to_fields(context):
                 failed = _apply_by_new_rules(context, writer, plans, policy, report, reset_rules)
@@ -124,6 +131,7 @@ class PlanWriter:
     mode: OutputMode
     preserve_mtimes: bool
     jobs: int
+    written: Written
 
     def write(
         self,
@@ -141,7 +149,8 @@ class PlanWriter:
             return 0
         on_yes()
         writes = self._writes(plans, rules)
-        return write_all(databases, writes, total, [p.run for p in plans], self.mode, self.jobs)
+        runs = [plan.run for plan in plans]
+        return write_all(databases, writes, total, runs, self.mode, self.jobs, self.written)
 
     def _writes(self, plans: list[Scan], rules: Policy | None) -> Iterator[PlannedWrite]:
         """Yield what the plans in force would write, each by the rules of its plan."""

@@ -53,6 +53,13 @@ def _print_settings(settings: list[Setting]) -> None:
     protect = file.read().get("protect", {})
     for name, words in protect.items() if isinstance(protect, dict) else ():
         table.add_row(f"protect.{name}", escape_control(_describe(words)), "config.toml", "")
+    servers = file.read().get("servers", {})
+    for name, place in servers.items() if isinstance(servers, dict) else ():
+        for key, value in place.items() if isinstance(place, dict) else ():
+            # A password has no place there; it is reported, and not shown.
+            if key in ("url", "user"):
+                shown = escape_control(_describe(value))
+                table.add_row(f"servers.{name}.{key}", shown, "config.toml", "")
     out = result_console()
     out.print(table)
     path = file.config_path()

@@ -20,6 +20,7 @@ TOPICS = (
     "vocabulary",
     "confidence",
     "safety",
+    "notify",
     "containers",
     "training",
     "classics",

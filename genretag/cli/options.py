@@ -34,6 +34,7 @@ from genretag.decisions.policy import (
 )
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import UsageError
+from genretag.notify.kinds import Kind
 from genretag.storage.vocabularies import default_vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -179,6 +180,18 @@ PreserveTimes = Annotated[
     ),
 ]
 
+NotifyServers = Annotated[
+    list[Kind] | None,
+    typer.Option(
+        "--notify",
+        metavar="SERVER",
+        rich_help_panel=WRITE,
+        show_default=False,
+        help="Ask a player's server to read what was written; repeatable.\n\n"
+        "navidrome, jellyfin, plex or mpd; genretag help notify says where its address and"
+        " password come from.",
+    ),
+]
 
 ResetRules = Annotated[
     bool,

@@ -19,6 +19,7 @@ from genretag.text import count
 from genretag.writing.session import Databases, writing
 
 if TYPE_CHECKING:
+    from genretag.cli.notify import Written
     from genretag.decisions.plan import Row
     from genretag.report.summary import Scope
     from genretag.storage.cache import Scan
@@ -315,6 +316,7 @@ def write_plan(
     approval: ApprovalOptions,
     mode: OutputMode,
     jobs: int = 1,
+    written: Written | None = None,
 ) -> int:
     """Ask, write one plan, and print a summary; return the number of failed files.
 
@@ -331,7 +333,8 @@ def write_plan(
         return 0
     todo = rows if rows is not None else plan_rows(databases, run or 0, open_writes=True)
     writes = (PlannedWrite(row, options, run, ordinal) for ordinal, row in todo)
-    return write_all(databases, writes, total, [run] if run is not None else [], mode, jobs)
+    plans = [run] if run is not None else []
+    return write_all(databases, writes, total, plans, mode, jobs, written)
 
 
 def write_all(
@@ -341,6 +344,7 @@ def write_all(
     plans: list[int],
     mode: OutputMode,
     jobs: int,
+    written: Written | None = None,
 ) -> int:
     """Write as one run, and print a summary; return the number of failed files.
 
@@ -351,6 +355,7 @@ def write_all(
         plans: the runs of their plans, the newest first.
         mode: how much is printed.
         jobs: files written at once.
+        written: collects what was written.
     """
     import genretag
     from genretag.writing.apply import apply_writes
@@ -365,6 +370,8 @@ def write_all(
         def show(result: Result) -> None:
             fields.update(result.fields)
             show_result(progress, result)
+            if written is not None:
+                written.add(result)
 
         counts = apply_writes(store, journal, number, writes, show, jobs)
         journal.end(number, dict(counts))

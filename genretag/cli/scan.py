@@ -14,6 +14,7 @@ import typer
 from genretag.cli.analysis import load_model, scan_progress
 from genretag.cli.approval import approve_plans, can_ask
 from genretag.cli.cluster import cluster_options, cluster_urls
+from genretag.cli.notify import notifying
 from genretag.cli.options import (
     AnalysisOptions,
     ApprovalOptions,
@@ -21,6 +22,7 @@ from genretag.cli.options import (
     Engine,
     EngineOptions,
     FileOptions,
+    NotifyServers,
     PolicyOptions,
     PreserveTimes,
     ReportOptions,
@@ -56,6 +58,7 @@ def scan(
     report: ReportOptions,
     engine: EngineOptions,
     preserve_mtimes: PreserveTimes = False,
+    notify: NotifyServers = None,
     db: Database = None,
 ) -> None:
     """Analyse music and show the plan.
@@ -85,7 +88,10 @@ def scan(
     # On a cluster, the local model only decides: the analyses come from its nodes.
     device = analysis.device.value if cluster is None else "cpu"
     model = load_model(analysis.model, device, options.jobs)
-    with open_databases(db) as databases:
+    with (
+        notifying(notify, approval, mode, times_kept=preserve_mtimes) as written,
+        open_databases(db) as databases,
+    ):
         before = list(databases.store.complete_scans())
         run = _scan_library(databases, model, options, mode, cluster)
         asks = can_ask() and not (approval.dry_run or approval.yes)
@@ -100,7 +106,7 @@ def scan(
                 if keep is not None:
                     keep()
                 how, agreed = write_options(rules, preserve_mtimes), ApprovalOptions(yes=True)
-                failed += write_plan(databases, run, None, how, agreed, mode, options.jobs)
+                failed += write_plan(databases, run, None, how, agreed, mode, options.jobs, written)
     raise typer.Exit(1 if failed else 0)
 
 

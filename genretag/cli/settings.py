@@ -17,13 +17,16 @@ from typing import Any
 
 from genretag.cli.options import ONE_CALL, POLICY_NAMES, read_protection
 from genretag.errors import GenretagError, UsageError
+from genretag.notify.servers import VARIABLES as SERVER_VARIABLES
+from genretag.notify.servers import check_tables
 from genretag.storage import config as file
 from genretag.storage.vocabularies import default_vocabulary
 
 #: Variables that are not an option of any command.
-_OTHER_VARIABLES = frozenset({"GENRETAG_CONFIG", "GENRETAG_PLAIN"})
-#: Keys of config.toml that are not options: the default model, and protected files.
-OTHER_KEYS = frozenset({"model", "protect"})
+_OTHER_VARIABLES = frozenset({"GENRETAG_CONFIG", "GENRETAG_PLAIN"}) | SERVER_VARIABLES
+#: Keys of config.toml that are not options: the default model, protected files, and addresses of
+#: players' servers.
+OTHER_KEYS = frozenset({"model", "protect", "servers"})
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ def _value_in_file(option: Option, settings: dict[str, Any]) -> Any:
     table = settings.get(option.table)
     if isinstance(table, dict) and option.name in table:
         return table[option.name]
-    return settings.get(option.name) if option.shared and option.name not in OTHER_KEYS else None
+    value = settings.get(option.name) if option.shared and option.name not in OTHER_KEYS else None
+    return [value] if isinstance(value, str) and option.param.multiple else value
 
 
 def _report_unknown_variables(known: set[str]) -> None:
@@ -200,7 +204,7 @@ def find_mistakes(root: Any) -> list[str]:
     """Return a message for each key and value in config.toml or a variable that none accepts."""
     settings = file.read()
     unknown = _unknown_keys(settings, [o for o in options_of(root) if o.name != "help"])
-    checks = (read_protection, default_vocabulary, file.default_model)
+    checks = (read_protection, default_vocabulary, file.default_model, check_tables)
     messages = [*unknown, *(str(error) for c in checks if (error := _error_of(c)) is not None)]
     for option in options_of(root):
         if option.name == "help":

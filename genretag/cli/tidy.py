@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genretag.cli.notify import notifying
 from genretag.cli.options import (
     FILES,
     OUTPUT,
     ApprovalOptions,
     Database,
     Jobs,
+    NotifyServers,
     PolicyOptions,
     PreserveTimes,
     ReportOptions,
@@ -80,6 +82,7 @@ def tidy(
         bool, one_call("--json", rich_help_panel=OUTPUT, help="Print the plan as JSON lines.")
     ] = False,
     preserve_mtimes: PreserveTimes = False,
+    notify: NotifyServers = None,
     jobs: Jobs = "auto",
     db: Database = None,
 ) -> None:
@@ -99,7 +102,10 @@ def tidy(
     mode, workers = output_mode(context), parse_jobs(jobs)
     if output is not None:
         check_table_name(output)
-    with open_databases(db) as databases:
+    with (
+        notifying(notify, approval, mode, times_kept=preserve_mtimes) as written,
+        open_databases(db) as databases,
+    ):
         rules = policy.new_policy(context)
         tops = _places(databases, paths)
         survey = _read_genres(databases, tops, mode)
@@ -122,7 +128,7 @@ def tidy(
             failed = print_rows(lambda: iter(rows), report, mode, scope=scope)
         writes = [(n, row) for n, row in numbered if row.action == "write"]
         how = write_options(rules, preserve_mtimes)
-        failed += write_plan(databases, run, writes, how, approval, mode, workers)
+        failed += write_plan(databases, run, writes, how, approval, mode, workers, written)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, ApprovalOptions, Database, Json, one_call, parse_names
+from genretag.cli.notify import notifying
+from genretag.cli.options import (
+    FILES,
+    ApprovalOptions,
+    Database,
+    Json,
+    NotifyServers,
+    one_call,
+    parse_names,
+)
 from genretag.cli.output import confirm, file_progress, output_mode
 from genretag.cli.plans import absolute_paths, show_result
 from genretag.cli.runs import complete_run
@@ -66,6 +75,7 @@ def undo(
             "Of genre, mood, style and evidence. What else was written at the same time stays.",
         ),
     ] = None,
+    notify: NotifyServers = None,
     json: Json = False,
     db: Database = None,
 ) -> None:
@@ -87,7 +97,10 @@ def undo(
     from genretag.writing.apply import undo_runs
 
     mode, wanted = output_mode(context), _parse(what or [], run, everything, field)
-    with open_databases(db) as databases:
+    with (
+        notifying(notify, approval, mode, times_older=True) as written,
+        open_databases(db) as databases,
+    ):
         changes, moved = _chosen_changes(databases, wanted)
         if not changes:
             raise UsageError(_nothing(databases, wanted))
@@ -103,6 +116,7 @@ def undo(
 
             def show(result: Result) -> None:
                 show_result(progress, result)
+                written.add(result)
                 if json:
                     _print_result(result)
 

@@ -48,6 +48,7 @@ class Result:
     new: list[str]
     error: str | None = None
     fields: Fields = field(default_factory=dict)  # all that were written or taken back
+    file: Path | None = None  # absolute path; None if ``path`` is absolute
 
 
 log = logging.getLogger("genretag")
@@ -146,9 +147,9 @@ def apply_writes(
             if outcome.kind == "written":
                 log.info("%s: wrote %s", row.path, describe_values(row.writes))
             if outcome.kind != "same file":
-                fields = changes_of(row)
+                fields, file = changes_of(row), row.absolute
                 new = row.new if "genre" in fields else row.old
-                on_result(Result(Path(row.path), row.old, new, outcome.why, fields))
+                on_result(Result(Path(row.path), row.old, new, outcome.why, fields, file))
     return counts
 
 
