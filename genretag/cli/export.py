@@ -32,7 +32,7 @@ def export(
     model: ModelFile = None,
     db: Database = None,
 ) -> None:
-    """Export the embeddings and genre scores of analysed files, for other programs.
+    """Export embeddings and genre scores for other programs.
 
     Each file has its path, content key, model, length, genre, confidence, the score of each
     genre, and its embedding. Nothing is analysed. Parquet needs pyarrow (the extra parquet).

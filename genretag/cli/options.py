@@ -187,9 +187,9 @@ NotifyServers = Annotated[
         metavar="SERVER",
         rich_help_panel=WRITE,
         show_default=False,
-        help="Ask a player's server to read what was written; repeatable.\n\n"
-        "navidrome, jellyfin, plex or mpd; genretag help notify says where its address and"
-        " password come from.",
+        help="Tell a player's server; repeatable.\n\n"
+        "navidrome, jellyfin, plex or mpd reads what was written. genretag help notify says where"
+        " its address and password come from.",
     ),
 ]
 
