@@ -158,3 +158,14 @@ def test_a_database_of_a_later_genretag_is_refused(store: AnalysisCache) -> None
     sqlite3.connect(store.path).execute("PRAGMA user_version = 99")
     with pytest.raises(RunError, match="later genretag"):
         AnalysisCache(store.path)
+
+
+def test_rows_below_a_path_are_counted(tmp_path: Path) -> None:
+    store = AnalysisCache(tmp_path / "c.db")
+    paths = [Path("/m/a/1"), Path("/m/a/b/2"), Path("/m/a.mp3"), Path("/m/a0/3")]
+    store.begin_scan(1, None, {})
+    store.save_plan(1, [(n, path, "keep", {}) for n, path in enumerate(paths)])
+    for top, expected in [("/m", 4), ("/m/a", 2), ("/m/a/b/2", 1), ("/m/c", 0), ("/", 4)]:
+        assert store.count_rows(1, Path(top)) == expected
+        assert store.has_rows_below(1, Path(top)) is (expected > 0)
+    assert (store.count_rows(1), store.count_rows(2)) == (4, 0)

@@ -104,6 +104,13 @@ def rows_in_force(
                 yield plan, ordinal, row
 
 
+def total_rows(databases: Databases, plans: list[Scan], tops: list[Path]) -> int | None:
+    """Return the number of rows in force below ``tops``; None where plans or paths may overlap."""
+    if len(plans) > 1 or len(tops) > 1:
+        return None
+    return databases.store.count_rows(plans[0].run, *tops)
+
+
 def rows_of(databases: Databases, plans: list[Scan], tops: list[Path]) -> Iterator[Row]:
     """Yield the rows in force below ``tops``."""
     return (row for _, _, row in rows_in_force(databases, plans, tops))
@@ -159,7 +166,7 @@ def decide_again(
     places = tops or plans[0].places
     store, past = databases.store, databases.journal
     newest = next((plan for plan in plans if plan.model), plans[0])
-    total = None if tops else sum(store.plan_counts(plans[0].run).values())
+    total = total_rows(databases, plans, tops)
     with file_progress(total, quiet=quiet) as progress:
         in_force = progress.counted(rows_in_force(databases, plans, tops))
         rows = ((plan, row) for plan, _, row in in_force)
@@ -222,7 +229,8 @@ def print_plan(
         return (row for _, row in plan_rows(databases, run))
 
     scope = Scope(writes=databases.store.open_writes(run) if offer_apply else 0)
-    return print_rows(rows, output, mode, scope=scope)
+    total = databases.store.count_rows(run)
+    return print_rows(rows, output, mode, scope=scope, total=total)
 
 
 def report_misspelt_words(databases: Databases, run: int) -> None:
@@ -263,18 +271,20 @@ def print_rows(
     everything: bool = False,
     scope: Scope | None = None,
     show_progress: bool | None = None,
+    total: int | None = None,
 ) -> int:
     """Show the rows that ``rows`` reads again at each call; return the number of failed files.
 
     ``everything``: list all rows, however many, and through a pager on a terminal. ``scope``: the
     files, for the next commands; None: name none. ``show_progress`` None: unless ``mode`` is quiet.
+    ``total``: the number of rows that are read, if it is known.
     """
     from genretag.report.formats import is_stdout, write_json, write_report
     from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
 
     quiet = mode.quiet if show_progress is None else not show_progress
-    with file_progress(None, quiet=quiet) as progress:
+    with file_progress(total, quiet=quiet) as progress:
         summary = summarise(progress.counted(rows()))
     if not summary.files and not mode.quiet:
         print("no music found", file=sys.stderr)

@@ -29,6 +29,7 @@ from genretag.cli.plans import (
     print_rows,
     rows_in_force,
     rows_of,
+    total_rows,
 )
 from genretag.cli.playlist import complete_genre
 from genretag.decisions.policy import Policy
@@ -207,8 +208,16 @@ def report(
                 scope, progress = None, not mode.quiet
                 if chosen.is_everything and not duplicates and not shown.quiet:
                     scope = _scope(databases, plans, tops, run)
+                # A choice by filters has an unknown size.
+                whole = chosen.is_everything and not duplicates
                 print_rows(
-                    rows, options, shown, everything=listed, scope=scope, show_progress=progress
+                    rows,
+                    options,
+                    shown,
+                    everything=listed,
+                    scope=scope,
+                    show_progress=progress,
+                    total=total_rows(databases, plans, tops) if whole else None,
                 )
     if target is not None and not is_stdout(target):
         message_console(mode.quiet).print(f"wrote {target}")
@@ -280,7 +289,7 @@ def write_page(
     title, past = "genretag: the plan", databases.journal
     runs = (databases.journal.run(plan.run) for plan in plans)
     draft = " ".join(f"{run.id} {run.began}" for run in runs if run is not None)
-    with file_progress(None, quiet=quiet) as progress:
+    with file_progress(total_rows(databases, plans, tops), quiet=quiet) as progress:
         in_force = progress.counted(rows_in_force(databases, plans, tops))
         rows = ((row, rules[plan.run]) for plan, _, row in in_force if chosen(row))
         page = plan_page(databases.store, rows, list(rules.values()), past, title, about, draft)

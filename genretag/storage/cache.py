@@ -243,6 +243,16 @@ def _whole_action(action: str, row: dict[str, Any]) -> str:
     return "write" if any(plan["action"] == "write" for plan in plans.values()) else action
 
 
+_BELOW = "(path = ? OR (path > ? AND path < ?))"  # with the values of _range_below
+
+
+def _range_below(top: Path) -> tuple[bytes, bytes, bytes]:
+    """Return a path, and the range in which the paths below it are sorted."""
+    name, separator = os.fsencode(top), os.fsencode(os.sep)
+    folder = name.rstrip(separator)
+    return name, folder + separator, folder + bytes([separator[0] + 1])
+
+
 class AnalysisCache:
     """The cache file. Any number of processes may read it; writes are short transactions."""
 
@@ -496,12 +506,15 @@ class AnalysisCache:
 
     def has_rows_below(self, run: int, top: Path) -> bool:
         """Return whether a plan has a row of a path or of a file below it."""
-        name, separator = os.fsencode(top), os.fsencode(os.sep)
-        folder = name.rstrip(separator)
-        sql = "SELECT 1 FROM plan WHERE run = ? AND (path = ? OR (path > ? AND path < ?)) LIMIT 1"
-        # Paths below the folder sort between its separator and the byte after that.
-        values = (run, name, folder + separator, folder + bytes([separator[0] + 1]))
-        return self._db.execute(sql, values).fetchone() is not None
+        sql = f"SELECT 1 FROM plan WHERE run = ? AND {_BELOW} LIMIT 1"
+        return self._db.execute(sql, (run, *_range_below(top))).fetchone() is not None
+
+    def count_rows(self, run: int, top: Path | None = None) -> int:
+        """Return the number of rows of a plan, or of those of a path and of files below it."""
+        below = f"AND {_BELOW}" if top is not None else ""
+        values = _range_below(top) if top is not None else ()
+        sql = f"SELECT count(*) FROM plan WHERE run = ? {below}"
+        return int(self._db.execute(sql, (run, *values)).fetchone()[0])
 
     def finish_scan(self, run: int, fingerprint: str | None = None) -> None:
         """Mark a plan as complete; ``fingerprint``: that under which it may be reused."""
