@@ -199,6 +199,7 @@ def _use_old_content_keys(db: Path) -> None:
                 )
         cache.execute("DROP TABLE older_key")
         cache.execute("ALTER TABLE scan DROP COLUMN places")
+        cache.execute("ALTER TABLE file DROP COLUMN fields")
         cache.execute("PRAGMA user_version = 7")
 
 
