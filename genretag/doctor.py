@@ -147,6 +147,12 @@ def _try_container(path: Path) -> str | None:
     tags.write(path, _GENRES)
     if tags.read(path).genres != _GENRES:
         raise ValueError("a written genre does not read back")
+    fields = tags.read(path).fields or tags.FieldTags()
+    if "mood" not in fields.problems:
+        tags.write(path, ["Calm"], field="mood")
+        read = tags.read(path)
+        if read.genres != _GENRES or read.fields is None or "mood" not in read.fields.values:
+            raise ValueError("a written mood does not read back")
     if audio.identify(path).content_key != log.content_key:
         raise ValueError("writing a genre changed the audio")
     return None

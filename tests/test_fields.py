@@ -405,6 +405,9 @@ def test_reports_show_each_field() -> None:
     summary = summarise(rows)
     assert summary.field_writes == {("mood", "Calm"): 2}
     assert summary.left == {"no style is sure enough": 2}
+    blocked = {**MOOD, "action": "skip", "reason": "would write Calm; the file is read-only"}
+    blocked_row = replace(kept, fields={"mood": blocked})  # type: ignore[dict-item]
+    assert summarise([blocked_row]).left == {"kept": 1, "mood: the file is read-only": 1}
     lines = list(report_lines(rows, summary))
     assert "2 files get the mood Calm." in lines
     assert "Mood: Sad becomes Calm; replaces the mood." in lines[-1]

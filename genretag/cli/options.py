@@ -556,7 +556,9 @@ def _describe_vocabulary(words: Vocabulary) -> str:
     for key, value in changed.items():
         # Messages about aliases that match no label must stand out from this one.
         name = "renamed words" if key == "aliases" else key.replace("_", " ")
-        parts.append(f"{name}: {len(value)}" if isinstance(value, tuple | dict | list) else name)
+        if isinstance(value, tuple | dict | list):
+            name = f"{name}: {len(value)}"
+        parts.append(f"{name} {value}" if key == "language" else name)
     return ", ".join(parts)
 
 

@@ -58,7 +58,8 @@ class Summary:
             if plan["action"] == Action.WRITE and name != EVIDENCE:
                 self.field_writes[name, ", ".join(plan["new"])] += 1
             elif plan["action"] != Action.WRITE and plan["code"] != row.code:
-                self.left[plan["reason"].partition(" (")[0]] += 1
+                text = _group_text(plan["reason"])
+                self.left[text if name in text else f"{name}: {text}"] += 1
 
     def _keep_example(self, row: Row) -> None:
         risk = _risk(row)
@@ -128,14 +129,19 @@ def is_partly_corrupt(row: Row) -> bool:
 
 def _group_reason(row: Row) -> str:
     """Return a row's reason without its details on one file or album."""
-    if row.reason.startswith("would write "):
-        return row.reason.rpartition("; ")[2]
     # Plans of older versions have no codes.
     if row.code == Reason.DUPLICATE or row.reason.startswith("same file as"):
         return "same file as another"
     if row.reason.startswith("its album is tied"):
         return "its album is tied"
-    return row.reason.partition(" (")[0]
+    return _group_text(row.reason)
+
+
+def _group_text(reason: str) -> str:
+    """Return a reason without the values that would be written, and without details."""
+    if reason.startswith("would write "):
+        return reason.rpartition("; ")[2]
+    return reason.partition(" (")[0]
 
 
 def summarise(rows: Iterable[Row]) -> Summary:
