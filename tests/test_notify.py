@@ -570,6 +570,17 @@ def test_a_password_in_clear_text_on_a_foreign_network_is_noticed(
     assert Server(Kind.NAVIDROME, url, "anna", secret).is_exposed is exposed
 
 
+def test_an_unencrypted_password_is_a_warning_at_once(
+    library: Library, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.run("apply", "--yes")
+    monkeypatch.setenv("GENRETAG_JELLYFIN_URL", "http://music.example.org")
+    err = library.run("apply", "--yes", *ALL)  # nothing is left to write, so nothing is sent
+    want = "warning: jellyfin at http://music.example.org: the password crosses the network"
+    assert err.count("unencrypted") == 1 and want in err
+    assert "unencrypted" not in library.run("-q", "apply", "--yes", *ALL)
+
+
 @given(st.ip_addresses())
 def test_every_public_address_is_foreign(address: IPv4Address | IPv6Address) -> None:
     if address.is_global:
@@ -591,3 +602,27 @@ def test_the_configuration_chooses_servers_and_flags_override_it(
     shown = genretag("config")
     assert shown.status == 2 and "GENRETAG_MPD_PASSWORD" in shown.err
     assert "hidden" not in shown.out + shown.err
+
+
+def test_watch_asks_the_server_after_each_arrival(
+    player: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    monkeypatch.setenv("GENRETAG_DB", str(tmp_path / "w.db"))
+    command = ["watch", str(folder), "--settle", "0.5", "--min-confidence", "0", "-j", "1"]
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "genretag", *command, "--notify", "jellyfin"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        synthesis.encode(folder / "a.flac", synthesis.piece(0, 4), 22_050)
+        for _ in range(600):
+            if player.requests or watching.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        watching.terminate()
+        _, err = watching.communicate(timeout=60)
+    assert player.requests == ["POST /Library/Refresh"], err

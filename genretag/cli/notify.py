@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from genretag.cli.options import ApprovalOptions
 from genretag.cli.output import OutputMode
@@ -31,6 +32,51 @@ class Written:
             self.folders.add(absolute(result.file or result.path).parent)
 
 
+@dataclass(frozen=True)
+class Notifier:
+    """The servers to ask, with their addresses and passwords."""
+
+    servers: tuple[Server, ...]
+    mode: OutputMode
+    times_kept: bool = False
+    times_older: bool = False
+
+    @classmethod
+    def of(cls, kinds: Sequence[Kind] | None, approval: ApprovalOptions, mode: OutputMode) -> Self:
+        """Look up the servers; warn of a password that would be sent in clear text.
+
+        Nobody is asked in a dry run.
+
+        Raises:
+            UsageError: an address or password is missing.
+        """
+        if not kinds or approval.dry_run:
+            return cls((), mode)
+        from genretag.notify.servers import find_server
+
+        servers = tuple(find_server(kind) for kind in dict.fromkeys(kinds))
+        for server in servers:
+            if server.is_exposed and not mode.quiet:
+                _print(server, "the password crosses the network unencrypted; use https")
+        return cls(servers, mode)
+
+    @contextmanager
+    def collecting(self) -> Iterator[Written]:
+        """Yield what collects written files; at the end ask the servers to read them, if any."""
+        written = Written()
+        try:
+            yield written
+        finally:
+            # Also if the rest of the command failed: what was written is written.
+            if written.folders and self.servers:
+                from genretag.notify.servers import Change
+
+                folders = frozenset(written.folders)
+                for server in self.servers:
+                    change = Change(folders, self.times_kept, self.times_older)
+                    _send(server, change, self.mode)
+
+
 @contextmanager
 def notifying(
     kinds: Sequence[Kind] | None,
@@ -40,34 +86,16 @@ def notifying(
     times_kept: bool = False,
     times_older: bool = False,
 ) -> Iterator[Written]:
-    """Yield what collects written files; at the end ask the servers to read them.
-
-    Addresses and passwords are looked up first. Nothing is sent if nothing was
-    written, and in a dry run.
+    """Yield what collects the written files of one command; at its end ask the servers.
 
     Raises:
         UsageError: an address or password is missing; nothing was written yet.
     """
-    written = Written()
-    if not kinds or approval.dry_run:
+    notifier = replace(
+        Notifier.of(kinds, approval, mode), times_kept=times_kept, times_older=times_older
+    )
+    with notifier.collecting() as written:
         yield written
-        return
-    from genretag.notify.servers import find_server
-
-    servers = [find_server(kind) for kind in dict.fromkeys(kinds)]
-    for server in servers:
-        if server.is_exposed and not mode.quiet:
-            _print(server, "the password crosses the network unencrypted; use https")
-    try:
-        yield written
-    finally:
-        # Also if the rest of the command failed: what was written is written.
-        if written.folders:
-            from genretag.notify.servers import Change
-
-            change = Change(frozenset(written.folders), times_kept, times_older)
-            for server in servers:
-                _send(server, change, mode)
 
 
 def _send(server: Server, change: Change, mode: OutputMode) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genretag.cli.analysis import load_model
+from genretag.cli.notify import Notifier
 from genretag.cli.options import (
     FILES,
     ApprovalOptions,
@@ -19,6 +20,7 @@ from genretag.cli.options import (
     DryRun,
     Jobs,
     ModelFile,
+    NotifyServers,
     PolicyOptions,
     PreserveTimes,
     parse_jobs,
@@ -68,6 +70,7 @@ def watch(
     model: ModelFile = None,
     jobs: Jobs = "auto",
     preserve_mtimes: PreserveTimes = False,
+    notify: NotifyServers = None,
     db: Database = None,
 ) -> None:
     """Tag new music in a folder as it arrives, until Ctrl-C or SIGTERM.
@@ -84,14 +87,17 @@ def watch(
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder")
     rules, workers, mode = policy.new_policy(context), parse_jobs(jobs), output_mode(context)
+    approval = ApprovalOptions(dry_run=dry_run, yes=True)
+    notifier = replace(Notifier.of(notify, approval, mode), times_kept=preserve_mtimes)
     watcher = _Watcher(
         db,
         load_model(model, "auto", workers),
         rules,
         write_options(rules, preserve_mtimes),
         workers,
-        ApprovalOptions(dry_run=dry_run, yes=True),
+        approval,
         mode,
+        notifier,
     )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -121,6 +127,7 @@ class _Watcher:
     jobs: int
     approval: ApprovalOptions
     mode: OutputMode
+    notifier: Notifier
 
     def process(self, paths: list[Path]) -> None:
         """Analyse and tag new files; files that are as genretag left them are not opened."""
@@ -129,7 +136,7 @@ class _Watcher:
         from genretag.scan.options import Options
         from genretag.scan.scanner import Scanner
 
-        with open_databases(self.db) as databases:
+        with self.notifier.collecting() as written, open_databases(self.db) as databases:
             new = _changed_files(databases, paths)
             if not new:
                 return
@@ -144,7 +151,7 @@ class _Watcher:
                     print(_describe_row(row), file=sys.stderr)
             quiet = OutputMode(quiet=True)
             writes = [(n, row) for n, row in rows if row.writes]
-            write_plan(databases, run, writes, self.how, self.approval, quiet)
+            write_plan(databases, run, writes, self.how, self.approval, quiet, 1, written)
 
 
 def _without_incomplete(row: Row) -> Row:
