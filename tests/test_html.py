@@ -408,10 +408,18 @@ def test_change_and_reason_are_visible_at_any_width(page: Browser, width: int) -
         box = f"document.querySelector('.row').children[{cell}]"
         assert page.run(f"{box}.getBoundingClientRect().right <= innerWidth")
         assert page.run(f"{box}.firstChild.getBoundingClientRect().height > 10")
-    # Cards fill their lines: the number of cards is a multiple of the columns.
     page.run("document.getElementById('overview').open = true")
-    lefts = page.run("[...document.querySelectorAll('.card')].map(c => c.offsetLeft)")
-    assert len(lefts) % len(set(lefts)) == 0
+    # Cards fill their lines, without and with the one of moods and styles.
+    for hidden in ("true", "false"):
+        page.run(f"document.getElementById('fieldcard').hidden = {hidden}")
+        filled = """(() => {
+            const lines = {}, all = document.querySelector('.cards').clientWidth;
+            for (const card of document.querySelectorAll('.card:not([hidden])'))
+                (lines[card.offsetTop] ||= []).push(card.offsetWidth);
+            return Object.values(lines).map(
+                widths => all - widths.reduce((a, b) => a + b) - 12 * (widths.length - 1));
+        })()"""
+        assert max(map(abs, page.run(filled))) <= 4
     cut = "[...document.querySelectorAll('.bars span')].filter(s => s.scrollWidth > s.offsetWidth)"
     assert page.run(f"{cut}.length") == 0
 
