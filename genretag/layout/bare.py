@@ -60,19 +60,27 @@ def kind_of(data: memoryview, at: int) -> str | None:
         return found[0]
     if head.startswith((*_CONTAINERS, *_OTHERS, *_OTHER_STREAMS)) or head[4:] in _ATOMS:
         return None
-    return _behind_junk(data, at)
+    found = _behind_junk(data, at)
+    return found and found[0]
 
 
-def _behind_junk(data: memoryview, at: int) -> str | None:
-    """Return the format of MPEG audio behind some bytes of junk, by frames of one form in a row."""
+def _behind_junk(data: memoryview, at: int) -> tuple[str, int] | None:
+    """Return format and offset of MPEG audio behind some bytes of junk: frames of one form."""
     # Rippers and web servers have left zeros, HTML or half a frame in front.
     junk = bytes(data[at : at + _MAX_JUNK])
     start = junk.find(b"\xff")
     while start >= 0:
         if (kind := _chain_of_frames(data, at + start)) is not None:
-            return kind
+            return kind, at + start
         start = junk.find(b"\xff", start + 1)
     return None
+
+
+def _check_junk(data: memoryview, at: int) -> None:
+    """Raise if an ID3v2 tag stands behind junk: TagLib finds it unless one stands in front, too."""
+    found = None if _mpeg_frame(bytes(data[at : at + 8])) else _behind_junk(data, at)
+    if found is not None and b"ID3" in bytes(data[at : found[1]]):
+        raise UnexplainedError("an ID3v2 tag stands behind bytes that belong to no tag")
 
 
 def _chain_of_frames(data: memoryview, at: int) -> str | None:
@@ -150,6 +158,8 @@ def account(data: memoryview, fields: Sequence[str]) -> Account:
     kind = kind_of(data, start)
     if kind is None:
         raise UnexplainedError("it is no audio stream that can be explained")
+    if kind not in _MAGIC.values() and not front:
+        _check_junk(data, start)
     parts = tail.tail_parts(data, start)
     stop = parts[0].start if parts else len(data)
     if kind == "WavPack":
