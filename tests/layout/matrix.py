@@ -171,8 +171,8 @@ album stay as each program showed them, and it shows the new genre if it can sho
 
 A tag with a checksum over all frames, frames or items that do not lead to the end of their tag, a
 WavPack file that is cut off, an MP4 file whose samples reach into its tags, metadata of QuickTime
-that is named by keys (`mdta`), an ID3 tag in front of a container that has tags of its own or behind
-bytes of junk, and a genre that is there but cannot be decoded.
+that is named by keys (`mdta`), an ID3 tag in front of a container that has tags of its own or
+behind bytes of junk, and a genre that is there but cannot be decoded.
 """
 
 
