@@ -315,6 +315,7 @@ def test_mood_and_style_are_planned_written_and_taken_back(
     assert undone.status == 0 and len(undone.rows) == len(before)
     assert all("mood" not in values(path) for path in before)
     assert "--field mood" in genretag("history").out
+    assert "nothing to write" in genretag("apply", "--yes").err  # the genres are still written
     genres = {path: values(path)["genre"] for path in before}
     assert genres == {path: row["new"] for path, row in zip(sorted(before), rows, strict=True)}
     genretag("undo", "--all", "--yes")

@@ -355,8 +355,10 @@ def undo_runs(
                 continue
             _note(store, change.path, written, new_values(back))
             # The plan of the file holds again; should the cache fail, the file is still restored.
-            with contextlib.suppress(sqlite3.Error):
-                store.reopen(change.path)
+            # A file that keeps some of what was written is not the one of the plan.
+            if not names or not without(change.fields, names):
+                with contextlib.suppress(sqlite3.Error):
+                    store.reopen(change.path)
             counts["undone"] += 1
             on_result(Result(change.path, change.new, old, fields=back))
     return counts
