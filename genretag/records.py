@@ -62,16 +62,26 @@ class FileRow:
     inode: int
     device: int
     links: int  # hard links
-    sha256: str
-    content_key: str
+    sha256: str  # of the whole file; "" if only the check is known
+    content_key: str  # the audio key, where the packets were never read
     tags: Tags
+    audio_key: str | None = None
+    file_check: str | None = None  # "xxh3:" or "sha256:" and a hash of the whole file
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether a hash of the whole file is known."""
+        return bool(self.sha256 or self.file_check)
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """The model's output for one track, in the precision of the analysis cache."""
+    """The model's output for one track, in the precision of the analysis cache.
 
-    content_key: str
+    It covers windows of 30 s, or pieces of ``piece`` seconds.
+    """
+
+    content_key: str  # the audio key, where the packets were never read
     second_key: str | None
     seconds: float
     share: float  # part of the track that decoded, 0 to 1
@@ -80,12 +90,15 @@ class Analysis:
     music: Float16Array  # [windows], logits
     embedding: Float16Array  # [dims], mean over windows
     picture: bytes = b""  # packed by features.thumbnail; empty where there is none
-    of: int = 0  # windows in the track, if only some were analysed
+    of: int = 0  # windows or pieces that would cover the track, if only some were analysed
+    audio_key: str | None = None
+    piece: float = 0.0  # s; 0 for windows
 
     @property
     def length(self) -> float:
         """Analysed length in windows of 30 s."""
-        return min(self.seconds / WINDOW_SECONDS, len(self.starts))
+        windows = len(self.starts) * (self.piece or WINDOW_SECONDS) / WINDOW_SECONDS
+        return min(self.seconds / WINDOW_SECONDS, windows)
 
     @property
     def length_of_window(self) -> float:

@@ -43,6 +43,11 @@ def words(genres: list[str]) -> str:
     return ", ".join(map(escape_control, genres)) if genres else "—"
 
 
+def count_windows(windows: int, piece: float) -> str:
+    """Return ``8 windows`` or, for pieces of a length in s, ``12 pieces of 5 s``."""
+    return f"{count(windows, 'piece')} of {piece:g} s" if piece else count(windows, "window")
+
+
 def two_digits(share: float) -> str:
     """Return a share (0 to 1) with two digits, rounded down.
 

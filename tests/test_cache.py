@@ -13,7 +13,7 @@ from test_vote import heard
 
 from genretag.decisions.plan import failed_row
 from genretag.errors import RunError
-from genretag.records import Album, FileRow, Tags
+from genretag.records import Album, Analysis, FileRow, Tags
 from genretag.storage.cache import PLANS_KEPT, AnalysisCache
 
 
@@ -31,6 +31,63 @@ def test_what_was_heard_comes_back_exactly(store: AnalysisCache) -> None:
         assert np.array_equal(back.starts, h.starts)
         assert np.array_equal(back.embedding, h.embedding)
         assert (back.seconds, back.share, back.second_key) == (h.seconds, h.share, h.second_key)
+
+
+def test_an_analysis_is_found_by_any_of_its_keys(store: AnalysisCache) -> None:
+    whole = replace(heard([[1, 2, 3]]), second_key="flac:1", audio_key="audio:1")
+    store.save_analysis(whole, "m", 1)
+    for keys in (
+        {"key": "k"},
+        {"key": "x", "audio_key": "audio:1"},
+        {"key": "audio:1", "audio_key": "audio:1"},
+        {"key": None, "second_key": "flac:1", "audio_key": "audio:2"},
+    ):
+        found = store.analysis(**{"key": None, "model": "m", "features": 1, **keys})
+        assert found is not None
+        assert found.content_key == "k"
+    assert store.analysis("audio:2", "m", 1, "flac:2", "audio:2") is None
+    f = FileRow(Path("/x"), 1, 2, 3, 4, 1, "", "audio:1", Tags([], "TCON"), "audio:1", "xxh3:ab")
+    store.save_file(f)
+    assert store.file(Path("/x")) == f
+    known = store.known(Path("/x"), "m", 1)
+    assert known is not None
+    assert known[1].content_key == "k"
+
+
+def pieces(count: int) -> Analysis:
+    h = heard([[1.0, 2.0, 3.0]] * count)
+    return replace(h, content_key="audio:1", audio_key="audio:1", of=48, piece=5.0)
+
+
+def test_a_whole_analysis_replaces_that_of_pieces_and_never_the_reverse(
+    store: AnalysisCache,
+) -> None:
+    store.save_analysis(pieces(6), "m", 1)
+    found = store.analysis("audio:1", "m", 1)
+    assert found is not None
+    assert (len(found.starts), found.piece, found.whole) == (6, 5.0, False)
+    store.save_analysis(pieces(12), "m", 1)
+    store.save_analysis(replace(heard([[3, 2, 1]]), audio_key="audio:1"), "m", 1)
+    store.save_analysis(pieces(6), "m", 1)
+    for key in ("k", "audio:1"):
+        found = store.analysis(key, "m", 1, audio_key="audio:1")
+        assert found is not None
+        assert (found.whole, found.content_key) == (True, "k")
+    count = sqlite3.connect(store.path).execute("SELECT count(*) FROM heard").fetchone()[0]
+    assert count == 1
+
+
+def test_once_the_packets_are_known_pieces_are_found_under_both_keys(store: AnalysisCache) -> None:
+    store.save_analysis(pieces(6), "m", 1)
+    store.name_packets("audio:1", "k")
+    for key in ("k", "audio:1"):
+        found = store.analysis(key, "m", 1, audio_key="audio:1")
+        assert found is not None
+        assert found.content_key == "k"
+    store.save_analysis(pieces(12), "m", 1)
+    found = store.analysis("k", "m", 1)
+    assert found is not None
+    assert len(found.starts) == 12
 
 
 def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: AnalysisCache) -> None:
@@ -68,7 +125,15 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     older = sqlite3.connect(store.path)
     older.execute("DROP TABLE older_key")
     older.execute("ALTER TABLE scan DROP COLUMN places")
-    older.execute("ALTER TABLE file DROP COLUMN fields")
+    older.execute("DROP INDEX heard_audio")
+    for table, column in (
+        ("file", "fields"),
+        ("file", "audio_key"),
+        ("file", "file_check"),
+        ("heard", "audio_key"),
+        ("heard", "piece"),
+    ):
+        older.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     older.execute("PRAGMA user_version = 7")
     renewed = AnalysisCache(store.path)
     assert (renewed.analysis("k", "m", 1), renewed.file(Path("/x")), renewed.scan(1)) == (

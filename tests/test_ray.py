@@ -458,7 +458,8 @@ def test_object_storage_is_analysed_and_reported_and_never_written(
                 "windows",
                 "scores",
                 "content_key",
-                "sha256",
+                "file_check",
+                "audio_key",
                 "error",
             )
         )
@@ -633,8 +634,9 @@ def test_rows_come_back_from_parquet_bit_by_bit(cluster_scan: tuple[Path, Path])
                 assert f is not None
                 assert track.identity is not None
                 assert track.analysis is not None
-                assert (f.sha256, f.content_key, f.tags, f.size) == (
-                    track.identity.sha256,
+                assert (f.file_check, f.audio_key, f.content_key, f.tags, f.size) == (
+                    track.identity.file_check,
+                    track.identity.audio_key,
                     track.identity.content_key,
                     track.tags,
                     track.found.size,

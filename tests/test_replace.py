@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -40,7 +41,7 @@ def sha(path: Path) -> str:
 
 def expected(path: Path) -> Expected:
     s, identity = path.stat(), audio.identify(path)
-    return Expected(s.st_size, s.st_mtime_ns, identity.sha256, identity.content_key)
+    return Expected(s.st_size, s.st_mtime_ns, sha(path), identity.content_key or "")
 
 
 def music(seed_files: dict[str, Path], folder: Path, extension: str = ".mp3") -> Path:
@@ -73,6 +74,43 @@ def test_undo_gives_every_byte_and_the_time_back(
     assert (sha(path), path.stat().st_mtime_ns) == (before, mtime)
     assert [c.state for c in journal.changes()] == ["undone"]
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_of_which_pieces_were_read_is_written_unless_it_changed(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
+    path = music(seed_files, tmp_path)
+    s, key = path.stat(), audio.audio_key(path)
+    assert key is not None
+    sparse = Expected(s.st_size, s.st_mtime_ns, None, key, None, key)
+    run = journal.begin("apply", "0", {})
+    other = audio.AUDIO_KEY_PREFIX + "0" * 32
+    for wrong in (
+        dataclasses.replace(sparse, size=s.st_size + 1),
+        dataclasses.replace(sparse, mtime_ns=s.st_mtime_ns + 1),
+        dataclasses.replace(sparse, audio_key=other),
+        dataclasses.replace(sparse, file_check="xxh3:" + "0" * 32),
+        dataclasses.replace(sparse, sha256="0" * 64),
+    ):
+        with pytest.raises(TrackError, match="changed since the scan"):
+            write_genres(journal, run, path, [], ["Jazz"], wrong, WriteOptions())
+    written = write_genres(journal, run, path, [], ["Jazz"], sparse, WriteOptions())
+    packets = audio.identify(path).content_key
+    assert written.content_key == packets
+    assert journal.wrote(packets) == journal.wrote(key, audio_key=key) == ["Jazz"]
+    assert journal.wrote("x", audio_key="audio:y") is None
+
+
+def test_checks_of_both_kinds_are_accepted(
+    journal: Journal, seed_files: dict[str, Path], tmp_path: Path
+) -> None:
+    path = music(seed_files, tmp_path)
+    for check in (audio.file_check(path), audio.check_of_sha256(sha(path))):
+        facts = dataclasses.replace(expected(path), sha256=None, file_check=check)
+        run = journal.begin("apply", "0", {})
+        write_genres(journal, run, path, [], ["Jazz"], facts, WriteOptions())
+        (change,) = journal.changes(run, ("replaced",))
+        undo_change(journal, run, change)
 
 
 def test_what_the_journal_keeps_is_small(
@@ -304,7 +342,8 @@ def kill(name):
 replace.hook = kill
 if what == "write":
     s, i = music.stat(), audio.identify(music)
-    facts = replace.Expected(s.st_size, s.st_mtime_ns, i.sha256, i.content_key)
+    sha256 = audio.file_sha256(music)
+    facts = replace.Expected(s.st_size, s.st_mtime_ns, sha256, i.content_key)
     options = replace.WriteOptions(hardlinks=replace.HardLinks.IN_PLACE)
     replace.write_genres(journal, 1, music, [], ["Jazz"], facts, options)
 else:

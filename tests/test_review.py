@@ -197,9 +197,18 @@ def _use_old_content_keys(db: Path) -> None:
                 journal.execute(
                     f"UPDATE {table} SET content_key = ? WHERE content_key = ?", (older, key)
                 )
+        for (path,) in cache.execute("SELECT path FROM file").fetchall():
+            sha256 = hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
+            cache.execute("UPDATE file SET sha256 = ? WHERE path = ?", (sha256, path))
+        journal.execute("DELETE FROM audio")
         cache.execute("DROP TABLE older_key")
         cache.execute("ALTER TABLE scan DROP COLUMN places")
+        cache.execute("DROP INDEX heard_audio")
+        for table in ("file", "heard"):
+            cache.execute(f"ALTER TABLE {table} DROP COLUMN audio_key")
+        cache.execute("ALTER TABLE file DROP COLUMN file_check")
         cache.execute("ALTER TABLE file DROP COLUMN fields")
+        cache.execute("ALTER TABLE heard DROP COLUMN piece")
         cache.execute("PRAGMA user_version = 7")
 
 

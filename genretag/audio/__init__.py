@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genretag.audio.audio_key import AUDIO_KEY_PREFIX, audio_key
 from genretag.audio.decoding import (
     MIN_DECODED_SHARE,
     Window,
@@ -10,36 +11,45 @@ from genretag.audio.decoding import (
     read_windows,
     windows,
 )
+from genretag.audio.hashes import (
+    FileHashes,
+    check_of_sha256,
+    file_check,
+    file_hashes,
+    file_sha256,
+)
+from genretag.audio.identity import Identity, content_key, identify, quick_identity
 from genretag.audio.opening import (
     KEY_DIGITS,
     DecodeLog,
-    Identity,
-    file_sha256,
-    identify,
     streaminfo_md5,
 )
-from genretag.audio.partial import Choose, InexactTimestamps, read_some
 from genretag.audio.pieces import NoPieces, Places, read_pieces
 from genretag.records import PIECE_SECONDS, WINDOW_SECONDS
 
 __all__ = [
+    "AUDIO_KEY_PREFIX",
     "KEY_DIGITS",
     "MIN_DECODED_SHARE",
     "PIECE_SECONDS",
     "WINDOW_SECONDS",
-    "Choose",
     "DecodeLog",
+    "FileHashes",
     "Identity",
-    "InexactTimestamps",
     "NoPieces",
     "Places",
     "Window",
+    "audio_key",
+    "check_of_sha256",
+    "content_key",
     "count_windows",
     "decode",
+    "file_check",
+    "file_hashes",
     "file_sha256",
     "identify",
+    "quick_identity",
     "read_pieces",
-    "read_some",
     "read_windows",
     "streaminfo_md5",
     "windows",

@@ -7,7 +7,6 @@ constants and records, and starts without it.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,15 +29,6 @@ _EXACT_LENGTH = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "ape", "wv", "tta", "dsf"}
 
 #: A container that can be read no further for one of these reasons may be whole: the disk failed.
 _DISK_ERRORS = {errno.EIO, errno.ENOENT, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Keys that are equal for files with the same audio."""
-
-    content_key: str  # XXH3 (128 bits; Collet 2020) of codec parameters and packets, 32 hex digits
-    second_key: str | None  # FLAC: the MD5 of the samples in STREAMINFO, if it is set
-    sha256: str  # of the whole file
 
 
 @dataclass
@@ -174,28 +164,6 @@ def begin_key(log: DecodeLog, stream: Any) -> None:
     """Start the content key with the codec's parameters."""
     context = stream.codec_context
     log.add_to_key(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
-
-
-def identify(path: Path) -> Identity:
-    """Return the identity of a file's audio without decoding it.
-
-    Raises:
-        TrackError: the file cannot be read, or is no audio.
-    """
-    with opened(path) as container:
-        stream = container.streams.audio[0]
-        log = DecodeLog()
-        begin_key(log, stream)
-        for packet in packets(container, stream):
-            if packet.size:
-                log.add_to_key(packet)
-    return Identity(log.content_key, streaminfo_md5(path), file_sha256(path))
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a whole file, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def streaminfo_md5(path: Path) -> str | None:

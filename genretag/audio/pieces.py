@@ -4,7 +4,7 @@ A piece begins where the container's index or timestamps lead. How far that is f
 in a whole decoding was measured: up to 0.1 s where a container has timestamps; in MP3 up to a
 hundredth of the track with a Xing index (100 entries), and a few hundredths in a file of variable
 bit rate without one, where a place is a share of the bytes. That is exact enough for excerpts at
-evenly spread places; for windows exact to the sample see ``partial``.
+evenly spread places.
 """
 
 from __future__ import annotations

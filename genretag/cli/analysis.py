@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from genretag.records import Analysis, FileRow
     from genretag.scan.options import Options, Progress
     from genretag.writing.session import Databases
+
+
+_LARGE_LIBRARY = 2_000  # files
 
 
 def load_model(path: Path | None, device: str, jobs: int) -> Model:
@@ -95,7 +100,7 @@ def stored_analysis(
 @contextmanager
 def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a scan; the total appears once its files are counted."""
-    counter = _FileCounter(options)
+    counter, tip = _FileCounter(options), _Tip(options)
     with file_progress(None, quiet=mode.quiet) as bar:
 
         def show(progress: Progress) -> None:
@@ -103,6 +108,8 @@ def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Prog
             # an unchanged library is not walked twice, and no process is forked beside a thread.
             if not (mode.quiet or counter.started or progress.phase):
                 counter.start()
+            if counter.total is not None and tip.fits(counter.total, progress):
+                print(tip.text(counter.total), file=sys.stderr)
             bar.update(progress.files, progress.phase or _describe(progress), counter.total)
 
         yield show
@@ -114,6 +121,30 @@ def _describe(progress: Progress) -> str:
     found = progress.counts.items()
     counts = ", ".join(f"{n:,} {names.get(status, status)}" for status, n in found if n)
     return f"{counts or 'analysing'}, {progress.seconds / 3600:,.1f} h of music"
+
+
+@dataclass
+class _Tip:
+    """Names the faster way once, early in a scan of a large library."""
+
+    options: Options
+    given: bool = False
+
+    def fits(self, total: int, progress: Progress) -> bool:
+        """Return whether to name it now; it is named once."""
+        large = total >= _LARGE_LIBRARY and total - progress.files >= _LARGE_LIBRARY // 2
+        if self.given or not large or self.options.windows.are_sparse or progress.seconds == 0:
+            return False
+        self.given = True
+        return True
+
+    @staticmethod
+    def text(total: int) -> str:
+        """Return the tip."""
+        return (
+            f"genretag: {total:,} files; --windows sparse analyses pieces of each track, in a"
+            " fraction of the time (genretag help speed); what is done is kept if you stop"
+        )
 
 
 class _FileCounter:

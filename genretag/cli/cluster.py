@@ -13,7 +13,7 @@ from genretag.cli.options import (
     read_user_vocabulary,
 )
 from genretag.cli.output import message_console
-from genretag.decisions.policy import Policy, Windows
+from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
 from genretag.library.urls import is_url, to_url
 from genretag.text import count
@@ -57,10 +57,6 @@ def cluster_options(
     from genretag.cluster.options import ClusterOptions
     from genretag.storage.config import default_model
 
-    if analysis.windows is Windows.ADAPTIVE:
-        raise UsageError(
-            "--windows adaptive: a cluster analyses all windows; leave out that or --engine ray"
-        )
     decoders = None if analysis.jobs == "auto" else analysis.workers
     return ClusterOptions(
         urls,

@@ -90,20 +90,22 @@ def _window_lines(case: _Case) -> Iterator[Line]:
 
     analysis, metadata = case.analysis, case.metadata
     scores = window_scores(analysis.logits, metadata, analysis.length_of_window)
+    name = "piece" if analysis.piece else "window"
     for start, row in zip(analysis.starts, scores, strict=True):
         best = (f"{metadata.labels[i]} {row[i]:.2f}" for i in row.argsort()[::-1][:_NAMED_LABELS])
-        yield Line(f"window at {int(start) // 60}:{int(start) % 60:02d}", ", ".join(best))
+        yield Line(f"{name} at {int(start) // 60}:{int(start) % 60:02d}", ", ".join(best))
 
 
 def _vote_lines(case: _Case) -> Iterator[Line]:
     """Yield the vote, the threshold, the labels and the styles."""
     from genretag.decisions.plan import labels_to_write
-    from genretag.text import escape_control
+    from genretag.text import count_windows, escape_control
 
     verdict, policy = case.verdict, case.policy
     best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:_NAMED_LABELS])
-    votes = f"{round(verdict.agreement * verdict.windows)} of {verdict.windows} windows agree"
-    if case.analysis.of:
+    agreeing = round(verdict.agreement * verdict.windows)
+    votes = f"{agreeing} of {count_windows(verdict.windows, case.analysis.piece)} agree"
+    if case.analysis.of and not case.analysis.piece:
         votes += f" ({case.analysis.of} in the track; these are enough)"
     yield Line(f"vote ({policy.vote})", f"{best}; {votes}")
     threshold = policy.min_confidence

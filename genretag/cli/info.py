@@ -16,7 +16,7 @@ from genretag.cli.analysis import analyse_file
 from genretag.cli.options import OUTPUT, Database, JsonObject, ModelFile, one_call
 from genretag.cli.output import plain_table, result_console
 from genretag.errors import RunError, UsageError
-from genretag.text import count
+from genretag.text import count_windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +126,8 @@ class _Track:
             "windows": windows,
             "model": self.metadata.id,
             "content_key": self.row.content_key,
+            "audio_key": self.row.audio_key,
+            "piece": self.analysis.piece,
         }
 
 
@@ -144,7 +146,8 @@ def _print_track(track: _Track) -> None:
     out.print()
     votes = round(verdict.agreement * verdict.windows)
     verb = "agrees" if votes == 1 else "agree"
-    agreement = f"{votes} of {count(verdict.windows, 'window')} {verb}"
+    analysed = count_windows(verdict.windows, track.analysis.piece)
+    agreement = f"{votes} of {analysed} {verb}"
     out.print(Text(f"vote: {_describe_verdict(track)}; {agreement}", style="bold"))
     if verdict.styles:
         styles = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items())
@@ -170,12 +173,13 @@ def _facts(track: _Track) -> Iterator[tuple[str, str]]:
     from genretag.text import words
 
     tags, analysis = track.row.tags, track.analysis
-    part = f" analysed of {analysis.of}" if analysis.of else ""
+    part = f" analysed of {analysis.of}" if analysis.of and not analysis.piece else ""
+    analysed = count_windows(len(analysis.starts), analysis.piece)
     yield "artist", tags.album.artist
     yield "album", tags.album.album
     yield "genre", words(tags.genres)
     yield "field", tags.field or tags.problem or ""
-    yield "length", f"{analysis.seconds:,.0f} s, {count(len(analysis.starts), 'window')}{part}"
+    yield "length", f"{analysis.seconds:,.0f} s, {analysed}{part}"
     yield "decoded", "" if analysis.share > _COMPLETE_SHARE else f"{analysis.share:.0%}"
 
 
@@ -193,7 +197,7 @@ def _windows_table(track: _Track) -> Table:
         bar = "█" * round(float(row[best[0]]) * _BAR_WIDTH)
         names = ", ".join(f"{track.metadata.labels[i]} {row[i]:.2f}" for i in best)
         if len(group) > 1:
-            names += f" ({len(group)} windows)"
+            names += f" ({count_windows(len(group), track.analysis.piece)})"
         time = f"{int(start) // 60}:{int(start) % 60:02d}"
         table.add_row(time, Text(bar, style="green"), names)
     return table

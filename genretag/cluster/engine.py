@@ -35,6 +35,7 @@ from genretag.scan.options import Options
 from genretag.scan.recorder import Recorder
 from genretag.scan.source import FileSource
 from genretag.scan.track import TrackResult
+from genretag.scan.worker import Part
 
 log = logging.getLogger("genretag")
 
@@ -91,7 +92,13 @@ class RayEngine:
                     ray.cluster_resources(), self._options.decoders, self._options.device
                 )
                 shipped = Shipped.of(self._model, self._options.model)
-                setup = Setup(shipped, folder=folder, decoder=self._options.decoder)
+                setup = Setup(
+                    shipped,
+                    folder=folder,
+                    decoder=self._options.decoder,
+                    part=Part.BOTH if options.windows.are_sparse else Part.WHOLE,
+                    min_confidence=options.policy.min_confidence,
+                )
                 operators = Operators(actors, self._options, self._scan)
                 run = _Run(operators, recorder, known, source.lookup, interrupt)
                 run.analyse(chain([first], undecoded), setup)
@@ -164,7 +171,7 @@ class _Run:
             raise RunError(f"a machine of the cluster cannot take part: {result.error}")
         if not setup.identify:
             if result.analysis is not None:
-                self.lookup.add_decoded(result.analysis.content_key)
+                self.lookup.add_decoded(result.analysis)
             self.recorder.add_decoded(result)
             return True
         if result.error is None and result.identity is not None:

@@ -111,7 +111,7 @@ def _record(recorder: Recorder, result: TrackResult) -> None:
     file = recorder.store.file(result.found.path)
     if (
         file is not None
-        and file.content_key == result.identity.content_key
+        and file.content_key in (result.identity.content_key, result.identity.audio_key)
         and file.mtime_ns > result.found.mtime_ns
     ):
         # The file was written since, for example by apply on this machine.

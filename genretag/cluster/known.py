@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from genretag.audio import Identity
+from genretag.audio import Identity, check_of_sha256
 from genretag.cluster import results
 from genretag.cluster.actors import MAX_PART_ROWS
 from genretag.library.urls import absolute
@@ -32,7 +32,9 @@ class KnownResults:
         """Add an unchanged file."""
         self._recorder.add_known(ordinal, found, known)
         file, analysis = known.file, known.analysis
-        identity = Identity(file.content_key, analysis.second_key, file.sha256)
+        packets = None if file.content_key == file.audio_key else file.content_key
+        check = file.file_check or (check_of_sha256(file.sha256) if file.sha256 else None)
+        identity = Identity(packets, analysis.second_key, file.audio_key, check)
         self._append(TrackResult(ordinal, found, file.tags, identity, analysis))
 
     def add_known_failure(self, ordinal: int, found: Found, failure: Failure) -> None:

@@ -26,12 +26,12 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, metadata_to_json, parse_metadata
 from genretag.library.urls import is_url, to_url
 from genretag.library.walk import Found
-from genretag.records import Analysis
+from genretag.records import WINDOW_SECONDS, Analysis
 from genretag.scan.track import TrackResult
 
 METADATA_KEY = b"genretag"
 SUFFIX = ".parquet"
-FORMAT = 2  # of these columns; 1 had other content keys
+FORMAT = 3  # of these columns; 2 had SHA-256 for a check, 1 other content keys
 
 _FILE = [
     ("ordinal", pa.int64()),  # place in the walk
@@ -46,9 +46,10 @@ _FILE = [
 ]
 _STATE = [
     ("tags", pa.string()),  # JSON, ASCII
-    ("sha256", pa.string()),
     ("content_key", pa.string()),
     ("second_key", pa.string()),
+    ("audio_key", pa.string()),
+    ("file_check", pa.string()),
     ("stage", pa.string()),  # where it failed ...
     ("error", pa.string()),  # ... and why; null: it did not
 ]
@@ -60,9 +61,12 @@ _ANALYSIS = [
     ("music", pa.list_(pa.float16())),  # per window, logits
     ("embedding", pa.list_(pa.float16())),  # mean over windows
     ("picture", pa.binary()),
+    ("piece", pa.float64()),  # length of the pieces in s; 0: windows over the whole track
+    ("of", pa.int64()),  # pieces that would cover the track; 0: all of it was analysed
 ]
 _WINDOWS = [
     ("bands", pa.int64()),
+    ("picture_of_all", pa.binary()),  # of all pieces; ``picture`` is of the first ones
     (
         "windows",
         pa.list_(pa.large_binary()),
@@ -148,8 +152,8 @@ def tags_text(t: tags.Tags | None) -> str | None:
 def analysis_columns(analysis: Analysis) -> dict[str, Any]:
     """Return the columns of an analysis."""
     return {
-        "content_key": analysis.content_key,
         "second_key": analysis.second_key,
+        "audio_key": analysis.audio_key,
         "seconds": analysis.seconds,
         "share": analysis.share,
         "starts": analysis.starts,
@@ -157,6 +161,8 @@ def analysis_columns(analysis: Analysis) -> dict[str, Any]:
         "music": analysis.music,
         "embedding": analysis.embedding,
         "picture": analysis.picture,
+        "piece": analysis.piece,
+        "of": analysis.of,
     }
 
 
@@ -214,13 +220,15 @@ def _track_result(row: dict[str, Any], found: Found, numbers: dict[str, Any]) ->
     kept = json.loads(row["tags"]) if row["tags"] else None
     known = None if kept is None else _tags_of(kept)
     identity = None
-    if row["content_key"] and row["sha256"]:
-        identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
+    if row["content_key"] or row["audio_key"]:
+        identity = audio.Identity(
+            row["content_key"], row["second_key"], row["audio_key"], row["file_check"]
+        )
     analysis = None
-    if row["content_key"] and len(numbers.get("logits", ())):
+    if identity is not None and len(numbers.get("logits", ())):
         logits = numbers["logits"].reshape(len(numbers["starts"]), -1)
         analysis = Analysis(
-            row["content_key"],
+            identity.key,
             row["second_key"],
             row["seconds"],
             row["share"],
@@ -229,6 +237,9 @@ def _track_result(row: dict[str, Any], found: Found, numbers: dict[str, Any]) ->
             numbers["music"],
             numbers["embedding"],
             row["picture"] or b"",
+            row["of"] or 0,
+            row["audio_key"],
+            row["piece"] or 0.0,
         )
     return TrackResult(
         row["ordinal"], found, known, identity, analysis, row["stage"] or "", row["error"]
@@ -247,13 +258,15 @@ def check(result: TrackResult, file: Path, metadata: ModelMetadata) -> None:
     fine = (
         analysis.logits.shape == (len(analysis.starts), len(metadata.labels))
         and analysis.music.shape == analysis.starts.shape
+        and 0 <= analysis.piece <= WINDOW_SECONDS
+        and analysis.of >= 0
     )
     numbers = (
         analysis.logits,
         analysis.music,
         analysis.embedding,
         analysis.starts,
-        np.array([analysis.seconds, analysis.share]),
+        np.array([analysis.seconds, analysis.share, analysis.piece]),
     )
     if not (fine and all(np.isfinite(x).all() for x in numbers)):
         raise ValueError(f"{str(file)!r}: its scores are not those of {metadata.name}")

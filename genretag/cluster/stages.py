@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 import genretag
@@ -29,12 +30,24 @@ from genretag.inference.model import Model
 from genretag.library.urls import NOT_WRITTEN, is_url, to_url
 from genretag.records import Analysis, Tags
 from genretag.scan.pool import Pool
-from genretag.scan.track import make_analysis
-from genretag.scan.worker import Failed, TagsRead, Task, TrackDone, WindowReady, serve, time_limit
+from genretag.scan.track import are_settled, make_analysis
+from genretag.scan.worker import (
+    Failed,
+    Part,
+    Restart,
+    TagsRead,
+    Task,
+    TrackDone,
+    WindowReady,
+    serve,
+    time_limit,
+)
 
 # Windows of a track that travel to the model together. A longer track (over ten minutes) is scored
 # where it is decoded, so that memory does not grow with its length.
 MAX_WINDOWS = 20
+
+FloatArray = npt.NDArray[np.float32]
 
 UNKEPT = "unkept"  # column with the error of results that could not be written
 
@@ -85,6 +98,8 @@ class Setup:
     # For copies of remote files while they are analysed; None: the system's temporary folder.
     folder: str | None = None
     decoder: Callable[..., None] = serve  # runs in a decode process
+    part: Part = Part.WHOLE  # what to decode of a track
+    min_confidence: float | None = None  # decides whether the first pieces suffice
 
     def check(self) -> None:
         """Raise ``RunError`` if this machine has another version of genretag."""
@@ -101,7 +116,7 @@ class _Collected:
 
     done: TrackDone
     starts: list[float]
-    picture: bytes
+    pictures: list[FloatArray]
     windows: list[np.ndarray[Any, np.dtype[np.float32]]]
     scores: dict[int, WindowScores]
 
@@ -134,7 +149,8 @@ class Decode:
                 1, self._setup.decoder, (build_features(self._setup.shipped.metadata.front_end),)
             )
         with fetched(file, self._setup.folder) as near:
-            self._pool.give(0, Task(near, ask=self._setup.identify), time_limit(size))
+            task = Task(near, self._setup.identify, self._setup.part)
+            self._pool.give(0, task, time_limit(size))
             tags, decoded = self._collect(self._pool)
         if tags is not None and is_url(file):
             tags = replace(tags, problem=NOT_WRITTEN)
@@ -146,13 +162,18 @@ class Decode:
     def _analysis_columns(self, track: _Collected) -> dict[str, Any]:
         """Return the windows to score, or the scores if they exist already."""
         if track.scores:
-            analysis = make_analysis(track.done, track.starts, track.scores, track.picture)
-            return results.analysis_columns(analysis)
+            pictures = _pictures(track.pictures)
+            return results.analysis_columns(
+                _analysis(self._setup, track.done, track.starts, track.scores, pictures)
+            )
+        first, of_all = _pictures(track.pictures)
         return {
             "seconds": track.done.seconds,
             "share": track.done.share,
             "starts": track.starts,
-            "picture": track.picture,
+            "picture": first if track.done.piece else of_all,
+            "picture_of_all": of_all,
+            "piece": track.done.piece,
             "bands": len(track.windows[0]),
             "windows": [w.tobytes() for w in track.windows],
         }
@@ -175,15 +196,21 @@ class Decode:
                         pictures.append(part)
                     if len(windows) > MAX_WINDOWS or scores:
                         self._score_here(len(starts) - len(windows), windows, scores)
+                elif isinstance(message, Restart):
+                    for each in (windows, starts, pictures):
+                        each.clear()
+                    scores.clear()
                 elif isinstance(message, audio.Identity):
-                    pool.answer(0, False)
+                    # Packets are compared, too, where every byte is read anyway.
+                    further = message.content_key is None and self._setup.part is Part.WHOLE
+                    pool.answer(0, further)
+                    if further:
+                        continue
                     pool.finished(0)
                     return tags, message
                 elif isinstance(message, TrackDone):
                     pool.finished(0)
-                    return tags, _Collected(
-                        message, starts, thumbnail.pack(pictures), windows, scores
-                    )
+                    return tags, _Collected(message, starts, pictures, windows, scores)
                 elif isinstance(message, Failed):
                     pool.finished(0)
                     raise TrackError(message.stage, message.error)
@@ -244,7 +271,10 @@ class Score:
         scores: dict[int, dict[int, WindowScores]] = {i: {} for i in rows}
         for i, index, window_scores in scored(self._batcher, _windows(batch, rows)):
             scores[i][index] = window_scores
-        return {i: results.analysis_columns(_row_analysis(batch, i, scores[i])) for i in rows}
+        return {
+            i: results.analysis_columns(_row_analysis(self._setup, batch, i, scores[i]))
+            for i in rows
+        }
 
 
 def _windows(batch: pa.Table, rows: list[int]) -> Iterator[tuple[int, int, Any]]:
@@ -255,19 +285,39 @@ def _windows(batch: pa.Table, rows: list[int]) -> Iterator[tuple[int, int, Any]]
             yield i, n, np.frombuffer(window.as_buffer(), np.float32).reshape(bands, -1)
 
 
-def _row_analysis(batch: pa.Table, i: int, scores: dict[int, WindowScores]) -> Analysis:
+def _row_analysis(
+    setup: Setup, batch: pa.Table, i: int, scores: dict[int, WindowScores]
+) -> Analysis:
     """Return the analysis of the track in a row."""
-    row = {
-        name: batch[name][i].as_py()
-        for name in ("sha256", "content_key", "second_key", "seconds", "share", "starts", "picture")
-    }
-    identity = audio.Identity(row["content_key"], row["second_key"], row["sha256"])
-    return make_analysis(
-        TrackDone(identity, row["seconds"], row["share"], len(row["starts"])),
-        row["starts"],
-        scores,
-        row["picture"],
-    )
+    keys = ("content_key", "second_key", "audio_key", "file_check")
+    identity = audio.Identity(*(batch[name][i].as_py() for name in keys))
+    names = ("seconds", "share", "piece", "starts", "picture", "picture_of_all")
+    seconds, share, piece, starts, *pictures = (batch[name][i].as_py() for name in names)
+    done = TrackDone(identity, seconds, share, piece)
+    return _analysis(setup, done, starts, scores, (pictures[0], pictures[1]))
+
+
+def _pictures(pictures: list[FloatArray]) -> tuple[bytes, bytes]:
+    """Return the thumbnails of the first pieces and of all."""
+    return thumbnail.pack(pictures[::2]), thumbnail.pack(pictures)
+
+
+def _analysis(
+    setup: Setup,
+    done: TrackDone,
+    starts: list[float],
+    scores: dict[int, WindowScores],
+    pictures: tuple[bytes, bytes],
+) -> Analysis:
+    """Return the analysis of a track, of the first pieces alone if they settle its decision.
+
+    All pieces were decoded and scored, because nothing can be requested later.
+    """
+    first = [scores[n] for n in range(0, len(starts), 2)]
+    metadata, threshold = setup.shipped.metadata, setup.min_confidence
+    if done.piece and are_settled(first, done, metadata, threshold):
+        return make_analysis(done, starts[::2], dict(enumerate(first)), pictures[0])
+    return make_analysis(done, starts, scores, pictures[1])
 
 
 def _with(batch: pa.Table, columns: dict[int, dict[str, Any]]) -> pa.Table:

@@ -36,7 +36,9 @@ class FieldPlan(TypedDict):
 class FieldHistory(Protocol):
     """Earlier writes, by content key and field."""
 
-    def wrote(self, content_key: str, field: str = "genre") -> list[str] | None:
+    def wrote(
+        self, content_key: str, field: str = "genre", audio_key: str | None = None
+    ) -> list[str] | None:
         """Return what genretag last wrote to a field; None if nothing, or it was undone."""
 
 
@@ -111,7 +113,7 @@ def _plan(
     blocked = _block(tag, f, policy)
     if blocked is not None:
         return plan(Action.SKIP, *blocked)
-    ours = past is not None and bool(old) and past.wrote(f.content_key, tag) == old
+    ours = past is not None and bool(old) and past.wrote(f.content_key, tag, f.audio_key) == old
     if old and policy.existing is Existing.SKIP and not ours:
         return plan(Action.KEEP, Reason.HAS_FIELD, f"already has a {tag}")
     if not has_labels(field, metadata):

@@ -40,10 +40,12 @@ from genretag.tags import V22, meaningful
 class WriteHistory(Protocol):
     """Earlier writes and answers, by content key. The journal implements it."""
 
-    def wrote(self, content_key: str, field: str = "genre") -> list[str] | None:
+    def wrote(
+        self, content_key: str, field: str = "genre", audio_key: str | None = None
+    ) -> list[str] | None:
         """Return what genretag last wrote to a field; None if nothing, or it was undone."""
 
-    def answered(self, content_key: str) -> list[str] | None:
+    def answered(self, content_key: str, audio_key: str | None = None) -> list[str] | None:
         """Return the genres that a person chose in review; None if there was no question."""
 
     def renew_key(self, older: str, content_key: str) -> None:
@@ -98,8 +100,8 @@ class Row:
     share: float | None = None  # part of the track that decoded, 0 to 1
     size: int = 0
     mtime_ns: int = 0
-    sha256: str = ""
-    content_key: str = ""
+    sha256: str | None = None  # of the whole file; null in plans that have a check
+    content_key: str = ""  # the audio key, where the packets were never read
     artist: str = ""
     album: str = ""
     album_artist: str = ""
@@ -108,6 +110,9 @@ class Row:
     styles: list[str] = field(default_factory=list)  # above their thresholds
     code: str = ""  # the reason's code; "" in plans of older versions
     compilation: bool = False  # by the file's tags
+    file_check: str | None = None  # "xxh3:" or "sha256:" and a hash of the whole file
+    audio_key: str | None = None  # a hash of parts of the audio; see genretag.audio.audio_key
+    piece: float = 0.0  # s; ``windows`` counts pieces of this length; 0: windows of 30 s
     source: str = ""  # who names the genre in ``new``: a ``Source``; "" if nobody does
     #: Field beside the genre -> what is planned for it; empty unless ``--write`` names one.
     fields: dict[str, FieldPlan] = field(default_factory=dict)
@@ -328,8 +333,8 @@ def _judge_genre(
     past: WriteHistory | None,
     album: AlbumVerdict | None,
 ) -> Row:
-    last = past.wrote(f.content_key) if past is not None else None
-    answer = past.answered(f.content_key) if past is not None else None
+    last = past.wrote(f.content_key, audio_key=f.audio_key) if past is not None else None
+    answer = past.answered(f.content_key, f.audio_key) if past is not None else None
     if answer is not None and is_without_genre(answer):
         return _closed_row(_base_row(path, f, analysis, verdict), answer)
     # Once an answer is written, a later change of the file by its owner counts, not the answer.
@@ -470,8 +475,11 @@ def _base_row(path: Path, f: FileRow, analysis: Analysis, verdict: Verdict) -> R
         share=round(analysis.share, 3),
         size=f.size,
         mtime_ns=f.mtime_ns,
-        sha256=f.sha256,
+        sha256=f.sha256 or None,
         content_key=f.content_key,
+        file_check=f.file_check,
+        audio_key=f.audio_key,
+        piece=analysis.piece,
         artist=f.tags.album.artist,
         album=f.tags.album.album,
         album_artist=f.tags.album.album_artist,

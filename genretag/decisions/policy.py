@@ -60,7 +60,13 @@ class Windows(StrEnum):
     """How much of a track is analysed."""
 
     ALL = "all"
-    ADAPTIVE = "adaptive"  # a few windows, then more until the vote is settled
+    SPARSE = "sparse"  # pieces of 5 s, and more where they do not settle the decision
+    ADAPTIVE = "adaptive"  # another name of sparse
+
+    @property
+    def are_sparse(self) -> bool:
+        """Whether only pieces of a track are analysed."""
+        return self is not Windows.ALL
 
 
 class HardLinks(StrEnum):

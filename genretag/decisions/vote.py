@@ -22,7 +22,9 @@ from genretag.decisions.policy import Rule
 from genretag.inference.metadata import Calibration, ModelMetadata
 from genretag.numeric import log_softmax as log_softmax
 from genretag.numeric import sigmoid
-from genretag.records import Analysis
+from genretag.records import WINDOW_SECONDS, Analysis
+
+_MAX_FITTED_PIECES = 12  # a calibration of pieces is fitted on tracks of so many
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,6 +55,26 @@ class Verdict:
     moods: dict[str, float] = field(default_factory=dict)
 
 
+def piece_temperature(calibration: Calibration, pieces: int, seconds: float) -> float:
+    """Return the temperature for a track of ``seconds`` that is judged by some pieces of it.
+
+    A model without a calibration of pieces is as sure of pieces as of the whole track: they are
+    spread over it.
+    """
+    if calibration.pieces is None:
+        return calibration.at(seconds / WINDOW_SECONDS)
+    return calibration.pieces.at(min(pieces, _MAX_FITTED_PIECES))
+
+
+def _temperatures(analysis: Analysis, calibration: Calibration) -> tuple[float, float]:
+    """Return the temperature of a track's vote and that of one of its windows or pieces."""
+    if not analysis.piece:
+        return calibration.at(analysis.length), calibration.at(analysis.length_of_window)
+    count, seconds = len(analysis.starts), analysis.seconds
+    track = piece_temperature(calibration, count, seconds)
+    return track, piece_temperature(calibration, 1, analysis.piece)
+
+
 def window_scores(
     logits: npt.ArrayLike, metadata: ModelMetadata, length: float = 1.0
 ) -> FloatArray:
@@ -72,18 +94,23 @@ def calibrated(
 
     ``length`` is the length of the mean, in windows of 30 s.
     """
-    return np.exp(log_softmax(log_probabilities / calibration.at(length)))
+    return _probabilities(log_probabilities, calibration.at(length))
+
+
+def _probabilities(log_probabilities: FloatArray, temperature: float) -> FloatArray:
+    return np.exp(log_softmax(log_probabilities / temperature))
 
 
 def _exclusive_scores(
-    window_log_p: FloatArray, rule: Rule, length: float, calibration: Calibration
+    window_log_p: FloatArray, rule: Rule, temperatures: tuple[float, float]
 ) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner) for softmax labels."""
-    mean = calibrated(window_log_p.mean(axis=0), length, calibration)
+    of_track, of_window = temperatures
+    mean = _probabilities(window_log_p.mean(axis=0), of_track)
     if rule is Rule.MEAN:
         return mean, int(mean.argmax())
     if rule is Rule.WEIGHTED:
-        p = calibrated(window_log_p, length / len(window_log_p), calibration)
+        p = _probabilities(window_log_p, of_window)
         weight = p.max(axis=1, keepdims=True)
         shares: FloatArray = (weight * p).sum(axis=0) / weight.sum()
         return shares, int(shares.argmax())
@@ -92,12 +119,13 @@ def _exclusive_scores(
 
 
 def _independent_scores(
-    logits: FloatArray, rule: Rule, length: float, calibration: Calibration
+    logits: FloatArray, rule: Rule, temperatures: tuple[float, float]
 ) -> tuple[FloatArray, int]:
     """Return (score of each label, index of the winner) for sigmoid labels: mean log-odds."""
-    p = sigmoid(logits.mean(axis=0) / calibration.at(length))
+    of_track, of_window = temperatures
+    p = sigmoid(logits.mean(axis=0) / of_track)
     if rule is Rule.WEIGHTED:
-        each = sigmoid(logits / calibration.at(length / len(logits)))
+        each = sigmoid(logits / of_window)
         weight = each.max(axis=1, keepdims=True)
         p = (weight * each).sum(axis=0) / weight.sum()
     if rule is not Rule.MAJORITY:
@@ -115,12 +143,12 @@ def vote(
     """Return the vote of a track's windows; abstain below ``min_confidence`` and for non-music."""
     threshold = metadata.confidence_threshold if min_confidence is None else min_confidence
     log_p = log_softmax(analysis.logits)
+    temperatures = _temperatures(analysis, metadata.calibration)
     if metadata.activation == "sigmoid":
-        scores, winner = _independent_scores(
-            np.asarray(analysis.logits, np.float64), rule, analysis.length, metadata.calibration
-        )
+        logits = np.asarray(analysis.logits, np.float64)
+        scores, winner = _independent_scores(logits, rule, temperatures)
     else:
-        scores, winner = _exclusive_scores(log_p, rule, analysis.length, metadata.calibration)
+        scores, winner = _exclusive_scores(log_p, rule, temperatures)
     music = float(sigmoid(analysis.music.astype(np.float64).mean()))
     confidence = float(scores[winner])
     status = Status.OK if confidence >= threshold else Status.UNSURE

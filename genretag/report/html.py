@@ -29,8 +29,8 @@ from genretag.text import escape_control
 #: Keys of a row that users do not edit. They travel as text and are exported unchanged, because
 #: JavaScript's numbers would round a time in nanoseconds.
 _UNCHANGED_KEYS = (
-    *("file", "size", "mtime_ns", "sha256", "content_key", "seconds"),
-    *("share", "music", "windows", "agreement", "scores", "styles", "fields"),
+    *("file", "size", "mtime_ns", "sha256", "file_check", "content_key", "audio_key", "seconds"),
+    *("share", "music", "windows", "piece", "agreement", "scores", "styles", "fields"),
 )
 _MAX_FULL_ROWS = 10_000  # rows with pictures and all scores, which are most of a page's bytes
 _EXPORTED = 16  # position in a row of the text with ``_UNCHANGED_KEYS``

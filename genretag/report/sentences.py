@@ -12,8 +12,14 @@ from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.report.changes import written_fields
-from genretag.report.summary import Summary, agreement_of, describe_sources, is_partly_corrupt
-from genretag.text import count, escape_control, two_digits
+from genretag.report.summary import (
+    Summary,
+    agreement_of,
+    describe_pieces,
+    describe_sources,
+    is_partly_corrupt,
+)
+from genretag.text import count, count_windows, escape_control, two_digits
 
 
 def sentence(row: Row) -> str:
@@ -31,9 +37,9 @@ def sentence(row: Row) -> str:
 def _votes(row: Row) -> str:
     """Return how many of the windows voted for the genre."""
     agreeing = round((row.agreement or 0.0) * row.windows)
-    of_all = f", of {row.of_windows} in the track" if row.of_windows else ""
+    of_all = f", of {row.of_windows} in the track" if row.of_windows and not row.piece else ""
     verb = "agrees" if agreeing == 1 else "agree"
-    return f"{agreeing} of {count(row.windows, 'window')} {verb}{of_all}."
+    return f"{agreeing} of {count_windows(row.windows, row.piece)} {verb}{of_all}."
 
 
 def _genres(genres: list[str]) -> str:
@@ -74,6 +80,8 @@ def report_lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
         yield f"{count(files, 'file')} {verb} the {name} {escape_control(value)}."
     for reason, files in summary.left.most_common():
         yield f"{count(files, 'file')} left alone: {escape_control(reason)}."
+    if pieces := describe_pieces(summary):
+        yield f"{pieces[0].upper()}{pieces[1:]}."
     if sources := describe_sources(summary):
         yield f"{sources}."
     yield from map(sentence, rows)

@@ -11,7 +11,9 @@ from genretag.decisions.fields import EVIDENCE
 from genretag.decisions.plan import Action, Reason, Row
 from genretag.decisions.sources import Source
 from genretag.decisions.vote import Status
+from genretag.records import PIECE_SECONDS
 from genretag.report.selection import is_album_decision, replaces_genre
+from genretag.text import count
 
 _EXAMPLES = 5  # rows that are kept of each kind of risk
 
@@ -36,6 +38,7 @@ class Summary:
     failed: int = 0
     unsure: int = 0
     partly: int = 0  # files that are partly corrupt
+    from_pieces: int = 0  # tracks that were decided from pieces
     risks: Counter[str] = field(default_factory=Counter)  # kind of risk -> files
     # Kind of risk -> heap of (-confidence, path, row); the path makes ties independent of order.
     examples: dict[str, list[tuple[float, str, Row]]] = field(default_factory=dict)
@@ -47,6 +50,7 @@ class Summary:
         self.failed += row.status == Status.FAILED
         self.unsure += row.status == Status.UNSURE
         self.partly += is_partly_corrupt(row)
+        self.from_pieces += bool(row.piece)
         if row.source:
             self.sources[row.source] += 1
         if row.action == Action.WRITE:
@@ -101,6 +105,13 @@ def describe_sources(summary: Summary) -> str:
         if summary.sources[source]
     ]
     return f"genres named by: {', '.join(counts)}" if counts else ""
+
+
+def describe_pieces(summary: Summary) -> str:
+    """Return how many tracks were decided from pieces of 5 s; empty where none was."""
+    if not summary.from_pieces:
+        return ""
+    return f"decided from pieces of {PIECE_SECONDS} s: {count(summary.from_pieces, 'track')}"
 
 
 def agreement_of(row: Row) -> str:

@@ -28,6 +28,7 @@ from genretag.report.summary import (
     Scope,
     Summary,
     agreement_of,
+    describe_pieces,
     describe_sources,
     is_partly_corrupt,
 )
@@ -211,6 +212,8 @@ def print_totals(console: Console, summary: Summary) -> None:
     console.print(table)
     if sources := describe_sources(summary):
         console.print(Text(sources, style="dim"))
+    if summary.from_pieces:
+        console.print(Text(describe_pieces(summary), style="dim"))
     if summary.partly:
         verb = "is" if summary.partly == 1 else "are"
         console.print(

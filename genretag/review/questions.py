@@ -115,13 +115,23 @@ class Review:
             self.answered[copy] = answered_row(self._as_written(question.row), genres)
             self._save(question, self.answered[copy])
         self.databases.journal.keep_answer(key, genres)
+        audio_key = self.questions[index].row.audio_key
+        if audio_key is not None and audio_key != key:
+            self.databases.journal.same_audio(audio_key, key)
 
     def _as_written(self, row: Row) -> Row:
         """Return a row with the file's facts after the last write, which may follow the plan."""
         f = self.databases.store.file(row.absolute)
-        if f is None or f.content_key != row.content_key:
+        if f is None or row.content_key not in (f.content_key, f.audio_key):
             return row
-        return replace(row, size=f.size, mtime_ns=f.mtime_ns, sha256=f.sha256, old=f.tags.genres)
+        return replace(
+            row,
+            size=f.size,
+            mtime_ns=f.mtime_ns,
+            sha256=f.sha256 or None,
+            file_check=f.file_check,
+            old=f.tags.genres,
+        )
 
     def skip(self) -> None:
         """Leave the current track as it is and go to the next one."""

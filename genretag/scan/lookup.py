@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from genretag.audio import Identity
-from genretag.decisions.policy import Windows
 from genretag.features import FEATURE_VERSION
 from genretag.library.urls import absolute
 from genretag.library.walk import Found
@@ -28,8 +27,8 @@ class Lookup:
 
     def __init__(self, store: AnalysisCache, model_id: str, options: Options) -> None:
         self._store, self._model_id, self._options = store, model_id, options
-        # Content keys decoded by this scan: a rescan reuses no other analyses.
-        self._decoded: set[str] = set()
+        # Keys of the audio decoded by this scan: a rescan reuses no other analyses.
+        self._decoded: set[str | None] = set()
 
     def has_analyses(self) -> bool:
         """Return whether analyses may be reused at all.
@@ -53,22 +52,32 @@ class Lookup:
             return None
         if file.tags.fields is None and not self._options.policy.writes_genre_alone:
             return None  # an older version read its genre alone
-        analysis = self._store.analysis(file.content_key, self._model_id, FEATURE_VERSION)
+        if not (file.is_hashed or self._options.windows.are_sparse):
+            return None  # a full scan promises a check of the whole file
+        analysis = self._store.analysis(
+            file.content_key, self._model_id, FEATURE_VERSION, audio_key=file.audio_key
+        )
         return Known(file, analysis) if analysis and self._suffices(analysis) else None
 
-    def add_decoded(self, content_key: str) -> None:
+    def add_decoded(self, analysis: Analysis) -> None:
         """Note that this scan decoded some audio."""
         if self._options.rescan:
-            self._decoded.add(content_key)
+            self._decoded |= {analysis.content_key, analysis.audio_key}
 
     def of_audio(self, identity: Identity) -> Analysis | None:
         """Return the analysis of the same audio, whatever the file; None: it must be decoded."""
-        key, second = identity.content_key, identity.second_key
-        if self._options.rescan and key not in self._decoded:
+        keys = (identity.content_key, identity.audio_key)
+        if self._options.rescan and self._decoded.isdisjoint(keys):
             return None
-        analysis = self._store.analysis(key, self._model_id, FEATURE_VERSION, second)
+        analysis = self._store.analysis(
+            identity.content_key,
+            self._model_id,
+            FEATURE_VERSION,
+            identity.second_key,
+            identity.audio_key,
+        )
         return analysis if analysis and self._suffices(analysis) else None
 
     def _suffices(self, analysis: Analysis) -> bool:
-        """Return whether an analysis has as many windows as this scan requires."""
-        return analysis.whole or self._options.windows is Windows.ADAPTIVE
+        """Return whether an analysis covers as much as this scan requires."""
+        return analysis.whole or self._options.windows.are_sparse

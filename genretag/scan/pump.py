@@ -7,11 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from genretag import audio
-from genretag.decisions.policy import Windows
 from genretag.inference.batching import Batcher
 from genretag.inference.metadata import ModelMetadata
 from genretag.library.walk import Found
-from genretag.scan import adaptive
 from genretag.scan.copies import CopyFinder
 from genretag.scan.options import Options
 from genretag.scan.pool import Pool
@@ -20,6 +18,7 @@ from genretag.scan.source import FileSource
 from genretag.scan.track import Track, TrackResult
 from genretag.scan.worker import (
     Failed,
+    Part,
     PartDone,
     Reply,
     Restart,
@@ -55,7 +54,7 @@ class Pump:
         self._exhausted = False
         self._tracks: dict[int, Track] = {}  # in flight, by ordinal
         self._copies = CopyFinder()
-        # Further tasks of tracks in flight: more windows, or a copy whose first file is done.
+        # Further tasks of tracks in flight: the further pieces, or a copy whose first file is done.
         self._further: deque[tuple[int, Task]] = deque()
         self._fed = time.monotonic()  # when the model last got a window
 
@@ -98,15 +97,13 @@ class Pump:
         self._give(ordinal, Task(found.path, self._identify, self._first_part, sketch=True))
 
     @property
-    def _first_part(self) -> tuple[int, ...] | None:
-        return () if self._options.windows is Windows.ADAPTIVE else None
+    def _first_part(self) -> Part:
+        return Part.FIRST if self._options.windows.are_sparse else Part.WHOLE
 
     def _give_further_task(self) -> None:
         ordinal, task = self._further.popleft()
         track = self._tracks[ordinal]
-        track.decoding = True
-        if task.part is None:
-            track.restart()
+        track.decoding, track.has_further = True, task.part is Part.FURTHER
         self._give(ordinal, task)
 
     def _give(self, ordinal: int, task: Task) -> None:
@@ -169,23 +166,23 @@ class Pump:
         for ordinal, index, scores in self._batcher.results(wait=wait):
             # A track may have failed after some of its windows were sent.
             if (track := self._tracks.get(ordinal)) is not None:
-                track.scores[index] = scores
+                track.add_scores(index, scores)
                 self._finish_if_scored(track)
 
     def _finish_if_scored(self, track: Track) -> None:
-        """Record a track whose windows are scored, or decode more if the vote is not settled."""
+        """Record a track whose windows are scored, or decode more if it is not settled."""
         if not track.scored or (done := track.done) is None:
             return
-        if track.is_settled(done, self._metadata):
+        if track.is_settled(done, self._metadata, self._options.policy.min_confidence):
             self._finish(track.result(done))
         else:
-            part = adaptive.further(done.windows, len(track.starts))
-            self._further.append((track.ordinal, Task(track.found.path, False, part or None)))
+            task = Task(track.found.path, False, Part.FURTHER)
+            self._further.append((track.ordinal, task))
 
     def _finish(self, result: TrackResult) -> None:
         """Record the result of a track that was decoded, or failed."""
         if result.analysis is not None:
-            self._lookup.add_decoded(result.analysis.content_key)
+            self._lookup.add_decoded(result.analysis)
         self._recorder.add_decoded(result)
         self._release(result.ordinal)
 

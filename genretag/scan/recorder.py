@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -9,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from genretag.audio import Identity, file_sha256
 from genretag.decisions.plan import Row, WriteHistory, failed_row, judge, linked_row
 from genretag.decisions.policy import Policy
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
-from genretag.library.urls import absolute
+from genretag.library.urls import absolute, is_url
 from genretag.library.walk import Found, Unreadable
 from genretag.records import Analysis, FileRow, Tags
 from genretag.scan.lookup import Known
@@ -45,6 +47,7 @@ class Recorder:
         self.has_new_failures = False
         self.on_progress: Callable[[Progress], None] | None = None
         self._metadata, self._policy, self._history = metadata, policy, history
+        self._has_older_keys = store.has_older_keys()
         self._committed = self._reported = time.monotonic()
         self._analyses: list[Analysis] = []
         self._files: list[FileRow] = []
@@ -67,12 +70,8 @@ class Recorder:
             stage, error = result.stage or "decode", result.error or "no result arrived for it"
             self._fail(result.ordinal, result.found, stage, error)
             return
-        analysis, key = result.analysis, result.identity.content_key
-        if analysis.content_key != key:
-            # It was found by its second key: keep it under its own key as well.
-            analysis = replace(analysis, content_key=key)
-            self.add_analysis(analysis)
-        found, tags = result.found, result.tags
+        analysis = self._under_its_keys(result.analysis, result.identity)
+        found, tags, identity = result.found, result.tags, result.identity
         file = FileRow(
             absolute(found.path),
             found.size,
@@ -80,14 +79,38 @@ class Recorder:
             found.inode,
             found.device,
             found.links,
-            result.identity.sha256,
-            key,
+            "",
+            analysis.content_key,
             tags or Tags([], None, problem="its tags were not read"),
+            identity.audio_key,
+            identity.file_check,
         )
         self._files.append(file)
-        if self._history is not None and (older := self.store.older_key(file.sha256)) is not None:
-            self._history.renew_key(older, key)
+        self._renew_older_key(file)
         self.judge(result.ordinal, found.path, file, analysis)
+
+    def _under_its_keys(self, analysis: Analysis, identity: Identity) -> Analysis:
+        """Return an analysis under all keys of a file; store it anew if one is new."""
+        key = identity.content_key
+        if key is None and identity.audio_key == analysis.audio_key:
+            key = analysis.content_key
+        own = replace(
+            analysis,
+            content_key=key or identity.key,
+            audio_key=identity.audio_key or analysis.audio_key,
+        )
+        if (own.content_key, own.audio_key) != (analysis.content_key, analysis.audio_key):
+            self.add_analysis(own)
+        return own
+
+    def _renew_older_key(self, file: FileRow) -> None:
+        """Move what the journal holds under the content key of an older genretag."""
+        if self._history is None or not self._has_older_keys or is_url(file.path):
+            return
+        with contextlib.suppress(OSError):
+            older = self.store.older_key(file.sha256 or file_sha256(file.path))
+            if older is not None:
+                self._history.renew_key(older, file.content_key)
 
     def add_analysis(self, analysis: Analysis) -> None:
         """Add an analysis to the cache."""

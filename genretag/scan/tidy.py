@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag import tags
-from genretag.audio import identify
+from genretag.audio import file_check, identify
 from genretag.decisions.plan import (
     Action,
     Reason,
@@ -140,7 +140,7 @@ def _plan_file(
     known = cache.file(path) if file.tags is None else None
     read = known.tags if known is not None else file.tags or tags.read(path)
     try:
-        keys = known or identify(path)
+        keys = known or replace(identify(path), file_check=file_check(path))
     except (OSError, TrackError) as error:
         return failed_row(found.path, _message(error))
     planned = cache.planned_row(last.run, path) if last is not None else None
@@ -153,8 +153,10 @@ def _plan_file(
         path=to_url(found.path),
         size=found.size,
         mtime_ns=found.mtime_ns,
-        sha256=keys.sha256,
-        content_key=keys.content_key,
+        sha256=known.sha256 or None if known is not None else None,
+        content_key=keys.content_key or "",
+        file_check=keys.file_check,
+        audio_key=keys.audio_key,
         artist=read.album.artist,
         album=read.album.album,
         album_artist=read.album.album_artist,

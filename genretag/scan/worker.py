@@ -12,8 +12,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,7 +26,7 @@ from genretag import audio, tags
 from genretag.audio.audio_key import audio_sketch
 from genretag.errors import TrackError
 from genretag.features import Features
-from genretag.scan import adaptive
+from genretag.scan import sparse
 from genretag.scan.memory import keep_memory
 
 log = logging.getLogger("genretag")
@@ -37,18 +37,26 @@ SECONDS_PER_MEGABYTE = 2.0  # ... and of each megabyte
 _GRACE_SECONDS = 10.0  # after the limit, in which the pool ends the worker itself
 
 
+class Part(Enum):
+    """What to decode of a track."""
+
+    WHOLE = "windows over the whole track"
+    FIRST = "the first pieces"
+    FURTHER = "the further pieces"
+    BOTH = "all pieces"  # where nobody can ask for the further ones later
+
+
 @dataclass(frozen=True)
 class Task:
     """One file to analyse.
 
-    ``ask``: send the identity first, and wait whether the audio is known. ``part``: the windows to
-    decode; None: all; empty: the first part of a track of which nothing is known. ``sketch``: send
-    a sketch before anything else, and wait for a ``Reply``.
+    ``ask``: send the identity first, and wait whether the audio is known. ``sketch``: send a sketch
+    before anything else, and wait for a ``Reply``.
     """
 
     path: Path
     ask: bool
-    part: tuple[int, ...] | None = None
+    part: Part = Part.WHOLE
     sketch: bool = False
 
 
@@ -84,26 +92,26 @@ class WindowReady:
 
 @dataclass(frozen=True)
 class Restart:
-    """The windows so far do not count: the whole track is decoded from its start."""
+    """The pieces so far do not count: the whole track is decoded from its start."""
 
 
 @dataclass(frozen=True)
 class TrackDone:
-    """All requested windows were sent.
+    """All requested windows or pieces were sent.
 
-    ``seconds`` is the decoded length, ``share`` the part of the track that decoded (0 to 1),
-    ``windows`` the number of windows in the track.
+    ``seconds`` is the length of the track, ``share`` the part of it that decoded (0 to 1),
+    ``piece`` the length of the pieces in s; 0: windows over the whole track.
     """
 
     identity: audio.Identity
     seconds: float
     share: float
-    windows: int
+    piece: float = 0.0
 
 
 @dataclass(frozen=True)
 class PartDone:
-    """A further part of a track was sent."""
+    """The further pieces of a track were sent."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,16 @@ class Failed:
 Message = TagsRead | Sketch | audio.Identity | WindowReady | Restart | TrackDone | PartDone | Failed
 
 
-def analyse(task: Task, features: Features, ask: Any) -> Iterator[Message]:
+def analyse(
+    task: Task, features: Features, ask: Callable[[Sketch | audio.Identity], Any]
+) -> Iterator[Message]:
     """Yield a track's messages.
 
     ``ask`` sends a sketch and returns a ``Reply``, or sends an identity and returns whether the
     track has to be decoded.
     """
-    if task.part:
-        yield from _further_part(task.path, features, task.part)
+    if task.part is Part.FURTHER:
+        yield from _further_pieces(task.path, features)
         return
     yield TagsRead(tags.read(task.path))
     identify = task.ask
@@ -133,62 +143,65 @@ def analyse(task: Task, features: Features, ask: Any) -> Iterator[Message]:
         if reply is Reply.STOP:
             return
         identify = identify or reply is Reply.IDENTIFY
-    if identify and not ask(audio.identify(task.path)):
-        return
-    if task.part is None:
-        yield from _whole_track(task.path, features)
-        return
-    try:
-        yield from _first_part(task.path, features)
-    except audio.InexactTimestamps:
-        yield from _whole_track(task.path, features)
+    identity = audio.quick_identity(task.path)
+    if task.part is Part.WHOLE:
+        identity = replace(identity, file_check=audio.file_check(task.path))
+    if identify:
+        if not ask(identity):
+            return
+        if task.part is Part.WHOLE and identity.content_key is None:
+            # A remux has another audio key. Where every byte is read anyway, it is looked up too.
+            identity = replace(identity, content_key=audio.content_key(task.path))
+            if not ask(identity):
+                return
+    if task.part is Part.WHOLE:
+        yield from _whole_track(task.path, features, identity)
+    else:
+        yield from _pieces(task, features, identity)
 
 
-def _whole_track(path: Path, features: Features) -> Iterator[Message]:
+def _whole_track(path: Path, features: Features, identity: audio.Identity) -> Iterator[Message]:
     """Decode all of a track."""
-    log, count = audio.DecodeLog(), 0
+    log = audio.DecodeLog()
     for window in audio.read_windows(path, features.front_end.sample_rate, log):
         yield WindowReady(window.start, features(window.samples))
-        count += 1
-    yield _track_done(path, log, count)
+    check = identity.file_check or audio.file_check(path)
+    identity = replace(identity, content_key=log.content_key, file_check=check)
+    yield TrackDone(identity, log.seconds, min(1.0, log.share))
 
 
-def _track_done(path: Path, log: audio.DecodeLog, windows: int) -> TrackDone:
-    identity = audio.Identity(log.content_key, audio.streaminfo_md5(path), audio.file_sha256(path))
-    return TrackDone(identity, log.seconds, min(1.0, log.share), windows)
+def _pieces(task: Task, features: Features, identity: audio.Identity) -> Iterator[Message]:
+    """Decode pieces of a track, or all of it if it is short or cannot be sought in."""
+    log, sent = audio.DecodeLog(), False
 
+    def chosen(seconds: float) -> list[float]:
+        first, further = sparse.places(seconds)
+        return first if task.part is Part.FIRST else sorted(first + further)
 
-def _some_windows(
-    path: Path, features: Features, choose: audio.Choose, log: audio.DecodeLog, *, keyed: bool
-) -> list[WindowReady]:
-    """Decode some windows. None is sent before the positions of all are known to be exact."""
-    found = audio.read_some(path, features.front_end.sample_rate, choose, log, keyed=keyed)
-    return [WindowReady(w.start, features(w.samples)) for w in found]
-
-
-def _first_part(path: Path, features: Features) -> Iterator[Message]:
-    """Decode the first part of a track.
-
-    Raises:
-        audio.InexactTimestamps: nothing was yielded; the whole track must be decoded.
-    """
-    log = audio.DecodeLog()
-    ready = _some_windows(path, features, adaptive.first, log, keyed=True)
-    done = _track_done(path, log, audio.count_windows(log.seconds))
-    if done.share < audio.MIN_DECODED_SHARE or not ready:
-        raise audio.InexactTimestamps
-    yield from ready
-    yield done
-
-
-def _further_part(path: Path, features: Features, part: tuple[int, ...]) -> Iterator[Message]:
-    """Decode a further part of a track, or start again with the whole of it."""
     try:
-        yield from _some_windows(path, features, lambda _: part, audio.DecodeLog(), keyed=False)
+        for piece in audio.read_pieces(task.path, features.front_end.sample_rate, chosen, log):
+            yield WindowReady(piece.start, features(piece.samples))
+            sent = True
+    except audio.NoPieces:
+        if sent:
+            yield Restart()
+        sent = False
+    if sent:
+        yield TrackDone(identity, log.seconds, 1.0, float(audio.PIECE_SECONDS))
+    else:
+        yield from _whole_track(task.path, features, identity)
+
+
+def _further_pieces(path: Path, features: Features) -> Iterator[Message]:
+    """Decode the further pieces of a track, or start again with the whole of it."""
+    rate, log = features.front_end.sample_rate, audio.DecodeLog()
+    try:
+        for piece in audio.read_pieces(path, rate, lambda s: sparse.places(s)[1], log):
+            yield WindowReady(piece.start, features(piece.samples))
         yield PartDone()
-    except audio.InexactTimestamps:
+    except audio.NoPieces:
         yield Restart()
-        yield from _whole_track(path, features)
+        yield from _whole_track(path, features, audio.quick_identity(path))
 
 
 def _lead_process_group() -> None:

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,14 @@ ALTER TABLE scan ADD COLUMN places TEXT
     """
 ALTER TABLE file ADD COLUMN fields TEXT
 """,
+    # The audio key, a check of the whole file that is cheaper than SHA-256, and analyses of pieces.
+    """
+ALTER TABLE file ADD COLUMN audio_key TEXT;
+ALTER TABLE file ADD COLUMN file_check TEXT;
+ALTER TABLE heard ADD COLUMN audio_key TEXT;
+ALTER TABLE heard ADD COLUMN piece REAL NOT NULL DEFAULT 0;
+CREATE INDEX heard_audio ON heard(audio_key) WHERE audio_key IS NOT NULL
+""",
 )
 
 KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
@@ -205,6 +213,8 @@ def _file_row(row: sqlite3.Row) -> FileRow:
         row["sha256"],
         row["content_key"],
         tags,
+        row["audio_key"],
+        row["file_check"],
     )
 
 
@@ -234,6 +244,8 @@ def _decode_analysis(row: sqlite3.Row) -> Analysis:
         embedding,
         row["picture"] or b"",
         row["of"],
+        row["audio_key"],
+        row["piece"],
     )
 
 
@@ -290,7 +302,7 @@ class AnalysisCache:
         """Save the row of a file and delete its failure."""
         key = os.fsencode(f.path)
         self._db.execute(
-            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
                 f.size,
@@ -305,9 +317,15 @@ class AnalysisCache:
                 f.tags.problem,
                 json.dumps(asdict(f.tags.album)),
                 None if f.tags.fields is None else json.dumps(vars(f.tags.fields)),
+                f.audio_key,
+                f.file_check,
             ),
         )
         self._db.execute("DELETE FROM failure WHERE path = ?", (key,))
+
+    def has_older_keys(self) -> bool:
+        """Return whether any content key of an older genretag is stored."""
+        return self._db.execute("SELECT 1 FROM older_key LIMIT 1").fetchone() is not None
 
     def older_key(self, sha256: str) -> str | None:
         """Return the content key that an older genretag gave the file with this SHA-256."""
@@ -324,15 +342,26 @@ class AnalysisCache:
         return self._db.execute(sql, (model, features)).fetchone() is not None
 
     def analysis(
-        self, key: str, model: str, features: int, second_key: str | None = None
+        self,
+        key: str | None,
+        model: str,
+        features: int,
+        second_key: str | None = None,
+        audio_key: str | None = None,
     ) -> Analysis | None:
-        """Return the analysis by content key, or else by second key."""
-        sql = "SELECT * FROM heard WHERE content_key = ? AND model = ? AND features = ?"
-        row = self._db.execute(sql, (key, model, features)).fetchone()
-        if row is None and second_key is not None:
-            sql = "SELECT * FROM heard WHERE second_key = ? AND model = ? AND features = ? LIMIT 1"
-            row = self._db.execute(sql, (second_key, model, features)).fetchone()
-        return _analysis(row) if row else None
+        """Return the analysis by content key, or else by audio key or second key."""
+        for column, value in (
+            ("content_key", key),
+            ("content_key", audio_key),  # of which only pieces were analysed
+            ("audio_key", audio_key),
+            ("second_key", second_key),
+        ):
+            sql = f"SELECT * FROM heard WHERE {column} = ? AND model = ? AND features = ? LIMIT 1"
+            if value is not None and (
+                row := self._db.execute(sql, (value, model, features)).fetchone()
+            ):
+                return _analysis(row)
+        return None
 
     def embeddings(self, model: str, features: int, lot: int) -> Iterator[list[EmbeddingRow]]:
         """Yield the embeddings of a model in lots, in the order of the content keys."""
@@ -385,19 +414,23 @@ class AnalysisCache:
     def known(self, path: Path, model: str, features: int) -> tuple[FileRow, Analysis] | None:
         """Return a path's file row and analysis; None if either is missing."""
         f = self.file(path)
-        analysis = self.analysis(f.content_key, model, features) if f is not None else None
-        return (f, analysis) if f is not None and analysis is not None else None
+        if f is None:
+            return None
+        analysis = self.analysis(f.content_key, model, features, audio_key=f.audio_key)
+        return (f, analysis) if analysis is not None else None
 
     def save_analysis(self, h: Analysis, model: str, features: int) -> None:
         """Save an analysis; a partial one never replaces a whole one."""
-        if (
-            not h.whole
-            and (before := self.analysis(h.content_key, model, features)) is not None
-            and before.whole
-        ):
+        before = self.analysis(h.content_key, model, features, audio_key=h.audio_key)
+        if before is not None and before.whole and not h.whole:
             return
+        if before is not None and h.content_key == h.audio_key:
+            h = replace(h, content_key=before.content_key)  # its packets may be known by now
+        elif before is not None and before.content_key == h.audio_key:
+            sql = "DELETE FROM heard WHERE content_key = ? AND model = ? AND features = ?"
+            self._db.execute(sql, (before.content_key, model, features))
         self._db.execute(
-            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 h.content_key,
                 model,
@@ -411,7 +444,16 @@ class AnalysisCache:
                 h.embedding.tobytes(),
                 h.picture,
                 h.of,
+                h.audio_key,
+                h.piece,
             ),
+        )
+
+    def name_packets(self, audio_key: str, content_key: str) -> None:
+        """Store analyses that are known by their audio key alone under their content key, too."""
+        self._db.execute(
+            "UPDATE OR IGNORE heard SET content_key = ?2, audio_key = ?1 WHERE content_key = ?1",
+            (audio_key, content_key),
         )
 
     # --- failures ---

@@ -74,9 +74,21 @@ CREATE TABLE answer (
 ALTER TABLE change ADD COLUMN fields TEXT;
 ALTER TABLE change ADD COLUMN supersedes INTEGER
 """,
+    # Audio keys of what changes and answers name by content key.
+    """
+CREATE TABLE audio (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  audio_key TEXT NOT NULL UNIQUE,
+  content_key TEXT NOT NULL
+)
+""",
 )
 
 KNOWN_TABLE = "change"  # recognises a journal of 0.1.0, which has no application id
+_OF_KEYS = (
+    "content_key IN (SELECT ?1 UNION SELECT ?2 UNION SELECT content_key FROM audio"
+    " WHERE audio_key = ?2)"
+)
 OPEN_STATES = ("intended", "ready", "overwriting", "undoing", "overwriting back")
 
 
@@ -308,13 +320,26 @@ class Journal:
                 self._db.execute("SELECT * FROM change WHERE id = ?", (number,)).fetchone()
             )
 
-    def wrote(self, content_key: str, field: str = "genre") -> list[str] | None:
-        """Return what was last written to a field by content key; None: nothing, or undone."""
+    def same_audio(self, audio_key: str, content_key: str) -> None:
+        """Record that two keys are of the same audio."""
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO audio (audio_key, content_key) VALUES (?, ?)",
+                (audio_key, content_key),
+            )
+
+    def wrote(
+        self, content_key: str, field: str = "genre", audio_key: str | None = None
+    ) -> list[str] | None:
+        """Return what was last written to a field by content key or audio key.
+
+        None: nothing, or it was undone.
+        """
         sql = (
-            "SELECT old, new, fields FROM change WHERE content_key = ? AND state = 'replaced'"
+            f"SELECT old, new, fields FROM change WHERE {_OF_KEYS} AND state = 'replaced'"
             " ORDER BY id DESC"
         )
-        for row in self._db.execute(sql, (content_key,)):
+        for row in self._db.execute(sql, (content_key, audio_key)):
             if (change := _fields_of(row).get(field)) is not None:
                 return [str(word) for word in change.new]
         return None
@@ -347,11 +372,12 @@ class Journal:
 
     # --- answers ---
 
-    def answered(self, content_key: str) -> list[str] | None:
-        """Return the genres that a person chose by content key; None if nobody was asked."""
-        row = self._db.execute(
-            "SELECT genres FROM answer WHERE content_key = ?", (content_key,)
-        ).fetchone()
+    def answered(self, content_key: str, audio_key: str | None = None) -> list[str] | None:
+        """Return the genres that a person chose by content key or audio key; None if nobody was
+        asked.
+        """
+        sql = f"SELECT genres FROM answer WHERE {_OF_KEYS} ORDER BY id DESC LIMIT 1"
+        row = self._db.execute(sql, (content_key, audio_key)).fetchone()
         return [str(w) for w in json.loads(row["genres"])] if row else None
 
     def keep_answer(self, content_key: str, genres: list[str]) -> None:
@@ -375,7 +401,7 @@ class Journal:
 
     def _copy_rows(self, source: sqlite3.Connection) -> int:
         saved = 0
-        for table in ("run", "change", "answer"):
+        for table in ("run", "change", "answer", "audio"):
             columns = [r[1] for r in self._db.execute(f"PRAGMA table_info({table})")]
             insert = (
                 f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES "

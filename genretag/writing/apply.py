@@ -15,7 +15,15 @@ from threading import Lock
 from types import FrameType
 from typing import TypeVar
 
-from genretag.audio import KEY_DIGITS, file_sha256, identify
+from genretag.audio import (
+    AUDIO_KEY_PREFIX,
+    KEY_DIGITS,
+    audio_key,
+    check_of_sha256,
+    content_key,
+    file_sha256,
+    identify,
+)
 from genretag.decisions.fields import EVIDENCE
 from genretag.decisions.plan import Row
 from genretag.decisions.policy import HardLinks
@@ -208,10 +216,9 @@ def _is_written_already(row: Row) -> bool:
     """Return whether a file holds the planned values and the planned music already."""
     with contextlib.suppress(TrackError, OSError):
         tags, planned = read_tags(row.absolute), new_values(changes_of(row))
-        return (
-            all(values_in(tags, name) == values for name, values in planned.items())
-            and identify(row.absolute).content_key == row.content_key
-        )
+        return all(
+            values_in(tags, name) == values for name, values in planned.items()
+        ) and row.content_key in (audio_key(row.absolute), content_key(row.absolute))
     return False
 
 
@@ -222,12 +229,14 @@ def _write_row(journal: Journal, run: int, row: Row, options: WriteOptions, turn
     ) is not None:
         return _Outcome("protected", why)
     # An edited plan may have lost its keys; writing by the path alone could hit another file.
-    if not row.sha256 or not row.content_key:
+    if not (row.sha256 or row.file_check or row.audio_key) or not row.content_key:
         return _Outcome("failed", "the plan does not say which file it was made for; scan it again")
-    if len(row.content_key) != KEY_DIGITS:
+    if len(row.content_key.removeprefix(AUDIO_KEY_PREFIX)) != KEY_DIGITS:
         return _Outcome("failed", "the plan is of an older genretag; scan it again")
-    # The file must be the one that the plan was made for, byte for byte.
-    expected = Expected(row.size, row.mtime_ns, row.sha256, row.content_key)
+    # The file must be the one that the plan was made for.
+    expected = Expected(
+        row.size, row.mtime_ns, row.sha256, row.content_key, row.file_check, row.audio_key
+    )
     try:
         args = (journal, run, row.absolute, row.old, changes_of(row), expected, options, turn)
         return _Outcome("written", None, write_fields(*args))
@@ -252,6 +261,8 @@ def _note(
     ):  # the next scan opens the file and finds its music known
         f = store.file(path)
         if f is not None:
+            if written.content_key and f.audio_key is not None and f.content_key == f.audio_key:
+                store.name_packets(f.audio_key, written.content_key)
             store.save_file(_renewed(f, written, values))
 
 
@@ -270,6 +281,8 @@ def _renewed(f: FileRow, w: Written, values: Mapping[str, list[str]]) -> FileRow
         device=w.device,
         links=w.links,
         sha256=w.sha256,
+        content_key=w.content_key or f.content_key,
+        file_check=check_of_sha256(w.sha256),
         tags=tags,
     )
 

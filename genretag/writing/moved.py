@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from genretag.audio import file_sha256, identify
+from genretag.audio import AUDIO_KEY_PREFIX, content_key, file_sha256
 from genretag.errors import TrackError
 from genretag.library.walk import Found, walk
 from genretag.storage.cache import AnalysisCache
@@ -97,7 +97,8 @@ def _hashes(store: AnalysisCache, files: Iterable[Found]) -> dict[str, list[Path
         known = store.file(f.path)
         same = known is not None and (known.size, known.mtime_ns) == (f.size, f.mtime_ns)
         try:
-            found[known.sha256 if same and known else file_sha256(f.path)].append(f.path)
+            sha256 = known.sha256 if same and known else ""
+            found[sha256 or file_sha256(f.path)].append(f.path)
         except OSError:
             continue
     return found
@@ -110,7 +111,9 @@ def _content_keys(store: AnalysisCache, files: Iterable[Found]) -> dict[str, lis
         known = store.file(f.path)
         same = known is not None and (known.size, known.mtime_ns) == (f.size, f.mtime_ns)
         try:
-            key = known.content_key if same and known else identify(f.path).content_key
+            key = known.content_key if same and known else AUDIO_KEY_PREFIX
+            if key.startswith(AUDIO_KEY_PREFIX):
+                key = content_key(f.path)
         except (TrackError, OSError):
             continue
         found[key].append(f.path)

@@ -136,7 +136,7 @@ def _another(result: TrackResult, n: int, rng: np.random.Generator) -> TrackResu
     noisy = {k: (v * rng.uniform(0.9, 1.1, v.shape)).astype(np.float16) for k, v in numbers.items()}
     picture = rng.bytes(len(result.analysis.picture))
     analysis = replace(result.analysis, content_key=key, picture=picture, **noisy)
-    identity = Identity(key, None, rng.bytes(32).hex())
+    identity = Identity(key, None, f"audio:{key}", f"xxh3:{rng.bytes(16).hex()}")
     return replace(result, ordinal=n, identity=identity, analysis=analysis)
 
 

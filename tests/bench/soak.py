@@ -205,7 +205,7 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
         while True:
             task = connection.recv()
             key = hashlib.sha256(os.fsencode(task.path)).hexdigest()
-            identity = audio.Identity(key[:32], None, key)
+            identity = audio.Identity(key[:32], None, f"audio:{key[:32]}", f"xxh3:{key[:32]}")
             connection.send(worker.TagsRead(tags.Tags([], "TCON")))
             if task.ask:
                 connection.send(identity)
@@ -217,7 +217,7 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
                 .astype(np.float32)
             )
             connection.send(worker.WindowReady(0.0, noise))
-            connection.send(worker.TrackDone(identity, 1.0, 1.0, 1))
+            connection.send(worker.TrackDone(identity, 1.0, 1.0))
 
 
 class LongRun:

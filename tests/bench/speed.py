@@ -3,8 +3,9 @@ peers.
 
     python tests/bench/speed.py all                   # all of the following, and the engines where
     Ray is installed: about an hour
-    python tests/bench/speed.py whole                 # twelve MP3s of 240 s; also --windows
-    adaptive
+    python tests/bench/speed.py whole                 # twelve MP3s of 240 s, both ways of --windows
+    python tests/bench/speed.py sparse                # --windows sparse by container, bytes read too
+    python tests/bench/speed.py agreement --music DIR # how often pieces decide otherwise
     python tests/bench/speed.py containers            # the same ratio for each container
     python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by
     Essentia where it is installed
@@ -24,6 +25,7 @@ import argparse
 import contextlib
 import ctypes
 import importlib.util
+import json
 import os
 import resource
 import shutil
@@ -282,7 +284,7 @@ def whole(a: argparse.Namespace, folder: Path) -> None:
     for _ in range(a.repeat):
         decode.append(by(DECODE, files, a.jobs))
         full.append(timed(scan_of(folder / "music", folder, a.jobs), memory=True))
-        some.append(timed(scan_of(folder / "music", folder, a.jobs, "--windows", "adaptive")))
+        some.append(timed(scan_of(folder / "music", folder, a.jobs, "--windows", "sparse")))
         start.append(timed(scan_of(single, folder, a.jobs)))
     print(f"{a.tracks} MP3s of {a.seconds} s, {a.jobs} workers\n")
     table("what", "wall s", "CPU s", "CPU, ratio to decoding alone", "")
@@ -291,7 +293,8 @@ def whole(a: argparse.Namespace, folder: Path) -> None:
     row("start-up: a scan of 1.5 s", start, decode)
     rest = less(full, start)
     row("scan, less start-up", rest, decode, busy(rest, a.jobs))
-    row("scan --windows adaptive, with start-up", some, decode)
+    row("scan --windows sparse, with start-up", some, decode)
+    row("scan --windows sparse, less start-up", less(some, start), decode)
     print(f"\nPeak memory of the scan, all processes: {told([c.memory for c in full], 0)} MB.")
 
 
@@ -312,6 +315,84 @@ def containers(a: argparse.Namespace, folder: Path) -> None:
             full.append(timed(scan_of(place, folder, a.jobs)))
         row(extension, less(full, start), decode)
         shutil.rmtree(place)
+
+
+#: Containers of the targets, and the ratio to decoding alone that a sparse scan may have.
+TARGETS = {".mp3": 0.45, ".m4a": 0.45, ".ogg": 0.50, ".flac": 0.50, ".opus": 0.35}
+
+
+def sparse(a: argparse.Namespace, folder: Path) -> None:
+    """Sparse and full scans against decoding alone, container by container, start-up taken off."""
+    single = folder / "single"
+    single.mkdir()
+    synthesis.encode(single / "a.wav", synthesis.piece(0, 1.5), 44_100)
+    print(f"4 files of {a.seconds} s of each, {a.jobs} workers; user and system time\n")
+    table(
+        "container", "decoding alone, CPU s", "all, ratio", "sparse, ratio", "target", "bytes read"
+    )
+    for extension, target in TARGETS.items():
+        place = folder / extension[1:]
+        files = music(place, 4, a.seconds, extension)
+        ratios: dict[str, list[float]] = {"all": [], "sparse": []}
+        alone: list[float] = []
+        for _ in range(a.repeat):
+            alone.append(by(DECODE, files, a.jobs).cpu)
+            start = timed(scan_of(single, folder, a.jobs)).cpu
+            for windows, found in ratios.items():
+                cost = timed(scan_of(place, folder, a.jobs, "--windows", windows)).cpu
+                found.append((cost - start) / alone[-1])
+        read = bytes_read(files) / sum(f.stat().st_size for f in files)
+        print(
+            f"| {extension} | {told(alone)} | {told(ratios['all'])} | {told(ratios['sparse'])} |"
+            f" {target:.2f} | {read:.0%} |",
+            flush=True,
+        )
+        shutil.rmtree(place)
+
+
+def bytes_read(files: list[Path]) -> int:
+    """Return how many bytes of files a sparse analysis reads, where six pieces suffice."""
+    from genretag import audio
+    from genretag.scan.sparse import places
+
+    before = _read_so_far()
+    for path in files:
+        audio.quick_identity(path)
+        for _ in audio.read_pieces(path, 16_000, lambda s: places(s)[0], audio.DecodeLog()):
+            pass
+    return _read_so_far() - before
+
+
+def _read_so_far() -> int:
+    """Return the bytes that this process has read, from the cache of the system too."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def agreement(a: argparse.Namespace, folder: Path) -> None:
+    """How often a sparse scan of whole songs decides otherwise than a full one."""
+    rows = {}
+    for windows in ("all", "sparse"):
+        command = scan_of(a.music, folder, a.jobs, "--windows", windows, "--json")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        rows[windows] = {r["path"]: r for r in found if r["error"] is None}
+    pairs = [(full, rows["sparse"][path]) for path, full in rows["all"].items()]
+    pairs = [(full, some) for full, some in pairs if some["piece"]]
+    written = [(full, some) for full, some in pairs if full["status"] == "ok"]
+    best = [(next(iter(x["scores"])), next(iter(y["scores"]))) for x, y in written]
+    changed = sum(x != y for x, y in best)
+    decided = sum(x["status"] != y["status"] for x, y in pairs)
+    pieces = [some["windows"] for _, some in pairs]
+    print(
+        f"{len(pairs)} tracks judged by pieces, {sum(f['seconds'] for f, _ in pairs) / 3600:.1f} h"
+    )
+    print(
+        f"six pieces sufficed for {sum(p <= 6 for p in pieces)}; mean {statistics.mean(pieces):.1f}"
+    )
+    print(f"genre changed among {len(written)} written ones: {changed}")
+    print(f"decision changed: {decided}")
+    off = [y["confidence"] - x["confidence"] for x, y in pairs]
+    print(f"confidence of pieces less that of the whole: {statistics.mean(off):+.3f} on average")
 
 
 def peers(a: argparse.Namespace, folder: Path) -> None:
@@ -471,6 +552,7 @@ def start(a: argparse.Namespace, folder: Path) -> None:
 
 WHAT = {
     "whole": whole,
+    "sparse": sparse,
     "containers": containers,
     "peers": peers,
     "rescan": rescan,
@@ -500,16 +582,17 @@ def main() -> None:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("what", nargs="?", default="whole", choices=[*WHAT, "all"])
+    p.add_argument("what", nargs="?", default="whole", choices=[*WHAT, "agreement", "all"])
     p.add_argument("--tracks", type=int, default=12)
     p.add_argument("--seconds", type=int, default=240)
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--repeat", type=int, default=5)
     p.add_argument("--files", type=int, default=100_000)
+    p.add_argument("--music", type=Path, help="whole songs, for agreement")
     p.add_argument("--sync-ms", type=float, default=0.0)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        (everything if a.what == "all" else WHAT[a.what])(a, Path(folder))
+        {**WHAT, "all": everything, "agreement": agreement}[a.what](a, Path(folder))
 
 
 if __name__ == "__main__":

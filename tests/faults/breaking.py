@@ -103,8 +103,8 @@ def rows_for(files: list[Path]) -> list[Row]:
                 file=str(path),
                 size=s.st_size,
                 mtime_ns=s.st_mtime_ns,
-                sha256=identity.sha256,
-                content_key=identity.content_key,
+                file_check=audio.file_check(path),
+                content_key=identity.key,
             )
         )
     return rows
