@@ -79,7 +79,7 @@ def audit(
     ] = False,
     db: Database = None,
 ) -> None:
-    """List the tags that are most likely wrong, without decoding any music.
+    """List the tags that are most likely wrong; decode no music.
 
     Each tag is judged by the stored scores of its track, and by the other tracks of its album.
     Genres that the model does not know are left out, and counted; finer ones are judged by their

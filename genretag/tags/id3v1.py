@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-
-from mutagen._constants import GENRES
 
 #: The genre byte of ID3v1 for a genre without a number.
 NO_NUMBER = 255
@@ -13,12 +12,20 @@ _NUMBERED = re.compile(r"\((\d{1,3}|RX|CR)\)")
 _SPECIAL = {"RX": "Remix", "CR": "Cover"}
 
 
+@functools.cache
+def _table() -> tuple[str, ...]:
+    """Return the genres by number; mutagen is not imported where nobody asks for one."""
+    from mutagen._constants import GENRES
+
+    return tuple(map(str, GENRES))
+
+
 def by_number(number: str) -> str:
     """Return the genre with a number of ID3v1's table; an unknown number is ``Unknown``."""
     if number in _SPECIAL:
         return _SPECIAL[number]
-    index = int(number)
-    return str(GENRES[index]) if index < len(GENRES) else "Unknown"
+    index, genres = int(number), _table()
+    return genres[index] if index < len(genres) else "Unknown"
 
 
 def resolve(text: str) -> list[str]:
@@ -49,9 +56,9 @@ def _is_number(text: str) -> bool:
 def number_of(word: str) -> int:
     """Return a genre's number in ID3v1's table, or ``NO_NUMBER``."""
     folded = word.casefold()
-    return next((i for i, g in enumerate(GENRES) if g.casefold() == folded), NO_NUMBER)
+    return next((i for i, g in enumerate(_table()) if g.casefold() == folded), NO_NUMBER)
 
 
 def listed() -> list[str]:
     """Return the genres of ID3v1 and Winamp in the order of their numbers."""
-    return list(map(str, GENRES))
+    return list(_table())
