@@ -10,7 +10,7 @@ from conftest import Program
 
 from genretag.errors import RunError, UsageError
 from genretag.storage import sqlite
-from genretag.writing.session import journal_path, open_databases
+from genretag.writing.session import journal_path, open_databases, writing
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -81,4 +81,6 @@ def test_a_read_only_database_can_be_read_but_not_written(
         assert len(databases.journal.runs()) == 1
         with pytest.raises(RunError, match="read-only"):
             databases.journal.begin("scan", "0", {})
+        with pytest.raises(RunError, match="read-only"), writing(databases):
+            pass
     assert snapshot(tmp_path) == before

@@ -17,6 +17,7 @@ from typing import Any
 
 from genretag.errors import RunError, UsageError
 
+READ_ONLY = "the database is read-only; make it writable, or choose another with --db"
 BUSY_SECONDS = 60  # wait for the transaction of another genretag
 APPLICATION_ID = 0x67746167  # "gtag", in the header of every database since 1.0
 
@@ -168,7 +169,7 @@ def transaction(db: Database) -> Iterator[None]:
         RunError: the database is read-only.
     """
     if db.read_only:
-        raise RunError("the database is read-only; make it writable, or choose another with --db")
+        raise RunError(READ_ONLY)
     with db.turn:
         db.execute("BEGIN IMMEDIATE")
         try:

@@ -137,7 +137,15 @@ def _lock(given: Databases, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def writing(given: Databases) -> Iterator[None]:
-    """Hold the write lock, after the recovery of a killed run."""
+    """Hold the write lock, after the recovery of a killed run.
+
+    Raises:
+        RunError: the journal is read-only, or another process is writing.
+    """
+    from genretag.storage.sqlite import READ_ONLY
+
+    if given.journal.read_only:
+        raise RunError(READ_ONLY)
     with _lock(given, seconds=5):
         settle(given)
         yield
