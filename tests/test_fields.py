@@ -354,7 +354,10 @@ def test_evidence_tells_of_each_field_and_keeps_what_it_does_not_write(
         f"genre=Jazz; source=model; confidence=0.91; model={model}",
         f"mood=Calm; source=model; confidence=0.80; model={model}",
     ]
-    # Without a write there is nothing to tell.
+    # Without a write there is nothing to tell, also where somebody edits the plan.
+    left = {**row.fields["mood"], "action": "skip"}
+    edited = replace(row, action="keep", fields={**row.fields, "mood": left})  # type: ignore[dict-item]
+    assert edited.writes == {}
     nothing = verdict(moods={})
     kept = replace(base_row(), action="keep", new=[])
     row = with_fields(kept, f, nothing, metadata, Policy(write=BOTH[:2], evidence=True))

@@ -124,10 +124,14 @@ class Row:
 
     @property
     def writes(self) -> dict[str, list[str]]:
-        """The fields that apply writes, the genre first, with their new values."""
+        """The fields that apply writes, the genre first, with their new values.
+
+        Evidence alone, in a plan that somebody edited, is not written.
+        """
         found = {"genre": self.new} if self.action == Action.WRITE and self.new else {}
         planned = ((name, plan) for name, plan in self.fields.items())
-        return found | {n: p["new"] for n, p in planned if p["action"] == Action.WRITE}
+        found |= {n: p["new"] for n, p in planned if p["action"] == Action.WRITE}
+        return found if found.keys() != {EVIDENCE} else {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON data; its lists are those of the row."""
