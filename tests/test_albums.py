@@ -54,10 +54,10 @@ def planned(
     store.begin_scan(1, METADATA.id, policy.to_dict())
     rows = []
     for n, (label, logit) in enumerate(tracks):
-        heard, f = analysis(n, label, logit), file_row(n, artists, album, album_artist)
-        store.save_analysis(heard, METADATA.id, FEATURE_VERSION)
+        scored, f = analysis(n, label, logit), file_row(n, artists, album, album_artist)
+        store.save_analysis(scored, METADATA.id, FEATURE_VERSION)
         store.save_file(f)
-        row = judge(f.path, f, heard, METADATA, policy)
+        row = judge(f.path, f, scored, METADATA, policy)
         rows.append((n, f.path, row.action, row.to_dict()))
     store.save_plan(1, rows)
     settle_albums(store, 1, METADATA, policy)

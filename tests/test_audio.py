@@ -25,10 +25,10 @@ LOSSLESS = [".flac", ".oga", ".alac", ".wav", ".aiff", ".wv", ".tta", ".mka"]
 LOSSY = [".mp3", ".ogg", ".opus", ".m4a", ".wma"]
 
 
-def heard(path: Path) -> tuple[np.ndarray, audio.DecodeLog]:
-    listening = audio.DecodeLog()
-    blocks = list(audio.decode(path, RATE, listening))
-    return np.concatenate(blocks), listening
+def decoded(path: Path) -> tuple[np.ndarray, audio.DecodeLog]:
+    log = audio.DecodeLog()
+    blocks = list(audio.decode(path, RATE, log))
+    return np.concatenate(blocks), log
 
 
 def expected() -> np.ndarray:
@@ -40,20 +40,20 @@ def expected() -> np.ndarray:
 def test_lossless_containers_keep_the_contract_to_16_bits(
     seed_files: dict[str, Path], extension: str
 ) -> None:
-    got, listening = heard(seed_files[extension])
+    got, log = decoded(seed_files[extension])
     want = expected()
     assert abs(len(got) - len(want)) <= 2
     n = min(len(got), len(want))
     assert np.abs(got[:n] - want[:n]).max() < 2e-4  # three steps of 16 bits
-    assert listening.share == pytest.approx(1)
-    assert listening.seconds == pytest.approx(12, abs=0.001)
+    assert log.share == pytest.approx(1)
+    assert log.seconds == pytest.approx(12, abs=0.001)
 
 
 @pytest.mark.parametrize("extension", LOSSY)
 def test_lossy_containers_give_the_same_music(seed_files: dict[str, Path], extension: str) -> None:
-    got, listening = heard(seed_files[extension])
+    got, log = decoded(seed_files[extension])
     want = expected()
-    assert listening.seconds == pytest.approx(12, abs=0.15)
+    assert log.seconds == pytest.approx(12, abs=0.15)
     # Encoders shift by their delay where the container does not tell it: compare at the best shift.
     middle = want[RATE : 3 * RATE]
     scores = [np.corrcoef(middle, got[RATE + s : 3 * RATE + s])[0, 1] for s in range(-800, 1600)]
@@ -65,7 +65,7 @@ def test_mono_and_stereo_of_the_same_sound_are_equal(tmp_path: Path) -> None:
     mono = synthesis.piece(3, 4).mean(0)
     synthesis.encode(tmp_path / "mono.flac", mono, 44_100)
     synthesis.encode(tmp_path / "both.flac", np.stack([mono, mono]), 44_100)
-    a, b = heard(tmp_path / "mono.flac")[0], heard(tmp_path / "both.flac")[0]
+    a, b = decoded(tmp_path / "mono.flac")[0], decoded(tmp_path / "both.flac")[0]
     assert np.array_equal(a, b)
 
 
@@ -73,8 +73,8 @@ def test_mono_and_stereo_of_the_same_sound_are_equal(tmp_path: Path) -> None:
 def test_content_key_is_the_same_demuxed_or_decoded(
     seed_files: dict[str, Path], extension: str
 ) -> None:
-    _, listening = heard(seed_files[extension])
-    assert audio.identify(seed_files[extension]).content_key == listening.content_key
+    _, log = decoded(seed_files[extension])
+    assert audio.identify(seed_files[extension]).content_key == log.content_key
 
 
 def test_content_keys_do_not_change_between_versions(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_content_keys_of_different_music_differ(tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
-def test_flac_compressed_anew_is_known_by_its_second_key(tmp_path: Path) -> None:
+def test_recompressed_flac_is_known_by_its_second_key(tmp_path: Path) -> None:
     samples = synthesis.piece(1, 5)
     for level in ("0", "8"):
         how = synthesis.Container("flac", options=(("compression_level", level),))
@@ -153,13 +153,13 @@ def test_a_page_named_mp3_is_no_audio(tmp_path: Path) -> None:
     path = tmp_path / "page.mp3"
     path.write_text("<html><body>404</body></html>" * 50)
     with pytest.raises(TrackError, match=r"no decoder|no audio"):
-        heard(path)
+        decoded(path)
 
 
 def test_an_empty_file_is_reported_as_empty(tmp_path: Path) -> None:
     (tmp_path / "none.flac").touch()
     with pytest.raises(TrackError, match="empty"):
-        heard(tmp_path / "none.flac")
+        decoded(tmp_path / "none.flac")
 
 
 def test_a_file_with_tags_that_are_not_utf8_is_analysed(tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_a_file_with_tags_that_are_not_utf8_is_analysed(tmp_path: Path) -> None:
     data = (tmp_path / "x.flac").read_bytes()
     assert b"caffe" in data
     (tmp_path / "x.flac").write_bytes(data.replace(b"caffe", b"caf\xe9\xff"))
-    assert heard(tmp_path / "x.flac")[1].seconds == pytest.approx(2, abs=0.01)
+    assert decoded(tmp_path / "x.flac")[1].seconds == pytest.approx(2, abs=0.01)
 
 
 def test_a_missing_file_is_a_track_error(tmp_path: Path) -> None:
     with pytest.raises(TrackError, match="No such file"):
-        heard(tmp_path / "gone.mp3")
+        decoded(tmp_path / "gone.mp3")
 
 
 def test_a_flac_truncated_at_three_quarters_is_analysed_with_its_share(
@@ -180,9 +180,9 @@ def test_a_flac_truncated_at_three_quarters_is_analysed_with_its_share(
 ) -> None:
     data = seed_files[".flac"].read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) * 3 // 4])
-    samples, listening = heard(tmp_path / "cut.flac")
-    assert 0.55 < listening.share < 0.95
-    assert len(samples) / RATE == pytest.approx(listening.seconds, abs=0.1)
+    samples, log = decoded(tmp_path / "cut.flac")
+    assert 0.55 < log.share < 0.95
+    assert len(samples) / RATE == pytest.approx(log.seconds, abs=0.1)
 
 
 def test_a_flac_truncated_at_a_quarter_fails_with_its_share(
@@ -191,7 +191,7 @@ def test_a_flac_truncated_at_a_quarter_fails_with_its_share(
     data = seed_files[".flac"].read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) // 4])
     with pytest.raises(TrackError, match=r"only \d+% of it decodes"):
-        heard(tmp_path / "cut.flac")
+        decoded(tmp_path / "cut.flac")
 
 
 def test_garbage_inside_an_mp3_costs_only_its_own_length(
@@ -201,7 +201,7 @@ def test_garbage_inside_an_mp3_costs_only_its_own_length(
     middle = len(data) // 2
     data[middle : middle + 4000] = np.random.default_rng(0).bytes(4000)
     (tmp_path / "hurt.mp3").write_bytes(bytes(data))
-    samples, _ = heard(tmp_path / "hurt.mp3")
+    samples, _ = decoded(tmp_path / "hurt.mp3")
     assert len(samples) / RATE > 11
 
 
@@ -209,7 +209,7 @@ def test_bytes_before_the_first_mp3_frame_do_no_harm(
     seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "junk.mp3").write_bytes(b"\0" * 700 + seed_files[".mp3"].read_bytes())
-    samples, _ = heard(tmp_path / "junk.mp3")
+    samples, _ = decoded(tmp_path / "junk.mp3")
     assert len(samples) / RATE > 11
 
 
@@ -217,7 +217,7 @@ def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(tmp_path: Pat
     data = np.zeros(44_100 * 3, np.float32)
     data[::100], data[50::100] = np.nan, 1e30
     synthesis.encode(tmp_path / "wild.wav", data, 44_100, synthesis.Container("pcm_f32le"))
-    samples, _ = heard(tmp_path / "wild.wav")
+    samples, _ = decoded(tmp_path / "wild.wav")
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() < 1000
 
@@ -232,7 +232,7 @@ def test_every_sample_format_is_the_mean_of_its_channels(
         kind, (1, 0)
     )
     wavfile.write(tmp_path / "a.wav", RATE, (sound * scale + zero).astype(kind))
-    assert np.abs(heard(tmp_path / "a.wav")[0] - sound.mean(1)).max() < (
+    assert np.abs(decoded(tmp_path / "a.wav")[0] - sound.mean(1)).max() < (
         0.02 if kind == "uint8" else 1e-4
     )
 
@@ -246,9 +246,9 @@ def test_channels_and_rate_may_change_within_a_stream(tmp_path: Path) -> None:
     (tmp_path / "all.mp3").write_bytes(
         b"".join(part[mpeg.id3v2_size(part[:10]) :] for part in parts)
     )
-    samples, listening = heard(tmp_path / "all.mp3")
-    assert listening.seconds == pytest.approx(20, abs=0.5)
-    assert len(samples) / RATE == pytest.approx(listening.seconds, abs=0.1)
+    samples, log = decoded(tmp_path / "all.mp3")
+    assert log.seconds == pytest.approx(20, abs=0.5)
+    assert len(samples) / RATE == pytest.approx(log.seconds, abs=0.1)
 
 
 @pytest.mark.slow
@@ -306,8 +306,8 @@ def test_files_of_other_encoders_are_decoded(
         check=True,
         capture_output=True,
     )
-    samples, listening = heard(out)
-    assert listening.seconds == pytest.approx(12, abs=0.2)
+    samples, log = decoded(out)
+    assert log.seconds == pytest.approx(12, abs=0.2)
     assert samples.std() == pytest.approx(
         expected().std(), rel=0.6
     )  # speexenc keeps the speech band alone

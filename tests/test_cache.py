@@ -1,4 +1,4 @@
-"""The store keeps what it is given, and a database of another time is told as such."""
+"""The cache returns what was stored, and refuses databases of other versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_vote import heard
+from test_vote import analysis
 
 from genretag.decisions.plan import failed_row
 from genretag.errors import RunError
@@ -22,8 +22,8 @@ def store(tmp_path: Path) -> AnalysisCache:
     return AnalysisCache(tmp_path / "g.db")
 
 
-def test_what_was_heard_comes_back_exactly(store: AnalysisCache) -> None:
-    h = replace(heard(np.random.default_rng(0).normal(size=(5, 3))), second_key="flac:1")
+def test_analyses_are_read_back_exactly(store: AnalysisCache) -> None:
+    h = replace(analysis(np.random.default_rng(0).normal(size=(5, 3))), second_key="flac:1")
     store.save_analysis(h, "m", 1)
     for back in (store.analysis("k", "m", 1), store.analysis("other", "m", 1, second_key="flac:1")):
         assert back is not None
@@ -91,7 +91,7 @@ def test_once_the_packets_are_known_pieces_are_found_under_both_keys(store: Anal
 
 
 def test_scores_of_another_model_or_other_features_are_never_mixed_in(store: AnalysisCache) -> None:
-    store.save_analysis(heard([[1, 2, 3]]), "m", 1)
+    store.save_analysis(analysis([[1, 2, 3]]), "m", 1)
     assert store.analysis("k", "n", 1) is None
     assert store.analysis("k", "m", 2) is None
 
@@ -116,7 +116,7 @@ def test_any_path_and_any_tag_can_be_kept(store: AnalysisCache) -> None:
 def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     store: AnalysisCache,
 ) -> None:
-    store.save_analysis(heard([[1, 2, 3]]), "m", 1)
+    store.save_analysis(analysis([[1, 2, 3]]), "m", 1)
     store.save_file(FileRow(Path("/x"), 1, 2, 3, 4, 1, "s", "k", Tags([], "TCON")))
     store.save_failure(Path("/y"), 1, 2, "decode", "no")
     store.begin_scan(1, "m", {})
@@ -146,7 +146,9 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     assert (renewed.older_key("s"), renewed.older_key("t")) == ("k", None)
 
 
-def test_a_failure_counts_its_times_and_goes_when_the_file_is_heard(store: AnalysisCache) -> None:
+def test_a_failure_is_counted_until_the_file_is_analysed(
+    store: AnalysisCache,
+) -> None:
     for _ in range(3):
         store.save_failure(Path("/x"), 1, 2, "decode", "no")
     failure = store.failure(Path("/x"))

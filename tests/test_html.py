@@ -360,8 +360,8 @@ def test_leaving_with_edits_that_are_not_exported_warns(page: Browser) -> None:
 def test_after_an_export_the_next_command_can_be_copied(page: Browser) -> None:
     assert page.run("document.getElementById('next').hidden") is True
     page.run("document.getElementById('export').click()", click=True)
-    said = page.run("document.getElementById('next').innerText").split()
-    assert " ".join(said).endswith("Now run: genretag apply plan.jsonl Copy")
+    shown = page.run("document.getElementById('next').innerText").split()
+    assert " ".join(shown).endswith("Now run: genretag apply plan.jsonl Copy")
     page.run("document.getElementById('copy').click()", click=True)
     page.until("document.getElementById('copy').textContent === 'Copied'")
 

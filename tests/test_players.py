@@ -29,8 +29,8 @@ from genretag.tags import TagOptions
 SURE = Verdict(Status.OK, "Jazz", 0.9, {"Jazz": 0.6, "Blues": 0.4}, 3, 1.0, 1.0)
 
 
-def new_genres(player: Player | None, place: str, **asked: object) -> list[str]:
-    found = decide(SURE, Tags([], place), Policy(top=2, player=player, **asked))  # type: ignore[arg-type]
+def new_genres(player: Player | None, place: str, **rules: object) -> list[str]:
+    found = decide(SURE, Tags([], place), Policy(top=2, player=player, **rules))  # type: ignore[arg-type]
     return found[2]
 
 

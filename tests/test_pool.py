@@ -19,7 +19,7 @@ from genretag.scan.worker import Failed, Task
 
 
 def run(words: list[str], workers: int = 2, limit: float = 60.0) -> dict[int, list[Any]]:
-    said: dict[int, list[Any]] = {}
+    messages: dict[int, list[Any]] = {}
     todo = list(enumerate(words))
     with Pool(workers, misbehave, ()) as pool:
         while todo or pool.busy:
@@ -27,35 +27,35 @@ def run(words: list[str], workers: int = 2, limit: float = 60.0) -> dict[int, li
                 token, word = todo.pop(0)
                 pool.give(token, word, 1.0 if word in ("spin", "sleep") else limit)
             for token, message in pool.messages(0.2):
-                said.setdefault(token, []).append(message)
+                messages.setdefault(token, []).append(message)
                 if isinstance(message, Failed) or str(message).startswith("done"):
                     pool.finished(token)
-    return said
+    return messages
 
 
 def test_every_task_is_answered_though_workers_die() -> None:
     words = ["a", "segfault", "b", "exit", "c", "abort", "d", "half", "e"]
-    said = run(words)
-    assert set(said) == set(range(len(words)))
+    messages = run(words)
+    assert set(messages) == set(range(len(words)))
     for token, word in enumerate(words):
-        last = said[token][-1]
+        last = messages[token][-1]
         if len(word) == 1:
             assert last == f"done {word}"
         else:
             assert isinstance(last, Failed)
             assert last.stage == "crash"
-    assert "SIGSEGV" in said[1][-1].error
-    assert "SIGABRT" in said[5][-1].error
-    assert said[7][0] == "first"
+    assert "SIGSEGV" in messages[1][-1].error
+    assert "SIGABRT" in messages[5][-1].error
+    assert messages[7][0] == "first"
 
 
 @pytest.mark.parametrize("word", ["spin", "sleep"])
 def test_a_task_that_hangs_is_ended_and_reported(word: str) -> None:
-    said = run([word, "a", "b"])
-    assert isinstance(said[0][-1], Failed)
-    assert "longer than" in said[0][-1].error
-    assert said[1] == ["done a"]
-    assert said[2] == ["done b"]
+    messages = run([word, "a", "b"])
+    assert isinstance(messages[0][-1], Failed)
+    assert "longer than" in messages[0][-1].error
+    assert messages[1] == ["done a"]
+    assert messages[2] == ["done b"]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -64,8 +64,8 @@ def test_a_worker_does_not_import_the_program_that_started_it(workers: int, tmp_
     script.write_text(
         f"import sys\nsys.path[:0] = {[str(Path(__file__).parent)]!r}\nprint('run')\nimport "
         f"genretag.cli, test_pool\n"
-        f"said = test_pool.run(['modules', 'segfault', 'modules'], {workers})\n"
-        "print(*{m for n in (0, 2) for m in said[n][0] if m in ('genretag.cli', 'typer')}, "
+        f"messages = test_pool.run(['modules', 'segfault', 'modules'], {workers})\n"
+        "print(*{m for n in (0, 2) for m in messages[n][0] if m in ('genretag.cli', 'typer')}, "
         "'none')\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
@@ -78,8 +78,8 @@ def test_workers_share_one_import_of_the_decoder_that_the_program_never_makes() 
 import sys
 sys.path[:0] = {[str(Path(__file__).parent)]!r}
 import test_pool
-said = test_pool.run(["modules", "segfault", "modules"], 2)
-print(*("av" in said[n][0] for n in (0, 2)), "av" in sys.modules)
+messages = test_pool.run(["modules", "segfault", "modules"], 2)
+print(*("av" in messages[n][0] for n in (0, 2)), "av" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True", "False"]
@@ -141,29 +141,29 @@ def test_no_worker_outlives_the_pool() -> None:
 
 def analyse(folder: Path, words: list[str]) -> dict[str, Failed]:
     """Give tasks to real workers whose decoder misbehaves; return their last messages."""
-    said, todo = {}, list(enumerate(words))
+    messages, todo = {}, list(enumerate(words))
     with Pool(1, serve_misbehaving, ()) as pool:
         while todo or pool.busy:
             if todo and pool.idle:
                 token, word = todo.pop(0)
                 pool.give(token, Task(folder / word, ask=False), 3.0 if word == "fork" else 100.0)
             for token, message in pool.messages(0.2):
-                said[words[token]] = message
+                messages[words[token]] = message
                 pool.finished(token)
-    return said
+    return messages
 
 
 def test_a_decoder_that_eats_memory_costs_its_track_and_the_worker_lives(tmp_path: Path) -> None:
-    said = analyse(tmp_path, ["a", "eat", "b"])
-    assert "more memory" in said["eat"].error
-    assert said["b"].error == "done b"
+    messages = analyse(tmp_path, ["a", "eat", "b"])
+    assert "more memory" in messages["eat"].error
+    assert messages["b"].error == "done b"
 
 
 def test_processes_that_a_hung_decoder_forked_end_with_it(tmp_path: Path) -> None:
-    said = analyse(tmp_path, ["fork", "segfault", "b"])
-    assert "longer than" in said["fork"].error
-    assert said["segfault"].stage == "crash"
-    assert said["b"].error == "done b"
+    messages = analyse(tmp_path, ["fork", "segfault", "b"])
+    assert "longer than" in messages["fork"].error
+    assert messages["segfault"].stage == "crash"
+    assert messages["b"].error == "done b"
     pid = int((tmp_path / "pid").read_text())
     assert _end_soon([pid])
 

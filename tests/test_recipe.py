@@ -196,8 +196,8 @@ def test_a_quantised_file_says_what_the_float_one_says(tmp_path: Path) -> None:
     # What --deep reads out of it is the network that it runs, but for the rounding of activations.
     with torch.no_grad():
         torn = load_backbone(small)[0](torch.from_numpy(chunks)).numpy()
-    said = Model(small).run(chunks).embedding
-    assert np.sqrt(np.mean((torn - said) ** 2)) < 0.15 * said.std()
+    whole = Model(small).run(chunks).embedding
+    assert np.sqrt(np.mean((torn - whole) ** 2)) < 0.15 * whole.std()
 
 
 @settings(max_examples=10, deadline=None)

@@ -52,10 +52,10 @@ def music(seed_files: dict[str, Path], folder: Path, extension: str = ".mp3") ->
 
 
 def write(
-    journal: Journal, path: Path, genres: list[str], manner: WriteOptions | None = None
+    journal: Journal, path: Path, genres: list[str], options: WriteOptions | None = None
 ) -> int:
     run = journal.begin("apply", "0", {})
-    write_genres(journal, run, path, [], genres, expected(path), manner or WriteOptions())
+    write_genres(journal, run, path, [], genres, expected(path), options or WriteOptions())
     return run
 
 
@@ -123,7 +123,7 @@ def test_what_the_journal_keeps_is_small(
         assert len(change.delta) < 8_000, change.path
 
 
-def test_mode_and_times_are_kept_as_asked(
+def test_mode_and_times_are_kept_as_requested(
     journal: Journal, seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     path = music(seed_files, tmp_path)
@@ -186,7 +186,7 @@ def refused(
     path: Path,
     why: str,
     facts: Expected | None = None,
-    manner: WriteOptions | None = None,
+    options: WriteOptions | None = None,
 ) -> None:
     before, listing = sha(path), sorted(os.listdir(path.parent))
     with pytest.raises(TrackError, match=why):
@@ -197,7 +197,7 @@ def refused(
             [],
             ["Jazz"],
             facts or expected(path),
-            manner or WriteOptions(),
+            options or WriteOptions(),
         )
     assert sha(path) == before
     assert sorted(os.listdir(path.parent)) == listing
@@ -223,7 +223,7 @@ def test_a_file_that_was_only_touched_is_written(
     assert tags.read(path).genres == ["Jazz"]
 
 
-def test_a_hard_link_is_skipped_or_broken_as_asked(
+def test_a_hard_link_is_skipped_or_broken_as_requested(
     journal: Journal, seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     path = music(seed_files, tmp_path)

@@ -117,8 +117,8 @@ def test_the_source_is_who_names_the_genre(
 @given(st.lists(st.text(max_size=12), max_size=4))
 def test_agreement_is_the_same_for_every_text(genres: list[str]) -> None:
     words = Vocabulary()
-    said = [genre for genre in genres if genre_keys([genre], words)]
-    assert agreed(said, genres, words) == said
+    known = [genre for genre in genres if genre_keys([genre], words)]
+    assert agreed(known, genres, words) == known
 
 
 def test_the_rule_is_named_among_the_rules() -> None:

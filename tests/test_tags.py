@@ -83,7 +83,7 @@ def test_ffprobe_agrees(seed_files: dict[str, Path], tmp_path: Path) -> None:
         assert {k.lower(): v for k, v in found.items()}["title"] == "A Title", extension
 
 
-def test_a_container_that_holds_no_genre_is_told(
+def test_a_container_that_holds_no_genre_is_reported(
     seed_files: dict[str, Path], tmp_path: Path
 ) -> None:
     path = copy(seed_files, ".mka", tmp_path)
@@ -232,7 +232,7 @@ def test_sync_bytes_in_apev2_are_not_taken_for_music(
     assert audio.identify(plain).content_key == audio.identify(tagged).content_key
 
 
-def test_id3v22_is_left_alone_unless_asked_for(seed_files: dict[str, Path], tmp_path: Path) -> None:
+def test_id3v22_is_left_alone_by_default(seed_files: dict[str, Path], tmp_path: Path) -> None:
     body = (
         b"TT2"
         + (8).to_bytes(3, "big")

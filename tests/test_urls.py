@@ -103,7 +103,7 @@ def test_what_lies_here_is_not_copied_and_what_cannot_be_fetched_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_that_a_path_cannot_hold_is_told_and_not_mistaken() -> None:
+def test_a_name_that_a_path_cannot_hold_is_reported_and_not_mistaken() -> None:
     for name in ("bucket/a//b.mp3", "bucket/./b.mp3"):
         assert isinstance(_found(f"s3://{name}", {"name": name, "size": 1}), Unreadable)
     assert isinstance(_found("s3://bucket/a/b.mp3", {"name": "bucket/a/b.mp3", "size": 1}), Found)

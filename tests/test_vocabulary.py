@@ -180,28 +180,28 @@ def test_a_policy_with_a_vocabulary_survives_json(tmp_path: Path) -> None:
     assert json.dumps(again.to_dict()) == json.dumps(policy.to_dict())
 
 
-def heard(genre: str = "Jazz") -> Verdict:
+def verdict(genre: str = "Jazz") -> Verdict:
     return Verdict(Status.OK, genre, 0.9, {genre: 0.9, "Pop": 0.1}, 4, 1.0, 0.99)
 
 
-def test_a_finer_genre_is_not_replaced_by_its_parent_unless_asked() -> None:
+def test_a_finer_genre_is_not_replaced_by_its_parent_by_default() -> None:
     policy = Policy(existing=Existing.REPLACE)
-    assert decide(heard(), Tags(["bebop"], "TCON"), policy)[:2] == (
+    assert decide(verdict(), Tags(["bebop"], "TCON"), policy)[:2] == (
         Action.KEEP,
         "has a finer genre",
     )
-    assert decide(heard(), Tags(["Grunge"], "TCON"), policy)[2] == ["Jazz"]
+    assert decide(verdict(), Tags(["Grunge"], "TCON"), policy)[2] == ["Jazz"]
     assert decide(
-        heard(), Tags(["bebop"], "TCON"), Policy(existing=Existing.REPLACE, coarsen=True)
+        verdict(), Tags(["bebop"], "TCON"), Policy(existing=Existing.REPLACE, coarsen=True)
     )[2] == ["Jazz"]
 
 
 def test_a_genre_by_genretag_is_renewed_and_the_users_own_stays() -> None:
-    assert decide(heard(), Tags(["Rock"], "TCON"), Policy(), ours=True)[:2] == (
+    assert decide(verdict(), Tags(["Rock"], "TCON"), Policy(), ours=True)[:2] == (
         Action.WRITE,
         "renews what genretag wrote",
     )
-    assert decide(heard(), Tags(["Rock"], "TCON"), Policy())[0] is Action.KEEP
+    assert decide(verdict(), Tags(["Rock"], "TCON"), Policy())[0] is Action.KEEP
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ def test_a_genre_by_genretag_is_renewed_and_the_users_own_stays() -> None:
 def test_protected_files_are_never_written(protect: Protect, why: str) -> None:
     given_tags = Tags(["Hörspiel"], "TCON", Album("The Band", "A", ""))
     policy = Policy(existing=Existing.REPLACE, protect=protect)
-    action, reason, new, _ = decide(heard(), given_tags, policy, path="/music/Bootlegs/x.flac")
+    action, reason, new, _ = decide(verdict(), given_tags, policy, path="/music/Bootlegs/x.flac")
     assert (action, new) == (Action.SKIP, ["Hörspiel"])
     assert why in reason
-    assert decide(heard(), Tags([], "TCON"), policy, path="/music/Mine/x.mp3")[0] is Action.WRITE
+    assert decide(verdict(), Tags([], "TCON"), policy, path="/music/Mine/x.mp3")[0] is Action.WRITE
 
 
 @pytest.fixture
@@ -325,8 +325,8 @@ def test_a_setting_adds_genres_that_count_as_none(tmp_path: Path) -> None:
     assert vocabulary.words(["Hip-Hop"]) == ["Hip-Hop"]
     assert Vocabulary.from_dict(vocabulary.to_dict()) == vocabulary
     tagged = Tags(["to sort"], "TCON")
-    assert decide(heard(), tagged, Policy(vocabulary=vocabulary)).new == ["Jazz"]
-    assert decide(heard(), tagged, Policy()).new == ["to sort"]
+    assert decide(verdict(), tagged, Policy(vocabulary=vocabulary)).new == ["Jazz"]
+    assert decide(verdict(), tagged, Policy()).new == ["to sort"]
 
 
 # --- moods, styles and languages ------------------------------------------------------------------

@@ -110,13 +110,15 @@ def scan_progress(mode: OutputMode, options: Options) -> Iterator[Callable[[Prog
                 counter.start()
             if counter.total is not None and tip.fits(counter.total, progress):
                 print(tip.text(counter.total), file=sys.stderr)
-            bar.update(progress.files, progress.phase or _describe(progress), counter.total)
+            bar.update(progress.files, describe_progress(progress), counter.total)
 
         yield show
 
 
-def _describe(progress: Progress) -> str:
-    """Return the counts by status, and the hours of music."""
+def describe_progress(progress: Progress) -> str:
+    """Return the phase of a scan; while files are analysed, counts by status and hours of music."""
+    if progress.phase:
+        return progress.phase
     names = {"nonmusic": "not music"}
     found = progress.counts.items()
     counts = ", ".join(f"{n:,} {names.get(status, status)}" for status, n in found if n)

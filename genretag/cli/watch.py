@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.analysis import load_model
+from genretag.cli.analysis import describe_progress, load_model
 from genretag.cli.notify import Notifier
 from genretag.cli.options import (
     FILES,
@@ -25,7 +25,7 @@ from genretag.cli.options import (
     PreserveTimes,
     parse_jobs,
 )
-from genretag.cli.output import OutputMode, output_mode
+from genretag.cli.output import OutputMode, file_progress, output_mode
 from genretag.cli.plans import plan_rows, write_options, write_plan
 from genretag.errors import UsageError
 from genretag.writing.session import open_databases
@@ -144,7 +144,9 @@ class _Watcher:
             run = databases.journal.begin("watch", genretag.__version__, {"files": len(new)})
             engine = LocalEngine(self.model)
             scanner = Scanner(databases.store, engine, options, run, databases.journal)
-            databases.journal.end(run, dict(scanner.scan()))
+            with file_progress(len(new), quiet=self.mode.quiet) as bar:
+                counts = scanner.scan(lambda p: bar.update(p.files, describe_progress(p)))
+            databases.journal.end(run, dict(counts))
             rows = [(n, _without_incomplete(row)) for n, row in plan_rows(databases, run)]
             for _, row in rows:
                 if not self.mode.quiet or row.status == "failed":

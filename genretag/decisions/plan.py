@@ -415,7 +415,7 @@ def answered_row(row: Row, answer: list[str]) -> Row:
 
 
 def _closed_row(row: Row, answer: list[str]) -> Row:
-    """Return the row of a file that a person left alone, or said to be no music."""
+    """Return the row of a file that a person left alone, or declared not to be music."""
     not_music = answer == NOT_MUSIC_ANSWER
     code = Reason.NOT_MUSIC if not_music else Reason.REVIEWED
     return replace(

@@ -69,7 +69,7 @@ class Calibration:
         return cls(**fields, pieces=None if pieces is None else PieceCalibration(**pieces))
 
     def to_metadata(self) -> dict[str, Any]:
-        """Return what ``from_metadata`` reads."""
+        """Return the data that ``from_metadata`` reads."""
         return {k: v for k, v in asdict(self).items() if v is not None}
 
 

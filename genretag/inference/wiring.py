@@ -109,7 +109,7 @@ def infer_layout(port: Port, bands: int, frames: set[int]) -> str:
     rank, sizes = len(port.shape), port.shape[1:]
     if bands == 1 and rank in (2, 3):  # a waveform
         return "NT" if rank == 2 else "N1T" if sizes[0] == 1 else "NT1"
-    # Two axes of that size cannot be told apart.
+    # Two axes of that size cannot be distinguished.
     of_bands = [i for i, n in enumerate(sizes) if n == bands]
     where = f"its input {port.name} has the shape {list(port.shape)}"
     if rank not in (3, 4) or not of_bands:

@@ -172,7 +172,7 @@ def _extended_header_size(body: _Body, version: int) -> int:
         size, crc = 4 + int.from_bytes(head[:4], "big"), int.from_bytes(head[4:6], "big") & _V23_CRC
     else:
         size, crc = from_syncsafe(head[:4]), head[5] & _V24_CRC
-    # Computing it anew would be easy; knowing which programs check it, and how, is not.
+    # Computing it again would be easy; knowing which programs check it, and how, is not.
     if crc:
         raise UnexplainedError("its ID3v2 tag has a checksum of all frames")
     if not 6 <= size <= min(64, len(body.data)):

@@ -2,7 +2,7 @@
 
 Vorbis, Opus (RFC 7845), Speex and FLAC (RFC 9639, section 10.1) are known. Other logical streams,
 in parallel or chained, keep their pages as they are. Where the comment header comes to need another
-number of pages, the later pages of its stream are numbered anew, and nothing else in them changes.
+number of pages, the later pages of its stream are renumbered, and nothing else in them changes.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def pack_page(
 
 
 def with_checksum(page: bytes) -> bytes:
-    """Return a page with its checksum computed anew."""
+    """Return a page with its checksum computed again."""
     blank = page[:CHECKSUM_AT] + bytes(4) + page[COUNT_AT:]
     return blank[:CHECKSUM_AT] + page_checksum(blank).to_bytes(4, "little") + blank[COUNT_AT:]
 
@@ -376,7 +376,7 @@ def _check_numbers(ogg: Ogg) -> None:
 def _add_numbered(builder: _Builder, data: memoryview, page: Page, expected: int) -> None:
     """Add a page whose number follows from the page before; a gap shows in the region's name.
 
-    A page with a wrong checksum is kept as it is, number and all: it cannot be numbered anew.
+    A page with a wrong checksum is kept as it is, number and all: it cannot be renumbered.
     """
     if not has_sound_checksum(data, page):
         return

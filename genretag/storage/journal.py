@@ -373,9 +373,7 @@ class Journal:
     # --- answers ---
 
     def answered(self, content_key: str, audio_key: str | None = None) -> list[str] | None:
-        """Return the genres that a person chose by content key or audio key; None if nobody was
-        asked.
-        """
+        """Return the genres that a person chose, by either key; None if there was no question."""
         sql = f"SELECT genres FROM answer WHERE {_OF_KEYS} ORDER BY id DESC LIMIT 1"
         row = self._db.execute(sql, (content_key, audio_key)).fetchone()
         return [str(w) for w in json.loads(row["genres"])] if row else None

@@ -236,10 +236,10 @@ def meanings(frames: list[RawFrame], version: int) -> dict[str, int]:
         {f.name: _text(f) for f in reversed(plain) if f.name in _DATE and f.name not in doubled}
     )
     counted = [f for f in plain if f.name not in doubled and (date is None or f.name not in _DATE)]
-    said = Counter(_meaning(f, version) for f in counted)
+    counts = Counter(_meaning(f, version) for f in counted)
     if date is not None:
-        said[f"TDRC {date}"] += 1
-    return dict(said)
+        counts[f"TDRC {date}"] += 1
+    return dict(counts)
 
 
 def _meaning(frame: RawFrame, version: int) -> str:

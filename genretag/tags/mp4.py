@@ -221,7 +221,7 @@ def _has_key(data: memoryview, mp4: Mp4, wanted: str) -> bool:
 
 @dataclass
 class _Splice:
-    """The edits within each atom from moov down to ilst, and what is made anew."""
+    """The edits within each atom from moov down to ilst, and the parts that are rebuilt."""
 
     data: memoryview
     values: Sequence[str]

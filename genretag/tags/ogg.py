@@ -1,4 +1,4 @@
-"""Ogg: the fields in the comment header of the first audio stream, with its pages made anew."""
+"""Ogg: the fields in the comment header of the first audio stream, with its pages rebuilt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ogg_edits(data: memoryview, start: int, field: str, values: Sequence[str]) -
 
     Raises:
         UnexplainedError: the file cannot be explained completely.
-        TrackError: later pages would have to be numbered anew, and one of them is damaged.
+        TrackError: later pages would have to be renumbered, and one of them is damaged.
     """
     ogg = layout.parse_ogg(data, start)
     header = ogg.header
@@ -92,7 +92,7 @@ def _renumbered(data: memoryview, ogg: Ogg, added: int) -> Iterator[Edit]:
         return
     for page in layout.numbered_pages(ogg):
         if not layout.has_sound_checksum(data, page):
-            raise TrackError("tags", "an Ogg page is damaged and cannot be numbered anew")
+            raise TrackError("tags", "an Ogg page is damaged and cannot be renumbered")
         raw = bytearray(data[page.start : page.end])
         number = (page.sequence + added) % (1 << 32)
         raw[layout.SEQUENCE_AT : layout.CHECKSUM_AT] = number.to_bytes(4, "little")

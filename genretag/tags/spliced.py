@@ -340,10 +340,10 @@ def kept_tags(
 ) -> dict[str, object]:
     """Return a hash of all bytes besides audio and some fields, by the name of their regions.
 
-    Where another version of ID3v2 is asked for, its frames are compared by what they say.
+    If ID3v2 is written in another version, its frames are compared by their meaning.
     """
     parts: dict[str, list[bytes]] = {}
-    said: dict[str, object] = {}
+    kept: dict[str, object] = {}
     with mapped(path) as data:
         for region in container.account(data, fields).kept():
             if region.kind is not Kind.OTHER:
@@ -352,5 +352,5 @@ def kept_tags(
             if not _is_converted(options) or "ID3v2" not in parts_of_name:
                 parts.setdefault(region.name, []).append(bytes(data[region.start : region.end]))
             elif parts_of_name[-1] == "ID3v2":
-                said |= id3.meanings_of(data, region.start, fields)
-    return said | {name: hashlib.sha256(b"".join(p)).hexdigest() for name, p in parts.items()}
+                kept |= id3.meanings_of(data, region.start, fields)
+    return kept | {name: hashlib.sha256(b"".join(p)).hexdigest() for name, p in parts.items()}

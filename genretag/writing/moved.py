@@ -82,11 +82,11 @@ def _match(
 ) -> dict[Path, Path]:
     """Return target -> path where exactly one target and one path have a key."""
     targets = list(wanted)
-    asked = Counter(key for _, key in targets)
+    wanted_count = Counter(key for _, key in targets)
     return {
         target: found[key][0]
         for target, key in targets
-        if key and asked[key] == 1 and len(found.get(key, ())) == 1
+        if key and wanted_count[key] == 1 and len(found.get(key, ())) == 1
     }
 
 

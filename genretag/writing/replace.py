@@ -147,7 +147,7 @@ def _copy(source: Path, temp: Path) -> None:
 def _copy_attributes(
     source: Path, temp: Path, preserve_mtimes: bool, owner_rule: Owner = Owner.KEEP
 ) -> None:
-    """Give the copy the file's owner, mode, extended attributes, ACLs and, if asked, times."""
+    """Give the copy the file's owner, mode, extended attributes, ACLs and, on request, times."""
     s = source.stat()
     owner = (s.st_uid, s.st_gid)
     if hasattr(os, "chown") and owner != (temp.stat().st_uid, temp.stat().st_gid):

@@ -93,9 +93,9 @@ def moods_right(material: Material, heads: dict[int, Heads]) -> list[float]:
     of, right = grouped_folds(material.clips), []
     for fold, head in heads.items():
         rows = [i for i in np.flatnonzero(of == fold) if material.clips[i].quadrant]
-        said = head.moods(material.pieces.whole(np.array(rows))).argmax(1)
+        predicted = head.moods(material.pieces.whole(np.array(rows))).argmax(1)
         truth = [list(QUADRANTS).index(material.clips[i].quadrant) for i in rows]
-        right += list(said == np.array(truth))
+        right += list(predicted == np.array(truth))
     return examine.interval(np.array(right))
 
 

@@ -51,10 +51,10 @@ def ask_clip(data: Path, out: Path, index: int) -> None:
         rows = np.flatnonzero(z["clean_clip"] == index)
         starts = z["clean_start"][rows]
     middles = [max(0.0, min(s + 3.5, len(x) / RATE - 3)) for s in starts]
-    said = Teachers(data / "teachers").ask16(x, middles)
+    outputs = Teachers(data / "teachers").ask16(x, middles)
     mel, energy = parse_front_end(x, log_mel)
     fields: dict[str, Any] = {"seg": rows, "start": starts, "energy": energy}
-    for name, (answers, embeddings) in said.items():
+    for name, (answers, embeddings) in outputs.items():
         fields[f"{name}_p"] = answers.astype(np.float16)
         fields[f"{name}_e"] = embeddings.astype(np.float16)
     _save(out / f"{index}.npz", mel=mel.astype(np.float16), **fields)
@@ -98,9 +98,9 @@ def _answers_of(
     """Return the log-mel of 10 s at 32 kHz, and what all teachers say of it."""
     logits, embedding = teachers.ask32(x + np.float32(1e-7))
     half = signal.resample_poly(x, RATE, RATE_MN04).astype(np.float32)
-    said = teachers.ask16(half, [1.6, 5.3])
+    outputs = teachers.ask16(half, [1.6, 5.3])
     mel, energy = parse_front_end(half, log_mel)
-    parts = [said[name] for name in NAMES[1:]]
+    parts = [outputs[name] for name in NAMES[1:]]
     return {
         "mel": mel.astype(np.float16),
         "energy": energy.astype(np.float32),
@@ -186,7 +186,7 @@ class Example:
     energy: FloatArray  # mean square of each frame
     embedding: FloatArray  # of all teachers
     probability: FloatArray  # of all tags
-    weight: float  # less for short cuts, which the teachers were asked about repeated
+    weight: float  # less for short cuts, which the teachers got repeated
 
 
 SEGMENT_FRAMES, _LEAST_FRAMES = 625, 61

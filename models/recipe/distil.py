@@ -191,7 +191,7 @@ def warm_start(model: Path, batches: Batches, tags: int) -> Student:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training is asked for."""
+    """The options of a training."""
 
     data: Path
     work: Path

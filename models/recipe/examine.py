@@ -26,7 +26,7 @@ _RESAMPLES = 1000
 
 
 def scanned(data: Path, clips: list[Clip], model: Path) -> Rows:
-    """Return what a scan says of clips."""
+    """Return the rows of a scan of clips."""
     rows: Rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for start in range(0, len(clips), _AT_ONCE):
@@ -74,10 +74,10 @@ def macro(groups: list[str], right: npt.NDArray[np.bool_]) -> list[float]:
 
 def confidence_figures(clips: list[Clip], rows: Rows) -> dict[str, Any]:
     """Return precision and coverage at 0.7, calibration error and reliability of a collection."""
-    said = [rows[c.id] for c in clips]
-    confidence = np.array([r["confidence"] for r in said])
-    music = np.array([r["status"] != "nonmusic" for r in said])
-    right = np.array([top_of(r) in true_labels(c) for r, c in zip(said, clips, strict=True)])
+    found = [rows[c.id] for c in clips]
+    confidence = np.array([r["confidence"] for r in found])
+    music = np.array([r["status"] != "nonmusic" for r in found])
+    right = np.array([top_of(r) in true_labels(c) for r, c in zip(found, clips, strict=True)])
     right &= music
     supported = np.array([bool(true_labels(c)) for c in clips])
     written = (confidence >= SURE) & music

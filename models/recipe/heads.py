@@ -80,8 +80,8 @@ def _fit(
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
         log_p = torch.log_softmax(a @ matrix + bias, 1)
-        asked = -torch.logsumexp(log_p + torch.log(may.clamp_min(1e-9)), 1)
-        loss = (w * torch.where(unknown, -log_p.mean(1), asked)).sum()
+        possible = -torch.logsumexp(log_p + torch.log(may.clamp_min(1e-9)), 1)
+        loss = (w * torch.where(unknown, -log_p.mean(1), possible)).sum()
         loss = loss + l2 * matrix.square().sum()
         loss.backward()
         return loss
@@ -167,8 +167,8 @@ def fit_temperature(logits: Sequence[FloatArray], allowed: Sequence[FloatArray])
         means = []
         for z, may in zip(logits, allowed, strict=True):
             log_p = log_softmax(z / np.exp(log_t))
-            asked = np.log(np.maximum((np.exp(log_p) * may).sum(1), 1e-12))
-            means.append(float(np.where(may.any(1), asked, log_p.mean(1)).mean()))
+            possible = np.log(np.maximum((np.exp(log_p) * may).sum(1), 1e-12))
+            means.append(float(np.where(may.any(1), possible, log_p.mean(1)).mean()))
         return -float(np.mean(means))
 
     found = minimize_scalar(loss, bounds=(-1.5, 1.5), method="bounded")

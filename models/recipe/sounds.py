@@ -1,4 +1,4 @@
-"""An endless stream of changed and synthetic sounds, which the teachers are asked about."""
+"""An endless stream of changed and synthetic sounds, which the teachers label."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def synthetic_music(rng: np.random.Generator) -> FloatArray:
 def changed(rng: np.random.Generator, x: FloatArray) -> FloatArray:
     """Return samples filtered, clipped, reversed, delayed, looped or as they are.
 
-    One in five is heard in a room as well.
+    One in five gets the reverberation of a room as well.
     """
     v = rng.random()
     if v < 0.35:

@@ -89,7 +89,7 @@ TAG_STYLES = {
 }
 
 SAYS_SO = 0.3  # a teacher's probability, mean over a clip, from which the clip has the tag
-LEAST_CLIPS, LEAST_ARTISTS = 8, 5
+MIN_CLIPS, MIN_ARTISTS = 8, 5
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ class Judged:
 
 def teachers_say(data: Path, work: Path, clips: list[Clip]) -> npt.NDArray[np.float64]:
     """Return the teachers' probabilities [clips, tags], the means over each clip's segments."""
-    said = np.zeros((len(clips), len(tag_names(data))))
+    probabilities = np.zeros((len(clips), len(tag_names(data))))
     for index, examples in read_examples_of_clips(data, work):
-        said[index] = np.mean([e.probability for e in examples], axis=0)
-    return said
+        probabilities[index] = np.mean([e.probability for e in examples], axis=0)
+    return probabilities
 
 
 def judge(
@@ -124,14 +124,14 @@ def judge(
     music = np.array([c.role != "nonmusic" for c in clips])
     unseen = np.flatnonzero(~trained & music)
     x = pieces.whole(unseen)
-    said, names = teachers_say(data, work, clips)[unseen], tag_names(data)
+    probabilities, names = teachers_say(data, work, clips)[unseen], tag_names(data)
     groups = np.array([clips[i].group for i in unseen])
     found: dict[str, Judged] = {}
     for style, words in TAG_STYLES.items():
         for tag in words:
             k = names.index(tag)
-            has = said[:, k] >= SAYS_SO
-            if has.sum() < LEAST_CLIPS or len(set(groups[has])) < LEAST_ARTISTS:
+            has = probabilities[:, k] >= SAYS_SO
+            if has.sum() < MIN_CLIPS or len(set(groups[has])) < MIN_ARTISTS:
                 continue
             head = LinearHead(tags.weight[:, [k]], tags.bias[[k]])
             threshold = threshold_of(sigmoid(head(x))[:, 0], has)

@@ -57,7 +57,7 @@ def repeated(mel: FloatArray, frames: int) -> FloatArray:
 
 @dataclass
 class Teachers:
-    """The teachers of a data folder; each network is opened when it is first asked."""
+    """The teachers of a data folder; each network is opened when it is first used."""
 
     folder: Path
     _open: dict[str, Any] = field(default_factory=dict)

@@ -127,7 +127,7 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
             plan = []
             for n in range(start, start + 1000):
                 windows = int(rng.integers(4, 12))
-                heard = Analysis(
+                analysis = Analysis(
                     f"{n:032x}",
                     None,
                     windows * 30.0,
@@ -146,12 +146,12 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
                     1,
                     1,
                     f"{n:064x}",
-                    heard.content_key,
+                    analysis.content_key,
                     tags.Tags([], "TCON"),
                 )
-                store.save_analysis(heard, metadata.id, FEATURE_VERSION)
+                store.save_analysis(analysis, metadata.id, FEATURE_VERSION)
                 store.save_file(f)
-                row = judge(path, f, heard, metadata, Policy())
+                row = judge(path, f, analysis, metadata, Policy())
                 plan.append((n, path, row.action, row.to_dict()))
             store.save_plan(1, plan)
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -12,6 +12,7 @@ peers.
     python tests/bench/speed.py rescan --files 100000 # nothing changed
     python tests/bench/speed.py apply                 # one file at a time, and several; --sync-ms 20: where each sync takes so long (FUSE)
     python tests/bench/speed.py scaling               # 100, 1,000 and 10,000 files
+    python tests/bench/speed.py copies                # six copies of one track
     python tests/bench/speed.py memory                # what a further worker adds
     python tests/bench/speed.py start                 # --help, and the first result
 
@@ -65,12 +66,12 @@ from genretag.inference.model import bundled_model
 session = onnxruntime.InferenceSession(str(bundled_model()), providers=["CPUExecutionProvider"])
 for path in sys.argv[1:]:
     y, sr = librosa.load(path, sr=16000)
-    said = []
+    output = []
     for start in range(0, len(y) - 29 * sr, 30 * sr):
         mel = librosa.feature.melspectrogram(y=y[start:start + 30 * sr], sr=sr, n_fft=512, hop_length=256, n_mels=80)
         x = librosa.power_to_db(mel).astype(np.float32)
-        said.append(session.run(["logits"], {"log_mel": x[None, :, :1872]})[0])
-    np.mean(said, axis=0).argmax()
+        output.append(session.run(["logits"], {"log_mel": x[None, :, :1872]})[0])
+    np.mean(output, axis=0).argmax()
 """
 
 CLASSIC = """
@@ -102,8 +103,9 @@ class Cost:
 
 
 class Meter:
-    """The CPU of all that this process starts from now on, and of what that starts: what outlives
-    its parent is adopted.
+    """The CPU time of all processes that this one starts from now on, and of their descendants.
+
+    Those that outlive their parents count as well.
     """
 
     def __init__(self) -> None:
@@ -186,11 +188,11 @@ def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) 
         wall = time.monotonic() - began
         peak = watch.end() if memory else 0.0
         complaints.seek(0)
-        said = complaints.read().decode(errors="replace")
+        output = complaints.read().decode(errors="replace")
     if process.returncode != 0 and not (
-        some_fail and process.returncode == 1 and "Traceback" not in said
+        some_fail and process.returncode == 1 and "Traceback" not in output
     ):
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
     return Cost(wall, meter.cpu(), peak)
 
 
@@ -207,7 +209,7 @@ def by(code: str, files: list[Path], jobs: int) -> Cost:
     return Cost(time.monotonic() - began, meter.cpu())
 
 
-def told(values: list[float], digits: int = 2) -> str:
+def spread(values: list[float], digits: int = 2) -> str:
     """Return a median with the lowest and the highest."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
@@ -223,7 +225,7 @@ def row(name: str, costs: list[Cost], base: list[Cost], more: str = "") -> None:
     """
     ratios = [c.cpu / b.cpu for c, b in zip(costs, base, strict=True)]
     print(
-        f"| {name} | {told([c.wall for c in costs])} | {told([c.cpu for c in costs])} | {told(ratios)} | {more} |"
+        f"| {name} | {spread([c.wall for c in costs])} | {spread([c.cpu for c in costs])} | {spread(ratios)} | {more} |"
     )
 
 
@@ -234,7 +236,7 @@ def less(costs: list[Cost], start: list[Cost]) -> list[Cost]:
 
 def busy(costs: list[Cost], cores: int) -> str:
     """Return for how much of the time so many cores were busy."""
-    return f"cores busy {told([c.cpu / c.wall / cores * 100 for c in costs], 0)} %"
+    return f"cores busy {spread([c.cpu / c.wall / cores * 100 for c in costs], 0)} %"
 
 
 def music(folder: Path, tracks: int, seconds: int, extension: str = ".mp3") -> list[Path]:
@@ -275,7 +277,7 @@ def scan_of(place: Path, folder: Path, jobs: int, *more: str) -> list[str]:
 
 
 def whole(a: argparse.Namespace, folder: Path) -> None:
-    """A library of whole tracks: decoding alone, a scan, a scan that hears less."""
+    """A library of whole tracks: decoding alone, a scan, a scan with adaptive windows."""
     files = music(folder / "music", a.tracks, a.seconds)
     single = folder / "single"
     single.mkdir()
@@ -295,7 +297,7 @@ def whole(a: argparse.Namespace, folder: Path) -> None:
     row("scan, less start-up", rest, decode, busy(rest, a.jobs))
     row("scan --windows sparse, with start-up", some, decode)
     row("scan --windows sparse, less start-up", less(some, start), decode)
-    print(f"\nPeak memory of the scan, all processes: {told([c.memory for c in full], 0)} MB.")
+    print(f"\nPeak memory of the scan, all processes: {spread([c.memory for c in full], 0)} MB.")
 
 
 def containers(a: argparse.Namespace, folder: Path) -> None:
@@ -449,7 +451,7 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
     ]
     timed(again)  # the plan that stands is one that was made with the options of the command
     for _ in range(2):
-        timed(one, some_fail=True)  # it is heard for real, and holds no music
+        timed(one, some_fail=True)  # it is really analysed, and holds no music
     walk, found, start = [], [], []
     for _ in range(a.repeat):
         walk.append(timed([sys.executable, "-c", WALK, str(folder / "music")]))
@@ -508,10 +510,12 @@ def _apply(a: argparse.Namespace, folder: Path, files: list[Path]) -> None:
             )
             timed([*GENRETAG, "undo", "--yes", "--db", f"{folder}/g.db"])
     size = sum(p.stat().st_size for p in files) / 1e6
-    print(f"{a.tracks} MP3s, {size:,.0f} MB in all; copying them, each synced: {told(copies)} s\n")
+    print(
+        f"{a.tracks} MP3s, {size:,.0f} MB in all; copying them, each synced: {spread(copies)} s\n"
+    )
     table("files at once", "wall s", "CPU s")
     for jobs, found in costs.items():
-        print(f"| {jobs} | {told([c.wall for c in found])} | {told([c.cpu for c in found])} |")
+        print(f"| {jobs} | {spread([c.wall for c in found])} | {spread([c.cpu for c in found])} |")
 
 
 def scaling(a: argparse.Namespace, folder: Path) -> None:
@@ -528,6 +532,21 @@ def scaling(a: argparse.Namespace, folder: Path) -> None:
         )
 
 
+def copies(a: argparse.Namespace, folder: Path) -> None:
+    """One track, and six copies of it."""
+    (track,) = music(folder / "one", 1, a.seconds)
+    (folder / "six").mkdir()
+    for n in range(6):
+        shutil.copyfile(track, folder / "six" / f"{n}.mp3")
+    costs: dict[str, list[Cost]] = {"one": [], "six": []}
+    for _ in range(a.repeat):
+        for name, found in costs.items():
+            found.append(timed(scan_of(folder / name, folder, a.jobs)))
+    table("files", "wall s", "CPU s", "CPU, ratio to one file", "")
+    row("one track", costs["one"], costs["one"])
+    row("six copies of it", costs["six"], costs["one"])
+
+
 def memory(a: argparse.Namespace, folder: Path) -> None:
     """The peak of all processes, by the number of workers."""
     music(folder / "music", a.tracks, a.seconds)
@@ -537,7 +556,7 @@ def memory(a: argparse.Namespace, folder: Path) -> None:
             timed(scan_of(folder / "music", folder, jobs), memory=True).memory
             for _ in range(a.repeat)
         ]
-        print(f"| {jobs} | {told(peaks, 0)} |", flush=True)
+        print(f"| {jobs} | {spread(peaks, 0)} |", flush=True)
 
 
 def start(a: argparse.Namespace, folder: Path) -> None:
@@ -546,7 +565,7 @@ def start(a: argparse.Namespace, folder: Path) -> None:
     helps = [timed([*GENRETAG, "--help"]).wall for _ in range(a.repeat)]
     first = [timed(scan_of(folder / "music", folder, a.jobs)).wall for _ in range(a.repeat)]
     print(
-        f"genretag --help: {told(helps)} s; a scan of one track of {a.seconds} s, to its end: {told(first)} s"
+        f"genretag --help: {spread(helps)} s; a scan of one track of {a.seconds} s, to its end: {spread(first)} s"
     )
 
 
@@ -558,6 +577,7 @@ WHAT = {
     "rescan": rescan,
     "apply": apply,
     "scaling": scaling,
+    "copies": copies,
     "memory": memory,
     "start": start,
 }

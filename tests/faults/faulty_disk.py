@@ -33,17 +33,17 @@ class Disk(mfusepy.Operations):  # type: ignore[misc]
             path = os.path.join(self.control, name)
             if os.path.exists(path):
                 with open(path) as handle:
-                    raise OSError(int(handle.read() or errno.EIO), "a fault that was asked for")
+                    raise OSError(int(handle.read() or errno.EIO), "a requested fault")
 
     def real(self, path: str) -> str:
-        """Return the path below, each part as it is spelt on the disk."""
+        """Return the path below, each part as it is spelled on the disk."""
         at = self.source
         for part in path.strip("/").split("/"):
             if part:
-                at = os.path.join(at, self.spelt(at, part))
+                at = os.path.join(at, self.name_on_disk(at, part))
         return at
 
-    def spelt(self, folder: str, name: str) -> str:
+    def name_on_disk(self, folder: str, name: str) -> str:
         if (
             not self.fold
             or os.path.lexists(os.path.join(folder, name))
@@ -144,7 +144,7 @@ if __name__ == "__main__":
     source, mount, control = sys.argv[1:4]
     sync_ms = float(sys.argv[sys.argv.index("--sync-ms") + 1]) if "--sync-ms" in sys.argv else 0.0
     disk = Disk(source, control, "--fold" in sys.argv, sync_ms)
-    # No caching, so that a fault that is asked for strikes the next call.
+    # No caching, so that a requested fault hits the next call.
     mfusepy.FUSE(
         disk,
         mount,

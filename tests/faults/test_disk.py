@@ -145,7 +145,7 @@ def test_a_disk_that_became_read_only_leaves_every_file_as_it_was(
     assert sha(music[0]) == before
 
 
-def test_a_disk_that_is_gone_is_told_and_tidied_when_it_is_back(
+def test_a_disk_that_is_gone_is_reported_and_tidied_when_it_is_back(
     music: list[Path], tmp_path: Path
 ) -> None:
     """Its folder vanishes between the copy and the replacing; the stray copy goes when the folder

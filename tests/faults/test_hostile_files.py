@@ -101,7 +101,7 @@ def dsf(seconds: float, rate: int = 2_822_400) -> bytes:
     return head + fmt + b"data" + struct.pack("<Q", 12 + len(data)) + data
 
 
-def test_one_bit_dsd_is_heard_written_and_taken_back(genretag: Program, tmp_path: Path) -> None:
+def test_one_bit_dsd_is_analysed_written_and_undone(genretag: Program, tmp_path: Path) -> None:
     path = tmp_path / "x.dsf"
     path.write_bytes(dsf(1.2))
     before = sha(path)
@@ -113,7 +113,7 @@ def test_one_bit_dsd_is_heard_written_and_taken_back(genretag: Program, tmp_path
     assert sha(path) == before
 
 
-def test_a_failure_is_remembered_and_tried_again_only_when_asked(
+def test_a_failure_is_remembered_and_tried_again_only_on_request(
     genretag: Program, tmp_path: Path
 ) -> None:
     (tmp_path / "x.mp3").write_bytes(b"nothing of the kind" * 100)

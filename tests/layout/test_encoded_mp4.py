@@ -44,7 +44,7 @@ def output(*command: str | Path) -> bytes:
     return subprocess.run(command, capture_output=True, check=True).stdout
 
 
-def heard(path: Path) -> list[bytes]:
+def hashes_and_tags(path: Path) -> list[bytes]:
     """Return hashes of the audio and of what a seek leads to, and the tags but the genre."""
     start = ("ffmpeg", "-v", "quiet")
     whole = output(*start, "-i", path, "-map", "0", "-c", "copy", "-f", "streamhash", "-")
@@ -63,12 +63,12 @@ def test_a_file_of_ffmpeg_plays_and_seeks_as_before(name: str, tmp_path: Path) -
     if subprocess.run(["ffmpeg", "-v", "quiet", *source, old]).returncode:
         pytest.skip("this FFmpeg does not make it")
     shutil.copy(old, new)
-    before = heard(old)
+    before = hashes_and_tags(old)
     for genres in (["Rock"], ["A rather long name of a genre", "Pop"], ["R"]):
         tags.write(new, genres)
         assert tags.read(new).genres == genres
         assert prove(old, new) == []
-        assert heard(new) == before
+        assert hashes_and_tags(new) == before
     for reader in READERS:
         was, now = show(reader, old), show(reader, new)
         assert (now.title, now.artist, now.album) == (was.title, was.artist, was.album)

@@ -175,7 +175,7 @@ def test_streams_in_parallel_keep_their_pages(seeds: dict[str, bytes], size: int
 
 @pytest.mark.parametrize("size", [10, 200_000])
 def test_chained_streams_keep_their_pages(seeds: dict[str, bytes], size: int) -> None:
-    """The second one has the same serial number; only the first is numbered anew."""
+    """The second one has the same serial number; only the first is renumbered."""
     first, second = seeds[".ogg"], seeds[".ogg"]
     new = written(first + second, ["x" * size])
     assert new.endswith(second)
