@@ -34,7 +34,7 @@ def test_analyses_are_read_back_exactly(store: AnalysisCache) -> None:
 
 
 def test_an_analysis_is_found_by_any_of_its_keys(store: AnalysisCache) -> None:
-    whole = replace(heard([[1, 2, 3]]), second_key="flac:1", audio_key="audio:1")
+    whole = replace(analysis([[1, 2, 3]]), second_key="flac:1", audio_key="audio:1")
     store.save_analysis(whole, "m", 1)
     for keys in (
         {"key": "k"},
@@ -55,7 +55,7 @@ def test_an_analysis_is_found_by_any_of_its_keys(store: AnalysisCache) -> None:
 
 
 def pieces(count: int) -> Analysis:
-    h = heard([[1.0, 2.0, 3.0]] * count)
+    h = analysis([[1.0, 2.0, 3.0]] * count)
     return replace(h, content_key="audio:1", audio_key="audio:1", of=48, piece=5.0)
 
 
@@ -67,7 +67,7 @@ def test_a_whole_analysis_replaces_that_of_pieces_and_never_the_reverse(
     assert found is not None
     assert (len(found.starts), found.piece, found.whole) == (6, 5.0, False)
     store.save_analysis(pieces(12), "m", 1)
-    store.save_analysis(replace(heard([[3, 2, 1]]), audio_key="audio:1"), "m", 1)
+    store.save_analysis(replace(analysis([[3, 2, 1]]), audio_key="audio:1"), "m", 1)
     store.save_analysis(pieces(6), "m", 1)
     for key in ("k", "audio:1"):
         found = store.analysis(key, "m", 1, audio_key="audio:1")

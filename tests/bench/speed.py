@@ -345,7 +345,7 @@ def sparse(a: argparse.Namespace, folder: Path) -> None:
                 found.append((cost - start) / alone[-1])
         read = bytes_read(files) / sum(f.stat().st_size for f in files)
         print(
-            f"| {extension} | {told(alone)} | {told(ratios['all'])} | {told(ratios['sparse'])} |"
+            f"| {extension} | {spread(alone)} | {spread(ratios['all'])} | {spread(ratios['sparse'])} |"
             f" {target:.2f} | {read:.0%} |",
             flush=True,
         )
