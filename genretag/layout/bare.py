@@ -77,10 +77,14 @@ def _behind_junk(data: memoryview, at: int) -> tuple[str, int] | None:
 
 
 def _check_junk(data: memoryview, at: int) -> None:
-    """Raise if an ID3v2 tag stands behind junk: TagLib finds it unless one stands in front, too."""
+    """Raise if the junk in front of MPEG audio holds a tag, which a new one in front would hide.
+
+    TagLib looks for ID3v2 up to the first frame, and mutagen for APEv2 at the start of the file.
+    """
     found = None if _mpeg_frame(bytes(data[at : at + 8])) else _behind_junk(data, at)
-    if found is not None and b"ID3" in bytes(data[at : found[1]]):
-        raise UnexplainedError("an ID3v2 tag stands behind bytes that belong to no tag")
+    junk = bytes(data[at : found[1]]) if found else b""
+    if any(mark in junk for mark in (b"ID3", tail.APE_MAGIC)):
+        raise UnexplainedError("a tag stands where only some programs look, in front of its audio")
 
 
 def _chain_of_frames(data: memoryview, at: int) -> str | None:
