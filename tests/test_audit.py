@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
 from conftest import Program
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from test_review_keys import Screen
 
 from genretag import tags
 from genretag.audio import synthesis
@@ -135,6 +138,7 @@ ALBUM = {
     "5 alone": ("Jazz", "Metal"),  # the album speaks for this tag
     "6 unknown": ("Zydeco Nights", "Jazz"),
     "7 generic": ("Other", "Jazz"),
+    "8 other": ("Hip-Hop", "Jazz"),
 }
 
 
@@ -174,30 +178,30 @@ def test_wrong_tags_are_listed_and_the_rest_is_counted(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
     ran = genretag("audit", music, "--json")
-    assert [Path(row["path"]).stem for row in ran.rows] == ["4 wrong"]
-    row = ran.rows[0]
+    assert [Path(row["path"]).stem for row in ran.rows] == ["8 other", "4 wrong"]
+    row = ran.rows[1]
     assert (row["tags"], row["labels"], row["genre"]) == (["Metal"], ["Metal"], "Jazz")
     assert row["track_probability"] < 0.01
-    assert row["album_probability"] == pytest.approx(1 / 6, abs=0.02)  # of the track "5 alone"
+    assert row["album_probability"] == pytest.approx(1 / 7, abs=0.02)  # of the track "5 alone"
     expected = (1 - ALBUM_WEIGHT) * row["track_probability"]
     expected += ALBUM_WEIGHT * row["album_probability"]
     assert row["probability"] == pytest.approx(expected, abs=0.001)
-    assert "5 tags judged, 1 less likely than 0.1" in ran.err
+    assert "6 tags judged, 2 less likely than 0.1" in ran.err
     assert "1 with a genre that the model cannot judge (Zydeco Nights 1)" in ran.err
     assert "1 without a genre" in ran.err
     # A higher limit lists what the album speaks for, after what nothing speaks for.
     wide = genretag("audit", "--below", 0.9, "--json")
-    assert [Path(row["path"]).stem for row in wide.rows] == ["4 wrong", "5 alone"]
+    assert [Path(row["path"]).stem for row in wide.rows] == ["8 other", "4 wrong", "5 alone"]
     shown = genretag("audit")
-    assert "Jazz 0.99, as 5 of 6 in its album" in shown.out
+    assert "Jazz 0.99, as 6 of 7 in its album" in shown.out
     table = tmp_path / "suspects.csv"
     genretag("audit", "-O", table)
     with table.open(encoding="utf-8", newline="") as lines:
-        assert [row["tags"] for row in csv.DictReader(lines)] == ["Metal"]
+        assert [row["tags"] for row in csv.DictReader(lines)] == ["Hip-Hop", "Metal"]
     playlist = tmp_path / "suspects.m3u8"
     genretag("audit", "-O", playlist)
     assert "4 wrong.flac" in playlist.read_text(encoding="utf-8")
-    assert genretag("audit", "--plain").out.count("Probability of the tag") == 1
+    assert genretag("audit", "--plain").out.count("Probability of the tag") == 2
 
 
 def test_files_without_scores_or_changed_since_are_counted(
@@ -219,10 +223,63 @@ def test_mistakes_get_a_message(genretag: Program, tmp_path: Path) -> None:
     assert genretag("audit", "-O", "x.png").status == 2
 
 
-def test_protected_and_answered_tracks_are_not_listed(
+def test_answers_are_kept_written_and_taken_back(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "config.toml").write_text('[protect]\ngenres = ["Metal"]\n')
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    before = {path: path.read_bytes() for path in music.iterdir()}
+    assert "needs a terminal" in genretag("audit", "--review").err
+    screen = Screen(tmp_path, 80, ["audit", "--review", "--below", "0.9"])
+    try:
+        screen.wait_for("1 of 3")
+        assert "k keep it" in screen.wait_for("probably wrong: its probability is 0.000; sounds")
+        screen.press("t")
+        screen.press(*"Swing", "Enter")  # another word
+        screen.wait_for("2 of 3")
+        screen.press("1")  # the model's
+        screen.wait_for("3 of 3")
+        screen.press("k")
+        screen.wait_for("not asked again")
+        screen.leave()
+    finally:
+        screen.kill()
+    again = genretag("audit", "--below", 0.9)
+    assert "8 tags" not in again.err
+    assert "3 answered in a review" in again.err
+    assert not again.out
+    assert len(genretag("audit", "--below", 0.9, "--again", "--json").rows) == 3
+    rows = {Path(r["path"]).stem: r for r in genretag("report", "--json").rows}
+    assert {rows[name]["source"] for name in ("4 wrong", "5 alone", "8 other")} == {"person"}
+    assert genretag("apply", "--yes").status == 0
+    written = {name: tags.read(music / f"{name}.flac").genres for name in ALBUM}
+    changed = {"4 wrong": ["Jazz"], "8 other": ["Swing"], "7 generic": ["Jazz"]}
+    assert written == {name: changed.get(name, [genre]) for name, (genre, _) in ALBUM.items()}
+    assert genretag("undo", "--yes").status == 0
+    assert {path: path.read_bytes() for path in music.iterdir()} == before
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_the_page_counts_confusions_and_exports_what_is_changed(
+    genretag: Program, music: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "suspects.html"
+    assert genretag("audit", "--html", "-O", page).status == 0
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(f"file://{page}")
+        browser.until("document.querySelectorAll('.row').length === 2")
+        assert "Nothing is written before you change it" in browser.run(
+            "document.getElementById('overview').textContent"
+        )
+        reasons = browser.run("document.getElementById('reasons').textContent")
+        assert "tagged Metal, sounds like Jazz1" in reasons
+        lines = browser.run("change([1], 'Jazz'); plan()").splitlines()
+        actions = [json.loads(line)["action"] for line in lines]
+        assert actions == ["keep", "write"]
+    finally:
+        browser.close()
+    (tmp_path / "config.toml").write_text('[protect]\ngenres = ["Metal", "Hip-Hop"]\n')
     ran = genretag("audit", "--json")
     assert not ran.rows
-    assert "1 protected" in ran.err
+    assert "2 protected" in ran.err

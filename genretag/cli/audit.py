@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 50  # tags that are listed without --all
 _TABLES = (".csv", ".json", ".jsonl")
+_PAGES = (".html", ".htm")
 _PLAYLISTS = (".m3u8", ".m3u")
 
 
@@ -38,7 +39,7 @@ def audit(
         typer.Argument(
             metavar="[PATH...]",
             show_default=False,
-            help="Music folders or files; otherwise all that was scanned.",
+            help="Music folders or files; otherwise those of the last plan.",
         ),
     ] = None,
     below: Annotated[
@@ -60,8 +61,20 @@ def audit(
             help="Also list tracks that were answered in a review.",
         ),
     ] = False,
+    review: Annotated[
+        bool,
+        one_call(
+            "--review",
+            rich_help_panel=OUTPUT,
+            help="Go through the tags: keep one, take the model's, or type another.",
+        ),
+    ] = False,
     everything: Annotated[
         bool, one_call("--all", rich_help_panel=OUTPUT, help="List every tag, however many.")
+    ] = False,
+    html: Annotated[
+        bool,
+        one_call("--html", rich_help_panel=OUTPUT, help="Write a page to check and change tags."),
     ] = False,
     output: Annotated[
         Path | None,
@@ -70,8 +83,9 @@ def audit(
             "--output",
             metavar="FILE",
             rich_help_panel=OUTPUT,
-            show_default=False,
-            help="Write a .csv, .jsonl or .m3u8 file.\n\n- is standard output: JSON lines.",
+            show_default="audit.html with --html",
+            help="Write a .html, .csv, .jsonl or .m3u8 file.\n\n"
+            "- is standard output: JSON lines, or the page with --html.",
         ),
     ] = None,
     json: Annotated[
@@ -83,40 +97,53 @@ def audit(
 
     Each tag is judged by the stored scores of its track, and by the other tracks of its album.
     Genres that the model does not know are left out, and counted; finer ones are judged by their
-    parent. No music file is changed.
+    parent. With --review you decide on each: what you keep is not listed again, and genretag apply
+    writes the rest. No music file is changed here.
 
     Examples:
       genretag audit
+      genretag audit --review
+      genretag audit --html
       genretag audit ~/Music/Jazz --below 0.02 --all
       genretag audit -O suspects.csv
     """
-    from genretag.report.formats import is_stdout
-
-    mode = output_mode(context)
-    if output is not None and not is_stdout(output):
-        _check_suffix(output)
+    mode, target = output_mode(context), output or (Path("audit.html") if html else None)
+    _check_target(target, html)
     with open_databases(db) as databases:
         plans = _plans_with_scores(databases)
         tops = _places(databases, plans, paths)
         found = _run_audit(databases, plans[0], tops, below, mode, again=again)
-        if json or (output is not None and is_stdout(output)):
+        if review:
+            _review(databases, plans, found.findings, paths, mode)
+        elif html or _is_page(target):
+            _write_page(databases, plans, found.findings, target or Path("-"))
+        elif json or target == Path("-"):
             from genretag.report.suspects import write_findings_json
 
             write_findings_json(found.findings, sys.stdout)
-        elif output is not None:
-            _write_file(found.findings, output)
+        elif target is not None:
+            _write_file(found.findings, target)
         elif not mode.quiet:
             _print_audit(found, mode, everything=everything)
-        if not mode.quiet:
-            _print_summary(found, below, output, listed=everything)
+        if not (mode.quiet or review):
+            _print_summary(found, below, target, listed=everything)
 
 
-def _check_suffix(output: Path) -> None:
+def _is_page(target: Path | None) -> bool:
+    """Return whether a file name is that of a page."""
+    return target is not None and target.suffix.lower() in _PAGES
+
+
+def _check_target(target: Path | None, html: bool) -> None:
     """Raise ``UsageError`` unless a file name says which format to write."""
-    known = (*_TABLES, *_PLAYLISTS)
-    if output.suffix.lower() not in known:
+    if target is None or target == Path("-"):
+        return
+    if html and not _is_page(target):
+        raise UsageError(f"{target}: the name of a page must end in .html")
+    known = (*_PAGES, *_TABLES, *_PLAYLISTS)
+    if target.suffix.lower() not in known:
         raise UsageError(
-            f"{output}: the file name must end in {', '.join(known[:-1])} or {known[-1]}"
+            f"{target}: the file name must end in {', '.join(known[:-1])} or {known[-1]}"
         )
 
 
@@ -134,7 +161,7 @@ def _plans_with_scores(databases: Databases) -> list[Scan]:
 
 
 def _places(databases: Databases, plans: list[Scan], paths: list[Path] | None) -> list[Path]:
-    """Return the given paths, else all scanned places that can be reached now.
+    """Return the given paths, else the places of the newest plan that can be reached now.
 
     Raises:
         UsageError: a path does not exist, or there is no place.
@@ -146,8 +173,8 @@ def _places(databases: Databases, plans: list[Scan], paths: list[Path] | None) -
             raise UsageError(f"{path}: there is no such file or folder")
     if paths:
         return absolute_paths(paths)
-    stored = dict.fromkeys(place for plan in plans for place in plan.places if place.exists())
-    places = list(stored) or scanned_places(databases.journal)
+    stored = [place for place in plans[0].places if place.exists()]
+    places = stored or scanned_places(databases.journal)
     if not places:
         raise UsageError("none of the scanned folders is there; genretag audit FOLDER names one")
     return places
@@ -181,6 +208,85 @@ def _run_audit(
             again=again,
             on_file=progress.advance,
         )
+
+
+def _planned(
+    databases: Databases, plans: list[Scan], finding: Finding
+) -> tuple[Scan, int, Row] | None:
+    """Return the newest plan that has a row of a finding's file, with the row and its place."""
+    from genretag.decisions.plan import Row
+
+    for plan in plans:
+        stored = databases.store.planned_row(plan.run, Path(finding.path))
+        if stored is not None:
+            return plan, stored[0], Row.from_dict(stored[1])
+    return None
+
+
+def _review(
+    databases: Databases,
+    plans: list[Scan],
+    findings: list[Finding],
+    paths: list[Path] | None,
+    mode: OutputMode,
+) -> None:
+    """Ask about each finding, and store the answers in the plan and the journal.
+
+    Raises:
+        UsageError: there is no terminal to ask on.
+    """
+    from genretag.cli.review import print_next_steps
+    from genretag.report.suspects import doubt
+    from genretag.review.questions import Question, Review
+    from genretag.scan.replan import metadata_of
+
+    planned = ((finding, _planned(databases, plans, finding)) for finding in findings)
+    questions = [
+        Question(place[1], place[2], place[0].run, doubt(finding))
+        for finding, place in planned
+        if place is not None and place[2].scores
+    ]
+    if not questions:
+        print("no tag is that unlikely", file=sys.stderr)
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(f"{count(len(questions), 'tag')}, but --review needs a terminal to ask on")
+    from genretag.cli.review_screen import ask
+
+    newest = plans[0]
+    policy, labels = Policy.from_dict(newest.policy), metadata_of(databases.store, newest).labels
+    answers = Review(databases, newest.run, policy, questions, labels)
+    ask(answers)
+    if not mode.quiet:
+        print_next_steps(answers, len(questions), None, _apply_command(paths))
+
+
+def _apply_command(paths: list[Path] | None) -> str:
+    """Return the command that writes the answers below some paths."""
+    import shlex
+
+    return shlex.join(["genretag", "apply", *map(str, paths or ())])
+
+
+def _write_page(
+    databases: Databases, plans: list[Scan], findings: list[Finding], target: Path
+) -> None:
+    """Write the page of the findings; nothing on it is written before the user chooses."""
+    from dataclasses import replace
+
+    from genretag.cli.report import write_page_of
+    from genretag.report.suspects import page_reason
+
+    rows: list[tuple[Scan, Row]] = []
+    for finding in findings:
+        if (place := _planned(databases, plans, finding)) is not None:
+            plan, _, row = place
+            reason = page_reason(finding)
+            kept = replace(row, action="keep", new=row.old, reason=reason, error=None)
+            rows.append((plan, kept))
+    shown = list({plan.run: plan for plan, _ in rows}.values()) or plans[:1]
+    why = "These tags are probably wrong. Nothing is written before you change it here."
+    write_page_of(databases, shown, rows, target, "genretag: tags to check", why)
 
 
 def _write_file(findings: list[Finding], output: Path) -> None:

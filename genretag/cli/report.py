@@ -277,6 +277,24 @@ def write_page(
     quiet: bool = False,
 ) -> None:
     """Write the HTML page of what plans hold below ``tops``, or of the chosen rows."""
+    with file_progress(total_rows(databases, plans, tops), quiet=quiet) as progress:
+        in_force = progress.counted(rows_in_force(databases, plans, tops))
+        rows = ((plan, row) for plan, _, row in in_force if chosen(row))
+        write_page_of(databases, plans, rows, target, "genretag: the plan")
+
+
+def write_page_of(
+    databases: Databases,
+    plans: list[Scan],
+    numbered: Iterable[tuple[Scan, Row]],
+    target: Path,
+    title: str,
+    no_slider: str = "",
+) -> None:
+    """Write the HTML page of rows, each with its plan.
+
+    ``no_slider``: why the page must not try other thresholds.
+    """
     from genretag.report.formats import write_text
     from genretag.report.html import PlanRules, plan_page
     from genretag.scan.replan import metadata_of
@@ -285,14 +303,13 @@ def write_page(
         plan.run: PlanRules(metadata_of(databases.store, plan), Policy.from_dict(plan.policy))
         for plan in plans
     }
+    rows = ((row, rules[plan.run]) for plan, row in numbered)
     about = _describe_plans(databases, [(plan, rules[plan.run]) for plan in plans])
-    title, past = "genretag: the plan", databases.journal
+    past = databases.journal
     runs = (databases.journal.run(plan.run) for plan in plans)
     draft = " ".join(f"{run.id} {run.began}" for run in runs if run is not None)
-    with file_progress(total_rows(databases, plans, tops), quiet=quiet) as progress:
-        in_force = progress.counted(rows_in_force(databases, plans, tops))
-        rows = ((row, rules[plan.run]) for plan, _, row in in_force if chosen(row))
-        page = plan_page(databases.store, rows, list(rules.values()), past, title, about, draft)
+    by_plan = list(rules.values())
+    page = plan_page(databases.store, rows, by_plan, past, title, about, draft, no_slider)
     write_text(target, page)
 
 

@@ -82,7 +82,7 @@ def review(
             labelled = [row for row in answers.answered.values() if row.genre is not None]
             write_report(labelled, output)
     if not output_mode(context).quiet:
-        _print_next_steps(answers, len(questions), output)
+        print_next_steps(answers, len(questions), output)
 
 
 def review_of(
@@ -106,11 +106,16 @@ def review_of(
     return Review(databases, newest.run, policy, questions, labels)
 
 
-def _print_next_steps(answers: Review, count: int, output: Path | None) -> None:
-    """Print how many questions were answered, and what to do with the answers."""
+def print_next_steps(
+    answers: Review, count: int, output: Path | None, command: str = "genretag apply"
+) -> None:
+    """Print how many questions were answered, and what to do with the answers.
+
+    ``command`` writes the plan.
+    """
     answered = len(answers.answered)
     print(
-        f"{answered:,} answered, {count - answered:,} left; genretag apply writes the plan",
+        f"{answered:,} answered, {count - answered:,} left; {command} writes the plan",
         file=sys.stderr,
     )
     if answered and output is not None:

@@ -6,7 +6,7 @@ Only ``review`` imports this module, when it runs: other commands must start wit
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from textual.app import App, ComposeResult
@@ -26,6 +26,11 @@ from genretag.text import escape_control, words
 
 _KEYS = (
     *("1-9 choose", "m more", "t type", "n not music", "x never again"),
+    *("s skip", "p play/stop", "u back", "q leave"),
+)
+#: The keys for a genre in doubt: the first choice is the model's.
+_DOUBT_KEYS = (
+    *("1-9 choose", "k keep it", "m more", "t type", "n not music"),
     *("s skip", "p play/stop", "u back", "q leave"),
 )
 _MAX_BAR, _MIN_BAR = 30, 4  # cells of a score of 1
@@ -56,10 +61,10 @@ def complete_genre(value: str, known: list[str]) -> str | None:
     return None
 
 
-def key_lines(width: int) -> str:
+def key_lines(width: int, keys: Sequence[str] = _KEYS) -> str:
     """Return the keys and what they do, in lines that break between two keys only."""
     lines = [""]
-    for key in _KEYS:
+    for key in keys:
         line = f"{lines[-1]}   {key}" if lines[-1] else key
         lines = [*lines[:-1], line] if len(line) <= width else [*lines, key]
     return "\n".join(lines)
@@ -106,7 +111,7 @@ class ReviewScreen(App[None]):
         *(Binding(str(n), f"choose({n})", priority=True) for n in range(1, MAX_CHOICES + 1)),
         Binding("m", "more", priority=True),
         Binding("n", "not_music", priority=True),
-        Binding("x", "never_ask", priority=True),
+        Binding("x,k", "never_ask", priority=True),
         Binding("s,space", "skip", priority=True),
         Binding("p", "play", priority=True),
         Binding("t", "type", priority=True),
@@ -144,7 +149,9 @@ class ReviewScreen(App[None]):
 
     def on_resize(self) -> None:
         """Fit the lines to the new width."""
-        self.query_one("#keys", Static).update(Content(key_lines(self.size.width - 2)))
+        in_doubt = any(question.doubt for question in self.review.questions)
+        lines = key_lines(self.size.width - 2, _DOUBT_KEYS if in_doubt else _KEYS)
+        self.query_one("#keys", Static).update(Content(lines))
         self._show_question()
 
     def refresh_question(self, message: str = "") -> None:
@@ -171,6 +178,8 @@ class ReviewScreen(App[None]):
         lines = [f"{number}   {cut_middle(home_relative(row.absolute), width)}"]
         lines.append(f"{artist or escape_control(row.artist) or '—'} · {title or '—'}")
         lines.append(f"{escape_control(row.album) or '—'}    in the file: {words(row.old)}")
+        if question.doubt:
+            lines.append(f"probably wrong: {question.doubt}")
         if row.reviewed:
             lines.append(f"answered before: {words(row.new)}")
         self.query_one("#track", Static).update(Content("\n".join(lines)))

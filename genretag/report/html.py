@@ -204,9 +204,13 @@ def plan_page(
     title: str,
     about: tuple[tuple[str, str], ...] = (),
     draft: str = "",
+    no_slider: str = "",
 ) -> str:
-    """Return the HTML page of rows of one or more plans, of which the newest is the first."""
-    newest, no_slider = plans[0], _why_no_slider(plans)
+    """Return the HTML page of rows of one or more plans, of which the newest is the first.
+
+    ``no_slider``: why the page must not try other thresholds.
+    """
+    newest, no_slider = plans[0], no_slider or _why_no_slider(plans)
     page = Page(
         rows=list(page_rows(store, rows, newest.metadata.labels, past)),
         labels=newest.metadata.labels,

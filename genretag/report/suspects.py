@@ -34,6 +34,18 @@ def describe(finding: Finding) -> str:
     return text
 
 
+def doubt(finding: Finding) -> str:
+    """Return why a tag is probably wrong, with its probability."""
+    return f"its probability is {_likely(finding)}; sounds like {describe(finding)}"
+
+
+def page_reason(finding: Finding) -> str:
+    """Return the reason on a page, which counts those that differ in parentheses only together."""
+    album = f", {finding.album_votes} of {finding.album_tracks} in its album sound so"
+    numbers = f"probability {_likely(finding)}{album if finding.album_votes else ''}"
+    return f"tagged {words(finding.tags)}, sounds like {finding.genre} ({numbers})"
+
+
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print a line for each track, the least likely tag first, in columns below each other."""
     folder = _common_folder(findings)

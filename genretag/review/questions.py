@@ -33,6 +33,7 @@ class Question:
     ordinal: int  # of the row in its plan
     row: Row
     run: int | None = None  # of its plan; None: the plan of the review
+    doubt: str = ""  # why the genre in the file is probably wrong; empty for an unsure track
 
     def choices(self, policy: Policy, labels: Sequence[str] = ()) -> list[Choice]:
         """Return the genres to choose from, the likeliest first; ``labels``: all of the model."""
