@@ -282,7 +282,7 @@ def _write_page(
         if (place := _planned(databases, plans, finding)) is not None:
             plan, _, row = place
             reason = page_reason(finding)
-            kept = replace(row, action="keep", new=row.old, reason=reason, error=None)
+            kept = replace(row, action="keep", new=row.old, reason=reason, error=None, fields={})
             rows.append((plan, kept))
     shown = list({plan.run: plan for plan, _ in rows}.values()) or plans[:1]
     why = "These tags are probably wrong. Nothing is written before you change it here."
