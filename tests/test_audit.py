@@ -42,6 +42,8 @@ LABELS = ("Blues", "Electronic", "Hip-Hop", "Jazz", "Metal", "Pop", "Rock")
     [
         (["jazz"], {"Jazz"}),
         (["Hip-Hop/Rap"], {"Hip-Hop"}),
+        (["Elektronisch"], {"Electronic"}),
+        (["ヒップホップ"], {"Hip-Hop"}),
         (["rap"], {"Hip-Hop"}),
         (["Bebop"], {"Jazz"}),  # judged by its parent
         (["Blues Rock"], {"Blues", "Rock"}),  # may sound like either

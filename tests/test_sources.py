@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.options import describe_policy
-from genretag.decisions.plan import Action, Reason, decide
+from genretag.decisions.plan import Action, Reason, decide, failed_row, skipped_row
 from genretag.decisions.policy import Existing, Policy, Protect, Trust
 from genretag.decisions.sources import Source, agreed, genre_keys, source_of
 from genretag.decisions.vocabulary import Vocabulary
@@ -101,6 +102,7 @@ def test_agreement_counts_after_the_vocabulary() -> None:
     [
         (["Jazz"], ["Jazz"], ["jazz"], Source.BOTH),
         (["Jazz"], ["Jazz"], ["Rock"], Source.TAGS),
+        (["Klassik"], ["Klassik"], ["Classical"], Source.BOTH),
         (["Rock"], ["Jazz"], ["Rock"], Source.MODEL),
         (["Jazz", "Rock"], ["Jazz"], ["Rock"], Source.BOTH),
         (["Jazz; Rock"], ["Jazz"], ["Rock"], Source.BOTH),
@@ -112,6 +114,14 @@ def test_the_source_is_who_names_the_genre(
     genres: list[str], tagged: list[str], predicted: list[str], source: Source | None
 ) -> None:
     assert source_of(genres, tagged, predicted, Vocabulary()) == source
+
+
+def test_a_file_that_cannot_be_written_keeps_its_source() -> None:
+    planned = replace(failed_row(Path("a"), ""), action="write", new=["Jazz"], source="model")
+    for old, source in ((["Rock"], "tags"), (["Other"], ""), ([], "")):
+        row = replace(planned, old=old)
+        skipped = skipped_row(row, Reason.NOT_WRITABLE, lambda new: f"would write {new}")
+        assert (skipped.new, skipped.source) == (old, source)
 
 
 @given(st.lists(st.text(max_size=12), max_size=4))

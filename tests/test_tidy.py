@@ -270,6 +270,20 @@ def test_only_joined_genres_are_split(value: str, becomes: list[str]) -> None:
     assert tidier().propose({value: 1}) == {value: becomes}
 
 
+def test_words_of_several_languages_are_one_genre() -> None:
+    alone = {"Klassik": 5, "Pop": 1}
+    assert tidier().propose(alone) == {"Klassik": ["Klassik"], "Pop": ["Pop"]}
+    mixed = {"Klassik": 5, "Classique": 2, "クラシック": 1, "Jazz": 1}
+    assert tidier().propose(mixed) == {
+        **{word: ["Classical"] for word in ("Klassik", "Classique", "クラシック")},
+        "Jazz": ["Jazz"],
+    }
+    german = Vocabulary(language="de")
+    assert tidier(german).propose({"Classique": 1}) == {"Classique": ["Klassik"]}
+    own = Vocabulary(whitelist=("Classique",), drop_unknown=False)
+    assert tidier(own).propose({"Classique": 1, "Klassik": 1})["Classique"] == ["Classique"]
+
+
 def test_a_word_of_the_vocabulary_is_never_split() -> None:
     vocabulary = Vocabulary(aliases=(("Rock/Pop", "Rock; Pop, mostly"),))
     values = {"Rock/Pop": 1, "Rock; Pop, mostly": 1}

@@ -319,6 +319,7 @@ def with_fields(
         text, code = TEXT[Reason.NOT_CHOSEN], Reason.NOT_CHOSEN
         action = Action.KEEP if row.old else Action.SKIP
         row = replace(row, action=action, new=row.old, reason=text, code=code)
+        row = replace(row, source=_source_of_old(row))
     if row.reviewed and row.code in (Reason.REVIEWED, Reason.NOT_MUSIC) and row.genre is None:
         return row  # a person left the file as it is
     plans = plan_fields(f, verdict, metadata, policy, _obstacle(f.tags, policy, f.links), past)
@@ -521,7 +522,13 @@ def skipped_row(row: Row, code: Reason, reason: Callable[[list[str]], str]) -> R
     row = replace(row, fields=plans)
     if row.action != Action.WRITE:
         return row
-    return replace(row, action=Action.SKIP, new=row.old, code=code, reason=reason(row.new))
+    text, source = reason(row.new), _source_of_old(row)
+    return replace(row, action=Action.SKIP, new=row.old, code=code, reason=text, source=source)
+
+
+def _source_of_old(row: Row) -> str:
+    """Return who names the genre of a file that is left alone."""
+    return Source.TAGS if meaningful(row.old) else ""
 
 
 def failed_row(path: Path, error: str) -> Row:
@@ -577,7 +584,7 @@ def unanalysed_row(path: Path) -> Row:
 def keep_tidied(row: Row) -> Row:
     """Return the row of a file that an earlier plan would tidy and this one leaves alone."""
     code = Reason.HAS_GENRE
-    source = Source.TAGS if meaningful(row.old) else ""
+    source = _source_of_old(row)
     return replace(
         row, action=Action.KEEP, new=row.old, reason=TEXT[code], code=code, source=source
     )

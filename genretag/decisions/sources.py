@@ -35,7 +35,7 @@ def _keys(word: str, vocabulary: Vocabulary) -> frozenset[str]:
     if word not in vocabulary.memo:
         tidier = Tidier(vocabulary, listed_keys())
         parts = tidier.propose({word: 1})[word] or [word]
-        vocabulary.memo[word] = frozenset(map(normalise_genre, parts))
+        vocabulary.memo[word] = frozenset(map(tidier.key, parts))
     return vocabulary.memo[word]
 
 

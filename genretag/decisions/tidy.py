@@ -10,13 +10,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from genretag.decisions.vocabulary import (
     PARENT_SEPARATOR,
     Vocabulary,
     built_in_tree,
+    languages,
     normalise_genre,
+    ready_made,
 )
 from genretag.tags import is_generic
 from genretag.tags.id3v1 import listed, resolve
@@ -51,14 +53,14 @@ class Tidier:
         spellings: dict[str, Counter[str]] = defaultdict(Counter)
         for value, inner in parts.items():
             for part in inner:
-                spellings[self._key(part)][part] += values[value]
+                spellings[self.key(part)][part] += values[value]
         words = {key: self._words(key, seen) for key, seen in spellings.items()}
         return {
             value: _distinct(
                 word
                 for part in inner
                 # Other says nothing under any spelling; only a person can replace it.
-                for word in ([part] if is_generic(part) else words[self._key(part)])
+                for word in ([part] if is_generic(part) else words[self.key(part)])
             )
             for value, inner in parts.items()
         }
@@ -96,7 +98,7 @@ class Tidier:
     def _is_genre(self, word: str) -> bool:
         """Return whether a word is a genre."""
         key = normalise_genre(word)
-        if key in _SYNONYMS or key in self.known or self._is_own(word):
+        if key in _SYNONYMS or key in self.known or key in _foreign() or self._is_own(word):
             return True
         return any(key in tree for tree in self._spellings)
 
@@ -120,17 +122,22 @@ class Tidier:
         """The vocabulary for one value; fallback and count are rules for a whole file."""
         return replace(self.vocabulary, fallback=None, count=None)
 
-    def _key(self, word: str) -> str:
-        """Return what all spellings of a genre have in common."""
+    def key(self, word: str) -> str:
+        """Return what all spellings of a genre have in common, in every language with words."""
         key = normalise_genre(word)
-        return normalise_genre(_SYNONYMS[key]) if key in _SYNONYMS else key
+        if key in self._own:
+            return key
+        return normalise_genre(_SYNONYMS[key]) if key in _SYNONYMS else _foreign().get(key, key)
 
     def _words(self, key: str, seen: Counter[str]) -> list[str]:
         """Return the words for a genre of which these spellings were ``seen``."""
         frequent = min(seen, key=lambda word: (-seen[word], word))
+        keys = {normalise_genre(word) for word in seen}
+        if self._each.changes_nothing and len(keys) == 1 and keys <= _foreign().keys():
+            return [frequent]  # a library in one language is as tidy
         usual = built_in_tree().spelling.get(key)
         if usual is None:
-            usual = next((word for word in _SYNONYMS.values() if self._key(word) == key), None)
+            usual = next((word for word in _SYNONYMS.values() if self.key(word) == key), None)
         # The tree has Drum and Bass; a library that has Drum & Bass is as tidy.
         word = frequent if usual is None or _with_and(frequent) == _with_and(usual) else usual
         if self._each.changes_nothing or PARENT_SEPARATOR in word:
@@ -152,6 +159,21 @@ class Tidier:
         if not new and self.vocabulary.fallback:
             new = [self.vocabulary.fallback]
         return new[: self.vocabulary.count]
+
+
+@cache
+def _foreign() -> Mapping[str, str]:
+    """Return the key of each ready-made word of another language, with that of its genre.
+
+    Words that are a genre of the tree or of ID3v1 mean that one.
+    """
+    known = {*built_in_tree().spelling, *map(normalise_genre, listed()), *_SYNONYMS}
+    out: dict[str, str] = {}
+    for language in languages():
+        for label, word in ready_made(language)["genres"].items():
+            if (key := normalise_genre(word)) not in known and key != label:
+                out.setdefault(key, label)
+    return out
 
 
 def changed_values(table: Table) -> frozenset[str]:
