@@ -144,6 +144,27 @@ ALBUM = {
 }
 
 
+def set_logits(database: Path, wanted: dict[Path, dict[str, float]]) -> None:
+    """Replace the stored logits of files; labels that are not named get 0, and all is music."""
+    store = AnalysisCache(database)
+    scan = store.last_scan()
+    assert scan is not None
+    assert scan.model is not None
+    card = store.model_metadata(scan.model)
+    assert card is not None
+    metadata = read_metadata(Path("card"), scan.model, card)
+    for path, by_label in wanted.items():
+        known = store.known(path, scan.model, FEATURE_VERSION)
+        assert known is not None
+        logits = np.zeros_like(known[1].logits)
+        for label, logit in by_label.items():
+            logits[:, metadata.labels.index(label)] = logit
+        music = np.full_like(known[1].music, 9)
+        changed = replace(known[1], logits=logits, music=music)
+        store.save_analysis(changed, scan.model, FEATURE_VERSION)
+    store.close()
+
+
 @pytest.fixture
 def music(genretag: Program, tmp_path: Path) -> Path:
     """An album whose stored scores are those of ``ALBUM``."""
@@ -155,23 +176,8 @@ def music(genretag: Program, tmp_path: Path) -> Path:
         synthesis.encode(path, synthesis.piece(n, 3), 44_100, tags=fields)
         tags.write(path, [genre])
     assert genretag("scan", folder, "--dry-run").status == 0
-    store = AnalysisCache(tmp_path / "db" / "genretag.db")
-    scan = store.last_scan()
-    assert scan is not None
-    assert scan.model is not None
-    card = store.model_metadata(scan.model)
-    assert card is not None
-    metadata = read_metadata(Path("card"), scan.model, card)
-    for name, (_, label) in ALBUM.items():
-        known = store.known(folder / f"{name}.flac", scan.model, FEATURE_VERSION)
-        assert known is not None
-        logits = np.zeros_like(known[1].logits)
-        logits[:, metadata.labels.index(label)] = 30
-        music = np.full_like(known[1].music, 9)
-        store.save_analysis(
-            replace(known[1], logits=logits, music=music), scan.model, FEATURE_VERSION
-        )
-    store.close()
+    wanted = {folder / f"{name}.flac": {label: 30.0} for name, (_, label) in ALBUM.items()}
+    set_logits(tmp_path / "db" / "genretag.db", wanted)
     assert genretag("plan").status == 0
     return folder
 
@@ -211,9 +217,10 @@ def test_files_without_scores_or_changed_since_are_counted(
 ) -> None:
     synthesis.encode(music / "new.flac", synthesis.piece(90, 3), 44_100)
     tags.write(music / "1 right.flac", ["Rock"])
+    set_logits(tmp_path / "db" / "genretag.db", {music / "2 right.flac": {"Jazz": np.nan}})
     before = {path: path.read_bytes() for path in music.iterdir()}
     ran = genretag("audit")
-    assert "1 file has no stored scores" in ran.err
+    assert "2 files have no stored scores" in ran.err  # none, and NaN
     assert "1 file changed since the scan" in ran.err
     assert {path: path.read_bytes() for path in music.iterdir()} == before
 
@@ -277,8 +284,9 @@ def test_the_page_counts_confusions_and_exports_what_is_changed(
         reasons = browser.run("document.getElementById('reasons').textContent")
         assert "tagged Metal, sounds like Jazz1" in reasons
         lines = browser.run("change([1], 'Jazz'); plan()").splitlines()
-        actions = [json.loads(line)["action"] for line in lines]
-        assert actions == ["keep", "write"]
+        exported = [json.loads(line) for line in lines]
+        assert [row["action"] for row in exported] == ["keep", "write"]
+        assert [row["source"] for row in exported] == ["tags", "person"]
     finally:
         browser.close()
     (tmp_path / "config.toml").write_text('[protect]\ngenres = ["Metal", "Hip-Hop"]\n')

@@ -22,6 +22,7 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import to_url
 from genretag.records import Analysis
+from genretag.report.summary import agreement_of
 from genretag.scan.obstacles import skip_blocked
 from genretag.storage.cache import AnalysisCache
 from genretag.text import escape_control
@@ -30,7 +31,7 @@ from genretag.text import escape_control
 #: JavaScript's numbers would round a time in nanoseconds.
 _UNCHANGED_KEYS = (
     *("file", "size", "mtime_ns", "sha256", "file_check", "content_key", "audio_key", "seconds"),
-    *("share", "music", "windows", "piece", "agreement", "scores", "styles", "fields"),
+    *("share", "music", "windows", "piece", "agreement", "scores", "styles", "fields", "source"),
 )
 _MAX_FULL_ROWS = 10_000  # rows with pictures and all scores, which are most of a page's bytes
 _EXPORTED = 16  # position in a row of the text with ``_UNCHANGED_KEYS``
@@ -89,10 +90,10 @@ def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b
         row.old,
         sure.new,
         row.action,
-        escape_control(row.reason),
+        _reason(row),
         escape_control(row.error or ""),
         sure.action,
-        escape_control(sure.reason),
+        _reason(sure),
         timeline,
         json.dumps(row.path),
         json.dumps({key: data[key] for key in _UNCHANGED_KEYS})[1:-1],
@@ -108,6 +109,12 @@ def _compact_field(name: str, plan: FieldPlan) -> list[Any]:
     """Return the plan of a field beside the genre as the page reads it."""
     values = ([escape_control(word) for word in plan[key]] for key in ("old", "new"))
     return [name, *values, int(plan["action"] == Action.WRITE), escape_control(plan["reason"])]
+
+
+def _reason(row: Row) -> str:
+    """Return the reason of a decision, and that the model agrees where it does."""
+    agrees = agreement_of(row)
+    return escape_control(row.reason) + (f" ({agrees})" if agrees else "")
 
 
 def _timeline(analysis: Analysis, metadata: ModelMetadata) -> str:
