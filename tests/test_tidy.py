@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Program
 from hypothesis import given
 from hypothesis import strategies as st
+from mutagen.flac import FLAC
 
 from genretag import tags
+from genretag.audio import identify
+from genretag.decisions.plan import Row, unanalysed_row
+from genretag.decisions.policy import Policy
 from genretag.decisions.tidy import Tidier
 from genretag.decisions.vocabulary import Vocabulary, normalise_genre
+from genretag.scan.tidy import plan_tidy, read_genres
+from genretag.storage.cache import AnalysisCache
 from genretag.tags.id3v1 import listed
 
 MESSY = {
@@ -197,6 +204,37 @@ def test_other_files_keep_their_plan(genretag: Program, music: Path, seed_files:
     assert (
         tags.read(other / "x.flac").genres == scanned[0]["new"] or scanned[0]["action"] != "write"
     )
+
+
+def test_other_fields_keep_their_plan_unless_the_file_changed(music: Path, tmp_path: Path) -> None:
+    path = music / "a.flac"
+    mood = {"action": "write", "old": [], "new": ["Calm"], "code": "empty", "reason": "fills"}
+    planned = {"mood": {**mood, "confidence": 0.9, "tag": "mood"}}
+    store = AnalysisCache(tmp_path / "db")
+    keys = identify(path)
+    row = replace(
+        unanalysed_row(path),
+        scores={"Jazz": 0.9},
+        fields=planned,
+        sha256=keys.sha256,
+        content_key=keys.content_key,
+    )
+    store.begin_scan(1, None, {}, places=[music])
+    store.save_plan(1, [(0, path, row.action, row.to_dict())])
+    store.finish_scan(1)
+
+    def tidied() -> Row:
+        survey = read_genres(store, [path], lambda: None)
+        genres = tidier().propose(survey.values)
+        rows = plan_tidy(store, survey, tidier(), genres, Policy(), store.last_scan(), lambda: None)
+        return next(iter(rows))
+
+    assert (tidied().new, tidied().fields) == (["Hip-Hop"], planned)
+    other = FLAC(path)
+    other["mood"] = ["Sad"]
+    other.save()
+    assert (tidied().new, tidied().fields, tidied().scores) == (["Hip-Hop"], {}, {"Jazz": 0.9})
+    store.close()
 
 
 def test_a_new_plan_drops_what_tidy_planned(genretag: Program, music: Path, tmp_path: Path) -> None:

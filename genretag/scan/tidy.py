@@ -147,7 +147,11 @@ def _plan_file(
     earlier = Row.from_dict(planned[1]) if planned is not None else None
     if earlier is not None and _is_answer_to_write(earlier, read):
         return None
-    base = earlier if earlier is not None and earlier.scores else unanalysed_row(found.path)
+    base = unanalysed_row(found.path)
+    if earlier is not None and earlier.scores and earlier.content_key == keys.content_key:
+        # Another tagger may have filled a field since: only what was seen then may be replaced.
+        is_same_file = earlier.sha256 == keys.sha256
+        base = earlier if is_same_file else replace(earlier, fields={})
     base = replace(
         base,
         path=to_url(found.path),
