@@ -216,8 +216,10 @@ def test_other_fields_keep_their_plan_unless_the_file_changed(music: Path, tmp_p
         unanalysed_row(path),
         scores={"Jazz": 0.9},
         fields=planned,
-        sha256=keys.sha256,
-        content_key=keys.content_key,
+        size=path.stat().st_size,
+        mtime_ns=path.stat().st_mtime_ns,
+        content_key=keys.content_key or "",
+        audio_key=keys.audio_key,
     )
     store.begin_scan(1, None, {}, places=[music])
     store.save_plan(1, [(0, path, row.action, row.to_dict())])

@@ -83,7 +83,7 @@ def audit_tags(
         if known is not None:
             file, analysis = known
             verdict = vote(analysis, metadata, policy.vote, policy.min_confidence)
-            answered = not again and past.answered(file.content_key) is not None
+            answered = not again and past.answered(file.content_key, file.audio_key) is not None
             _judge(survey, finder, path, file, verdict, policy, answered=answered)
     exclusive = metadata.activation != "sigmoid"
     for candidate in survey.candidates:
@@ -115,11 +115,17 @@ def _known_files(
             audit.changed += 1
             yield path, None
         else:
-            analysis = store.analysis(file.content_key, metadata.id, FEATURE_VERSION)
+            analysis = _analysis(store, metadata, file)
             if analysis is None or not np.isfinite(analysis.logits).all():
                 audit.not_scanned += 1
                 analysis = None
             yield path, None if analysis is None else (file, analysis)
+
+
+def _analysis(store: AnalysisCache, metadata: ModelMetadata, file: FileRow) -> Analysis | None:
+    """Return a file's stored analysis by the model."""
+    key, audio_key = file.content_key, file.audio_key
+    return store.analysis(key, metadata.id, FEATURE_VERSION, audio_key=audio_key)
 
 
 def _judge(

@@ -148,9 +148,14 @@ def _plan_file(
     if earlier is not None and _is_answer_to_write(earlier, read):
         return None
     base = unanalysed_row(found.path)
-    if earlier is not None and earlier.scores and earlier.content_key == keys.content_key:
+    of_same_audio = earlier is not None and earlier.content_key in (
+        keys.content_key,
+        keys.audio_key,
+    )
+    if earlier is not None and earlier.scores and of_same_audio:
         # Another tagger may have filled a field since: only what was seen then may be replaced.
-        is_same_file = earlier.sha256 == keys.sha256
+        is_same_file = (earlier.size, earlier.mtime_ns) == (found.size, found.mtime_ns)
+        is_same_file &= earlier.file_check in (None, keys.file_check)
         base = earlier if is_same_file else replace(earlier, fields={})
     base = replace(
         base,
