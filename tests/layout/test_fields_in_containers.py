@@ -186,3 +186,25 @@ def test_any_values_in_any_order_leave_all_else_as_it_was(
         found = read.genres if field == "genre" else read.fields.values[field]
         assert found == values
     assert prove(music[name], copy, tuple({field for field, _ in writes})) == []
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+@pytest.mark.parametrize("wanted", [3, 4])
+def test_a_mood_is_written_while_a_tag_is_converted(
+    music: dict[str, Path], tmp_path: Path, version: int, wanted: int
+) -> None:
+    form = tags.TagOptions(convert_v22=True, id3_version=wanted)
+    audio = music["bare.mp3"].read_bytes()
+    old, copy = tmp_path / "old.mp3", tmp_path / "x.mp3"
+    for path in (old, copy):
+        path.write_bytes(id3v2_texts(b"Jazz", version) + audio)
+    tags.write(copy, ["Calm", "Warm"], form, "mood")
+    assert copy.read_bytes()[3] == wanted
+    read = tags.read(copy)
+    assert read.genres == ["Jazz"]
+    assert read.fields is not None and read.fields.values == {"mood": ["Calm", "Warm"]}
+    assert prove(old, copy, ("mood",), converted=True) == []
+    before, after = (tags.other_tags(path, ("mood",), form) for path in (old, copy))
+    assert tags.changed_places(before, after) == []
+    name = b"TMOO" if wanted == 4 else b"TXXX"
+    assert name in copy.read_bytes()[:1000]
