@@ -83,6 +83,7 @@ def test_a_dry_run_of_apply_leaves_the_plan_as_it_was(genretag: Program, music: 
     assert plan_of(genretag) == before
     genretag("apply", "-f")  # without a terminal it is a dry run
     assert plan_of(genretag) == before
+    assert [run["kind"] for run in genretag("history", "--json").rows] == ["scan"]
     assert genretag("apply", "--yes").status == 0
     assert tags.read(music / "A" / "one.flac").genres == ["My Own Genre"]
 

@@ -177,10 +177,15 @@ def _apply_by_new_rules(
     base = default_policy() if reset else Policy.from_dict(plans[0].policy)
     rules = options.changed_policy(base, context)
     run = decide_again(databases, plans, rules, tops, aside=True, quiet=writer.mode.quiet)
-    with provisional_plan(databases, run) as keep:
-        print_plan(databases, run, report, writer.mode)
-        made = databases.store.scan(run)
-        return writer.write([made] if made is not None else [], keep, rules)
+    try:
+        with provisional_plan(databases, run) as keep:
+            print_plan(databases, run, report, writer.mode)
+            made = databases.store.scan(run)
+            return writer.write([made] if made is not None else [], keep, rules)
+    finally:
+        # Looking leaves no trace in the history.
+        if databases.store.scan(run) is None:
+            databases.journal.forget_run(run)
 
 
 def _plan_and_paths(paths: list[Path]) -> tuple[Path | None, list[Path]]:

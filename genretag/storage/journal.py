@@ -215,6 +215,14 @@ class Journal:
                 (time.time(), json.dumps(counts), run),
             )
 
+    def forget_run(self, run: int) -> None:
+        """Delete a run that only looked: one without changes."""
+        with transaction(self._db):
+            self._db.execute(
+                "DELETE FROM run WHERE id = ? AND NOT EXISTS (SELECT 1 FROM change WHERE run = ?)",
+                (run, run),
+            )
+
     def runs(self) -> list[Run]:
         """Return all runs, the oldest first."""
         return [_run(r) for r in self._db.execute("SELECT * FROM run ORDER BY id")]
