@@ -54,6 +54,7 @@ LABELS = ("Blues", "Electronic", "Hip-Hop", "Jazz", "Metal", "Pop", "Rock")
         (["Other"], set()),
         ([], set()),
         (["My Favourites"], None),
+        (["Rhythm and Blues"], None),  # R&B, and no kind of Blues
         (["Jazz", "My Favourites"], None),  # it may be right about the part that is not known
     ],
 )

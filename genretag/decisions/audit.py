@@ -58,6 +58,11 @@ class LabelFinder:
             out |= found
         return frozenset(out)
 
+    def unknown(self, genres: Sequence[str]) -> list[str]:
+        """Return the genres that say something, and that the model cannot judge."""
+        words = meaningful(list(genres), self.vocabulary.generic)
+        return [genre for genre in words if not self._labels(genre)]
+
     def _labels(self, genre: str) -> frozenset[str]:
         """Return the labels of one value; empty if the model cannot judge all of its parts."""
         if genre not in self._known:
@@ -71,11 +76,14 @@ class LabelFinder:
 
         Blues Rock is below Rock in the tree, and may sound like Blues.
         """
+        own, keys = normalise_genre(part), genre_keys([part], self.vocabulary)
         # The spelling in the tags counts first: a vocabulary may have no word for a good label.
-        for key in (normalise_genre(part), *genre_keys([part], self.vocabulary)):
+        for key in (own, *keys):
             if key in self._by_key:
                 return self._by_key[key]
-        return self._by_parent(part) | self._by_words(part)
+        # Rhythm and Blues is another name of R&B, and no kind of Blues.
+        words = self._by_words(part) if own in keys else frozenset[str]()
+        return self._by_parent(part) | words
 
     def _by_parent(self, part: str) -> frozenset[str]:
         """Return the labels of the nearest parent in the trees that is one."""

@@ -26,7 +26,6 @@ from genretag.library.walk import Found, walk
 from genretag.records import Analysis, FileRow
 from genretag.scan.unchanged import stat_fields
 from genretag.storage.cache import AnalysisCache
-from genretag.tags import meaningful
 
 DEFAULT_BELOW = 0.1  # tags less likely than this are listed
 
@@ -146,7 +145,7 @@ def _judge(
     key = _add_to_album(survey, path, file, verdict)
     labels = finder.labels_of(genres)
     if labels is None:
-        audit.unknown.update(meaningful(genres, policy.vocabulary.generic)[:1])
+        audit.unknown.update(finder.unknown(genres)[:1])
     elif not labels:
         audit.untagged += 1
     elif policy.protect.reason(str(path), (tags.artist, tags.album_artist), genres) is not None:
