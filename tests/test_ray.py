@@ -30,13 +30,14 @@ if (
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.cluster import machines, results, source
+from genretag.cluster import machines, result_files, results, source
 from genretag.cluster.actors import DECODE_CPUS, SCORE_CPUS, Actors
 from genretag.cluster.engine import RayEngine
 from genretag.cluster.importing import import_results
 from genretag.cluster.operators import check_kept
 from genretag.cluster.options import ClusterOptions
-from genretag.cluster.stages import Keep, Setup, Shipped
+from genretag.cluster.setup import Setup, Shipped
+from genretag.cluster.stages import Keep
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
@@ -231,10 +232,10 @@ def test_copies_are_decoded_once_on_a_cluster(cluster: str, short: Path, tmp_pat
 def test_each_import_makes_a_plan_of_its_own(
     cluster_scan: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    head, table = next(results.read(cluster_scan[1]))
+    head, table = next(result_files.read(cluster_scan[1]))
     whole = table.filter(table["error"].is_null())
     for name, part in (("one", whole.slice(0, 1)), ("all", whole)):
-        results.write(str(tmp_path / name), "x.parquet", part, head)
+        result_files.write(str(tmp_path / name), "x.parquet", part, head)
     with open_databases(tmp_path / "g.db") as given:
         for run, name in enumerate(("one", "all"), 1):
             import_results(given.store, tmp_path / name, Policy(), run)
@@ -335,9 +336,9 @@ def test_results_of_several_scans_make_one_plan_with_the_later_results(
     both.mkdir()
     for file in cluster_scan[1].iterdir():
         (both / file.name).write_bytes(file.read_bytes())
-        head, table = next(results.read(file))
-        later = results.Head(head.metadata, "later")
-        results.write(str(both), "zlater-000000000000.parquet", table.slice(0, 3), later)
+        head, table = next(result_files.read(file))
+        later = result_files.Head(head.metadata, "later")
+        result_files.write(str(both), "zlater-000000000000.parquet", table.slice(0, 3), later)
     with open_databases(tmp_path / "g.db") as given:
         import_results(given.store, both, Policy(), 1)
         assert rows_of(given, 1).keys() == last_rows(cluster_scan[0]).keys()
@@ -357,8 +358,10 @@ def test_other_files_than_results_are_refused(
     elif what == "cut off":
         place.write_bytes(whole.read_bytes()[:-100])
     elif what == "of another time":
-        head, table = next(results.read(whole))
-        results.write(str(tmp_path), place.name, table, results.Head(head.metadata, features=99))
+        head, table = next(result_files.read(whole))
+        result_files.write(
+            str(tmp_path), place.name, table, result_files.Head(head.metadata, features=99)
+        )
     with open_databases(tmp_path / "g.db") as given, pytest.raises(RunError, match=r"x\.parquet"):
         import_results(given.store, place, Policy(), 1)
     assert last_scan(tmp_path / "g.db") is None
@@ -370,7 +373,7 @@ def test_results_that_no_scan_wrote_are_refused(
 ) -> None:
     import pyarrow as pa
 
-    head, table = next(results.read(cluster_scan[1]))
+    head, table = next(result_files.read(cluster_scan[1]))
     wrong = {
         "file": b"music/x.mp3",
         "tags": '{"genres": [7], "field": null, "album": {}, "problem": null}',
@@ -383,7 +386,7 @@ def test_results_that_no_scan_wrote_are_refused(
         table.schema.field(at),
         pa.array([wrong[what]] * table.num_rows, table.schema.field(at).type),
     )
-    results.write(str(tmp_path), "x.parquet", table, head)
+    result_files.write(str(tmp_path), "x.parquet", table, head)
     with (
         open_databases(tmp_path / "g.db") as given,
         pytest.raises(RunError, match="cannot be imported"),
@@ -604,7 +607,7 @@ def test_results_that_cannot_be_kept_end_the_scan(
     cluster_scan: tuple[Path, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    _, table = next(results.read(cluster_scan[1]))
+    _, table = next(result_files.read(cluster_scan[1]))
     kept = Keep(Setup(Shipped(Model().metadata)), str(tmp_path / "file"), "scan")(table)
     assert kept.num_rows == table.num_rows
     with pytest.raises(RunError, match="results cannot be written"):
@@ -625,7 +628,7 @@ def test_actors_fit_their_clusters() -> None:
 
 def test_rows_come_back_from_parquet_bit_by_bit(cluster_scan: tuple[Path, Path]) -> None:
     with open_databases(cluster_scan[0]) as given:
-        for _, table in results.read(cluster_scan[1]):
+        for _, table in result_files.read(cluster_scan[1]):
             for track, file in results.track_results(table):
                 f = given.store.file(file)
                 if track.error is not None:

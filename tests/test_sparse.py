@@ -235,7 +235,8 @@ def test_a_cluster_gives_the_same_analyses(music: Path, tmp_path: Path) -> None:
     """Its operators run here, one after another; Ray only moves their rows."""
     pytest.importorskip("pyarrow")
     from genretag.cluster import results
-    from genretag.cluster.stages import Decode, Score, Setup, Shipped
+    from genretag.cluster.setup import Setup, Shipped
+    from genretag.cluster.stages import Decode, Score
     from genretag.features import FEATURE_VERSION
     from genretag.library.walk import Found, walk
     from genretag.scan.worker import Part

@@ -13,15 +13,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 from genretag.audio.audio_key import audio_sketch
-from genretag.cluster import results
+from genretag.cluster import result_files, results
 from genretag.cluster.actors import Actors
 from genretag.cluster.known import KnownResults
 from genretag.cluster.machines import cluster
 from genretag.cluster.operators import Operators, has_room
 from genretag.cluster.options import ClusterOptions
+from genretag.cluster.setup import Setup, Shipped
 from genretag.cluster.signals import Interrupt, LossLog
 from genretag.cluster.source import listing
-from genretag.cluster.stages import Setup, Shipped
 from genretag.decisions.plan import failed_row
 from genretag.errors import RunError, TrackError
 from genretag.inference.metadata import ModelMetadata
@@ -76,7 +76,7 @@ class RayEngine:
         """Analyse the files of the source on the cluster."""
         import ray
 
-        head = results.Head(self.metadata, self._scan)
+        head = result_files.Head(self.metadata, self._scan)
         known = KnownResults(recorder, self._options.results, head)
         undecoded = source.undecoded(known)
         first = next(undecoded, None)

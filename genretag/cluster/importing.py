@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from genretag.cluster import results
-from genretag.cluster.results import Head
+from genretag.cluster import result_files, results
+from genretag.cluster.result_files import Head
 from genretag.decisions.plan import WriteHistory
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError
@@ -35,7 +35,7 @@ class ImportEngine:
 
     def __init__(self, store: AnalysisCache, place: Path) -> None:
         self._place = place
-        self._tables = results.read(place)
+        self._tables = result_files.read(place)
         self._first = next(self._tables)
         self._metadata = _known_metadata(store, self._first[0].metadata)
         self._scan = self._first[0].scan

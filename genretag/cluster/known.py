@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag.audio import Identity, check_of_sha256
-from genretag.cluster import results
+from genretag.cluster import result_files, results
 from genretag.cluster.actors import MAX_PART_ROWS
 from genretag.library.urls import absolute
 from genretag.library.walk import Found, Unreadable
@@ -23,7 +23,7 @@ class KnownResults:
     ``place`` None: nothing is written.
     """
 
-    def __init__(self, recorder: Recorder, place: str | None, head: results.Head) -> None:
+    def __init__(self, recorder: Recorder, place: str | None, head: result_files.Head) -> None:
         self._recorder, self._place, self._head = recorder, place, head
         self._rows: list[dict[str, Any]] = []
         self._parts = 0
@@ -73,7 +73,7 @@ class KnownResults:
         """Write the pending rows into a file of their own."""
         if self._place is None or not self._rows:
             return
-        name = results.part_name(f"{self._head.scan}-known", self._parts)
-        results.write(self._place, name, results.table_of(self._rows), self._head)
+        name = result_files.part_name(f"{self._head.scan}-known", self._parts)
+        result_files.write(self._place, name, results.table_of(self._rows), self._head)
         self._parts += 1
         self._rows.clear()

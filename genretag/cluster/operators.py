@@ -15,7 +15,8 @@ import pyarrow as pa
 from genretag.cluster import results
 from genretag.cluster.actors import DECODE_CPUS, SCORE_CPUS, Actors
 from genretag.cluster.options import ClusterOptions
-from genretag.cluster.stages import UNKEPT, Decode, Keep, Score, Setup
+from genretag.cluster.setup import Setup
+from genretag.cluster.stages import UNKEPT, Decode, Keep, Score
 from genretag.errors import RunError
 
 _BLOCK_BYTES = 16 << 20  # of windows that travel together

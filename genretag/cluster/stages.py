@@ -7,26 +7,21 @@ Ray handles lost workers and machines: it gives their tasks, a few tracks each, 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-import genretag
 from genretag import audio
-from genretag.cluster import results
+from genretag.cluster import result_files, results
+from genretag.cluster.setup import Setup
 from genretag.cluster.source import fetched
-from genretag.errors import GenretagError, ModelError, RunError, TrackError
+from genretag.errors import GenretagError, RunError, TrackError
 from genretag.features import build_features, thumbnail
 from genretag.inference.batching import Batcher, WindowScores
-from genretag.inference.documents import sidecar
-from genretag.inference.metadata import ModelMetadata
-from genretag.inference.model import Model
 from genretag.library.urls import NOT_WRITTEN, is_url, to_url
 from genretag.records import Analysis, Tags
 from genretag.scan.pool import Pool
@@ -39,7 +34,6 @@ from genretag.scan.worker import (
     Task,
     TrackDone,
     WindowReady,
-    serve,
     time_limit,
 )
 
@@ -50,64 +44,6 @@ MAX_WINDOWS = 20
 FloatArray = npt.NDArray[np.float32]
 
 UNKEPT = "unkept"  # column with the error of results that could not be written
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """A model to send to other machines: its files by name, the model first.
-
-    No files: each machine uses its own bundled model.
-    """
-
-    metadata: ModelMetadata
-    files: tuple[tuple[str, bytes], ...] = ()
-
-    @classmethod
-    def of(cls, model: Model, given: Path | None) -> Shipped:
-        """Pack a loaded model; ``given`` None: the bundled one."""
-        if given is None:
-            return cls(model.metadata)
-        paths = [p for p in (given, sidecar(given), *model.stages) if p.is_file()]
-        return cls(model.metadata, tuple((p.name, p.read_bytes()) for p in dict.fromkeys(paths)))
-
-    def load(self, device: str = "cpu") -> Model:
-        """Load the model on this machine, with one thread.
-
-        Raises:
-            ModelError: it cannot be used here, or this machine bundles another one.
-        """
-        with tempfile.TemporaryDirectory(prefix="genretag-") as folder:
-            for name, data in self.files:
-                Path(folder, name).write_bytes(data)
-            model = Model(Path(folder, self.files[0][0]) if self.files else None, device, threads=1)
-        if model.metadata.id != self.metadata.id:
-            raise ModelError(
-                f"its bundled model is {model.metadata.version}, not {self.metadata.version}; "
-                f"install the same genretag everywhere"
-            )
-        return model
-
-
-@dataclass(frozen=True)
-class Setup:
-    """The settings of every operator."""
-
-    shipped: Shipped
-    version: str = genretag.__version__
-    identify: bool = False  # only identify the audio; decode nothing
-    # For copies of remote files while they are analysed; None: the system's temporary folder.
-    folder: str | None = None
-    decoder: Callable[..., None] = serve  # runs in a decode process
-    part: Part = Part.WHOLE  # what to decode of a track
-    min_confidence: float | None = None  # decides whether the first pieces suffice
-
-    def check(self) -> None:
-        """Raise ``RunError`` if this machine has another version of genretag."""
-        if genretag.__version__ != self.version:
-            raise RunError(
-                f"genretag is {genretag.__version__} on this machine and {self.version} where the "
-                f"scan started"
-            )
 
 
 @dataclass(frozen=True)
@@ -351,7 +287,7 @@ class Keep:
 
     def __init__(self, setup: Setup, place: str, scan: str) -> None:
         self._head, self._place, self._scan = (
-            results.Head(setup.shipped.metadata, scan),
+            result_files.Head(setup.shipped.metadata, scan),
             place,
             scan,
         )
@@ -360,9 +296,9 @@ class Keep:
         """Write some rows."""
         error = None
         try:
-            results.write(
+            result_files.write(
                 self._place,
-                results.part_name(self._scan, min(batch["ordinal"].to_pylist())),
+                result_files.part_name(self._scan, min(batch["ordinal"].to_pylist())),
                 batch,
                 self._head,
             )

@@ -23,7 +23,8 @@ from speed import proportional_memory
 
 from genretag.audio import Identity, synthesis
 from genretag.cluster.importing import import_results
-from genretag.cluster.results import part_name, read, row_of, table_of, track_results, write
+from genretag.cluster.result_files import part_name, read, write
+from genretag.cluster.results import row_of, table_of, track_results
 from genretag.decisions.policy import Policy
 from genretag.scan.track import TrackResult
 from genretag.storage.cache import AnalysisCache
