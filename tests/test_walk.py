@@ -50,7 +50,7 @@ def test_a_broken_link_is_reported(tmp_path: Path) -> None:
     (tmp_path / "gone.mp3").symlink_to(tmp_path / "nowhere.mp3")
     (missed,) = walk([tmp_path])
     assert isinstance(missed, Unreadable)
-    assert "No such file" in missed.error
+    assert missed.error == "the file that it links to is not there"
 
 
 def test_pipes_and_sockets_are_never_opened(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
@@ -99,13 +100,16 @@ def signed(number: int) -> int:
 
 def _look(path: str, *, linked: bool = False) -> Found | Unreadable | None:
     """Return a regular file with its stat fields; None for pipes, sockets and devices."""
+    link = False
     try:
         s = os.lstat(path)
         link = stat.S_ISLNK(s.st_mode)
         if link:
             s = os.stat(path)
     except OSError as error:
-        return Unreadable(Path(path), error.strerror or str(error))
+        broken = link and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        why = "the file that it links to is not there" if broken else error.strerror
+        return Unreadable(Path(path), why or str(error))
     if not stat.S_ISREG(s.st_mode):
         return None
     size, when, inode, device = s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev
