@@ -28,6 +28,7 @@ _LATE_SECONDS = 1.0  # a piece that begins later than this after its place was n
 #: FFmpeg jumps to the place in an MP3 that its index or bit rate gives; without it, it reads and
 #: parses the whole file up to the place.
 _OPEN_OPTIONS = {"fflags": "+fastseek"}
+_FAST_SEEK = 1 << 19  # AVFMT_FLAG_FAST_SEEK of libavformat/avformat.h
 
 Places = Callable[[float], Sequence[float]]  # length of the track in s -> starts of pieces in s
 
@@ -48,6 +49,9 @@ def read_pieces(path: Path, rate: int, places: Places, log: DecodeLog) -> Iterat
             must be decoded. The pieces that were yielded hold.
     """
     with opened(path, _OPEN_OPTIONS) as container:
+        if container.format.name != "mp3":
+            # In FLAC, FFmpeg would decode from the last entry of a coarse table.
+            container.flags &= ~_FAST_SEEK
         stream = container.streams.audio[0]
         stream.codec_context.thread_count = 1
         log.declared_seconds = declared_seconds(container, stream, path)
