@@ -21,7 +21,7 @@ from genretag.training.head import (
     fit_music_head,
     fit_temperature,
 )
-from models.recipe.corpus import Clip, grouped_folds, read_clips
+from models.recipe.corpus import KINDS, Clip, grouped_folds, read_clips
 
 
 def clips_of(artists: list[int]) -> list[Clip]:
@@ -233,6 +233,14 @@ def test_a_word_allows_its_labels_and_unsupported_music_none() -> None:
     assert Clip("x", "s", "weak", "pop", "", 30.0, (), "").choices is None
 
 
+def test_a_word_without_a_label_is_another_kind_of_music() -> None:
+    labels = ["Jazz", "Pop", "Rock"]
+    assert multi("Pop/Rock|R&B").choices_among(labels) == [("Pop", "Rock"), ("R&B",)]
+    assert multi("Holiday|Jazz").choices_among(labels) == [("Jazz",)]
+    assert multi("Holiday|Latin").choices_among(labels) == [("Other",)]
+    assert Clip("x", "s", "weak", "pop", "", 30.0, (), "").choices_among(labels) is None
+
+
 def test_genre_head_learns_every_word_and_doubts_unsupported_music() -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from models.recipe.heads import fit_genre
@@ -245,10 +253,27 @@ def test_genre_head_learns_every_word_and_doubts_unsupported_music() -> None:
     labels = ["Hip-Hop", "Jazz"]
     head = fit_genre(x, np.arange(len(clips)), clips, use, labels, l2=1e-4)
     p = np.exp(log_softmax(head(centres)))
+    assert p.shape[1] == len(labels) + len(KINDS)
     assert p[0, 0] > 0.9
     assert p[40, 1] > 0.9
     assert abs(p[80, 0] - 0.5) < 0.1
-    assert abs(p[120, 0] - 0.5) < 0.1
+    assert p[120, -1] > 0.9
+
+
+def test_other_kinds_of_music_leave_every_label_unsure() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.training.export import TwoHeadNetwork
+    from genretag.training.network import Backbone, Shape
+
+    rng = np.random.default_rng(0)
+    backbone = Backbone(Shape(40, 8, (8, 12, 16), 24, 16)).eval()
+    genre, music = (LinearHead(rng.normal(size=(16, n)), rng.normal(size=n)) for n in (5, 1))
+    x = torch.randn(4, 40, 124)
+    with torch.no_grad():
+        all_five = torch.softmax(TwoHeadNetwork(backbone, genre, music)(x)[0], dim=1)
+        three = torch.softmax(TwoHeadNetwork(backbone, genre, music, kinds=2)(x)[0], dim=1)
+    expected = all_five[:, :3] + all_five[:, 3:].sum(1, keepdim=True) / 3
+    np.testing.assert_allclose(three.numpy(), expected.numpy(), atol=1e-5)
 
 
 def test_lowest_threshold_that_is_right_often_enough() -> None:

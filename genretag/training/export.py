@@ -20,18 +20,31 @@ _MIN_HALF_WEIGHTS = 256  # smaller tensors stay in single precision
 
 
 class TwoHeadNetwork(nn.Module):
-    """Backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding."""
+    """Backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding.
 
-    def __init__(self, backbone: Backbone, genre: LinearHead, music: LinearHead) -> None:
+    The last ``kinds`` outputs of the genre head are kinds of music without a label. Their
+    probability is spread over all labels, so that no label is sure of such music.
+    """
+
+    def __init__(
+        self, backbone: Backbone, genre: LinearHead, music: LinearHead, kinds: int = 0
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.genre = to_layer(genre)
         self.music = to_layer(music)
+        self.kinds = kinds
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (logits [batch, labels], music [batch], embedding [batch, dims])."""
         embedding = self.backbone(x)
-        return self.genre(embedding), self.music(embedding).squeeze(1), embedding
+        logits = self.genre(embedding)
+        if self.kinds:
+            p = torch.softmax(logits, dim=1)
+            known, other = p[:, : -self.kinds], p[:, -self.kinds :]
+            spread = other.sum(dim=1, keepdim=True) / known.shape[1]
+            logits = (known + spread).log()
+        return logits, self.music(embedding).squeeze(1), embedding
 
 
 def round_to_half(network: TwoHeadNetwork) -> TwoHeadNetwork:

@@ -13,7 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.inference.metadata import Calibration
+from genretag.inference.model import Model
+from genretag.training.attach_head import replace_metadata
 from genretag.training.head import LinearHead
 from models.recipe import examine
 from models.recipe.answers import ask_clips, ask_mixes
 from models.recipe.bundle import Heads, Material, fit_heads, material_of, write_model
-from models.recipe.corpus import QUADRANTS, WORDS, Clip, grouped_folds, read_clips
+from models.recipe.calibrate import answers_of, calibration_of
+from models.recipe.corpus import QUADRANTS, WORDS, Clip, grouped_folds, path_of, read_clips
 from models.recipe.distil import Plan, load, merged, train
-from models.recipe.heads import honest_temperature
 from models.recipe.quantise import chunks_of
 from models.recipe.styles import as_metadata, judge
 
@@ -35,7 +37,7 @@ HELD_FOLDS = (0, 1)  # that the student never trained
 STEPS = 24_000  # of each process
 MIXES = 9_000  # changed sounds
 LABELS = sorted({*WORDS.values(), "Latin"})
-VERSION = "2.0"
+VERSION = "2.1"
 START = Path(__file__).parent.parent / "genretag.onnx"
 
 
@@ -62,30 +64,30 @@ def student_of(data: Path, work: Path, limits: Limits) -> Path:
     return student
 
 
-def allowed_of(clips: list[Clip], labels: list[str]) -> npt.NDArray[np.float64]:
-    """Return which labels [clips, labels] are right."""
-    return np.array([[float(x in examine.true_labels(c)) for x in labels] for c in clips])
+def examined(
+    data: Path, work: Path, clips: list[Clip], models: dict[int, Path]
+) -> tuple[examine.Rows, Calibration]:
+    """Calibrate the model of each fold on the other folds, and scan its fold with it.
 
-
-def calibrated_on(material: Material, heads: dict[int, Heads], folds: list[int]) -> Calibration:
-    """Return the calibration of whole clips of folds, with the heads that do not know each.
-
-    GTZAN and AllMusic weigh the same.
+    The calibration of all these folds together is returned too.
     """
-    of, clips = grouped_folds(material.clips), material.clips
-    logits: list[list[npt.NDArray[np.float64]]] = [[], []]
-    allowed: list[list[npt.NDArray[np.float64]]] = [[], []]
-    for fold in folds:
-        for k in range(2):
-            mine = [
-                i
-                for i in np.flatnonzero(of == fold)
-                if (clips[i].allmusic if k else clips[i].source == "gtzan")
-            ]
-            logits[k].append(heads[fold].genre(material.pieces.whole(np.array(mine))))
-            allowed[k].append(allowed_of([clips[i] for i in mine], LABELS))
-    pairs = [np.concatenate(z) for z in logits], [np.concatenate(a) for a in allowed]
-    return Calibration(honest_temperature(*pairs))
+    folds = grouped_folds(clips)
+    answers = {
+        k: answers_of(path, work, clips, labelled(clips, folds == k)) for k, path in models.items()
+    }
+    rows: examine.Rows = {}
+    for k, path in models.items():
+        others = [a for fold, some in answers.items() if fold != k for a in some]
+        calibration = calibration_of(others, tuple(LABELS))
+        replace_metadata(path, replace(Model(path).metadata, calibration=calibration), path)
+        mine = [path_of(data, c) for c, f in zip(clips, folds, strict=True) if f == k]
+        rows |= examine.scanned(mine, path)
+    return rows, calibration_of([a for some in answers.values() for a in some], tuple(LABELS))
+
+
+def labelled(clips: list[Clip], use: npt.NDArray[np.bool_]) -> list[int]:
+    """Return the clips of both collections that ``use`` marks."""
+    return [int(i) for i in np.flatnonzero(use) if clips[i].source == "gtzan" or clips[i].allmusic]
 
 
 def moods_right(material: Material, heads: dict[int, Heads]) -> list[float]:
@@ -111,36 +113,28 @@ def make(data: Path, work: Path, out: Path, limits: Limits) -> dict[str, Any]:
     material = material_of(data, work, student, clips)
     chunks = chunks_of(work, np.flatnonzero(~held).tolist())
     heads = {k: fit_heads(material, folds != k, LABELS) for k in HELD_FOLDS}
-    rows: examine.Rows = {}
-    for k in HELD_FOLDS:
-        calibration = calibrated_on(material, heads, [f for f in HELD_FOLDS if f != k])
-        path = work / f"fold{k}.onnx"
-        write_model(student, heads[k], LABELS, calibration, chunks, path, VERSION)
-        rows |= examine.scanned(
-            data, [c for c, f in zip(clips, folds, strict=True) if f == k], path
-        )
+    models = {k: work / f"fold{k}.onnx" for k in HELD_FOLDS}
+    for k, path in models.items():
+        write_model(student, heads[k], LABELS, Calibration(), chunks, path, VERSION)
+    rows, calibration = examined(data, work, clips, models)
     judged = [c for c in clips if c.id in rows]
     layer = load(student).classes
     weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
     tags = LinearHead(weight.T, bias)
     recognised = judge(data, work, clips, material.pieces, tags, folds, ~held)
     styles = [j for j in recognised if j.name not in LABELS]
-    calibration = calibrated_on(material, heads, list(HELD_FOLDS))
     everything = fit_heads(material, np.ones(len(clips), bool), LABELS)
     off = write_model(
         student, everything, LABELS, calibration, chunks, out, VERSION, as_metadata(styles)
     )
     return {
         **examine.figures(judged, rows),
-        "the model that training started from": examine.figures(
-            judged, examine.scanned(data, judged, limits.start)
-        ),
         "written of each label": examine.written_of_label(judged, rows),
         "moods": moods_right(material, heads),
         "styles": {
             j.name: [j.truth, j.clips, j.threshold.precision, j.threshold.recall] for j in styles
         },
-        "temperature": calibration.temperature,
+        "calibration": calibration.to_metadata(),
         "quantised: off by": round(off, 4),
         "bytes": out.stat().st_size,
     }

@@ -20,9 +20,10 @@ from models.recipe.distil import load
 from models.recipe.heads import fit_genre, fit_moods, fit_music
 from models.recipe.pieces import CHUNKS, Embedder, Pieces, pieces_of, synthetic_pieces
 from models.recipe.quantise import quantise
+from models.recipe.sounds import synthetic, synthetic_music
 
 MUSIC_THRESHOLD, CONFIDENCE_THRESHOLD = 0.5, 0.7
-SYNTHETIC_SOUNDS = 400
+SYNTHETIC_SOUNDS, SYNTHETIC_MUSIC = 800, 150
 
 ABOUT: dict[str, Any] = {
     "data": (
@@ -44,7 +45,8 @@ class Material:
     clips: list[Clip]
     pieces: Pieces
     teachers: Pieces  # the teachers' joint embeddings of segments, as further pieces
-    synthetic: npt.NDArray[np.float32]  # embeddings of synthetic sounds
+    synthetic: npt.NDArray[np.float32]  # embeddings of synthetic sounds that are not music
+    synthetic_music: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ def material_of(data: Path, work: Path, student: Path, clips: list[Clip]) -> Mat
     rows = [(i, e.embedding) for i, es in read_examples_of_clips(data, work) for e in es]
     index = np.array([i for i, _ in rows])
     teachers = Pieces(joint(np.stack([e for _, e in rows])), index, np.full(len(index), 10))
-    return Material(clips, pieces, teachers, synthetic_pieces(embedder, SYNTHETIC_SOUNDS, seed=0))
+    return Material(
+        clips,
+        pieces,
+        teachers,
+        synthetic_pieces(embedder, synthetic, SYNTHETIC_SOUNDS, seed=0),
+        synthetic_pieces(embedder, synthetic_music, SYNTHETIC_MUSIC, seed=1),
+    )
 
 
 def fit_heads(material: Material, use: npt.NDArray[np.bool_], labels: list[str]) -> Heads:
@@ -82,7 +90,7 @@ def fit_heads(material: Material, use: npt.NDArray[np.bool_], labels: list[str])
     clip = np.concatenate([own.clip, taught.clip])
     return Heads(
         fit_genre(x, clip, clips, use, labels),
-        fit_music(own.x, own.clip, clips, use, material.synthetic),
+        fit_music(own.x, own.clip, clips, use, material.synthetic, material.synthetic_music),
         fit_moods(own.x, own.clip, clips, use),
     )
 
@@ -120,5 +128,7 @@ def write_model(
         styles=styles,
         moods=moods,
     )
-    export(TwoHeadNetwork(load(student).backbone, heads.genre, heads.music), metadata, out)
+    kinds = len(heads.genre.bias) - len(labels)
+    network = TwoHeadNetwork(load(student).backbone, heads.genre, heads.music, kinds)
+    export(network, metadata, out)
     return quantise(out, out, chunks)

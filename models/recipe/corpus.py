@@ -44,6 +44,17 @@ ALLMUSIC = {
     "Classical": ("Classical",),
 }
 
+#: Words of AllMusic without a label -> other kinds of music that the genre head tells apart.
+OTHER_KINDS = {
+    "R&B": "R&B",
+    "Folk": "Folk",
+    "International": "World",
+    "New Age": "New Age",
+    "Stage & Screen": "New Age",
+}
+ANY_OTHER = "Other"  # kind of the clips that have none of these words
+KINDS = (*sorted(set(OTHER_KINDS.values())), ANY_OTHER)
+
 QUADRANTS = {"Q1": "Happy", "Q2": "Tense", "Q3": "Sad", "Q4": "Calm"}
 
 
@@ -75,6 +86,24 @@ class Clip:
         """What stays on one side of a split: the artist, else source and genre."""
         artist = self.artist.strip().casefold()
         return artist or f"{self.source}/{self.genre}/unknown artist"
+
+    def choices_among(self, labels: list[str]) -> list[tuple[str, ...]] | None:
+        """Return, for each genre word, the labels that it allows, of labels and other kinds.
+
+        A clip without any has the kind ``ANY_OTHER``. None: its genres are unknown.
+        """
+        if self.labelled:
+            return [(WORDS[self.genre],)]
+        if not self.allmusic:
+            return None
+        found = []
+        for word in self.genres:
+            known = tuple(x for x in ALLMUSIC.get(word, ()) if x in labels)
+            if known:
+                found.append(known)
+            elif word in OTHER_KINDS:
+                found.append((OTHER_KINDS[word],))
+        return found or [(ANY_OTHER,)]
 
     @property
     def choices(self) -> list[tuple[str, ...]] | None:

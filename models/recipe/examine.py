@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.evaluation.metrics import calibration_error, exact_calibration_error
-from models.recipe.corpus import ALLMUSIC, WORDS, Clip, path_of
+from models.recipe.corpus import ALLMUSIC, WORDS, Clip
 
 Rows = dict[str, dict[str, Any]]  # of a scan, by the clip's id
 
@@ -25,12 +25,12 @@ _AT_ONCE = 300  # paths a call of the program
 _RESAMPLES = 1000
 
 
-def scanned(data: Path, clips: list[Clip], model: Path) -> Rows:
-    """Return the rows of a scan of clips."""
+def scanned(files: list[Path], model: Path) -> Rows:
+    """Return the rows of a scan of files, by their names without the extension."""
     rows: Rows = {}
     with tempfile.TemporaryDirectory() as folder:
-        for start in range(0, len(clips), _AT_ONCE):
-            paths = [str(path_of(data, c)) for c in clips[start : start + _AT_ONCE]]
+        for start in range(0, len(files), _AT_ONCE):
+            paths = [str(path) for path in files[start : start + _AT_ONCE]]
             command = [sys.executable, "-m", "genretag", "scan", *paths, "--dry-run", "--json"]
             options = ["--model", str(model), "--db", f"{folder}/x.db"]
             done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)

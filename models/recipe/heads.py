@@ -1,9 +1,8 @@
 """The linear heads on the student's embedding: genre, music, moods and styles.
 
-Genre: multinomial logistic regression. A clip with several genre words counts with an equal share
-for each. A word that allows several labels (Pop/Rock) asks for the sum of their probabilities. A
-clip whose words have no label asks for equal probabilities (outlier exposure; Hendrycks et al.
-2019), so that other kinds of music get little confidence.
+Genre: multinomial logistic regression over the labels and some other kinds of music, whose
+probability the exported network spreads over all labels, so that such music gets little confidence.
+A word that allows several labels (Pop/Rock) asks for the sum of their probabilities.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import torch
 
 from genretag.numeric import log_softmax, sigmoid
 from genretag.training.head import LinearHead, fit_music_head
-from models.recipe.corpus import QUADRANTS, Clip
+from models.recipe.corpus import KINDS, QUADRANTS, Clip
 
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
 GENRE_L2, MOOD_L2, STYLE_L2 = 3e-3, 1e-2, 1e-2  # penalties on standardised embeddings
 BALANCE = 0.25  # exponent of a label's rarity in its weight
-UNSUPPORTED_WEIGHT = 1.0  # of clips whose words have no label
+ANY_SHARE = 0.5  # of the weight of a clip with several words, which asks for any of them
 MUSIC_C = 0.02
 CONFIDENCE, PROMISE = 0.7, 0.88  # from the one on, a genre is right with the other
 _MAX_TEMPERATURE = 1.6
@@ -34,33 +33,36 @@ _ITERATIONS = 60
 
 @dataclass(frozen=True)
 class Targets:
-    """What clips ask for: rows of (clip, allowed labels, weight); no label: unsupported music."""
+    """What clips ask for: rows of (clip, allowed outputs, weight)."""
 
     clip: npt.NDArray[np.int64]
-    allowed: npt.NDArray[np.float64]  # [n, labels], 0 or 1
+    allowed: npt.NDArray[np.float64]  # [n, outputs], 0 or 1
     weight: npt.NDArray[np.float64]
 
 
 def genre_targets(clips: list[Clip], use: BoolArray, labels: list[str]) -> Targets:
-    """Return the targets of the clips that ``use`` marks; rarer labels weigh more."""
-    rows = []
-    for index in np.flatnonzero(use):
-        choices = clips[index].choices
+    """Return the targets of the clips that ``use`` marks; rarer labels weigh more.
+
+    The outputs are the labels and then the other kinds of music. Half the weight of a clip with
+    several words is shared between them, half asks for any of them: a clip is right with any, and
+    the second genre should be one of them too.
+    """
+    outputs = [*labels, *(k for k in KINDS if k not in labels)]
+    rows: list[tuple[int, tuple[str, ...], float]] = []
+    for index in np.flatnonzero(use).tolist():
+        choices = clips[index].choices_among(labels)
         if choices is None:
             continue
-        kept = [tuple(x for x in choice if x in labels) for choice in choices]
-        kept = [choice for choice in kept if choice]
-        rows += [(index, choice, 1 / len(kept)) for choice in kept]
-        if not kept:
-            rows.append((index, (), UNSUPPORTED_WEIGHT))
-    allowed = np.array([[float(x in choice) for x in labels] for _, choice, _ in rows])
+        share = 1.0 if len(choices) == 1 else 1 - ANY_SHARE
+        rows += [(index, choice, share / len(choices)) for choice in choices]
+        if len(choices) > 1:
+            rows.append((index, tuple({x for choice in choices for x in choice}), ANY_SHARE))
+    allowed = np.array([[float(x in choice) for x in outputs] for _, choice, _ in rows])
     weight = np.array([w for _, _, w in rows])
-    count = np.maximum(allowed.sum(1), 1)
+    count = allowed.sum(1)
     total = (allowed / count[:, None] * weight[:, None]).sum(0)
     rarity = (total.mean() / np.maximum(total, 1)) ** BALANCE
-    known = allowed.any(1)
-    weight = np.where(known, weight * (allowed @ rarity) / count, weight)
-    return Targets(np.array([r[0] for r in rows]), allowed, weight)
+    return Targets(np.array([r[0] for r in rows]), allowed, weight * (allowed @ rarity) / count)
 
 
 def _fit(
@@ -70,7 +72,6 @@ def _fit(
     a, w = torch.from_numpy(x).float(), torch.from_numpy(weight / weight.sum()).float()
     mean, std = a.mean(0), a.std(0).mean()
     a, may = (a - mean) / std, torch.from_numpy(allowed).float()
-    unknown = may.sum(1) == 0
     matrix = torch.zeros(a.shape[1], may.shape[1], requires_grad=True)
     bias = torch.zeros(may.shape[1], requires_grad=True)
     optimiser = torch.optim.LBFGS(
@@ -81,7 +82,7 @@ def _fit(
         optimiser.zero_grad()
         log_p = torch.log_softmax(a @ matrix + bias, 1)
         possible = -torch.logsumexp(log_p + torch.log(may.clamp_min(1e-9)), 1)
-        loss = (w * torch.where(unknown, -log_p.mean(1), possible)).sum()
+        loss = (w * possible).sum()
         loss = loss + l2 * matrix.square().sum()
         loss.backward()
         return loss
@@ -145,14 +146,24 @@ def fit_word(
 
 
 def fit_music(
-    x: FloatArray, clip: npt.NDArray[np.int64], clips: list[Clip], use: BoolArray, other: FloatArray
+    x: FloatArray,
+    clip: npt.NDArray[np.int64],
+    clips: list[Clip],
+    use: BoolArray,
+    other: FloatArray,
+    also: FloatArray,
 ) -> LinearHead:
-    """Fit the music head on pieces of clips, and on synthetic sounds ``other`` that are none."""
+    """Fit the music head on pieces of clips and on synthetic sounds.
+
+    ``other`` are synthetic sounds that are not music, ``also`` those that are.
+    """
     mine = use[clip]
     music = np.array([clips[c].role != "nonmusic" for c in clip[mine]])
-    x = np.concatenate([x[mine], other])
-    index = np.concatenate([clip[mine], len(clips) + np.arange(len(other))])
-    return fit_music_head(x, np.concatenate([music, np.zeros(len(other), bool)]), index, MUSIC_C)
+    x = np.concatenate([x[mine], other, also])
+    made = len(other) + len(also)
+    index = np.concatenate([clip[mine], len(clips) + np.arange(made)])
+    music = np.concatenate([music, np.zeros(len(other), bool), np.ones(len(also), bool)])
+    return fit_music_head(x, music, index, MUSIC_C)
 
 
 def fit_temperature(logits: Sequence[FloatArray], allowed: Sequence[FloatArray]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from genretag.training import augment
 from genretag.training.network import Backbone, fold
 from models.recipe.answers import log_mels, parse_front_end
 from models.recipe.corpus import Clip
-from models.recipe.sounds import synthetic
 from models.recipe.teachers import FRAMES_PER_SECOND, RATE, RATE_MN04
 
 FloatArray = npt.NDArray[np.float32]
@@ -104,11 +104,13 @@ def pieces_of(work: Path, clips: list[Clip], embedder: Embedder, seed: int = 0) 
     return Pieces(np.concatenate(out), np.array(clip), np.array(lengths))
 
 
-def synthetic_pieces(embedder: Embedder, count: int, seed: int) -> FloatArray:
-    """Return embeddings of synthetic sounds that are not music, of 1 to 10 s."""
+def synthetic_pieces(
+    embedder: Embedder, make: Callable[[np.random.Generator], FloatArray], count: int, seed: int
+) -> FloatArray:
+    """Return embeddings of synthetic sounds of 1 to 10 s."""
     rng, log_mel, mels = np.random.default_rng(seed), LogMel.of(FrontEnd()), []
     for _ in range(count):
-        x = signal.resample_poly(synthetic(rng), RATE, RATE_MN04).astype(np.float32)
+        x = signal.resample_poly(make(rng), RATE, RATE_MN04).astype(np.float32)
         mel, energy = parse_front_end(x[: int(RATE * rng.choice([1.1, 2, 3, 5, 10]))], log_mel)
         mels.append(scaled(log_mel, mel, energy))
     return embedder(mels)

@@ -1,0 +1,104 @@
+"""Temperatures of a model file, fitted on clips that its heads and its network do not know.
+
+For whole clips, and for pieces of 5 s of which a quick scan analyses a few spread over a track.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from genretag.features import FrontEnd, LogMel
+from genretag.inference.metadata import Calibration, PieceCalibration
+from genretag.inference.model import Model, cut_chunks
+from genretag.numeric import log_softmax
+from models.recipe.answers import log_mels
+from models.recipe.corpus import Clip
+from models.recipe.examine import true_labels
+from models.recipe.heads import fit_temperature, honest_temperature
+from models.recipe.pieces import CHUNKS, WINDOW, scaled
+
+FloatArray = npt.NDArray[np.float64]
+
+PIECE_SECONDS = 5.0
+PIECE_FRAMES = 312
+COUNTS = (1, 2, 3, 6)  # pieces of a clip; twice as many with another clip of the artist
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model file says of one clip: log-probabilities of the whole and of its pieces."""
+
+    clip: Clip
+    whole: FloatArray  # [labels]
+    pieces: FloatArray  # [pieces, labels]
+
+
+def answers_of(path: Path, work: Path, clips: list[Clip], rows: Iterable[int]) -> list[Answers]:
+    """Run a model file on clips, as a scan does."""
+    model, log_mel, rows = Model(path), LogMel.of(FrontEnd()), list(rows)
+    out = []
+    for row, (mel, energy) in zip(rows, log_mels(work, rows), strict=True):
+        window = scaled(log_mel, mel[:WINDOW], energy[:WINDOW])
+        chunks = np.stack(cut_chunks(window, CHUNKS))
+        whole = log_softmax(model.run(chunks).logits.mean(0)[None])[0]
+        starts = range(0, max(1, min(len(mel), WINDOW) - PIECE_FRAMES + 1), PIECE_FRAMES)
+        spans = [slice(s, s + PIECE_FRAMES) for s in starts]
+        pieces = [scaled(log_mel, mel[s], energy[s]) for s in spans]
+        if len(mel) < PIECE_FRAMES:
+            pieces = [window[:, :PIECE_FRAMES]]
+        cut = np.stack([c for piece in pieces for c in cut_chunks(piece, CHUNKS)])
+        out.append(Answers(clips[row], whole, log_softmax(model.run(cut).logits)))
+    return out
+
+
+def _allowed(answers: list[Answers], labels: tuple[str, ...]) -> FloatArray:
+    return np.array([[float(x in true_labels(a.clip)) for x in labels] for a in answers])
+
+
+def _collections(answers: list[Answers]) -> list[list[Answers]]:
+    return [
+        [a for a in answers if a.clip.source == "gtzan"],
+        [a for a in answers if a.clip.allmusic],
+    ]
+
+
+def _of_pieces(answers: list[Answers], count: int, labels: tuple[str, ...]) -> list[FloatArray]:
+    """Return (means [n, labels] over ``count`` pieces, allowed labels [n, labels])."""
+    most = COUNTS[-1]
+    chosen = [(a, a.pieces) for a in answers if len(a.pieces) >= min(count, most)]
+    if count > most:
+        of = defaultdict(list)
+        for a, pieces in chosen:
+            of[a.clip.group, frozenset(true_labels(a.clip))].append((a, pieces))
+        pairs = [(g[k], g[k + 1]) for g in of.values() for k in range(0, len(g) - 1, 2)]
+        chosen = [(a, np.concatenate([x, y])) for (a, x), (_, y) in pairs]
+    at = [np.linspace(0, len(p) - 1, min(count, len(p))).round().astype(int) for _, p in chosen]
+    means = np.array([p[i].mean(0) for (_, p), i in zip(chosen, at, strict=True)])
+    return [means.reshape(-1, len(labels)), _allowed([a for a, _ in chosen], labels)]
+
+
+def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibration:
+    """Fit the temperatures; GTZAN and AllMusic weigh the same.
+
+    The slope of pieces is fitted to the temperatures that suit each number of them.
+    """
+    whole = [
+        (np.stack([a.whole for a in some]), _allowed(some, labels))
+        for some in _collections(answers)
+    ]
+    temperature = honest_temperature(*zip(*whole, strict=True))
+    counts, fitted = [*COUNTS, 2 * COUNTS[-1]], []
+    for count in counts:
+        pairs = [_of_pieces(some, count, labels) for some in _collections(answers)]
+        fitted.append(fit_temperature(*zip(*pairs, strict=True)))
+    slope = float(np.polyfit(np.log(counts), np.log(fitted), 1)[0])
+    six = [_of_pieces(some, COUNTS[-1], labels) for some in _collections(answers)]
+    one = honest_temperature(*zip(*six, strict=True)) / COUNTS[-1] ** slope
+    pieces = PieceCalibration(PIECE_SECONDS, round(one, 3), round(slope, 3))
+    return Calibration(temperature, 0.0, pieces)
