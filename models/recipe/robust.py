@@ -1,5 +1,7 @@
 """Compare a model's answers to clips and to changed copies of them, through ``genretag scan``.
 
+Synthetic tones, noises, flutes and drones are judged too.
+
     python -m models.recipe.robust DATA WORK [--clips 60]
 
 Uses the models of the held-out folds in WORK, which the recipe leaves there.
@@ -11,13 +13,18 @@ import argparse
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from genretag.audio.synthesis import encode
 from models.recipe import examine
 from models.recipe.corpus import Clip, grouped_folds, path_of, read_clips
+from models.recipe.sounds import MUSIC, NOT_MUSIC, SAMPLES, levelled
+from models.recipe.teachers import RATE_MN04
 
 #: Name -> (ffmpeg's options, extension). The clips are decoded at 48 kHz, mono.
 CHANGES: dict[str, tuple[list[str], str]] = {
@@ -81,6 +88,35 @@ def _judged(
     }
 
 
+def synthetic_judged(model: Path, each: int, seed: int = 99) -> dict[str, list[bool]]:
+    """Return, for each kind of synthetic sound, whether each was told from (other) music rightly.
+
+    Sounds of 2, 5 and 10 s, and noise at -91 dB; the seed is none of the training.
+    """
+    rng = np.random.default_rng(seed)
+    made: list[tuple[str, bool, npt.NDArray[np.floating]]] = []
+    for _ in range(each):
+        made += [(_name(f), False, f(rng, float(np.exp(rng.uniform(4.1, 8.7))))) for f in NOT_MUSIC]
+        made += [(_name(f), True, f(rng)) for f in MUSIC]
+        made.append(("noise at -91 dB", False, rng.normal(size=SAMPLES)))
+    truth: dict[str, tuple[str, bool]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for k, (name, is_music, x) in enumerate(made):
+            level = 10 ** (-91 / 20) if name.startswith("noise at") else 1.0
+            cut = levelled(x)[: RATE_MN04 * (2, 5, 10)[k % 3]]
+            encode(Path(folder) / f"{k}.wav", cut * (10 * level if level < 1 else 1), RATE_MN04)
+            truth[str(k)] = name, is_music
+        rows = examine.scanned(sorted(Path(folder).iterdir()), model)
+    out: dict[str, list[bool]] = {}
+    for stem, (name, is_music) in truth.items():
+        out.setdefault(name, []).append((rows[stem]["status"] != "nonmusic") == is_music)
+    return out
+
+
+def _name(source: Callable[..., object]) -> str:
+    return getattr(source, "__name__", "").strip("_")
+
+
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(
@@ -100,7 +136,12 @@ def main() -> None:
             kept = total.setdefault(change, {"same": [], "right": []})
             for name, values in found.items():
                 kept[name] += values
+    some = next(iter(sorted(a.work.glob("fold*.onnx"))))
+    made = synthetic_judged(some, each=12)
     figures: dict[str, Any] = {
+        "synthetic sounds": {name: [sum(v), len(v)] for name, v in made.items()},
+    }
+    figures |= {
         change: {name: examine.interval(np.array(v)) for name, v in found.items()}
         for change, found in total.items()
     }

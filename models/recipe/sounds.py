@@ -120,7 +120,7 @@ def _fan(rng: np.random.Generator, hertz: float) -> npt.NDArray[np.float64]:
     return noise / noise.std() + rng.uniform(0, 1) * _hum(rng, hertz)
 
 
-_SOURCES: tuple[Callable[[np.random.Generator, float], npt.NDArray[np.float64]], ...] = (
+NOT_MUSIC: tuple[Callable[[np.random.Generator, float], npt.NDArray[np.float64]], ...] = (
     _sine,
     _square,
     _hum,
@@ -139,7 +139,7 @@ _SOURCES: tuple[Callable[[np.random.Generator, float], npt.NDArray[np.float64]],
 
 def synthetic(rng: np.random.Generator) -> FloatArray:
     """Return 10 s of a tone, hum, beeps, clicks, engine, applause, noise or the like."""
-    source = _SOURCES[rng.integers(len(_SOURCES))]
+    source = NOT_MUSIC[rng.integers(len(NOT_MUSIC))]
     return levelled(source(rng, float(np.exp(rng.uniform(np.log(60), np.log(6000))))))
 
 
@@ -184,15 +184,22 @@ def _minimal(rng: np.random.Generator) -> npt.NDArray[np.float64]:
     return kick + hat + rng.uniform(0, 0.5) * bass
 
 
+MUSIC: tuple[Callable[[np.random.Generator], npt.NDArray[np.float64]], ...] = (
+    _flute,
+    _drone,
+    _minimal,
+)
+
+
 def synthetic_music(rng: np.random.Generator) -> FloatArray:
     """Return 10 s of music that is close to tones: a flute, a drone, a minimal pattern, a demo."""
-    kind = rng.integers(4)
-    if kind == 3:
+    kind = int(rng.integers(len(MUSIC) + 1))
+    if kind == len(MUSIC):
         x = synthesis.piece(
             int(rng.integers(1 << 30)), 10, RATE_MN04, beat=bool(rng.random() < 0.5)
         )
         return levelled(np.resize(np.atleast_2d(x).mean(0), SAMPLES))
-    return levelled((_flute, _drone, _minimal)[kind](rng))
+    return levelled(MUSIC[kind](rng))
 
 
 def changed(rng: np.random.Generator, x: FloatArray) -> FloatArray:
