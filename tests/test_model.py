@@ -54,9 +54,11 @@ def test_bundled_model_is_small_and_described(model: Model) -> None:
         "Latin",
         "Metal",
         "Pop",
+        "R&B",
         "Reggae",
         "Rock",
     )
+    assert model.metadata.calibration.pieces is not None
     assert model.metadata.about["data"]
     assert model.provider == "CPUExecutionProvider"
     assert bundled_model().with_suffix(".md").stat().st_size > 1000

@@ -276,6 +276,21 @@ def test_other_kinds_of_music_leave_every_label_unsure() -> None:
     np.testing.assert_allclose(three.numpy(), expected.numpy(), atol=1e-5)
 
 
+def test_a_label_is_never_surer_than_allowed() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from genretag.training.export import TwoHeadNetwork
+    from genretag.training.network import Backbone, Shape
+
+    rng = np.random.default_rng(0)
+    backbone = Backbone(Shape(40, 8, (8, 12, 16), 24, 16)).eval()
+    music = LinearHead(rng.normal(size=(16, 1)), rng.normal(size=1))
+    genre = LinearHead(np.zeros((16, 4)), np.array([0.0, 5.0, 0.0, 0.0]))
+    network = TwoHeadNetwork(backbone, genre, music, kinds=1, at_most={1: 0.5})
+    with torch.no_grad():
+        p = torch.softmax(network(torch.randn(2, 40, 124))[0], dim=1).numpy()
+    np.testing.assert_allclose(p, [[0.25, 0.5, 0.25]] * 2, atol=1e-5)
+
+
 def test_lowest_threshold_that_is_right_often_enough() -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from models.recipe.heads import threshold_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,27 @@ class TwoHeadNetwork(nn.Module):
     """Backbone with both heads: log-mel [batch, bands, frames] -> logits, music, embedding.
 
     The last ``kinds`` outputs of the genre head are kinds of music without a label. Their
-    probability is spread over all labels, so that no label is sure of such music.
+    probability is spread over all labels, so that no label is sure of such music. A label of
+    ``at_most`` has no more than that probability; what is above it is spread over the others.
     """
 
     def __init__(
-        self, backbone: Backbone, genre: LinearHead, music: LinearHead, kinds: int = 0
+        self,
+        backbone: Backbone,
+        genre: LinearHead,
+        music: LinearHead,
+        kinds: int = 0,
+        at_most: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.genre = to_layer(genre)
         self.music = to_layer(music)
         self.kinds = kinds
+        highest = torch.ones(len(genre.bias) - kinds)
+        for label, value in (at_most or {}).items():
+            highest[label] = value
+        self.register_buffer("highest", highest)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (logits [batch, labels], music [batch], embedding [batch, dims])."""
@@ -42,8 +53,11 @@ class TwoHeadNetwork(nn.Module):
         if self.kinds:
             p = torch.softmax(logits, dim=1)
             known, other = p[:, : -self.kinds], p[:, -self.kinds :]
-            spread = other.sum(dim=1, keepdim=True) / known.shape[1]
-            logits = (known + spread).log()
+            p = known + other.sum(dim=1, keepdim=True) / known.shape[1]
+            kept = torch.minimum(p, self.highest)
+            room = (self.highest >= 1).to(p.dtype)
+            p = kept + room * (p - kept).sum(dim=1, keepdim=True) / room.sum()
+            logits = p.clamp_min(1e-12).log()
         return logits, self.music(embedding).squeeze(1), embedding
 
 
@@ -60,10 +74,10 @@ def round_to_half(network: TwoHeadNetwork) -> TwoHeadNetwork:
     return network
 
 
-def _store_in_half(model: Any) -> None:
+def store_in_half(model: Any) -> None:
     """Store large weights as float16 with a cast, which halves the file.
 
-    They were rounded before, so the numbers stay the same.
+    They were rounded before, so the numbers stay the same. Scales of quantised weights stay.
     """
     import onnx
     from onnx import numpy_helper
@@ -72,6 +86,8 @@ def _store_in_half(model: Any) -> None:
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor)
         if weights.dtype != np.float32 or weights.size < _MIN_HALF_WEIGHTS:
+            continue
+        if tensor.name.endswith("_scale"):
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), name + ".half"))
@@ -124,7 +140,7 @@ def export(network: TwoHeadNetwork, metadata: ModelMetadata, path: Path) -> floa
         dynamo=False,
     )
     model = onnx.load(str(path))
-    _store_in_half(model)
+    store_in_half(model)
     embed_metadata(model, metadata)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))

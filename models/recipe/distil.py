@@ -33,7 +33,7 @@ MIXUP_SHARE = 0.2
 WARM_UP = 200  # steps
 EMA_DECAY = 0.998
 EXCHANGE = 50  # steps after which the two processes average their weights
-BLOCKS, HIDDEN = 2, 768  # of the student's shape
+BLOCKS, HIDDEN = 1, 0  # of the student's shape; 2 and 768 were no better
 _CHECKPOINT = 500  # steps
 _REFRESH = 200  # batches after which new examples are looked for
 

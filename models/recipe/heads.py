@@ -22,7 +22,7 @@ from models.recipe.corpus import KINDS, QUADRANTS, Clip
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
-GENRE_L2, MOOD_L2, STYLE_L2 = 3e-3, 1e-2, 1e-2  # penalties on standardised embeddings
+GENRE_L2, MOOD_L2, STYLE_L2 = 4.5e-3, 1e-2, 1e-2  # penalties on standardised embeddings
 BALANCE = 0.25  # exponent of a label's rarity in its weight
 ANY_SHARE = 0.5  # of the weight of a clip with several words, which asks for any of them
 MUSIC_C = 0.02

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from genretag.features import FrontEnd, LogMel
 from genretag.inference.metadata import METADATA_KEY
 from genretag.inference.model import Model
+from genretag.training.export import store_in_half
 from models.recipe.answers import log_mels
 from models.recipe.pieces import CHUNKS, scaled
 
@@ -94,6 +95,7 @@ def quantise(source: Path, out: Path, chunks: FloatArray) -> float:
             extra_options={"CalibMovingAverage": True},
         )
         quantised = onnx.load(str(made))
+    store_in_half(quantised)
     _as_plain(quantised, model)
     onnx.checker.check_model(quantised)
     was = Model(source).run(chunks).embedding
