@@ -340,3 +340,26 @@ def test_a_student_starts_as_the_network_of_a_model_file() -> None:
         y = _unfold(list(new.features), list(old.features), x.unsqueeze(1))
         _unfold(list(new.across), list(old.across), y)
         assert (_pooled(new, x) - _pooled(old, x)).abs().max() < 1e-4
+
+
+def test_the_temperatures_of_tracks_and_pieces_are_found() -> None:
+    """Scores that are twice as sure as they are right get a temperature of about two."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from models.recipe.calibrate import Answers, calibration_of
+
+    rng, answers = np.random.default_rng(0), []
+    for k in range(1200):
+        margin = rng.normal(0, 12)
+        jazz = rng.random() < 1 / (1 + np.exp(-margin / 2))
+        log_p = log_softmax(np.array([margin, 0.0]))
+        word = "Jazz" if jazz else "Rap"
+        one = multi(word, str(k))
+        if k % 2:
+            genre = "jazz" if jazz else "hiphop"
+            one = Clip(str(k), "gtzan", "labelled", genre, str(k), 30.0, (genre,), "")
+        answers.append(Answers(one, log_p, np.repeat(log_p[None], 6, axis=0)))
+    found = calibration_of(answers, ("Jazz", "Hip-Hop"))
+    assert found.temperature == pytest.approx(2, abs=0.4)
+    assert found.pieces is not None
+    assert found.pieces.at(6) == pytest.approx(found.temperature, rel=0.15)
+    assert abs(found.pieces.slope) < 0.15

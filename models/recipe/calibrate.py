@@ -93,11 +93,12 @@ def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibrati
         for some in _collections(answers)
     ]
     temperature = honest_temperature(*zip(*whole, strict=True))
-    counts, fitted = [*COUNTS, 2 * COUNTS[-1]], []
-    for count in counts:
+    fitted = {}
+    for count in (*COUNTS, 2 * COUNTS[-1]):
         pairs = [_of_pieces(some, count, labels) for some in _collections(answers)]
-        fitted.append(fit_temperature(*zip(*pairs, strict=True)))
-    slope = float(np.polyfit(np.log(counts), np.log(fitted), 1)[0])
+        if pairs := [pair for pair in pairs if len(pair[0])]:
+            fitted[count] = fit_temperature(*zip(*pairs, strict=True))
+    slope = float(np.polyfit(np.log(list(fitted)), np.log(list(fitted.values())), 1)[0])
     six = [_of_pieces(some, COUNTS[-1], labels) for some in _collections(answers)]
     one = honest_temperature(*zip(*six, strict=True)) / COUNTS[-1] ** slope
     pieces = PieceCalibration(PIECE_SECONDS, round(one, 3), round(slope, 3))
