@@ -12,7 +12,7 @@ import pytest
 from conftest import Program
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_vote import heard
+from test_vote import analysis
 
 from genretag import audio
 from genretag.audio import synthesis
@@ -99,8 +99,8 @@ def test_pieces_have_a_calibration_of_their_own_or_that_of_the_whole_track(
     metadata: ModelMetadata,
 ) -> None:
     logits = [with_confidence(metadata, 0.9)] * 12
-    pieces = replace(heard(logits), piece=5.0, of=48, seconds=240.0)
-    whole = replace(heard(logits[:8]), seconds=240.0)
+    pieces = replace(analysis(logits), piece=5.0, of=48, seconds=240.0)
+    whole = replace(analysis(logits[:8]), seconds=240.0)
     fallback = replace(metadata, calibration=Calibration(1.2, -0.1))
     assert vote(pieces, fallback).confidence == pytest.approx(vote(whole, fallback).confidence)
     fitted = replace(metadata, calibration=Calibration(1.2, -0.1, PieceCalibration(5.0, 2.0, 0.0)))
