@@ -110,7 +110,7 @@ def differences(
     """Return the names of kept regions that changed, vanished, moved or are new.
 
     ``old`` and ``new`` are the bytes of the two files. Kept regions are compared in order; those of
-    ``after`` whose name begins with one of ``added`` may be new. Each pointer must lead to the same
+    ``after`` whose name is one of ``added`` may be new. Each pointer must lead to the same
     byte of the same kept region as before.
     """
     if before.container != after.container:
@@ -121,7 +121,7 @@ def differences(
     for run in runs:
         other = next(waiting, None)
         # Only what the write announced may be new, and it may stand anywhere between the old parts.
-        while other is not None and other.name != run.name and other.name.startswith(tuple(added)):
+        while other is not None and other.name != run.name and other.name in added:
             other = next(waiting, None)
         # One missing part puts all later ones out of step: name the first and stop.
         if other is None or other.name != run.name:
@@ -129,7 +129,7 @@ def differences(
         if not _are_equal(run, old, other, new):
             changed.append(run.name)
         matched.append((run, other))
-    changed += [r.name for r in waiting if not (added and r.name.startswith(tuple(added)))]
+    changed += [r.name for r in waiting if r.name not in added]
     return changed or _misled_pointers(before, after, matched)
 
 

@@ -24,7 +24,7 @@ from genretag.tags.records import V22, Album
 _ID3_FORMATS = frozenset({"MP3", "AAC", "TTA"})
 
 #: Text of an ID3v1 block -> ID3v2 frame, APEv2 item.
-_NAMES = {
+ID3V1_NAMES = {
     "title": ("TIT2", "Title"),
     "artist": ("TPE1", "Artist"),
     "album": ("TALB", "Album"),
@@ -116,18 +116,18 @@ def edits(
     block = tail.id3v1_of(data, start)
     if block and numbered:
         return made  # the number says it all, and a new tag would hide the rest of ID3v1
-    texts = _texts_of(block, field) if block else {}
+    texts = texts_of_block(block, field) if block else {}
     if prefers_id3(data):
-        frames = {_NAMES[name][0]: text for name, text in texts.items()}
+        frames = {ID3V1_NAMES[name][0]: text for name, text in texts.items()}
         return made + _new_id3_edits(data, values, frames, options, field)
-    named = {_NAMES[name][1]: text for name, text in texts.items()}
+    named = {ID3V1_NAMES[name][1]: text for name, text in texts.items()}
     if apes:
         return made + tail.item_edits(data, apes[0], field, values, named)
     at = parts[0].start if parts else len(data)
     return [*made, Edit(at, at, tail.new_ape(named, values, field))]
 
 
-def _texts_of(block: bytes, field: str) -> dict[str, str]:
+def texts_of_block(block: bytes, field: str) -> dict[str, str]:
     """Return the texts of ID3v1 that a new tag with a field would hide, by their meaning."""
     genres = tail.repeatable_genre(block) if field != "genre" else []
     return tail.texts_of(block) | ({"genre": genres[0]} if genres else {})
@@ -135,7 +135,7 @@ def _texts_of(block: bytes, field: str) -> dict[str, str]:
 
 def _is_repeated(item: Item) -> bool:
     """Return whether an APEv2 item has the name of a text that ID3v1 holds too."""
-    return item.key.lower() in {key.lower().encode() for _, key in _NAMES.values()}
+    return item.key.lower() in {key.lower().encode() for _, key in ID3V1_NAMES.values()}
 
 
 #: Initial letters of frames that FFmpeg shows; where a tag has none, it shows ID3v1.
@@ -158,7 +158,7 @@ def _hidden_texts(data: memoryview, full: Sequence[int], field: str = "genre") -
     if frames:
         message = "its ID3v2 tag has empty texts, and a genre in it would hide those of ID3v1"
         raise TrackError("tags", message)
-    return {_NAMES[name][0]: text for name, text in _texts_of(block, field).items()}
+    return {ID3V1_NAMES[name][0]: text for name, text in texts_of_block(block, field).items()}
 
 
 def _front_edits(

@@ -150,12 +150,12 @@ def without_place(data: memoryview) -> str | None:
 
 
 _NO_PLACE = "its tags (RIFF INFO) have a place for the genre alone"
-_SOFTWARE = b"ISFT"
+SOFTWARE = b"ISFT"
 
 
 def _tells(data: memoryview, chunk: Chunk) -> bool:
     """Return whether a LIST of INFO holds more than a genre and the name of a program."""
-    silent = (_SOFTWARE, FIELDS["genre"].info)
+    silent = (SOFTWARE, FIELDS["genre"].info)
     return any(i.name not in silent and info_text(data, i) for i in info_items(data, chunk))
 
 
@@ -193,15 +193,15 @@ def _new_tag_edits(
 
 
 #: DSDIFF's chunks of title and artist, within DIIN -> ID3 frames.
-_DIIN_FRAMES = {b"DITI": "TIT2", b"DIAR": "TPE1"}
+DIIN_FRAMES = {b"DITI": "TIT2", b"DIAR": "TPE1"}
 
 
 def _hidden_texts(data: memoryview, iff: Iff, lists: Sequence[Chunk]) -> dict[str, str]:
     """Return the texts, by ID3 frame, that TagLib shows only where there is no ID3 tag."""
-    texts = {_DIIN_FRAMES[name]: text for name, text in diin_texts(data, iff).items()}
+    texts = {DIIN_FRAMES[name]: text for name, text in diin_texts(data, iff).items()}
     for chunk in lists:
         for item in info_items(data, chunk):
-            if item.name == _SOFTWARE and (text := info_text(data, item)):
+            if item.name == SOFTWARE and (text := info_text(data, item)):
                 texts.setdefault("TSSE", text)
     return texts
 
@@ -215,6 +215,6 @@ def diin_texts(data: memoryview, iff: Iff) -> dict[bytes, str]:
         for item in parse_list(data, DSDIFF, chunk.data_at, chunk.end):
             size = int.from_bytes(data[item.data_at : item.data_at + 4], "big")
             text = bytes(data[item.data_at + 4 : item.end][:size]).decode("utf-8", "replace")
-            if item.name in _DIIN_FRAMES and text.strip("\0 "):
+            if item.name in DIIN_FRAMES and text.strip("\0 "):
                 texts.setdefault(item.name, text.strip("\0 "))
     return texts

@@ -34,10 +34,11 @@ _V23_COMPRESSED, _V23_ENCRYPTED, _V23_GROUPED = 0x80, 0x40, 0x20
 _V24_GROUPED, _V24_COMPRESSED, _V24_ENCRYPTED, _V24_UNSYNC, _V24_LENGTH = 0x40, 8, 4, 2, 1
 
 UNREADABLE = "its genre cannot be read"
-_AROUND_TEXT = "\ufeff\0 \r\n\t"  # is no part of a value
+AROUND_TEXT = "\ufeff\0 \r\n\t"  # is no part of a value
 
 #: Frames whose text begins with a description.
 _DESCRIBED = (b"TXXX", b"TXX")
+_LANGUAGE_SIZE = 3  # of a comment, before its description
 
 
 def has_frames(data: memoryview, start: int, end: int) -> bool:
@@ -54,7 +55,7 @@ def texts_of(data: memoryview, tag: Tag, name: bytes) -> list[str]:
     Raises:
         TrackError: one cannot be decoded.
     """
-    return [t for f in tag.frames if f.name == name for t in _texts(data, tag, f)]
+    return [t for f in tag.frames if f.name == name for t in texts_of_frame(data, tag, f)]
 
 
 def described_texts(data: memoryview, tag: Tag) -> Iterator[tuple[str, str]]:
@@ -64,7 +65,7 @@ def described_texts(data: memoryview, tag: Tag) -> Iterator[tuple[str, str]]:
             with contextlib.suppress(TrackError):
                 body = _plain_body(data, tag, frame)
                 description, _, value = _decode(body).partition("\0") if body else ("", "", "")
-                yield description.strip(_AROUND_TEXT), value.strip(_AROUND_TEXT)
+                yield description.strip(AROUND_TEXT), value.strip(AROUND_TEXT)
 
 
 def field_texts(data: memoryview, start: int, field: str) -> list[str]:
@@ -77,7 +78,7 @@ def field_texts(data: memoryview, start: int, field: str) -> list[str]:
     rest = bytes(data[tag.padding_end : tag.end])
     if any(name in rest for name in FIELDS[field].frames):
         raise TrackError("tags", UNREADABLE)  # behind the padding, or behind a broken frame
-    return [t for f in tag.of_field(field, data) for t in _texts(data, tag, f)]
+    return [t for f in tag.of_field(field, data) for t in texts_of_frame(data, tag, f)]
 
 
 def values_of(data: memoryview, start: int, field: str = "genre") -> list[str]:
@@ -90,14 +91,21 @@ def values_of(data: memoryview, start: int, field: str = "genre") -> list[str]:
     return list(dict.fromkeys(word for found in words for word in found))
 
 
-def _texts(data: memoryview, tag: Tag, frame: Frame) -> list[str]:
+def texts_of_frame(data: memoryview, tag: Tag, frame: Frame) -> list[str]:
+    """Return the texts of a text frame without the description of TXXX; of COMM, with it.
+
+    Raises:
+        TrackError: it cannot be decoded.
+    """
     body = _plain_body(data, tag, frame)
+    if frame.name == b"COMM":
+        body = body[:1] + body[1 + _LANGUAGE_SIZE :]
     if not body.strip(b"\0"):
         return []
     text = _decode(body)
     if frame.name in _DESCRIBED:
         text = text.partition("\0")[2]
-    return [t for part in text.split("\0") if (t := part.strip(_AROUND_TEXT))]
+    return [t for part in text.split("\0") if (t := part.strip(AROUND_TEXT))]
 
 
 def _plain_body(data: memoryview, tag: Tag, frame: Frame) -> bytes:
