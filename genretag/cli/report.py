@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,16 +55,10 @@ def _complete_reason(incomplete: str) -> Iterator[str]:
     return (code.value for code in Reason if code.startswith(incomplete))
 
 
-def report(
-    context: typer.Context,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[PATH...]",
-            show_default=False,
-            help="Only files below these; or results of --engine ray.",
-        ),
-    ] = None,
+@dataclass(frozen=True)
+class FilterOptions:
+    """Which rows of which plan a report lists."""
+
     genre: Annotated[
         list[str] | None,
         one_call(
@@ -75,18 +70,18 @@ def report(
             help="Only files of this genre; repeatable.\n\n"
             "The genre that a file will have, else the one that the model found.",
         ),
-    ] = None,
+    ] = None
     unsure: Annotated[
         bool, one_call("--unsure", rich_help_panel=FILES, help="Only unsure tracks.")
-    ] = False,
+    ] = False
     failed: Annotated[
         bool,
         one_call("--failed", rich_help_panel=FILES, help="Only files that failed."),
-    ] = False,
+    ] = False
     replaced: Annotated[
         bool,
         one_call("--replaced", rich_help_panel=FILES, help="Only files whose genre is replaced."),
-    ] = False,
+    ] = False
     reason: Annotated[
         list[str] | None,
         one_call(
@@ -98,7 +93,7 @@ def report(
             help="Only files with this reason; repeatable.\n\n"
             "For example has-genre or not-music; genretag help reports lists the codes.",
         ),
-    ] = None,
+    ] = None
     duplicates: Annotated[
         bool,
         one_call(
@@ -107,11 +102,11 @@ def report(
             help="Only files with the same audio as another.\n\n"
             "In groups, whatever their names and tags.",
         ),
-    ] = False,
+    ] = False
     everything: Annotated[
         bool,
         one_call("--all", rich_help_panel=FILES, help="List every file, however many."),
-    ] = False,
+    ] = False
     run: Annotated[
         int | None,
         one_call(
@@ -121,7 +116,27 @@ def report(
             show_default="the newest plan of each file",
             help="The plan of this run (see history).",
         ),
-    ] = None,
+    ] = None
+
+    @property
+    def selection(self) -> Selection:
+        """The rows that the filters choose, groups of copies aside."""
+        from genretag.decisions.vocabulary import normalise_genre
+        from genretag.report.selection import Selection, parse_reasons
+
+        return Selection(
+            frozenset(map(normalise_genre, self.genre or ())),
+            self.unsure,
+            self.failed,
+            self.replaced,
+            parse_reasons(self.reason or []),
+        )
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """Where a report goes, and in which form."""
+
     html: Annotated[
         bool,
         one_call(
@@ -130,7 +145,7 @@ def report(
             help="Write an interactive page.\n\n"
             "It searches and sorts, tries other thresholds, and exports an edited plan.",
         ),
-    ] = False,
+    ] = False
     output: Annotated[
         Path | None,
         one_call(
@@ -142,8 +157,42 @@ def report(
             help="Write a .html, .csv, .jsonl or .md file.\n\n"
             "- is standard output: JSON lines, or the page with --html.",
         ),
+    ] = None
+    json: Json = False
+
+    @property
+    def target(self) -> Path | None:
+        """The file to write; None for the terminal."""
+        return self.output or (Path("genretag.html") if self.html else None)
+
+    def is_page(self) -> bool:
+        """Return whether the target is an HTML page.
+
+        Raises:
+            UsageError: a page is wanted, and the file's name says otherwise.
+        """
+        from genretag.report.formats import is_stdout
+
+        target = self.target
+        named = target is not None and target.suffix.lower() in _PAGE_SUFFIXES
+        page = named or (self.html and target is not None and is_stdout(target))
+        if self.html and not page:
+            raise UsageError(f"{target}: the name of a page must end in .html")
+        return page
+
+
+def report(
+    context: typer.Context,
+    filters: FilterOptions,
+    options: TargetOptions,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            show_default=False,
+            help="Only files below these; or results of --engine ray.",
+        ),
     ] = None,
-    json: Json = False,
     db: Database = None,
 ) -> None:
     """Show a plan again, or a part of it, or write it to a file.
@@ -160,67 +209,89 @@ def report(
       genretag report --html
       genretag report -O plan.jsonl
     """
-    from genretag.decisions.vocabulary import normalise_genre
-    from genretag.report.duplicates import duplicate_groups, print_duplicates
     from genretag.report.formats import is_stdout
-    from genretag.report.selection import Selection, parse_reasons
 
-    chosen = Selection(
-        frozenset(map(normalise_genre, genre or ())),
-        unsure,
-        failed,
-        replaced,
-        parse_reasons(reason or []),
-    )
-    mode, target = output_mode(context), output or (Path("genretag.html") if html else None)
-    is_page = target is not None and (
-        target.suffix.lower() in _PAGE_SUFFIXES or (html and is_stdout(target))
-    )
-    if html and not is_page:
-        raise UsageError(f"{target}: the name of a page must end in .html")
+    # Before the database is opened: a mistake in the options is not its fault.
+    chosen, is_page, target = filters.selection, options.is_page(), options.target
+    mode = output_mode(context)
     with open_databases(db) as databases:
         tops = absolute_paths(import_results(databases, paths or [], mode.quiet))
-        plans = plans_in_force(databases, tops, run)
-
-        def rows() -> Iterator[Row]:
-            if duplicates:
-                found = (row for row in _duplicates(databases, plans, tops) if row in chosen)
-                return chain.from_iterable(duplicate_groups(found))
-            return (row for row in rows_of(databases, plans, tops) if row in chosen)
-
+        plans = plans_in_force(databases, tops, filters.run)
+        listing = _Listing(databases, plans, tops, filters, chosen)
         if target is not None and is_page:
-            copies = {row.absolute for row in rows()} if duplicates else None
-
-            def is_wanted(row: Row) -> bool:
-                return row in chosen if copies is None else row.absolute in copies
-
-            write_page(databases, plans, tops, target, is_wanted, quiet=mode.quiet)
+            listing.write_page(target, quiet=mode.quiet)
         else:
-            shown = OutputMode(mode.quiet or target is not None, mode.plain)
-            listed = everything or duplicates or bool(tops) or not chosen.is_everything
-            if listed and not mode.quiet and next(rows(), None) is None:
-                _report_nothing(rows_of(databases, plans, tops), chosen)
-            elif duplicates and not (json or target or shown.plain or shown.quiet):
-                with paged_console(wanted=True) as console:
-                    print_duplicates(console, duplicate_groups(rows()))
-            else:
-                options = ReportOptions(json, target)
-                scope, progress = None, not mode.quiet
-                if chosen.is_everything and not duplicates and not shown.quiet:
-                    scope = _scope(databases, plans, tops, run)
-                # A choice by filters has an unknown size.
-                whole = chosen.is_everything and not duplicates
-                print_rows(
-                    rows,
-                    options,
-                    shown,
-                    everything=listed,
-                    scope=scope,
-                    show_progress=progress,
-                    total=total_rows(databases, plans, tops) if whole else None,
-                )
+            listing.print(ReportOptions(options.json, target), mode)
     if target is not None and not is_stdout(target):
         message_console(mode.quiet).print(f"wrote {target}")
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The rows of a report: those of some plans below some paths that the filters choose."""
+
+    databases: Databases
+    plans: list[Scan]
+    tops: list[Path]
+    filters: FilterOptions
+    chosen: Selection
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no filter leaves rows out, so that their number is known."""
+        return self.chosen.is_everything and not self.filters.duplicates
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the chosen rows; copies of the same audio one after another."""
+        from genretag.report.duplicates import duplicate_groups
+
+        if not self.filters.duplicates:
+            every = rows_of(self.databases, self.plans, self.tops)
+            return (row for row in every if row in self.chosen)
+        copies = _duplicates(self.databases, self.plans, self.tops)
+        groups = duplicate_groups(row for row in copies if row in self.chosen)
+        return chain.from_iterable(groups)
+
+    def write_page(self, target: Path, *, quiet: bool) -> None:
+        """Write the rows as an HTML page."""
+        copies = {row.absolute for row in self.rows()} if self.filters.duplicates else None
+
+        def is_wanted(row: Row) -> bool:
+            return row in self.chosen if copies is None else row.absolute in copies
+
+        write_page(self.databases, self.plans, self.tops, target, is_wanted, quiet=quiet)
+
+    def print(self, options: ReportOptions, mode: OutputMode) -> None:
+        """Print the rows, or write them to a file."""
+        shown = OutputMode(mode.quiet or options.output is not None, mode.plain)
+        duplicates = self.filters.duplicates
+        listed = self.filters.everything or bool(self.tops) or not self.is_whole
+        if listed and not mode.quiet and next(self.rows(), None) is None:
+            _report_nothing(rows_of(self.databases, self.plans, self.tops), self.chosen)
+        elif duplicates and not (options.json or options.output or shown.plain or shown.quiet):
+            self._print_groups()
+        else:
+            # A choice by filters has an unknown size.
+            total = total_rows(self.databases, self.plans, self.tops) if self.is_whole else None
+            print_rows(
+                self.rows,
+                options,
+                shown,
+                everything=listed,
+                scope=self._scope() if self.is_whole and not shown.quiet else None,
+                show_progress=not mode.quiet,
+                total=total,
+            )
+
+    def _print_groups(self) -> None:
+        """Print copies of the same audio in groups."""
+        from genretag.report.duplicates import duplicate_groups, print_duplicates
+
+        with paged_console(wanted=True) as console:
+            print_duplicates(console, duplicate_groups(self.rows()))
+
+    def _scope(self) -> Scope:
+        return _scope(self.databases, self.plans, self.tops, self.filters.run)
 
 
 def _scope(databases: Databases, plans: list[Scan], tops: list[Path], run: int | None) -> Scope:
