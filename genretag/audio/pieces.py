@@ -106,6 +106,7 @@ def _frames_from(container: Any, stream: Any, start: float) -> Iterator[tuple[fl
     from av.error import FFmpegError
 
     base, origin = stream.time_base, stream.start_time or 0
+    first = float(origin * base)
     begin = origin + round(start / base)
     try:
         container.seek(
@@ -113,9 +114,10 @@ def _frames_from(container: Any, stream: Any, start: float) -> Iterator[tuple[fl
         )
         for packet in container.demux(stream):
             for frame in _decode(packet, begin) if packet.size else ():
-                if frame.pts is None or frame.time_base is None:
+                # Computed in C; a Fraction for each frame takes a third as long as decoding Vorbis.
+                if (time := frame.time) is None:
                     raise NoPieces("its packets have no timestamps")
-                at = float((frame.pts - origin) * frame.time_base)
+                at = time - first
                 if at + frame.samples / frame.sample_rate > start:
                     yield at, frame
     except (FFmpegError, PacketError) as error:
