@@ -24,7 +24,22 @@ def ogg_edits(data: memoryview, start: int, field: str, values: Sequence[str]) -
         UnexplainedError: the file cannot be explained completely.
         TrackError: later pages would have to be renumbered, and one of them is damaged.
     """
-    ogg = layout.parse_ogg(data, start)
+    return _edits(data, layout.parse_ogg(data, start), field, values)
+
+
+def try_edits(data: memoryview, values: Sequence[str]) -> None:
+    """Raise where an account or the edits of a genre would, without reading the audio for it.
+
+    Only where the genre needs further pages is the audio read, since its pages are renumbered.
+
+    Raises:
+        UnexplainedError: the file cannot be explained completely.
+        TrackError: as in ``ogg_edits``.
+    """
+    _edits(data, layout.explained(data, ("genre",)), "genre", values)
+
+
+def _edits(data: memoryview, ogg: Ogg, field: str, values: Sequence[str]) -> list[Edit]:
     header = ogg.header
     packets, size = _new_packets(header, field_edits(header.comments, field, values))
     pages = list(_paged(header, packets, layout.lacing_of([size, *header.sizes[1:]])))

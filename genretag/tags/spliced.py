@@ -49,6 +49,7 @@ class Spliced:
     edits: Callable[[memoryview, Sequence[str], TagOptions, str], list[Edit]]
     #: Why a field has no place in a file although the genre has one; None: it has.
     no_place: Callable[[memoryview], str | None] = lambda data: None
+    field_explains: bool = False  # ``field`` raises for all files that ``account`` raises for
 
 
 def _first_meaningful(places: Iterable[list[str]]) -> list[str]:
@@ -186,6 +187,11 @@ def _ogg_edits(
     return ogg.ogg_edits(data, 0, field, values)
 
 
+def _ogg_field(data: memoryview) -> str:
+    ogg.try_edits(data, [_TRIAL_GENRE])
+    return "GENRE"
+
+
 def _on_trial(
     field: str, edits: Callable[[memoryview, Sequence[str], TagOptions, str], list[Edit]]
 ) -> Callable[[memoryview], str]:
@@ -208,12 +214,13 @@ CONTAINERS = (
         flac.flac_edits,
     ),
     Spliced(
-        _on_trial("GENRE", _ogg_edits),
+        _ogg_field,
         ogg_layout.matches,
         ogg_layout.account,
         _ogg_reader,
         _ogg_album,
         _ogg_edits,
+        field_explains=True,
     ),
     Spliced(
         _on_trial("TCON", chunks.iff_edits),
@@ -291,7 +298,8 @@ def read(container: Spliced, path: Path) -> Tags:
             genres = values("genre")
             album = container.album(data)
             fields = _read_fields(values, container.no_place(data))
-            container.account(data, ("genre",))
+            if not container.field_explains:
+                container.account(data, ("genre",))
             field = container.field(data)
         except (UnexplainedError, TrackError) as error:
             return Tags(genres, None, album, str(error), fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from builders_vorbis import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from genretag import tags
 from genretag.errors import TrackError
+from genretag.layout import ogg as layout
 from genretag.layout.account import Account, UnexplainedError
 from genretag.layout.ogg import account, page_checksum
 from genretag.tags.edits import edited
@@ -298,3 +301,46 @@ def test_what_cannot_be_explained_is_left_alone(
 ) -> None:
     with pytest.raises(UnexplainedError, match=clause):
         written(change(seeds[".ogg"]), ["Jazz"])  # type: ignore[operator]
+
+
+def refusal(explain: Callable[[memoryview, Sequence[str]], object], data: bytes) -> str | None:
+    """Return why a file cannot be explained; None if it can."""
+    try:
+        explain(memoryview(data), ("genre",))
+    except UnexplainedError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+@given(
+    at=st.one_of(st.floats(0, 1), st.integers(0, 700)),
+    damage=st.sampled_from([b"", b"\0", b"\xff", b"OggS", b"index\0"]),
+    removed=st.sampled_from([0, 1, 6, 5000]),
+    bones=st.booleans(),
+)
+@EXAMPLES
+def test_page_headers_suffice_to_find_what_an_account_refuses(
+    seeds: dict[str, bytes],
+    extension: str,
+    at: float,
+    damage: bytes,
+    removed: int,
+    bones: bool,
+) -> None:
+    old = with_skeleton(seeds[extension], (0, 0)) if bones else seeds[extension]
+    place = at if isinstance(at, int) else round(at * len(old))
+    new = old[:place] + damage + old[place + removed :]
+    assert refusal(layout.explained, new) == refusal(account, new)
+
+
+def test_a_damaged_comment_header_is_a_problem_and_damaged_audio_is_none(
+    seeds: dict[str, bytes], tmp_path: Path
+) -> None:
+    pages = list(pages_of(seeds[".ogg"]))
+    path = tmp_path / "a.ogg"
+    for damaged, problem in ((1, "the checksum of its Ogg comment header is wrong"), (-2, None)):
+        changed = [*pages]
+        changed[damaged] = replace(pages[damaged], sound=False)
+        path.write_bytes(b"".join(map(pack, changed)))
+        assert tags.read(path).problem == problem
