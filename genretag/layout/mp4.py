@@ -231,7 +231,8 @@ def is_padding(data: memoryview, atom: Atom) -> bool:
 
 def _check_samples(data: memoryview, mp4: Mp4) -> None:
     """Raise where samples reach beyond the atom that holds them: tags would be played as audio."""
-    parts = [(a.data_at, a.end) for a in mp4.atoms]
+    # Header and content of an atom stay; the moov atom holds the tags, and no sample.
+    parts = [(a.start, a.start if a.name == b"moov" else a.end) for a in mp4.atoms]
     tables = [mp4.moov]
     for name in (b"trak", b"mdia", b"minf", b"stbl"):
         tables = [child for atom in tables for child in atom.named(name)]
@@ -241,7 +242,9 @@ def _check_samples(data: memoryview, mp4: Mp4) -> None:
         if len(content) < 2:
             continue
         sizes = chunk_sizes(content[0], content[1], len(offsets))
-        if sizes is not None and not are_inside(np.array(offsets, np.int64), sizes, parts):
+        if sizes is not None and not are_inside(
+            np.array(offsets, np.int64), sizes, parts, mp4.rest_at
+        ):
             raise UnexplainedError("its samples reach beyond the audio: it is damaged")
 
 

@@ -49,9 +49,15 @@ def _numbers(table: memoryview, columns: int) -> Numbers | None:
     return np.frombuffer(table, ">u4").astype(np.int64).reshape(-1, columns)
 
 
-def are_inside(starts: Numbers, sizes: Numbers, parts: Iterable[tuple[int, int]]) -> bool:
-    """Return whether each chunk that begins in one of the parts, in order, ends in the same one."""
+def are_inside(
+    starts: Numbers, sizes: Numbers, parts: Iterable[tuple[int, int]], size: int
+) -> bool:
+    """Return whether each chunk of samples lies in one of the parts, in order.
+
+    Chunks without a byte, and those that begin at ``size``, where the file ends, or behind it, are
+    left out: no program reads anything there.
+    """
     begins, ends = np.array(list(parts), np.int64).reshape(-1, 2).T
     part = np.searchsorted(begins, starts, "right") - 1
-    known = (part >= 0) & (starts < ends[part])
-    return bool((starts + sizes <= ends[part])[known].all())
+    inside = (part >= 0) & (starts + sizes <= ends[part])
+    return bool((inside | (sizes == 0) | (starts >= size)).all())

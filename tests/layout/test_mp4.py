@@ -398,3 +398,29 @@ def test_a_file_whose_samples_reach_into_its_tags_is_left_alone(
     data[last : last + 4] = (size + 30).to_bytes(4, "big")
     path.write_bytes(data)
     assert "samples reach beyond" in str(tags.read(path).problem)
+
+
+@pytest.mark.parametrize("name", [".m4a", ".alac"])
+@pytest.mark.parametrize("place", [b"", b"ftyp", b"mdat", b"moov", b"udta"])
+def test_a_file_whose_samples_begin_outside_the_audio_is_left_alone(
+    seed_files: dict[str, Path], tmp_path: Path, name: str, place: bytes
+) -> None:
+    data = bytearray(seed_files[name].read_bytes())
+    path = tmp_path / f"a{name}"
+    # The offset of the first chunk is moved, to the header or the content of an atom.
+    for beside in (-4, 4):
+        at = data.rindex(b"stco") + 12
+        data[at : at + 4] = max(0, data.index(place) + beside).to_bytes(4, "big")
+        # All samples are one chunk, which would reach beyond any other atom.
+        size_at = data.rindex(b"stsz") + 16
+        data[size_at : size_at + 4] = len(data).to_bytes(4, "big")
+        path.write_bytes(data)
+        assert "samples reach beyond" in str(tags.read(path).problem)
+
+
+def test_samples_without_an_atom_that_holds_them_are_refused(seed_files: dict[str, Path]) -> None:
+    data = seed_files[".m4a"].read_bytes()
+    at = data.index(b"moov") - 4
+    size = int.from_bytes(data[at : at + 4], "big")
+    with pytest.raises(UnexplainedError, match="samples reach beyond"):
+        account(memoryview(data[at : at + size]), ("genre",))
