@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -198,3 +198,13 @@ def test_other_options_lead_to_a_new_plan(library: Library, options: dict[str, o
     assert not library.scan().unchanged  # a file failed: now it is a known failure
     assert library.scan().unchanged
     assert not library.scan(**options).unchanged
+
+
+def test_every_option_takes_part_in_the_comparison() -> None:
+    base, unlike = Options(()), {"paths": (Path("x"),), "policy": Policy(top=2)}
+    for name in (f.name for f in fields(Options) if f.name != "jobs"):
+        changed = replace(base, **{name: unlike.get(name, "another")})
+        assert changed.needs_new_plan or changed.compared() != base.compared(), name
+    more = make_dataclass("More", [("shuffle", bool, False)], bases=(Options,), frozen=True)
+    assert more((), shuffle=True).compared() != more(()).compared()
+    assert replace(base, jobs=2).compared() == base.compared()

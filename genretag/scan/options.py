@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from genretag.decisions.policy import Policy, Windows
+
+#: Metadata of a field that the plan does not depend on, and of one that asks for a new plan.
+_NO_MATTER, _NEW_PLAN = {"no matter": True}, {"new plan": True}
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a scan."""
+    """The options of a scan.
+
+    The plan of an unchanged library is kept only for equal options; see the fields' metadata.
+    """
 
     paths: tuple[Path, ...]
     policy: Policy = field(default_factory=Policy)
-    jobs: int = 1
+    jobs: int = field(default=1, metadata=_NO_MATTER)
     exclude: tuple[str, ...] = ()
     limit: int | None = None
-    rescan: bool = False  # analyse again what is in the cache
-    retry_failed: bool = False
+    #: Analyse again what is in the cache.
+    rescan: bool = field(default=False, metadata=_NEW_PLAN)
+    retry_failed: bool = field(default=False, metadata=_NEW_PLAN)
     windows: Windows = Windows.ALL
-    aside: bool = False  # plan for the caller only; the plan that ``apply`` writes stays
+    #: Plan for the caller only; the plan that ``apply`` writes stays.
+    aside: bool = field(default=False, metadata=_NEW_PLAN)
+
+    @property
+    def needs_new_plan(self) -> bool:
+        """Whether the plan is made anew although nothing has changed."""
+        return any(getattr(self, f.name) for f in fields(self) if f.metadata == _NEW_PLAN)
+
+    def compared(self) -> dict[str, Any]:
+        """Return, as JSON, the options that must be equal for an old plan to be valid."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata}
+        paths = [os.path.abspath(path) for path in self.paths]
+        return {**values, "paths": paths, "policy": self.policy.to_dict()}
 
 
 @dataclass(frozen=True)

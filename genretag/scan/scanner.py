@@ -116,14 +116,10 @@ class Scanner:
     def _fingerprint(self) -> ScanFingerprint | None:
         """Return what identifies a scan with the same plan; None: always make a new plan."""
         o = self._options
-        if not self._engine.repeatable or o.rescan or o.retry_failed or o.aside:
+        if not self._engine.repeatable or o.needs_new_plan:
             return None
         return ScanFingerprint(
-            tuple(os.path.abspath(p) for p in o.paths),
-            o.exclude,
-            o.limit,
-            o.windows,
-            o.policy.to_dict(),
+            o.compared(),
             self._engine.metadata.id,
             self._history.stamp() if self._history is not None else "",
         )

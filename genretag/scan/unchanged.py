@@ -70,11 +70,7 @@ class WalkHash:
 class ScanFingerprint:
     """Everything besides the files that determines a plan."""
 
-    paths: tuple[str, ...]
-    exclude: tuple[str, ...]
-    limit: int | None
-    windows: str
-    policy: dict[str, Any]
+    options: dict[str, Any]
     model: str
     history: str  # stamp of writes and answers
 
