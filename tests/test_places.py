@@ -14,6 +14,7 @@ from conftest import Program
 
 from genretag import tags
 from genretag.audio import synthesis
+from genretag.library.walk import EXTENSIONS
 
 
 @pytest.fixture
@@ -94,6 +95,10 @@ def test_bash_is_offered_quoted_words(genretag: Program, music: Path) -> None:
             "COMP_CWORD": "3",
         }
         assert "Drum\\ \\&\\ Bass" in genretag(env=environment).out.splitlines()
+
+
+def test_a_scan_finds_every_container_of_the_tests() -> None:
+    assert set(synthesis.CONTAINERS) <= EXTENSIONS
 
 
 def test_the_doctor_tries_every_container_and_finds_a_broken_journal(
