@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from typer.testing import CliRunner
 
+from genretag.cli import app
 from genretag.decisions.plan import Row, failed_row
 from genretag.errors import UsageError
 from genretag.report.columns import cut_middle
@@ -164,6 +166,12 @@ def test_plain_sentences_agree_in_number() -> None:
 def test_a_file_name_without_a_format_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"r\.txt: the file name must end in \.csv"):
         write_report([], tmp_path / "r.txt")
+
+
+@pytest.mark.parametrize("command", ["scan", "report"])
+def test_the_help_names_every_format(command: str) -> None:
+    described = CliRunner().invoke(app, [command, "--help"]).stdout
+    assert not {suffix for suffix in WRITERS if suffix not in described}
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

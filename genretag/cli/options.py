@@ -687,7 +687,7 @@ class ReportOptions:
             metavar="FILE",
             rich_help_panel=OUTPUT,
             show_default=False,
-            help="Write the whole plan to a .csv or .jsonl file.",
+            help="Write the whole plan to a .csv, .jsonl or .md file.",
         ),
     ] = None
 
