@@ -93,7 +93,7 @@ def scan(
         open_databases(db) as databases,
     ):
         before = list(databases.store.complete_scans())
-        run = _scan_library(databases, model, options, mode, cluster)
+        run = _scan_library(databases, model, options, mode, engine.engine, cluster)
         asks = can_ask() and not (approval.dry_run or approval.yes)
         looks = asks and run not in {p.run for p in before} and _is_covered(options.paths, before)
         with contextlib.ExitStack() as stack:
@@ -120,6 +120,7 @@ def _scan_library(
     model: Model,
     options: Options,
     mode: OutputMode,
+    kind: Engine,
     cluster: ClusterOptions | None,
 ) -> int:
     """Scan with progress, print a summary, and return the run that holds the plan."""
@@ -138,7 +139,7 @@ def _scan_library(
     )
     from genretag.scan.scanner import Scanner
 
-    engine = _make_engine(model, cluster)
+    engine = _make_engine(kind, model, cluster)
     scanner = Scanner(databases.store, engine, options, run, databases.journal)
     began = time.monotonic()
     try:
@@ -162,15 +163,17 @@ def _scan_library(
     return scanner.run
 
 
-def _make_engine(model: Model, cluster: ClusterOptions | None) -> ScanEngine:
+def _make_engine(kind: Engine, model: Model, cluster: ClusterOptions | None) -> ScanEngine:
     """Return the engine of this machine or of a cluster."""
-    if cluster is not None:
+    if kind is Engine.local:
+        from genretag.scan.local import LocalEngine
+
+        return LocalEngine(model)
+    if kind is Engine.ray and cluster is not None:
         from genretag.cluster.engine import RayEngine
 
         return RayEngine(model, cluster)
-    from genretag.scan.local import LocalEngine
-
-    return LocalEngine(model)
+    raise NotImplementedError(kind)  # rather than another engine in its place
 
 
 def _describe_place(model: Model, options: Options, cluster: ClusterOptions | None) -> str:
