@@ -66,7 +66,7 @@ def audit(
         one_call(
             "--review",
             rich_help_panel=OUTPUT,
-            help="Go through the tags: keep one, take the model's, or type another.",
+            help="Go through the tags: keep, take the model's, or type one.",
         ),
     ] = False,
     everything: Annotated[
