@@ -108,12 +108,14 @@ def _frames_from(container: Any, stream: Any, start: float) -> Iterator[tuple[fl
     base, origin = stream.time_base, stream.start_time or 0
     first = float(origin * base)
     begin = origin + round(start / base)
+    preroll = max(origin, begin - round(_PREROLL_SECONDS / base))
     try:
-        container.seek(
-            max(origin, begin - round(_PREROLL_SECONDS / base)), stream=stream, backward=True
-        )
+        container.seek(preroll, stream=stream, backward=True)
         for packet in container.demux(stream):
-            for frame in _decode(packet, begin) if packet.size else ():
+            # Ogg is sought by pages, which may begin a second before the place.
+            if not packet.size or _ends_before(packet, preroll):
+                continue
+            for frame in _decode(packet, begin):
                 # Computed in C; a Fraction for each frame takes a third as long as decoding Vorbis.
                 if (time := frame.time) is None:
                     raise NoPieces("its packets have no timestamps")
@@ -132,3 +134,8 @@ def _decode(packet: Any, begin: int) -> list[Any]:
         if packet.pts is None or packet.pts + (packet.duration or 0) > begin:
             raise
         return []
+
+
+def _ends_before(packet: Any, at: int) -> bool:
+    """Return whether a packet is known to end before a time in units of its stream."""
+    return bool(packet.pts is not None and packet.duration and packet.pts + packet.duration < at)
