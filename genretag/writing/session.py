@@ -153,6 +153,11 @@ def writing(given: Databases) -> Iterator[None]:
 
 def settle(given: Databases) -> None:
     """Complete or revert the writes that a killed run left open, and log each."""
+    from genretag.storage.journal import OPEN_STATES
+
+    # The safe writer and mutagen are imported only where there is something to settle.
+    if next(iter(given.journal.changes(states=OPEN_STATES)), None) is None:
+        return
     from genretag.text import escape_control
     from genretag.writing.replace import recover
 
