@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,12 @@ def test_a_list_goes_through_the_pager_of_a_terminal(
     plain = run_on_terminal(["report", "--all"], {**environment, "PAGER": "cat"})
     assert "paged: " not in plain
     assert "1.flac" in plain
+
+
+def test_a_page_of_the_manual_goes_through_the_same_pager(tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho less takes: $LESS\ncat >/dev/null\n")
+    pager.chmod(0o755)
+    # Without -R less shows the codes of colours as text.
+    shown = run_on_terminal(["help", "reports"], {"GENRETAG_PAGER": str(pager)})
+    assert re.search(r"less takes: \w*R", shown)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from genretag.cli.formatting import help_text
-from genretag.cli.output import output_mode, result_console
+from genretag.cli.output import output_mode
+from genretag.cli.pager import paged_console
 from genretag.errors import UsageError
 
 #: Pages in reading order.
@@ -107,9 +108,5 @@ def _show_page(topic: str, context: typer.Context) -> None:
         return
     from rich.markdown import Markdown
 
-    out = result_console()
-    if out.height < text.count("\n"):
-        with out.pager(styles=True):
-            out.print(Markdown(text))
-    else:
+    with paged_console(wanted=True) as out:
         out.print(Markdown(text))
