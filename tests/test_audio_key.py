@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import wave
 from pathlib import Path
 
 import mutagen
@@ -12,7 +13,7 @@ import pytest
 
 from genretag import audio, tags
 from genretag.audio import synthesis
-from genretag.audio.audio_key import audio_key
+from genretag.audio.audio_key import audio_key, audio_sketch
 
 LONG = "x" * 30_000  # four of these are more than one page of Ogg holds
 TAGGED = [e for e in synthesis.CONTAINERS if e != ".mka"]  # genretag does not write Matroska
@@ -150,3 +151,13 @@ def test_a_file_cut_anywhere_does_no_harm(
     for size in (1, 13, 40, 90, 300, 5000):
         path.write_bytes(data[:size])
         audio_key(path)
+
+
+def test_equal_samples_at_another_rate_are_other_audio(tmp_path: Path) -> None:
+    for rate in (22_050, 44_100):
+        with wave.open(str(tmp_path / f"{rate}.wav"), "wb") as out:
+            out.setparams((1, 2, rate, 0, "NONE", ""))
+            out.writeframes(bytes(range(256)) * 400)
+    keys = [audio_key(tmp_path / f"{rate}.wav") for rate in (22_050, 44_100)]
+    sketches = [audio_sketch(tmp_path / f"{rate}.wav") for rate in (22_050, 44_100)]
+    assert keys[0] != keys[1] and sketches[0] != sketches[1]

@@ -128,7 +128,9 @@ def _mp4(reader: _Reader) -> Iterator[Span]:
 
 
 def _chunks(reader: _Reader) -> Iterator[Span]:
-    """Yield the audio chunk of RIFF WAVE, RF64, AIFF or DSDIFF."""
+    """Yield the chunks of the format and of the audio of RIFF WAVE, RF64, AIFF or DSDIFF."""
+    # Equal samples at another rate are other audio, and samples alone do not tell their rate.
+    formats: list[Span] = []
     head = reader(reader.start, 48)
     wide = 8 if head[:4] == b"FRM8" else 4
     order = "big" if head[:4] in (b"FORM", b"FRM8") else "little"
@@ -140,9 +142,12 @@ def _chunks(reader: _Reader) -> Iterator[Span]:
             return
         size = int.from_bytes(header[4:], "big" if order == "big" else "little")
         data_at = at + 4 + wide
+        if header[:4] in (b"fmt ", b"COMM", b"PROP"):
+            formats.append(reader.span(data_at, size))
         if header[:4] in (b"data", b"SSND", b"DSD ", b"DST "):
             # A stream that was never finished states no size, or the greatest.
             unknown = size in (0, 0xFFFFFFFF)
+            yield from formats
             if unknown and long_size is None:
                 yield Span(data_at, reader.end)
             else:
@@ -152,12 +157,12 @@ def _chunks(reader: _Reader) -> Iterator[Span]:
 
 
 def _dsf(reader: _Reader) -> Iterator[Span]:
-    """Yield the contents of the data chunk (Sony, DSF File Format Specification 1.01)."""
+    """Yield the chunks of format and audio (Sony, DSF File Format Specification 1.01)."""
     at = reader.start + _DSF_HEADER
     for _ in range(2):
         header = reader(at, 12)
         size = int.from_bytes(header[4:], "little")
-        if header[:4] == b"data" and size > 12:
+        if header[:4] in (b"fmt ", b"data") and size > 12:
             yield reader.span(at + 12, size - 12)
         at += size
 
