@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, OUTPUT, Database, one_call, read_protection
-from genretag.cli.output import OutputMode, file_progress, message_console, output_mode
+from genretag.cli.options import FILES, OUTPUT, Database, Json, one_call, read_protection
+from genretag.cli.output import (
+    PAGE_SUFFIXES,
+    PLAYLIST_SUFFIXES,
+    OutputMode,
+    check_page_name,
+    file_progress,
+    is_page,
+    message_console,
+    output_mode,
+)
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths
 from genretag.decisions.policy import Policy
@@ -28,8 +37,6 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 50  # tags that are listed without --all
 _TABLES = (".csv", ".json", ".jsonl")
-_PAGES = (".html", ".htm")
-_PLAYLISTS = (".m3u8", ".m3u")
 
 
 def audit(
@@ -88,9 +95,7 @@ def audit(
             "- is standard output: JSON lines, or the page with --html.",
         ),
     ] = None,
-    json: Annotated[
-        bool, one_call("--json", rich_help_panel=OUTPUT, help="Print JSON lines.")
-    ] = False,
+    json: Json = False,
     db: Database = None,
 ) -> None:
     """List the tags that are most likely wrong; decode no music.
@@ -115,7 +120,7 @@ def audit(
         found = _run_audit(databases, plans[0], tops, below, mode, again=again)
         if review:
             _review(databases, plans, found.findings, paths, mode)
-        elif html or _is_page(target):
+        elif html or is_page(target):
             _write_page(databases, plans, found.findings, target or Path("-"))
         elif json or target == Path("-"):
             from genretag.report.suspects import write_findings_json
@@ -129,18 +134,13 @@ def audit(
             _print_summary(found, below, target, listed=everything)
 
 
-def _is_page(target: Path | None) -> bool:
-    """Return whether a file name is that of a page."""
-    return target is not None and target.suffix.lower() in _PAGES
-
-
 def _check_target(target: Path | None, html: bool) -> None:
     """Raise ``UsageError`` unless a file name says which format to write."""
     if target is None or target == Path("-"):
         return
-    if html and not _is_page(target):
-        raise UsageError(f"{target}: the name of a page must end in .html")
-    known = (*_PAGES, *_TABLES, *_PLAYLISTS)
+    if html:
+        check_page_name(target)
+    known = (*PAGE_SUFFIXES, *_TABLES, *PLAYLIST_SUFFIXES)
     if target.suffix.lower() not in known:
         raise UsageError(
             f"{target}: the file name must end in {', '.join(known[:-1])} or {known[-1]}"
@@ -298,7 +298,7 @@ def _write_file(findings: list[Finding], output: Path) -> None:
     from genretag.report.suspects import write_findings_csv, write_findings_json
 
     suffix = output.suffix.lower()
-    if suffix in _PLAYLISTS:
+    if suffix in PLAYLIST_SUFFIXES:
         from genretag.report.playlists import write_playlist
 
         write_playlist(map(_as_row, findings), output)

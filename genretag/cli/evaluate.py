@@ -22,7 +22,13 @@ from genretag.cli.options import (
     one_call,
     parse_jobs,
 )
-from genretag.cli.output import OutputMode, output_mode, plain_table, result_console
+from genretag.cli.output import (
+    PLAYLIST_SUFFIXES,
+    OutputMode,
+    output_mode,
+    plain_table,
+    result_console,
+)
 from genretag.errors import UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases
@@ -236,7 +242,7 @@ def _write_disagreements(found: TagComparison, output: Path) -> None:
     from genretag.report.playlists import write_playlist
 
     rows = [d.row for d in found.disagreements]
-    if output.suffix.lower() in (".m3u8", ".m3u"):
+    if output.suffix.lower() in PLAYLIST_SUFFIXES:
         write_playlist(rows, output)
     else:
         write_report(rows, output)

@@ -120,6 +120,14 @@ Database = Annotated[
     ),
 ]
 Json = Annotated[bool, one_call("--json", rich_help_panel=OUTPUT, help="Print JSON lines.")]
+Relative = Annotated[
+    bool,
+    one_call(
+        "--relative/--absolute",
+        rich_help_panel=OUTPUT,
+        help="Write paths relative to the playlist.",
+    ),
+]
 JsonObject = Annotated[
     bool, one_call("--json", rich_help_panel=OUTPUT, help="Print one JSON object.")
 ]

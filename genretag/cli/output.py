@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from genretag.cli.options import ApprovalOptions
+from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 60.0  # between two progress lines where there is no terminal
 _BAR_DELAY_SECONDS = 0.3  # before a progress bar appears
+
+#: Extensions of HTML pages, and of playlists.
+PAGE_SUFFIXES = (".html", ".htm")
+PLAYLIST_SUFFIXES = (".m3u8", ".m3u")
 
 Item = TypeVar("Item")
 
@@ -200,3 +206,14 @@ def file_progress(total: int | None, *, quiet: bool = False) -> Iterator[FilePro
         yield progress
     finally:
         progress.close()
+
+
+def is_page(target: Path | None) -> bool:
+    """Return whether a file name is that of an HTML page."""
+    return target is not None and target.suffix.lower() in PAGE_SUFFIXES
+
+
+def check_page_name(target: Path | None) -> None:
+    """Raise ``UsageError`` unless a page can have this name; - is standard output."""
+    if not (is_page(target) or target == Path("-")):
+        raise UsageError(f"{target}: the name of a page must end in .html")

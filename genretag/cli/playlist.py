@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
-from genretag.cli.output import message_console, output_mode
+from genretag.cli.options import FILES, OUTPUT, Database, Paths, Relative, one_call
+from genretag.cli.output import PLAYLIST_SUFFIXES, message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_of
 from genretag.errors import RunError, UsageError
 from genretag.text import count
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from genretag.writing.session import Databases
 
 UNSURE = "unsure"
-_PLAYLIST_SUFFIXES = (".m3u", ".m3u8")
 _MAX_NAME = 80  # characters of a file name
 
 
@@ -65,14 +64,7 @@ def playlist(
             help="One playlist per genre, in the folder -O.\n\nAnd one of the unsure tracks.",
         ),
     ] = False,
-    relative: Annotated[
-        bool,
-        one_call(
-            "--relative/--absolute",
-            rich_help_panel=OUTPUT,
-            help="Write paths relative to the playlist.",
-        ),
-    ] = False,
+    relative: Relative = False,
     output: Annotated[
         Path,
         one_call(
@@ -100,7 +92,7 @@ def playlist(
         raise UsageError("choose tracks: --genre NAME, --unsure, or --all")
     if all_genres and is_stdout(output):
         raise UsageError("-O -: --all writes several playlists; give a folder")
-    if not all_genres and not is_stdout(output) and output.suffix.lower() not in _PLAYLIST_SUFFIXES:
+    if not all_genres and not is_stdout(output) and output.suffix.lower() not in PLAYLIST_SUFFIXES:
         raise UsageError(f"{output}: the name of a playlist must end in .m3u8")
     with open_databases(db) as databases:
         lists = _rows_by_genre(databases, paths)

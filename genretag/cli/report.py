@@ -22,7 +22,15 @@ from genretag.cli.options import (
     describe_policy,
     one_call,
 )
-from genretag.cli.output import OutputMode, file_progress, format_time, message_console, output_mode
+from genretag.cli.output import (
+    OutputMode,
+    check_page_name,
+    file_progress,
+    format_time,
+    is_page,
+    message_console,
+    output_mode,
+)
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import (
     absolute_paths,
@@ -34,7 +42,6 @@ from genretag.cli.plans import (
 )
 from genretag.cli.playlist import complete_genre
 from genretag.decisions.policy import Policy
-from genretag.errors import UsageError
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -44,8 +51,6 @@ if TYPE_CHECKING:
     from genretag.report.summary import Scope
     from genretag.storage.cache import Scan
     from genretag.writing.session import Databases
-
-_PAGE_SUFFIXES = (".html", ".htm")
 
 
 def _complete_reason(incomplete: str) -> Iterator[str]:
@@ -165,20 +170,16 @@ class TargetOptions:
         """The file to write; None for the terminal."""
         return self.output or (Path("genretag.html") if self.html else None)
 
-    def is_page(self) -> bool:
+    def names_page(self) -> bool:
         """Return whether the target is an HTML page.
 
         Raises:
             UsageError: a page is wanted, and the file's name says otherwise.
         """
-        from genretag.report.formats import is_stdout
-
         target = self.target
-        named = target is not None and target.suffix.lower() in _PAGE_SUFFIXES
-        page = named or (self.html and target is not None and is_stdout(target))
-        if self.html and not page:
-            raise UsageError(f"{target}: the name of a page must end in .html")
-        return page
+        if self.html:
+            check_page_name(target)
+        return self.html or is_page(target)
 
 
 def report(
@@ -212,13 +213,13 @@ def report(
     from genretag.report.formats import is_stdout
 
     # Before the database is opened: a mistake in the options is not its fault.
-    chosen, is_page, target = filters.selection, options.is_page(), options.target
+    chosen, as_page, target = filters.selection, options.names_page(), options.target
     mode = output_mode(context)
     with open_databases(db) as databases:
         tops = absolute_paths(import_results(databases, paths or [], mode.quiet))
         plans = plans_in_force(databases, tops, filters.run)
         listing = _Listing(databases, plans, tops, filters, chosen)
-        if target is not None and is_page:
+        if target is not None and as_page:
             listing.write_page(target, quiet=mode.quiet)
         else:
             listing.print(ReportOptions(options.json, target), mode)

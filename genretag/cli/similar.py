@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli.analysis import analyse_file, stored_analysis
-from genretag.cli.options import OUTPUT, Database, Json, ModelFile, one_call
-from genretag.cli.output import OutputMode, message_console, output_mode, result_console
+from genretag.cli.options import OUTPUT, Database, Json, ModelFile, Relative, one_call
+from genretag.cli.output import (
+    PLAYLIST_SUFFIXES,
+    OutputMode,
+    message_console,
+    output_mode,
+    result_console,
+)
 from genretag.errors import RunError, UsageError
 from genretag.text import count as count_of
 from genretag.writing.session import open_databases
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
     from genretag.report.similar import Neighbours, SimilarTrack
 
 _DEFAULT_PLAYLIST = Path("similar.m3u8")
-_PLAYLIST_SUFFIXES = (".m3u", ".m3u8")
 MAX_COUNT = 10_000
 
 
@@ -47,14 +52,7 @@ def similar(
             help="Write a playlist: FILE, then the tracks that sound like it.",
         ),
     ] = False,
-    relative: Annotated[
-        bool,
-        one_call(
-            "--relative/--absolute",
-            rich_help_panel=OUTPUT,
-            help="Write paths relative to the playlist.",
-        ),
-    ] = False,
+    relative: Relative = False,
     output: Annotated[
         Path | None,
         one_call(
@@ -114,7 +112,7 @@ def _playlist_name(playlist: bool, output: Path | None) -> Path | None:
 
     if output is None:
         return _DEFAULT_PLAYLIST if playlist else None
-    if not is_stdout(output) and output.suffix.lower() not in _PLAYLIST_SUFFIXES:
+    if not is_stdout(output) and output.suffix.lower() not in PLAYLIST_SUFFIXES:
         raise UsageError(f"{output}: the name of a playlist must end in .m3u8")
     return output
 
