@@ -38,11 +38,11 @@ def request(url: str, *, headers: dict[str, str] | None = None, method: str = "G
     handlers: list[Any] = [_NoRedirect]
     if is_local(urlsplit(url).hostname or ""):
         handlers.append(urllib.request.ProxyHandler({}))
-    asked = urllib.request.Request(
+    prepared = urllib.request.Request(
         url, b"" if method == "POST" else None, headers or {}, method=method
     )
     try:
-        with urllib.request.build_opener(*handlers).open(asked, timeout=STEP_SECONDS) as answer:
+        with urllib.request.build_opener(*handlers).open(prepared, timeout=STEP_SECONDS) as answer:
             data: bytes = answer.read(_MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
         raise ServerError(_describe(error)) from error

@@ -23,7 +23,7 @@ from models.recipe.quantise import quantise
 from models.recipe.sounds import synthetic, synthetic_music
 
 MUSIC_THRESHOLD, CONFIDENCE_THRESHOLD = 0.75, 0.7
-#: Labels with too few clips to show that they are right at 0.7: told, but never surer than this.
+#: Labels with too few clips to show that they are right at 0.7: never surer than this.
 AT_MOST = {"R&B": 0.5}
 KINDS_BIAS = -0.5  # to the logits of other kinds of music, found on folds
 SYNTHETIC_SOUNDS, SYNTHETIC_MUSIC = 800, 150

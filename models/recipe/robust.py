@@ -89,7 +89,7 @@ def _judged(
 
 
 def synthetic_judged(model: Path, each: int, seed: int = 99) -> dict[str, list[bool]]:
-    """Return, for each kind of synthetic sound, whether each was told from (other) music rightly.
+    """Return, for each kind of synthetic sound, whether each was classified rightly.
 
     Sounds of 2, 5 and 10 s, and noise at -91 dB; the seed is none of the training.
     """
