@@ -103,6 +103,21 @@ def test_recompressed_flac_is_known_by_its_second_key(tmp_path: Path) -> None:
     assert a.second_key == b.second_key is not None
 
 
+def test_equal_samples_of_another_shape_have_another_second_key(tmp_path: Path) -> None:
+    samples = synthesis.piece(1, 5)
+    shapes = {"a": (samples, 44_100), "b": (samples, 48_000)}
+    # One channel with the samples of two has the same MD5.
+    shapes["c"] = (samples.T.reshape(1, -1), 44_100)
+    keys = set()
+    for name, (shaped, rate) in shapes.items():
+        path = tmp_path / f"{name}.flac"
+        synthesis.encode(path, shaped, rate, synthesis.Container("flac", rate=rate))
+        keys.add(audio.identify(path).second_key)
+    assert None not in keys
+    assert len({key.rpartition(":")[2] for key in keys}) == 1
+    assert len(keys) == 3
+
+
 def lengths(seconds: float, rate: int = 100) -> list[float]:
     total = round(seconds * rate)
     blocks = iter(np.array_split(np.zeros(total, np.float32), max(1, total // 777)))

@@ -126,6 +126,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     older.execute("DROP TABLE older_key")
     older.execute("ALTER TABLE scan DROP COLUMN places")
     older.execute("DROP INDEX heard_audio")
+    older.execute("DROP INDEX file_audio")
     for table, column in (
         ("file", "fields"),
         ("file", "audio_key"),

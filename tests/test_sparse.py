@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import Program
@@ -109,11 +110,16 @@ def test_pieces_have_a_calibration_of_their_own_or_that_of_the_whole_track(
     assert vote(whole, fitted).confidence == pytest.approx(vote(whole, fallback).confidence)
 
 
+def long_samples() -> np.ndarray:
+    """Return a track that is long enough for pieces."""
+    return np.tile(synthesis.piece(5, SECONDS // 2).mean(0), 2)
+
+
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with tracks long enough for pieces, one that is short and a damaged one."""
     folder = tmp_path_factory.mktemp("sparse")
-    samples = np.tile(synthesis.piece(5, SECONDS // 2).mean(0), 2)
+    samples = long_samples()
     for extension in (".mp3", ".flac", ".ogg"):
         synthesis.encode(folder / f"long{extension}", samples, 44_100)
     synthesis.encode(folder / "short.mp3", synthesis.piece(6, 20).mean(0), 44_100)
@@ -190,6 +196,54 @@ def test_a_retagged_file_is_known_in_both_modes(music: Path, tmp_path: Path) -> 
         rows, decoded = scanned(store, model, folder, windows)
         assert decoded == 0
         assert rows["b.mp3"]["old"] == ["Polka"]
+
+
+def test_copies_are_duplicates_by_any_key(music: Path, tmp_path: Path, genretag: Program) -> None:
+    from genretag import tags
+
+    folders = {}
+    for name in ("pieces", "whole", "other"):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+    shutil.copy(music / "long.mp3", folders["pieces"] / "a.mp3")
+    shutil.copy(music / "long.flac", folders["pieces"] / "b.flac")
+    retagged = Path(shutil.copy(music / "long.mp3", folders["whole"] / "c.mp3"))
+    tags.write(retagged, ["Polka"])
+    # By its packets, a remux is a copy of the retagged file alone, whose audio key joins both.
+    copy_stream(retagged, folders["whole"] / "d.mka")
+    # The same samples, encoded otherwise: only the MD5 in STREAMINFO is the same.
+    how = synthesis.Container("flac", options=(("compression_level", "0"),))
+    synthesis.encode(folders["other"] / "e.flac", long_samples(), 44_100, how)
+    shutil.copy(music / "short.mp3", folders["other"])
+    for name, windows in (("pieces", "sparse"), ("whole", "all"), ("other", "sparse")):
+        assert genretag("scan", folders[name], "--dry-run", "--windows", windows).status == 0
+    copies = ["a.mp3", "b.flac", "c.mp3", "d.mka", "e.flac"]
+    flac = {"b.flac", "e.flac"}
+
+    def names(*paths: Path) -> list[str]:
+        rows = genretag("report", "--duplicates", "--json", *paths).rows
+        return [Path(row["path"]).name for row in rows]
+
+    # The rows of several plans, and those of one.
+    for found in (names(*folders.values()), [genretag("plan", tmp_path), names()][1]):
+        assert sorted(found) == copies
+        assert set(found[:2]) == flac or set(found[3:]) == flac
+    assert "5 files in 2 groups" in genretag("report", "--duplicates").out
+    # The remux has taken the place of the retagged file's audio key; both are known all the same.
+    for path in (folders["pieces"] / "a.mp3", retagged):
+        moved = path.rename(tmp_path / path.name)
+        ran = genretag("scan", moved, "--dry-run", "--windows", "sparse")
+        assert "nothing new to analyse" in ran.err
+
+
+def copy_stream(source: Path, target: Path) -> None:
+    """Copy the packets of a file into another container."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.audio[0])
+        for packet in old.demux(audio=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
 
 
 def test_what_was_decided_from_pieces_is_written_and_undone(

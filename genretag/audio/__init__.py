@@ -22,7 +22,7 @@ from genretag.audio.identity import Identity, content_key, identify, quick_ident
 from genretag.audio.opening import (
     KEY_DIGITS,
     DecodeLog,
-    streaminfo_md5,
+    streaminfo_key,
 )
 from genretag.audio.pieces import NoPieces, Places, read_pieces
 from genretag.records import PIECE_SECONDS, WINDOW_SECONDS
@@ -51,6 +51,6 @@ __all__ = [
     "quick_identity",
     "read_pieces",
     "read_windows",
-    "streaminfo_md5",
+    "streaminfo_key",
     "windows",
 ]

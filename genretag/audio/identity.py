@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genretag.audio.audio_key import audio_key
-from genretag.audio.opening import DecodeLog, begin_key, opened, packets, streaminfo_md5
+from genretag.audio.opening import DecodeLog, begin_key, opened, packets, streaminfo_key
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Identity:
     """
 
     content_key: str | None  # XXH3 (128 bits) of codec parameters and packets, 32 hex digits
-    second_key: str | None = None  # FLAC: the MD5 of the samples in STREAMINFO, if it is set
+    second_key: str | None = None  # FLAC: shape and MD5 of the samples in STREAMINFO, if set
     audio_key: str | None = None  # a hash of parts of the audio; see ``audio_key``
     file_check: str | None = None  # a hash of the whole file; see ``hashes``
 
@@ -33,7 +33,7 @@ def quick_identity(path: Path) -> Identity:
     Raises:
         TrackError: the file cannot be read, or is no audio.
     """
-    quick = Identity(None, streaminfo_md5(path), audio_key(path))
+    quick = Identity(None, streaminfo_key(path), audio_key(path))
     return quick if quick.audio_key is not None else replace(quick, content_key=content_key(path))
 
 
@@ -43,7 +43,7 @@ def identify(path: Path) -> Identity:
     Raises:
         TrackError: the file cannot be read, or is no audio.
     """
-    return Identity(content_key(path), streaminfo_md5(path), audio_key(path))
+    return Identity(content_key(path), streaminfo_key(path), audio_key(path))
 
 
 def content_key(path: Path) -> str:

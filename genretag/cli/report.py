@@ -244,14 +244,20 @@ class _Listing:
 
     def rows(self) -> Iterator[Row]:
         """Yield the chosen rows; copies of the same audio one after another."""
+        if self.filters.duplicates:
+            return chain.from_iterable(self.groups())
+        every = rows_of(self.databases, self.plans, self.tops)
+        return (row for row in every if row in self.chosen)
+
+    def groups(self) -> Iterator[list[Row]]:
+        """Yield the groups of chosen rows with the same audio."""
+        from genretag.library.walk import below
         from genretag.report.duplicates import duplicate_groups
 
-        if not self.filters.duplicates:
-            every = rows_of(self.databases, self.plans, self.tops)
-            return (row for row in every if row in self.chosen)
-        copies = _duplicates(self.databases, self.plans, self.tops)
-        groups = duplicate_groups(row for row in copies if row in self.chosen)
-        return chain.from_iterable(groups)
+        def is_wanted(row: Row) -> bool:
+            return row in self.chosen and below(row.absolute, self.tops)
+
+        return duplicate_groups(_same_audio(self.databases, self.plans, self.tops), is_wanted)
 
     def write_page(self, target: Path, *, quiet: bool) -> None:
         """Write the rows as an HTML page."""
@@ -286,10 +292,10 @@ class _Listing:
 
     def _print_groups(self) -> None:
         """Print copies of the same audio in groups."""
-        from genretag.report.duplicates import duplicate_groups, print_duplicates
+        from genretag.report.duplicates import print_duplicates
 
         with paged_console(wanted=True) as console:
-            print_duplicates(console, duplicate_groups(self.rows()))
+            print_duplicates(console, self.groups())
 
     def _scope(self) -> Scope:
         return _scope(self.databases, self.plans, self.tops, self.filters.run)
@@ -309,20 +315,29 @@ def _scope(databases: Databases, plans: list[Scan], tops: list[Path], run: int |
     return Scope(paths, run, writes)
 
 
-def _duplicates(databases: Databases, plans: list[Scan], tops: list[Path]) -> Iterator[Row]:
-    """Yield the rows below ``tops`` whose audio occurs more than once, each group in a row."""
+def _same_audio(
+    databases: Databases, plans: list[Scan], tops: list[Path]
+) -> Iterator[Iterable[Row]]:
+    """Yield the groups of rows whose audio has any key in common."""
     from genretag.decisions.plan import Row
-    from genretag.library.walk import below
+    from genretag.decisions.same_audio import group_by_keys, keys_of
 
+    store = databases.store
     if len(plans) == 1:
         # In SQL, because most rows of a large plan need not be read.
-        rows = map(Row.from_dict, databases.store.plan_duplicates(plans[0].run))
-        return (row for row in rows if below(row.absolute, tops))
-    groups: dict[str, list[Row]] = {}
-    for row in rows_of(databases, plans, tops):
-        if row.content_key:
-            groups.setdefault(row.content_key, []).append(row)
-    return chain.from_iterable(groups.values())
+        run = plans[0].run
+        for ordinals in group_by_keys(store.shared_keys(run)):
+            yield map(Row.from_dict, store.plan_rows(run, ordinals))
+        return
+    rows = list(rows_of(databases, plans, tops))
+    keyed = [(n, key) for n, row in enumerate(rows) for key in keys_of(row)]
+    keyed += [
+        (n, second)
+        for n, row in enumerate(rows)
+        if (second := store.second_key(keys_of(row))) is not None
+    ]
+    for numbers in group_by_keys(keyed):
+        yield [rows[n] for n in numbers]
 
 
 def _report_nothing(rows: Iterable[Row], chosen: Selection) -> None:

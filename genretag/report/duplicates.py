@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 from rich.text import Text
@@ -15,10 +13,12 @@ from genretag.library.urls import home_relative
 from genretag.text import count, escape_control, two_digits, words
 
 
-def duplicate_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield the groups of two files or more from rows that are sorted by content key."""
-    for _, group in groupby(rows, key=attrgetter("content_key")):
-        if len(copies := list(group)) > 1:
+def duplicate_groups(
+    groups: Iterable[Iterable[Row]], is_wanted: Callable[[Row], bool]
+) -> Iterator[list[Row]]:
+    """Yield what is wanted of each group, where that is two files or more."""
+    for group in groups:
+        if len(copies := [row for row in group if is_wanted(row)]) > 1:
             yield copies
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genretag.decisions.plan import Row, answered_row
 from genretag.decisions.policy import Policy
+from genretag.decisions.same_audio import group_by_keys, keys_of
 from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status
 from genretag.writing.session import Databases
@@ -65,9 +65,7 @@ class Review:
         self.index = 0
         self._visited: list[int] = []
         self._earlier: dict[int, list[str] | None] = {}  # index -> the answer of an earlier review
-        self._copies: dict[str, list[int]] = defaultdict(list)
-        for index, question in enumerate(questions):
-            self._copies[question.row.content_key].append(index)
+        self._copies = _copies(questions)
 
     @property
     def current(self) -> Question | None:
@@ -111,7 +109,7 @@ class Review:
     def _save_answer(self, index: int, genres: list[str]) -> None:
         """Save an answer to the journal, and to the plan for all copies of a track."""
         key = self.questions[index].row.content_key
-        for copy in self._copies[key]:
+        for copy in self._copies[index]:
             question = self.questions[copy]
             self.answered[copy] = answered_row(self._as_written(question.row), genres)
             self._save(question, self.answered[copy])
@@ -158,7 +156,7 @@ class Review:
     def _take_back(self, index: int) -> None:
         """Put the rows and the answer back as they were before this review."""
         key = self.questions[index].row.content_key
-        for copy in self._copies[key]:
+        for copy in self._copies[index]:
             self.answered.pop(copy, None)
             self._save(self.questions[copy], self.questions[copy].row)
         earlier = self._earlier.pop(index, None)
@@ -173,6 +171,14 @@ class Review:
         with self.databases.store.transaction():
             run = self.run if question.run is None else question.run
             self.databases.store.save_plan(run, [entry])
+
+
+def _copies(questions: Sequence[Question]) -> dict[int, list[int]]:
+    """Return, for each index of a question, those of the questions about the same audio."""
+    keyed = ((n, key) for n, question in enumerate(questions) for key in keys_of(question.row))
+    groups = group_by_keys(keyed)
+    alone: dict[int, list[int]] = {n: [n] for n in range(len(questions))}
+    return alone | {n: group for group in groups for n in group}
 
 
 def questions_from_rows(

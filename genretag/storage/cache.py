@@ -137,7 +137,28 @@ ALTER TABLE heard ADD COLUMN audio_key TEXT;
 ALTER TABLE heard ADD COLUMN piece REAL NOT NULL DEFAULT 0;
 CREATE INDEX heard_audio ON heard(audio_key) WHERE audio_key IS NOT NULL
 """,
+    # Files of one content key may have several audio keys, as a file and its remux do.
+    """
+CREATE INDEX file_audio ON file(audio_key) WHERE audio_key IS NOT NULL
+""",
 )
+
+#: (ordinal, key) of the rows of a plan, for keys of the audio that more than one of them has.
+_SHARED_KEYS = """
+WITH own AS (
+  SELECT ordinal,
+    json_extract(row, '$.content_key') AS content_key,
+    json_extract(row, '$.audio_key') AS audio_key
+  FROM plan WHERE run = :run
+), every AS (
+  SELECT ordinal, content_key AS key FROM own WHERE content_key != ''
+  UNION SELECT ordinal, audio_key FROM own WHERE audio_key IS NOT NULL
+  UNION SELECT ordinal, second_key FROM own JOIN heard USING (content_key)
+    WHERE second_key IS NOT NULL
+)
+SELECT ordinal, key FROM every
+WHERE key IN (SELECT key FROM every GROUP BY key HAVING count(*) > 1) ORDER BY ordinal
+"""
 
 KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
 #: Content key, second key and embedding (float16) of an analysis.
@@ -350,13 +371,15 @@ class AnalysisCache:
         audio_key: str | None = None,
     ) -> Analysis | None:
         """Return the analysis by content key, or else by audio key or second key."""
-        for column, value in (
-            ("content_key", key),
-            ("content_key", audio_key),  # of which only pieces were analysed
-            ("audio_key", audio_key),
-            ("second_key", second_key),
+        for condition, value in (
+            ("content_key = ?", key),
+            ("content_key = ?", audio_key),  # of which only pieces were analysed
+            ("audio_key = ?", audio_key),
+            # A file and its remux share an analysis, which has the audio key of the last one.
+            ("content_key IN (SELECT content_key FROM file WHERE audio_key = ?)", audio_key),
+            ("second_key = ?", second_key),
         ):
-            sql = f"SELECT * FROM heard WHERE {column} = ? AND model = ? AND features = ? LIMIT 1"
+            sql = f"SELECT * FROM heard WHERE {condition} AND model = ? AND features = ? LIMIT 1"
             if value is not None and (
                 row := self._db.execute(sql, (value, model, features)).fetchone()
             ):
@@ -429,6 +452,7 @@ class AnalysisCache:
         elif before is not None and before.content_key == h.audio_key:
             sql = "DELETE FROM heard WHERE content_key = ? AND model = ? AND features = ?"
             self._db.execute(sql, (before.content_key, model, features))
+            self._rename_files(before.content_key, h.content_key)
         self._db.execute(
             "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -453,6 +477,14 @@ class AnalysisCache:
         """Store analyses that are known by their audio key alone under their content key, too."""
         self._db.execute(
             "UPDATE OR IGNORE heard SET content_key = ?2, audio_key = ?1 WHERE content_key = ?1",
+            (audio_key, content_key),
+        )
+        self._rename_files(audio_key, content_key)
+
+    def _rename_files(self, audio_key: str, content_key: str) -> None:
+        """Give all files that are known by their audio key alone their content key."""
+        self._db.execute(
+            "UPDATE file SET content_key = ?2 WHERE audio_key = ?1 AND content_key = ?1",
             (audio_key, content_key),
         )
 
@@ -652,19 +684,27 @@ class AnalysisCache:
                 yield row["ordinal"], Path(os.fsdecode(row["path"])), json.loads(row["row"])
             last = rows[-1]["ordinal"]
 
-    def plan_duplicates(self, run: int) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a plan whose audio occurs in it more than once.
+    def shared_keys(self, run: int) -> Iterator[tuple[int, str]]:
+        """Yield (ordinal, key) for each key of the audio that several rows of a plan have."""
+        cursor = self._db.cursor()
+        cursor.row_factory = None
+        yield from cursor.execute(_SHARED_KEYS, {"run": run})
 
-        Files of the same audio follow each other, in the order of the first of each group.
-        """
-        key = "json_extract(row, '$.content_key')"
+    def second_key(self, keys: Iterable[str]) -> str | None:
+        """Return the second key of an analysis that is stored under one of these keys."""
+        for key in keys:
+            sql = "SELECT second_key FROM heard WHERE content_key = ?1 AND second_key IS NOT NULL"
+            if row := self._db.execute(f"{sql} LIMIT 1", (key,)).fetchone():
+                return str(row[0])
+        return None
+
+    def plan_rows(self, run: int, ordinals: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a plan with these ordinals, in the order of the plan."""
         sql = (
-            f"WITH groups AS (SELECT {key} AS key, min(ordinal) AS first FROM plan"
-            f" WHERE run = ? AND {key} != '' GROUP BY 1 HAVING count(*) > 1)"
-            f" SELECT row FROM plan JOIN groups ON {key} = groups.key"
-            " WHERE run = ? ORDER BY first, ordinal"
+            "SELECT row FROM plan WHERE run = ? AND ordinal IN (SELECT value FROM json_each(?))"
+            " ORDER BY ordinal"
         )
-        for row in self._db.execute(sql, (run, run)):
+        for row in self._db.execute(sql, (run, json.dumps(list(ordinals)))):
             yield json.loads(row["row"])
 
     def open_writes(self, run: int) -> int:

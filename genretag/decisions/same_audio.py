@@ -1,0 +1,37 @@
+"""Group items that share any key of their audio: a match on any one is a match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genretag.decisions.plan import Row
+
+
+def keys_of(row: Row) -> set[str]:
+    """Return the keys of a row's audio; none for a file without an analysis."""
+    return {key for key in (row.content_key, row.audio_key) if key}
+
+
+def group_by_keys(keyed: Iterable[tuple[int, str]]) -> list[list[int]]:
+    """Return the groups of numbers that share a key, directly or through others of the group.
+
+    Groups are in the order of their lowest number, and their numbers are sorted.
+    """
+    # Disjoint sets (Tarjan 1975): each number points to another of its group, the lowest to itself.
+    parent: dict[int, int] = {}
+    first_with: dict[str, int] = {}
+
+    def lowest(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    for number, key in keyed:
+        parent.setdefault(number, number)
+        a, b = lowest(number), lowest(first_with.setdefault(key, number))
+        parent[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = {}
+    for number in sorted(parent):
+        groups.setdefault(lowest(number), []).append(number)
+    return list(groups.values())
