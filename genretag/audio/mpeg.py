@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -172,7 +173,10 @@ def declared_seconds(path: Path) -> float | None:
 
 
 class SpanReader(io.RawIOBase):
-    """A read-only file that is a span of another file."""
+    """A read-only file that is a span of another file.
+
+    It never raises on odd seeks: PyAV prints such errors as tracebacks.
+    """
 
     def __init__(self, handle: BinaryIO, span: Span) -> None:
         super().__init__()
@@ -210,3 +214,41 @@ class SpanReader(io.RawIOBase):
         data = self._handle.read(size)
         self._at += len(data)
         return data
+
+
+class BlockReader(SpanReader):
+    """A span of a file whose last blocks are kept.
+
+    FFmpeg reads the end of an Ogg file again for each seek, and the pages around a place several
+    times as it searches.
+    """
+
+    BLOCK = 16 << 10  # bytes
+    _KEPT = 64  # blocks
+
+    def __init__(self, handle: BinaryIO, span: Span) -> None:
+        super().__init__(handle, span)
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()  # the last used one at the end
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes; fewer at the end of the span."""
+        left = self._span.stop - self._span.start - self._at
+        size = left if size < 0 else min(size, left)
+        if size <= 0:
+            return b""
+        at, first = self._at, self._at // self.BLOCK
+        blocks = [self._block(n) for n in range(first, (at + size - 1) // self.BLOCK + 1)]
+        skipped = at - first * self.BLOCK
+        data = b"".join(blocks)[skipped : skipped + size]
+        self._at = at + len(data)
+        return data
+
+    def _block(self, number: int) -> bytes:
+        """Return a block of the span; it is shorter at the end."""
+        if number not in self._blocks:
+            self._at = number * self.BLOCK
+            self._blocks[number] = super().read(self.BLOCK)
+            if len(self._blocks) > self._KEPT:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(number)
+        return self._blocks[number]

@@ -18,9 +18,10 @@ import xxhash
 
 from genretag.audio import mpeg
 from genretag.errors import TrackError
-from genretag.layout.bare import kind_of
+from genretag.layout.bare import HEAD_BYTES, begins_with_junk, kind_of
 
-_BARE_HEAD = 1 << 17  # bytes that show a stream without a container, behind 64 KiB of junk
+_HEAD = 12  # bytes that show a stream without a container
+_JUNK_HEAD = 1 << 17  # bytes that show one behind 64 KiB of junk
 MIN_TRACK_SECONDS = 0.95  # encoders cut a few frames off a second of audio
 KEY_DIGITS = 32  # of a content key; older ones had 40
 
@@ -66,11 +67,18 @@ def _message(error: BaseException) -> str:
     return str(text).split("; last error log")[0]
 
 
-@contextmanager
-def opened(path: Path, options: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """Open a file's container, without the tags around it that FFmpeg could take for audio.
+@dataclass(frozen=True)
+class Access:
+    """How FFmpeg reads a file."""
 
-    ``options`` are FFmpeg's for the demuxer.
+    options: Mapping[str, str] = field(default_factory=dict)  # FFmpeg's, for the demuxer
+    reader: type[mpeg.SpanReader] = mpeg.SpanReader
+    at_once: int = 32 << 10  # bytes that FFmpeg reads, or more
+
+
+@contextmanager
+def opened(path: Path, access: Access | None = None) -> Iterator[Any]:
+    """Open a file's container, without the tags around it that FFmpeg could take for audio.
 
     Raises:
         TrackError: the file cannot be read, or is no audio that FFmpeg can decode.
@@ -81,12 +89,15 @@ def opened(path: Path, options: Mapping[str, str] | None = None) -> Iterator[Any
     av.logging.set_level(None)
     # Tags that are not UTF-8 must not keep a file from being analysed. PyAV 19 needs no setting.
     errors = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    how = access or Access()
     container: Any = None
     try:
         with path.open("rb") as handle:
-            source = _without_tags(cast(BinaryIO, handle))
+            source = how.reader(cast(BinaryIO, handle), _without_tags(cast(BinaryIO, handle)))
             try:
-                container = av.open(source, options=dict(options or {}), **errors)
+                container = av.open(
+                    source, options=dict(how.options), buffer_size=how.at_once, **errors
+                )
             except (av.error.FFmpegError, ValueError, EOFError) as error:
                 message = f"it is no audio that can be decoded ({_message(error)})"
                 raise TrackError("decode", message) from error
@@ -99,23 +110,24 @@ def opened(path: Path, options: Mapping[str, str] | None = None) -> Iterator[Any
             container.close()
 
 
-def _without_tags(handle: BinaryIO) -> mpeg.SpanReader:
-    """Return a reader of the file, or of the audio alone where tags surround a bare stream.
+def _without_tags(handle: BinaryIO) -> mpeg.Span:
+    """Return the span of a file, or of the audio alone where tags surround a bare stream.
 
     FFmpeg takes sync bytes inside an APEv2 tag for MP3 frames, and lets the last packet of
     Monkey's Audio reach to the end of the file; the packets, and so the content key, would change
-    with the tags. The reader never raises on odd seeks: PyAV prints such errors as tracebacks.
+    with the tags.
     """
     if not handle.read(1):
         raise TrackError("read", "the file is empty")
     span = mpeg.audio_span(handle)
     handle.seek(span.start)
-    head = handle.read(_BARE_HEAD)
-    bare = mpeg.is_bare_stream(head[:12]) or (span.start and span.stop > span.start)
+    head = handle.read(_HEAD)
+    if begins_with_junk(head[:HEAD_BYTES]):
+        head += handle.read(_JUNK_HEAD)
+    bare = mpeg.is_bare_stream(head[:_HEAD]) or (span.start and span.stop > span.start)
     # A stream behind junk must give the same packets once a tag stands in front of the junk.
     bare = bare or kind_of(memoryview(head), 0) is not None
-    whole = mpeg.Span(0, handle.seek(0, os.SEEK_END))
-    return mpeg.SpanReader(handle, span if bare else whole)
+    return span if bare else mpeg.Span(0, handle.seek(0, os.SEEK_END))
 
 
 def _check_stream(container: Any) -> None:

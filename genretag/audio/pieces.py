@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from genretag.audio.decoding import FloatArray, FrameBuffer, Window
-from genretag.audio.opening import DecodeLog, PacketError, declared_seconds, frames_of, opened
+from genretag.audio.mpeg import BlockReader
+from genretag.audio.opening import (
+    Access,
+    DecodeLog,
+    PacketError,
+    declared_seconds,
+    frames_of,
+    opened,
+)
 from genretag.records import PIECE_SECONDS
 
 #: Decoded beyond a piece: 5 s in frames of 16 ms that overlap need 8 ms more.
@@ -25,9 +33,10 @@ PIECE_MARGIN_SECONDS = 0.02
 #: in Opus (RFC 6716, section 4.6), one overlapping frame elsewhere.
 _PREROLL_SECONDS = 0.25
 _LATE_SECONDS = 1.0  # a piece that begins later than this after its place was not found
-#: FFmpeg jumps to the place in an MP3 that its index or bit rate gives; without it, it reads and
-#: parses the whole file up to the place.
-_OPEN_OPTIONS = {"fflags": "+fastseek"}
+#: With fastseek, FFmpeg jumps to the place in an MP3 that its index or bit rate gives; without it,
+#: it reads and parses the whole file up to the place. On a network share bytes are time, so that it
+#: reads less at once, and nothing twice.
+_ACCESS = Access({"fflags": "+fastseek"}, BlockReader, at_once=8 << 10)
 _FAST_SEEK = 1 << 19  # AVFMT_FLAG_FAST_SEEK of libavformat/avformat.h
 
 Places = Callable[[float], Sequence[float]]  # length of the track in s -> starts of pieces in s
@@ -48,7 +57,7 @@ def read_pieces(path: Path, rate: int, places: Places, log: DecodeLog) -> Iterat
         NoPieces: its length is not known, or a piece is damaged or was not found; the whole track
             must be decoded. The pieces that were yielded hold.
     """
-    with opened(path, _OPEN_OPTIONS) as container:
+    with opened(path, _ACCESS) as container:
         if container.format.name != "mp3":
             # In FLAC, FFmpeg would decode from the last entry of a coarse table.
             container.flags &= ~_FAST_SEEK

@@ -21,6 +21,7 @@ _MAGIC = {
     b"tBaK": "TAK",
     b"OFR ": "OptimFROG",
 }
+HEAD_BYTES = 8  # that show most formats
 _MAX_JUNK = 1 << 16  # bytes before the first frame of MPEG audio
 _MIN_FRAMES = 16  # in a row behind junk; a few are found by chance in any large file
 
@@ -51,17 +52,28 @@ _SAMPLE_RATES = (44_100, 48_000, 32_000)
 
 def kind_of(data: memoryview, at: int) -> str | None:
     """Return the format of the audio at an offset; None if it is no bare stream."""
-    head = bytes(data[at : at + 8])
+    head = bytes(data[at : at + HEAD_BYTES])
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
     # MPEG frames have no magic number beyond 11 bits of sync, so the others come first.
     if (found := _mpeg_frame(head)) is not None:
         return found[0]
-    if head.startswith((*_CONTAINERS, *_OTHERS, *_OTHER_STREAMS)) or head[4:] in _ATOMS:
+    if _is_of_other_kind(head):
         return None
     found = _behind_junk(data, at)
     return found and found[0]
+
+
+def begins_with_junk(head: bytes) -> bool:
+    """Return whether the first ``HEAD_BYTES`` show no format, so that more has to be searched."""
+    known = head.startswith(tuple(_MAGIC)) or _is_of_other_kind(head)
+    return not known and _mpeg_frame(head) is None
+
+
+def _is_of_other_kind(head: bytes) -> bool:
+    """Return whether the first bytes are those of a container or a stream without tags."""
+    return head.startswith((*_CONTAINERS, *_OTHERS, *_OTHER_STREAMS)) or head[4:] in _ATOMS
 
 
 def _behind_junk(data: memoryview, at: int) -> tuple[str, int] | None:

@@ -477,6 +477,18 @@ def test_a_few_sync_bytes_make_no_mpeg_stream(data: bytes) -> None:
     assert bare.kind_of(memoryview(bytes(300) + AUDIO * 20), 0) == "MP3"
 
 
+@given(
+    st.one_of(st.binary(max_size=8), st.sampled_from([b"OggS", b"fLaC", b"wvpk", b"\xff\xfb\x90"]))
+)
+def test_only_junk_needs_more_than_the_first_bytes(start: bytes) -> None:
+    head = start.ljust(bare.HEAD_BYTES, b"\0")
+    alone = bare.kind_of(memoryview(head), 0)
+    if not bare.begins_with_junk(head):
+        assert bare.kind_of(memoryview(head + bytes(300) + AUDIO * 20), 0) == alone
+    else:
+        assert alone is None
+
+
 @pytest.mark.parametrize("junk", [bytes(1700), b"junk \xff\xfb", bytes(range(256)) * 20])
 def test_mpeg_audio_behind_junk_is_written_and_keeps_its_content_key(
     tmp_path: Path, junk: bytes
