@@ -204,6 +204,7 @@ def _use_old_content_keys(db: Path) -> None:
         cache.execute("DROP TABLE older_key")
         cache.execute("ALTER TABLE scan DROP COLUMN places")
         cache.execute("DROP INDEX heard_audio")
+        cache.execute("DROP INDEX file_audio")
         for table in ("file", "heard"):
             cache.execute(f"ALTER TABLE {table} DROP COLUMN audio_key")
         cache.execute("ALTER TABLE file DROP COLUMN file_check")
