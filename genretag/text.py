@@ -53,7 +53,13 @@ def two_digits(share: float) -> str:
 
     A confidence of 0.696 must not look like 0.70 when 0.70 is the threshold.
     """
-    return f"{int(share * 100 + 1e-9) / 100:.2f}"
+    return f"{round_down(share, 2):.2f}"
+
+
+def round_down(share: float, digits: int) -> float:
+    """Return a share (0 to 1) rounded down to decimal digits; float noise is no digit."""
+    scale = 10.0**digits
+    return int(share * scale + 1e-9) / scale
 
 
 def count(number: int, noun: str) -> str:

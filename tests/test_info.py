@@ -22,3 +22,11 @@ def test_equal_neighbouring_windows_are_one_line(genretag: Program, tmp_path: Pa
     single = len(lines) - len(counts)
     assert sum(counts) + single == 8
     assert len(genretag("info", tmp_path / "long.mp3", "--json").rows[0]["windows"]) == 8
+
+
+def test_the_confidence_is_that_of_the_plan(genretag: Program, tmp_path: Path) -> None:
+    synthesis.encode(tmp_path / "a.flac", synthesis.piece(3, 12), 44_100)
+    plan = genretag("scan", tmp_path / "a.flac", "--dry-run", "--plain").out
+    (shown,) = re.findall(r"Confidence (\d\.\d\d)", plan)
+    vote = genretag("info", tmp_path / "a.flac").out.partition("vote: ")[2]
+    assert shown in vote

@@ -19,6 +19,7 @@ from genretag.audio import synthesis
 from genretag.cli.review_screen import complete_genre
 from genretag.report.columns import cut_middle
 from genretag.review.playback import Playback
+from genretag.text import two_digits
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -139,10 +140,10 @@ def test_it_works_at_60_columns(paths: list[Path], start: Start, genretag: Progr
     screen = start(width=60)
     best, score = next(iter(plan(genretag)[str(paths[0])]["scores"].items()))
     screen.wait_for("q leave")
-    shown = screen.wait_for(f"{score:.2f}")  # the first frame may be drawn in steps
+    shown = screen.wait_for(two_digits(score))  # the first frame may be drawn in steps
     for key in ("1-9 choose", "n not music", "x never again", "p play/stop"):
         assert key in shown
-    assert any(best in line and f"{score:.2f}" in line for line in shown.splitlines())
+    assert any(best in line and two_digits(score) in line for line in shown.splitlines())
     assert paths[0].name[-9:] in shown  # the end of a long name is kept
     screen.press("t")
     screen.press(*"Cumbia", "Enter")

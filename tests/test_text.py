@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genretag.decisions.plan import Row, failed_row
 from genretag.report.formats import write_csv
-from genretag.text import cell, escape_control
+from genretag.text import cell, escape_control, round_down, two_digits
 
 HOSTILE = [
     "\x1b[31mred",
@@ -63,3 +63,9 @@ def test_a_hostile_row_makes_one_safe_line_of_csv() -> None:
     lines = list(csv.reader(io.StringIO(out.getvalue())))
     assert len(lines) == 2
     assert not any(c.startswith(("=", "+", "@")) or "\x1b" in c or "\n" in c for c in lines[1])
+
+
+@given(st.floats(0, 1))
+def test_a_stored_confidence_looks_like_the_exact_one_and_never_like_more(exact: float) -> None:
+    assert two_digits(round_down(exact, 4)) == two_digits(exact)
+    assert float(two_digits(exact)) <= exact + 1e-9

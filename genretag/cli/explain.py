@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from genretag.cli.output import result_console
 from genretag.errors import RunError
+from genretag.text import two_digits
 
 if TYPE_CHECKING:
     from genretag.decisions.policy import Policy
@@ -92,7 +93,10 @@ def _window_lines(case: _Case) -> Iterator[Line]:
     scores = window_scores(analysis.logits, metadata, analysis.length_of_window)
     name = "piece" if analysis.piece else "window"
     for start, row in zip(analysis.starts, scores, strict=True):
-        best = (f"{metadata.labels[i]} {row[i]:.2f}" for i in row.argsort()[::-1][:_NAMED_LABELS])
+        best = (
+            f"{metadata.labels[i]} {two_digits(row[i])}"
+            for i in row.argsort()[::-1][:_NAMED_LABELS]
+        )
         yield Line(f"{name} at {int(start) // 60}:{int(start) % 60:02d}", ", ".join(best))
 
 
@@ -102,7 +106,9 @@ def _vote_lines(case: _Case) -> Iterator[Line]:
     from genretag.text import count_windows, escape_control
 
     verdict, policy = case.verdict, case.policy
-    best = ", ".join(f"{g} {s:.2f}" for g, s in list(verdict.scores.items())[:_NAMED_LABELS])
+    best = ", ".join(
+        f"{g} {two_digits(s)}" for g, s in list(verdict.scores.items())[:_NAMED_LABELS]
+    )
     agreeing = round(verdict.agreement * verdict.windows)
     votes = f"{agreeing} of {count_windows(verdict.windows, case.analysis.piece)} agree"
     if case.analysis.of and not case.analysis.piece:
@@ -111,14 +117,14 @@ def _vote_lines(case: _Case) -> Iterator[Line]:
     threshold = policy.min_confidence
     if threshold is None:
         threshold = case.metadata.confidence_threshold
-    compared = f"{verdict.confidence:.2f}, threshold {threshold:.2f}: {verdict.status}"
-    yield Line("threshold", f"{compared}; music {verdict.music:.2f}")
+    compared = f"{two_digits(verdict.confidence)}, threshold {threshold:.2f}: {verdict.status}"
+    yield Line("threshold", f"{compared}; music {two_digits(verdict.music)}")
     yield Line(f"labels (--top {policy.top})", ", ".join(labels_to_write(verdict, policy)))
     if verdict.styles:
-        styles = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items())
+        styles = (f"{escape_control(name)} {two_digits(p)}" for name, p in verdict.styles.items())
         yield Line("styles", ", ".join(styles))
     if verdict.moods:
-        moods = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.moods.items())
+        moods = (f"{escape_control(name)} {two_digits(p)}" for name, p in verdict.moods.items())
         yield Line("moods", ", ".join(moods))
 
 

@@ -16,7 +16,7 @@ from genretag.cli.analysis import analyse_file
 from genretag.cli.options import OUTPUT, Database, JsonObject, ModelFile, one_call
 from genretag.cli.output import plain_table, result_console
 from genretag.errors import RunError, UsageError
-from genretag.text import count_windows
+from genretag.text import count_windows, two_digits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ _COMPLETE_SHARE = 0.995  # of the declared length; below, the decoded share is s
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A music file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A music file.")],
     model: ModelFile = None,
     json: JsonObject = False,
     plot: Annotated[
@@ -150,7 +150,7 @@ def _print_track(track: _Track) -> None:
     agreement = f"{votes} of {analysed} {verb}"
     out.print(Text(f"vote: {_describe_verdict(track)}; {agreement}", style="bold"))
     if verdict.styles:
-        styles = (f"{escape_control(name)} {p:.2f}" for name, p in verdict.styles.items())
+        styles = (f"{escape_control(name)} {two_digits(p)}" for name, p in verdict.styles.items())
         out.print(Text(f"styles: {', '.join(styles)}"))
 
 
@@ -195,7 +195,7 @@ def _windows_table(track: _Track) -> Table:
         row = group.mean(axis=0)
         best = row.argsort()[::-1][:_NAMED_LABELS]
         bar = "█" * round(float(row[best[0]]) * _BAR_WIDTH)
-        names = ", ".join(f"{track.metadata.labels[i]} {row[i]:.2f}" for i in best)
+        names = ", ".join(f"{track.metadata.labels[i]} {two_digits(row[i])}" for i in best)
         if len(group) > 1:
             names += f" ({count_windows(len(group), track.analysis.piece)})"
         time = f"{int(start) // 60}:{int(start) % 60:02d}"
@@ -224,10 +224,12 @@ def _describe_verdict(track: _Track) -> str:
 
     verdict, threshold = track.verdict, track.metadata.confidence_threshold
     if verdict.status is Status.NONMUSIC:
-        return f"not music ({verdict.music:.2f})"
+        return f"not music ({two_digits(verdict.music)})"
     if verdict.status is Status.UNSURE:
-        return f"unsure: {verdict.genre} at {verdict.confidence:.2f} is below {threshold:.2f}"
-    return f"{verdict.genre}, confidence {verdict.confidence:.2f}"
+        return (
+            f"unsure: {verdict.genre} at {two_digits(verdict.confidence)} is below {threshold:.2f}"
+        )
+    return f"{verdict.genre}, confidence {two_digits(verdict.confidence)}"
 
 
 def _draw_track(track: _Track, output: Path | None) -> None:

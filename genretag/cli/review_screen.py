@@ -22,7 +22,7 @@ from genretag.report.columns import cut_middle
 from genretag.review.playback import Playback
 from genretag.review.questions import GENRE_SEPARATOR, MAX_CHOICES, Choice, Review
 from genretag.tags.titles import read_title
-from genretag.text import escape_control, words
+from genretag.text import escape_control, two_digits, words
 
 _KEYS = (
     *("1-9 choose", "m more", "t type", "n not music", "x never again"),
@@ -195,7 +195,9 @@ class ReviewScreen(App[None]):
         room = self.size.width - 2 - len("1  ") - len(" 0.00") - 1
         name = min(_MAX_NAME, max(8, room - _MIN_BAR))
         bar = min(_MAX_BAR, max(0, room - name))
-        score = f"{'█' * round(choice.score * bar)} {choice.score:.2f}" if choice.score else ""
+        score = (
+            f"{'█' * round(choice.score * bar)} {two_digits(choice.score)}" if choice.score else ""
+        )
         return f"{number}  {cut_middle(words(choice.genres), name):<{name}} {score}"
 
     def _choices(self) -> list[Choice]:

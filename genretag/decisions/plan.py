@@ -35,6 +35,7 @@ from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import absolute, to_url
 from genretag.records import Analysis, FileRow, Tags
 from genretag.tags import V22, meaningful
+from genretag.text import round_down
 
 
 class WriteHistory(Protocol):
@@ -466,8 +467,8 @@ def _base_row(path: Path, f: FileRow, analysis: Analysis, verdict: Verdict) -> R
         path=to_url(path),
         status=verdict.status,
         genre=verdict.genre if verdict.status is Status.OK else None,
-        confidence=round(verdict.confidence, 4),
-        scores={g: round(s, 4) for g, s in islice(verdict.scores.items(), MAX_SCORES)},
+        confidence=round_down(verdict.confidence, 4),
+        scores={g: round_down(s, 4) for g, s in islice(verdict.scores.items(), MAX_SCORES)},
         windows=verdict.windows,
         agreement=round(verdict.agreement, 4),
         old=f.tags.genres,

@@ -25,7 +25,7 @@ from genretag.records import Analysis
 from genretag.report.summary import agreement_of
 from genretag.scan.obstacles import skip_blocked
 from genretag.storage.cache import AnalysisCache
-from genretag.text import escape_control
+from genretag.text import escape_control, round_down
 
 #: Keys of a row that users do not edit. They travel as text and are exported unchanged, because
 #: JavaScript's numbers would round a time in nanoseconds.
@@ -85,7 +85,7 @@ def compact_row(row: Row, if_sure: Row | None, timeline: str, picture: bytes = b
         row.status,
         row.confidence,
         [label for label, _ in best],
-        [round(score, 2) for _, score in best],
+        [round_down(score, 2) for _, score in best],
         [escape_control(genre) for genre in row.old],
         row.old,
         sure.new,
