@@ -217,11 +217,14 @@ def test_wrong_tags_are_listed_and_the_rest_is_counted(
 def test_files_without_scores_or_changed_since_are_counted(
     genretag: Program, music: Path, tmp_path: Path
 ) -> None:
+    (music / "empty.flac").touch()
+    genretag("scan", music / "empty.flac", "--dry-run")
     synthesis.encode(music / "new.flac", synthesis.piece(90, 3), 44_100)
     tags.write(music / "1 right.flac", ["Rock"])
     set_logits(tmp_path / "db" / "genretag.db", {music / "2 right.flac": {"Jazz": np.nan}})
     before = {path: path.read_bytes() for path in music.iterdir()}
-    ran = genretag("audit")
+    ran = genretag("audit", music)
+    assert "1 file could not be analysed: genretag errors" in ran.err
     assert "2 files have no stored scores" in ran.err  # none, and NaN
     assert "1 file changed since the scan" in ran.err
     assert {path: path.read_bytes() for path in music.iterdir()} == before

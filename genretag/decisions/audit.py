@@ -190,4 +190,5 @@ class Audit:
     protected: int = 0
     answered: int = 0  # in a review
     changed: int = 0  # since their scan
+    failed: int = 0  # could not be analysed
     not_scanned: int = 0

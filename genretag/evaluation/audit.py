@@ -108,7 +108,10 @@ def _known_files(
         path = absolute(Path(place))
         file = store.file(path)
         if file is None:
-            audit.not_scanned += 1
+            if store.failure(path) is None:
+                audit.not_scanned += 1
+            else:
+                audit.failed += 1
             yield path, None
         elif not found.link and stat_fields(file) != stat_fields(found):
             audit.changed += 1

@@ -137,6 +137,8 @@ def summary_lines(audit: Audit, below: float, most: int = 8) -> Iterator[str]:
     parts = [f"{n:,} {what}" for what, n in left.items() if n]
     if parts:
         yield f"left out: {', '.join(parts)}"
+    if audit.failed:
+        yield f"{count(audit.failed, 'file')} could not be analysed: genretag errors"
     if audit.not_scanned:
         verb = "has" if audit.not_scanned == 1 else "have"
         yield f"{count(audit.not_scanned, 'file')} {verb} no stored scores: genretag scan"
