@@ -135,7 +135,7 @@ def test_existing_holds_for_each_field(
 def test_what_cannot_or_must_not_be_written_is_told(metadata: ModelMetadata) -> None:
     policy = Policy(write=(Field.MOOD,))
     assert planned(metadata, policy, None)["mood"][2] == "not-read"
-    problem = FieldTags({}, {"mood": "its tags (RIFF INFO) have a place for the genre alone"})
+    problem = FieldTags({}, {"mood": "RIFF INFO tags have a field for the genre only"})
     assert planned(metadata, policy, problem)["mood"] == ("skip", [], "not-writable")
     protected = replace(policy, protect=Protect(artists=("a",)))
     assert planned(metadata, protected)["mood"] == ("skip", [], "protected")
@@ -412,6 +412,16 @@ def test_reports_show_each_field() -> None:
     blocked = {**MOOD, "action": "skip", "reason": "would write Calm; the file is read-only"}
     blocked_row = replace(kept, fields={"mood": blocked})  # type: ignore[dict-item]
     assert summarise([blocked_row]).left == {"kept": 1, "mood: the file is read-only": 1}
+    several: FieldPlan = {**STYLE, "action": "write", "code": "empty"}
+    combined = [
+        replace(base_row(), path=path, fields={"mood": MOOD, "style": {**several, "new": new}})
+        for path, new in (("a.mp3", ["Soul", "Drums"]), ("b.mp3", ["Drums"]))
+    ]
+    assert summarise(combined).field_totals() == [
+        (("mood", "Calm"), 2),
+        (("style", "Drums"), 2),
+        (("style", "Soul"), 1),
+    ]
     lines = list(report_lines(rows, summary))
     assert "2 files get the mood Calm." in lines
     assert "Mood: Sad becomes Calm; replaces the mood." in lines[-1]

@@ -113,15 +113,19 @@ def test_replaced_genres_come_before_album_decisions_and_these_before_the_least_
     assert places == sorted(places)
     assert places[0] < text.index("Dub → Jazz") < places[1]
     assert re.search(r"genretag report --replaced +lists 1 replaced genre", text)
-    assert re.search(r"genretag apply +writes 1 genre\s", text)
+    assert re.search(r"genretag apply +writes 1 file\s", text)
 
 
 def test_the_next_commands_are_for_the_files_of_the_report() -> None:
     text = print_rows(make_rows(1000), 140, scope=Scope("'My Music'", writes=7))
-    assert re.search(r"genretag apply 'My Music' +writes 7 genres", text)
+    assert re.search(r"genretag apply 'My Music' +writes 7 files", text)
     assert re.search(r"genretag review 'My Music' +asks about 200 unsure tracks", text)
+    text = print_rows(make_rows(1000), 140, scope=Scope("Music", writes=7, tidied=2))
+    assert re.search(r"genretag tidy Music +writes 2 tidied files only", text)
+    assert re.search(r"genretag apply +writes 7 files, 5 of them planned by a scan", text)
+    assert "genretag review" not in text
     text = print_rows(make_rows(1000), 140, scope=Scope(run=3, writes=7))
-    assert re.search(r"genretag apply --run 3 +writes 7 genres", text)
+    assert re.search(r"genretag apply --run 3 +writes 7 files", text)
     assert "genretag review" not in text
     # A choice by filters is not what another command would work on.
     assert "genretag" not in print_rows(make_rows(1000), 140).partition("left alone")[2]

@@ -32,7 +32,7 @@ MAX_COUNT = 10_000
 
 def similar(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A music file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A music file.")],
     count: Annotated[
         int,
         one_call(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +125,10 @@ def tidy(
             from genretag.report.summary import Scope
 
             report = ReportOptions(json=json)
-            scope = Scope(writes=databases.store.open_writes(run or 0) if approval.dry_run else 0)
+            scope = Scope(shlex.join(map(str, paths or ())), tidied=0)
+            if approval.dry_run:
+                tidied = sum(row.action == "write" for row in rows)
+                scope = replace(scope, writes=databases.store.open_writes(run or 0), tidied=tidied)
             failed = print_rows(lambda: iter(rows), report, mode, scope=scope)
         writes = [(n, row) for n, row in numbered if row.action == "write"]
         how = write_options(rules, preserve_mtimes)
@@ -159,8 +163,6 @@ def _read_genres(databases: Databases, tops: list[Path], mode: OutputMode) -> Su
 
 def _new_values(survey: Survey, policy: Policy, table: Path | None) -> tuple[Tidier, Table]:
     """Return the tidier, and the new values of the edited table or else its proposals."""
-    from dataclasses import replace
-
     from genretag.decisions.tidy import Tidier
     from genretag.decisions.vocabulary import normalise_genre
     from genretag.report.genre_table import read_table
@@ -217,7 +219,7 @@ def _becomes(value: str, genres: Mapping[str, list[str]]) -> str:
     new = genres.get(value, [value])
     if new == [value]:
         return ""
-    return "; ".join(map(escape_control, new)) or "(removed)"
+    return ", ".join(map(escape_control, new)) or "(removed)"
 
 
 @dataclass(frozen=True)

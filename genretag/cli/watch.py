@@ -44,7 +44,7 @@ MIN_COMPLETE_SHARE = 0.99  # of a track that must decode before watch writes it
 
 def watch(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="The folder to watch.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to watch.")],
     policy: PolicyOptions,
     settle: Annotated[
         float,

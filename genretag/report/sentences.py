@@ -75,7 +75,7 @@ def report_lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
     for genre, files in summary.writes.most_common():
         verb = "becomes" if files == 1 else "become"
         yield f"{count(files, 'file')} {verb} {escape_control(genre)}."
-    for (name, value), files in summary.field_writes.most_common():
+    for (name, value), files in summary.field_totals():
         verb = "gets" if files == 1 else "get"
         yield f"{count(files, 'file')} {verb} the {name} {escape_control(value)}."
     for reason, files in summary.left.most_common():

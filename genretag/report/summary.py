@@ -32,7 +32,9 @@ class Summary:
     files: int = 0
     seconds: float = 0.0  # of audio
     writes: Counter[str] = field(default_factory=Counter)  # new genre -> files
-    field_writes: Counter[tuple[str, str]] = field(default_factory=Counter)  # (field, value)
+    field_writes: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # (field, value) -> files
     left: Counter[str] = field(default_factory=Counter)  # reason -> files
     sources: Counter[str] = field(default_factory=Counter)  # ``Row.source`` -> files
     failed: int = 0
@@ -60,7 +62,7 @@ class Summary:
             self.left[_group_reason(row)] += 1
         for name, plan in row.fields.items():
             if plan["action"] == Action.WRITE and name != EVIDENCE:
-                self.field_writes[name, ", ".join(plan["new"])] += 1
+                self.field_writes.update((name, value) for value in plan["new"])
             elif plan["action"] != Action.WRITE and plan["code"] != row.code:
                 text = _group_text(plan["reason"])
                 self.left[text if name in text else f"{name}: {text}"] += 1
@@ -74,6 +76,10 @@ class Summary:
         heapq.heappush(heap, (-(row.confidence or 0.0), row.path, row))
         if len(heap) > _EXAMPLES:
             heapq.heappop(heap)
+
+    def field_totals(self) -> list[tuple[tuple[str, str], int]]:
+        """Return ((field, value), files) by field, the most frequent value first."""
+        return sorted(self.field_writes.most_common(), key=lambda total: total[0][0])
 
     def least_certain(self, risk: str) -> list[Row]:
         """Return examples of a kind of risk, the least certain first."""
@@ -125,7 +131,9 @@ class Scope:
 
     paths: str = ""  # quoted for the shell; empty: all of the plan that was stored last
     run: int | None = None  # of an older plan
-    writes: int = 0  # genres that apply would write now
+    writes: int = 0  # files that apply would write now
+    # Of a plan of tidy: the files that tidy itself would write now; None for other plans.
+    tidied: int | None = None
 
     def command(self, name: str) -> str:
         """Return a command for the same files."""

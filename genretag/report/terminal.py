@@ -8,7 +8,7 @@ row takes two lines: its name and confidence, and below them its change and reas
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 from pathlib import Path
 
@@ -203,7 +203,7 @@ def print_totals(console: Console, summary: Summary) -> None:
     table.add_column(overflow="fold")
     for genre, files in summary.writes.most_common():
         table.add_row(f"{files:,}", Text.assemble("→ ", (escape_control(genre), "bold green")))
-    for (name, value), files in summary.field_writes.most_common():
+    for (name, value), files in summary.field_totals():
         text = Text.assemble(f"→ {name} ", (escape_control(value), "bold green"))
         table.add_row(f"{files:,}", text)
     for reason, files in summary.left.most_common():
@@ -227,12 +227,18 @@ def next_commands(summary: Summary, scope: Scope, *, listed: bool) -> Iterator[t
         yield scope.command("report --all"), f"lists all {count(summary.files, 'file')}"
     if replaced := summary.risks[REPLACED]:
         yield scope.command("report --replaced"), f"lists {count(replaced, 'replaced genre')}"
-    if summary.unsure and scope.run is None:
+    if summary.unsure and scope.run is None and scope.tidied is None:
         yield scope.command("review"), f"asks about {count(summary.unsure, 'unsure track')}"
     if summary.failed:
         yield "genretag errors", f"says why {count(summary.failed, 'file')} failed"
-    if scope.writes:
-        yield scope.command("apply"), f"writes {count(scope.writes, 'genre')}"
+    if scope.tidied:
+        yield scope.command("tidy"), f"writes {count(scope.tidied, 'tidied file')} only"
+    others = scope.writes - (scope.tidied or 0)
+    if others:
+        also = f", {others:,} of them planned by a scan" if scope.tidied else ""
+        # After tidy, apply writes the whole plan, whatever folder was tidied.
+        places = scope if scope.tidied is None else replace(scope, paths="")
+        yield places.command("apply"), f"writes {count(scope.writes, 'file')}{also}"
 
 
 def print_report(

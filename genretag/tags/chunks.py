@@ -149,7 +149,7 @@ def without_place(data: memoryview) -> str | None:
     return _NO_PLACE if any(_tells(data, chunk) for chunk in lists) else None
 
 
-_NO_PLACE = "its tags (RIFF INFO) have a place for the genre alone"
+_NO_PLACE = "RIFF INFO tags have a field for the genre only"
 SOFTWARE = b"ISFT"
 
 
