@@ -4,8 +4,9 @@ peers.
     python tests/bench/speed.py all                   # all of the following, and the engines where
     Ray is installed: about an hour
     python tests/bench/speed.py whole                 # twelve MP3s of 240 s, both ways of --windows
-    python tests/bench/speed.py sparse                # --windows sparse by container, bytes read too
+    python tests/bench/speed.py sparse                # --windows sparse by container, bytes read too; --only .wv: of others
     python tests/bench/speed.py agreement --music DIR # how often pieces decide otherwise
+    python tests/bench/speed.py songs --music DIR     # 200 whole songs, both ways of --windows
     python tests/bench/speed.py containers            # the same ratio for each container
     python tests/bench/speed.py peers                 # the same files by a tutorial's code, and by
     Essentia where it is installed
@@ -277,7 +278,7 @@ def scan_of(place: Path, folder: Path, jobs: int, *more: str) -> list[str]:
 
 
 def whole(a: argparse.Namespace, folder: Path) -> None:
-    """A library of whole tracks: decoding alone, a scan, a scan with adaptive windows."""
+    """A library of whole tracks: decoding alone, a scan, a sparse scan."""
     files = music(folder / "music", a.tracks, a.seconds)
     single = folder / "single"
     single.mkdir()
@@ -319,6 +320,7 @@ def containers(a: argparse.Namespace, folder: Path) -> None:
         shutil.rmtree(place)
 
 
+SONGS = 200
 #: Containers of the targets, and the ratio to decoding alone that a sparse scan may have.
 TARGETS = {".mp3": 0.45, ".m4a": 0.45, ".ogg": 0.50, ".flac": 0.50, ".opus": 0.35}
 
@@ -334,7 +336,7 @@ def sparse(a: argparse.Namespace, folder: Path) -> None:
     table(
         "container", "decoding alone, CPU s", "all, ratio", "sparse, ratio", "target", "bytes read"
     )
-    for extension, target in TARGETS.items():
+    for extension in a.only or TARGETS:
         place = folder / extension[1:]
         files = music(place, 4, a.seconds, extension)
         ratios: dict[str, list[float]] = {"all": [], "sparse": []}
@@ -348,7 +350,7 @@ def sparse(a: argparse.Namespace, folder: Path) -> None:
         read = bytes_read(files) / sum(f.stat().st_size for f in files)
         print(
             f"| {extension} | {spread(alone)} | {spread(ratios['all'])} | {spread(ratios['sparse'])} |"
-            f" {target:.2f} | {read:.0%} |",
+            f" {TARGETS.get(extension, '-')} | {read:.0%} |",
             flush=True,
         )
         shutil.rmtree(place)
@@ -552,13 +554,35 @@ def copies(a: argparse.Namespace, folder: Path) -> None:
 def memory(a: argparse.Namespace, folder: Path) -> None:
     """The peak of all processes, by the number of workers."""
     music(folder / "music", a.tracks, a.seconds)
-    table("workers", "peak memory MB")
+    table("workers", "peak memory MB, --windows all", "--windows sparse")
     for jobs in (1, 2, 4):
-        peaks = [
-            timed(scan_of(folder / "music", folder, jobs), memory=True).memory
-            for _ in range(a.repeat)
-        ]
-        print(f"| {jobs} | {spread(peaks, 0)} |", flush=True)
+        peaks: dict[str, list[float]] = {"all": [], "sparse": []}
+        for _ in range(a.repeat):
+            for windows, found in peaks.items():
+                command = scan_of(folder / "music", folder, jobs, "--windows", windows)
+                found.append(timed(command, memory=True).memory)
+        print(f"| {jobs} | {spread(peaks['all'], 0)} | {spread(peaks['sparse'], 0)} |", flush=True)
+
+
+def songs(a: argparse.Namespace, folder: Path) -> None:
+    """Whole songs: a sparse scan against a full one, start-up taken off."""
+    short = folder / "short"
+    short.mkdir()
+    for n in range(a.jobs):
+        synthesis.encode(short / f"{n}.wav", synthesis.piece(n, 1.5), 44_100)
+    costs: dict[str, list[Cost]] = {"all": [], "sparse": []}
+    start: list[Cost] = []
+    for _ in range(a.repeat):
+        start.append(timed(scan_of(short, folder, a.jobs)))
+        for windows, found in costs.items():
+            command = scan_of(a.music, folder, a.jobs, "--windows", windows, "--limit", str(SONGS))
+            found.append(timed(command, some_fail=True))
+    rest = {windows: less(found, start) for windows, found in costs.items()}
+    table("what", "wall s", "CPU s", "CPU, ratio to the full scan", "wall, times faster")
+    row("start-up: a scan of short files", start, rest["all"])
+    for windows, found in rest.items():
+        faster = [full.wall / some.wall for full, some in zip(rest["all"], found, strict=True)]
+        row(f"--windows {windows}, less start-up", found, rest["all"], spread(faster))
 
 
 def start(a: argparse.Namespace, folder: Path) -> None:
@@ -604,17 +628,19 @@ def main() -> None:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("what", nargs="?", default="whole", choices=[*WHAT, "agreement", "all"])
+    of_music = {"agreement": agreement, "songs": songs}
+    p.add_argument("what", nargs="?", default="whole", choices=[*WHAT, *of_music, "all"])
     p.add_argument("--tracks", type=int, default=12)
     p.add_argument("--seconds", type=int, default=240)
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--repeat", type=int, default=5)
     p.add_argument("--files", type=int, default=100_000)
-    p.add_argument("--music", type=Path, help="whole songs, for agreement")
+    p.add_argument("--music", type=Path, help="whole songs, for agreement and songs")
+    p.add_argument("--only", nargs="+", metavar=".EXT", help="sparse: these containers")
     p.add_argument("--sync-ms", type=float, default=0.0)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        {**WHAT, "all": everything, "agreement": agreement}[a.what](a, Path(folder))
+        {**WHAT, "all": everything, **of_music}[a.what](a, Path(folder))
 
 
 if __name__ == "__main__":
