@@ -647,7 +647,8 @@ class AnalysisOptions:
             metavar="MODE",
             rich_help_panel=ANALYSIS,
             help="How much of each track to analyse.\n\n"
-            "All of it, or (sparse) six or twelve pieces of 5 s: four times as fast.",
+            "all of it, or sparse: six or twelve pieces of 5 s, four times as fast. adaptive is"
+            " another name of sparse.",
         ),
     ] = Windows.ALL
     model: ModelFile = None

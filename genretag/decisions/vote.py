@@ -24,7 +24,6 @@ from genretag.numeric import log_softmax as log_softmax
 from genretag.numeric import sigmoid
 from genretag.records import WINDOW_SECONDS, Analysis
 
-_MAX_FITTED_PIECES = 12  # a calibration of pieces is fitted on tracks of so many
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -63,7 +62,7 @@ def piece_temperature(calibration: Calibration, pieces: int, seconds: float) -> 
     """
     if calibration.pieces is None:
         return calibration.at(seconds / WINDOW_SECONDS)
-    return calibration.pieces.at(min(pieces, _MAX_FITTED_PIECES))
+    return calibration.pieces.at(pieces)
 
 
 def _temperatures(analysis: Analysis, calibration: Calibration) -> tuple[float, float]:
