@@ -76,7 +76,7 @@ def test_the_rule_is_the_stated_one(confidence: float, threshold: float) -> None
     metadata = replace(Model().metadata, calibration=Calibration(1.3))
     logits = np.tile(with_confidence(metadata, confidence), (6, 1))
     distance = abs(np.log(confidence / (1 - confidence)) - np.log(threshold / (1 - threshold)))
-    wanted = 1.3 * distance - 0.8 * np.sqrt(1 / 6 - 1 / 48)
+    wanted = 1.3 * distance - 2 * np.sqrt(1 / 6 - 1 / 48)
     if abs(wanted) > 1e-3:
         assert is_settled(logits, metadata, threshold) is bool(wanted > 0)
 

@@ -91,7 +91,9 @@ def stored_analysis(
     if row is None or (row.size, row.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
         return None
     for metadata in known_models(databases, model):
-        analysis = databases.store.analysis(row.content_key, metadata.id, FEATURE_VERSION)
+        analysis = databases.store.analysis(
+            row.content_key, metadata.id, FEATURE_VERSION, audio_key=row.audio_key
+        )
         if analysis is not None:
             return metadata, analysis
     return None

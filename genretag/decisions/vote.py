@@ -24,7 +24,6 @@ from genretag.numeric import log_softmax as log_softmax
 from genretag.numeric import sigmoid
 from genretag.records import WINDOW_SECONDS, Analysis
 
-
 FloatArray = npt.NDArray[np.float64]
 
 
