@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import Program
+from mutagen.id3 import ID3, TCON
 
 from genretag.audio import synthesis
 
@@ -30,3 +32,53 @@ def test_the_confidence_is_that_of_the_plan(genretag: Program, tmp_path: Path) -
     (shown,) = re.findall(r"Confidence (\d\.\d\d)", plan)
     vote = genretag("info", tmp_path / "a.flac").out.partition("vote: ")[2]
     assert shown in vote
+
+
+def shown(genretag: Program, *arguments: object) -> dict:
+    row: dict = genretag("info", *arguments, "--json").rows[0]
+    return row
+
+
+@pytest.fixture
+def judged_by_pieces(genretag: Program, tmp_path: Path) -> Path:
+    """Return a track of 100 s after a sparse scan."""
+    path = tmp_path / "music" / "long.mp3"
+    path.parent.mkdir()
+    synthesis.encode(path, synthesis.piece(1, 100), 44_100)
+    assert genretag("scan", path, "--dry-run", "--windows", "sparse").status == 0
+    return path
+
+
+def test_a_sparse_analysis_is_shown_and_not_replaced(
+    genretag: Program, judged_by_pieces: Path
+) -> None:
+    first = shown(genretag, judged_by_pieces)
+    assert first["piece"] == 5
+    assert len(first["windows"]) in (6, 12)
+    text = genretag("info", judged_by_pieces).out
+    assert f"{len(first['windows'])} pieces of 5 s; --windows all analyses the whole track" in text
+    # What was not replaced still serves, with the tags that the file has now, under any name.
+    tags = ID3(judged_by_pieces)
+    tags.add(TCON(text="Polka"))
+    tags.save(judged_by_pieces)
+    moved = judged_by_pieces.rename(judged_by_pieces.with_name("moved.mp3"))
+    again = shown(genretag, moved)
+    assert again["genres"] == ["Polka"]
+    assert again["windows"] == first["windows"]
+
+
+def test_the_whole_track_is_analysed_on_request(genretag: Program, judged_by_pieces: Path) -> None:
+    whole = shown(genretag, judged_by_pieces, "--windows", "all")
+    assert (whole["piece"], len(whole["windows"])) == (0, 4)
+    assert shown(genretag, judged_by_pieces) == whole
+    assert "--windows all" not in genretag("info", judged_by_pieces).out
+
+
+def test_a_drawing_needs_the_whole_track(genretag: Program, judged_by_pieces: Path) -> None:
+    assert genretag("info", judged_by_pieces, "--plot").status == 0
+    assert shown(genretag, judged_by_pieces)["piece"] == 0
+
+
+def test_a_new_track_is_analysed_by_pieces_on_request(genretag: Program, tmp_path: Path) -> None:
+    synthesis.encode(tmp_path / "a.mp3", synthesis.piece(3, 100), 44_100)
+    assert shown(genretag, tmp_path / "a.mp3", "--windows", "sparse")["piece"] == 5

@@ -15,6 +15,7 @@ from genretag.cli.output import OutputMode, exit_interrupted, file_progress
 from genretag.errors import RunError
 
 if TYPE_CHECKING:
+    from genretag.decisions.policy import Windows
     from genretag.inference.metadata import ModelMetadata
     from genretag.inference.model import Model
     from genretag.records import Analysis, FileRow
@@ -35,9 +36,13 @@ def load_model(path: Path | None, device: str, jobs: int) -> Model:
 
 
 def analyse_file(
-    file: Path, model: Path | None, db: Path | None
+    file: Path, model: Path | None, db: Path | None, windows: Windows | None = None
 ) -> tuple[ModelMetadata, FileRow, Analysis]:
-    """Return a file's stored analysis; analyse it, without making a plan, if there is none."""
+    """Return a file's stored analysis; analyse it, without making a plan, if there is none.
+
+    ``windows`` is how much of it the analysis has to cover; None: a stored one may be of pieces.
+    """
+    from genretag.decisions.policy import Windows
     from genretag.features import FEATURE_VERSION
     from genretag.inference.model import Model
     from genretag.library.urls import absolute
@@ -50,7 +55,12 @@ def analyse_file(
 
     loaded = Model(model or default_model())
     with open_databases(db) as databases:
-        options = Options((file,), retry_failed=True)
+        options = Options(
+            (file,),
+            retry_failed=True,
+            windows=windows or Windows.ALL,
+            reuse_pieces=windows is None,
+        )
         Scanner(databases.store, LocalEngine(loaded), options, run=0).analyse()
         path = absolute(on_disk_case(file))
         if (failure := databases.store.failure(path)) is not None:

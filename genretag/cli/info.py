@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.analysis import analyse_file
-from genretag.cli.options import OUTPUT, Database, JsonObject, ModelFile, one_call
+from genretag.cli.options import ANALYSIS, OUTPUT, Database, JsonObject, ModelFile, one_call
 from genretag.cli.output import plain_table, result_console
+from genretag.decisions.policy import Windows
 from genretag.errors import RunError, UsageError
 from genretag.text import count_windows, two_digits
 
@@ -36,6 +37,18 @@ _COMPLETE_SHARE = 0.995  # of the declared length; below, the decoded share is s
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A music file.")],
     model: ModelFile = None,
+    windows: Annotated[
+        Windows | None,
+        typer.Option(
+            "--windows",
+            metavar="MODE",
+            rich_help_panel=ANALYSIS,
+            show_default=False,
+            help="How much of it to analyse: all of it, or (sparse) pieces of 5 s.\n\n"
+            "Without it, a stored analysis is shown as it is; a track that is new or drawn is"
+            " analysed whole.",
+        ),
+    ] = None,
     json: JsonObject = False,
     plot: Annotated[
         bool,
@@ -58,7 +71,8 @@ def info(
 ) -> None:
     """Show one track: its tags, the genre of each window, and the vote.
 
-    A track that is not in the database yet is analysed first; the plan stays as it is.
+    A track that is not in the database yet is analysed first; the plan stays as it is. A track that
+    a sparse scan judged by pieces is shown so; --windows all analyses the whole of it.
 
     Examples:
       genretag info ~/Music/track.mp3
@@ -69,13 +83,16 @@ def info(
 
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    metadata, row, analysis = analyse_file(file, model, db)
+    # A drawing shows the genres over time, and decodes the whole track for the log-mel.
+    drawn = plot or output is not None
+    covered = Windows.ALL if windows is None and drawn else windows
+    metadata, row, analysis = analyse_file(file, model, db, covered)
     track = _Track(file, row, analysis, vote(analysis, metadata), metadata)
     if json:
         print(json_lib.dumps(track.to_dict()))
     else:
         _print_track(track)
-    if plot or output is not None:
+    if drawn:
         _draw_track(track, output)
 
 
@@ -174,6 +191,8 @@ def _facts(track: _Track) -> Iterator[tuple[str, str]]:
 
     tags, analysis = track.row.tags, track.analysis
     part = f" analysed of {analysis.of}" if analysis.of and not analysis.piece else ""
+    if not analysis.whole:
+        part = "; --windows all analyses the whole track"
     analysed = count_windows(len(analysis.starts), analysis.piece)
     yield "artist", tags.album.artist
     yield "album", tags.album.album

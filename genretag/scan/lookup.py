@@ -52,7 +52,7 @@ class Lookup:
             return None
         if file.tags.fields is None and not self._options.policy.writes_genre_alone:
             return None  # an older version read its genre alone
-        if not (file.is_hashed or self._options.windows.are_sparse):
+        if not (file.is_hashed or self._options.accepts_pieces):
             return None  # a full scan promises a check of the whole file
         analysis = self._store.analysis(
             file.content_key, self._model_id, FEATURE_VERSION, audio_key=file.audio_key
@@ -80,4 +80,4 @@ class Lookup:
 
     def _suffices(self, analysis: Analysis) -> bool:
         """Return whether an analysis covers as much as this scan requires."""
-        return analysis.whole or self._options.windows.are_sparse
+        return analysis.whole or self._options.accepts_pieces

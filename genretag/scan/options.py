@@ -30,8 +30,15 @@ class Options:
     rescan: bool = field(default=False, metadata=_NEW_PLAN)
     retry_failed: bool = field(default=False, metadata=_NEW_PLAN)
     windows: Windows = Windows.ALL
+    #: Reuse an analysis of pieces even if ``windows`` asks for whole tracks.
+    reuse_pieces: bool = field(default=False, metadata=_NO_MATTER)
     #: Plan for the caller only; the plan that ``apply`` writes stays.
     aside: bool = field(default=False, metadata=_NEW_PLAN)
+
+    @property
+    def accepts_pieces(self) -> bool:
+        """Whether an analysis of pieces suffices."""
+        return self.windows.are_sparse or self.reuse_pieces
 
     @property
     def needs_new_plan(self) -> bool:
