@@ -93,6 +93,18 @@ def test_content_keys_of_different_music_differ(tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
+@pytest.mark.parametrize("extension", LOSSLESS)
+def test_a_rate_that_the_caller_takes_is_kept(seed_files: dict[str, Path], extension: str) -> None:
+    log = audio.DecodeLog()
+    blocks = audio.decode(seed_files[extension], RATE, log, native_rates=(44_100, 96_000))
+    got = np.concatenate(list(blocks))
+    assert log.rate == 44_100
+    assert np.abs(got - synthesis.piece(7, 12).mean(0)[: len(got)]).max() < 1e-4
+    collectors = dict.fromkeys((RATE, 44100), audio.Samples)
+    results = audio.read_results(seed_files[extension], collectors, audio.DecodeLog())
+    assert [(start, len(samples)) for start, samples in results] == [(0.0, len(got))]
+
+
 def test_recompressed_flac_is_known_by_its_second_key(tmp_path: Path) -> None:
     samples = synthesis.piece(1, 5)
     for level in ("0", "8"):
@@ -416,9 +428,10 @@ def test_windows_media_audio_that_ffmpeg_refuses_is_reported(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("kept", [(), (44_100,), (22_050,)])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_chain_of_other_parameters_is_analysed_as_far_as_it_goes(
-    tmp_path: Path, order: tuple[int, int]
+    tmp_path: Path, order: tuple[int, int], kept: tuple[int, ...]
 ) -> None:
     parts = [tmp_path / "a.ogg", tmp_path / "b.ogg"]
     for path, rate in zip(parts, (44_100, 22_050), strict=True):
@@ -427,6 +440,9 @@ def test_a_chain_of_other_parameters_is_analysed_as_far_as_it_goes(
     chain = tmp_path / "chain.ogg"
     chain.write_bytes(b"".join(parts[n].read_bytes() for n in order))
     log = audio.DecodeLog()
-    samples = np.concatenate(list(audio.decode(chain, 16_000, log)))
-    assert len(samples) / 16_000 > 3.5
+    samples = np.concatenate(list(audio.decode(chain, 16_000, log, kept)))
+    first = (44_100, 22_050)[order[0]]
+    assert log.rate == (first if first in kept else 16_000)
+    assert len(samples) / log.rate == pytest.approx(log.seconds, abs=0.01)
+    assert log.seconds > 3.5
     assert audio.identify(chain).content_key == log.content_key

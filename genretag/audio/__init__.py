@@ -5,9 +5,11 @@ from __future__ import annotations
 from genretag.audio.audio_key import AUDIO_KEY_PREFIX, audio_key
 from genretag.audio.decoding import (
     MIN_DECODED_SHARE,
+    Samples,
     Window,
     count_windows,
     decode,
+    read_results,
     read_windows,
     windows,
 )
@@ -24,7 +26,7 @@ from genretag.audio.opening import (
     DecodeLog,
     streaminfo_key,
 )
-from genretag.audio.pieces import NoPieces, Places, read_pieces
+from genretag.audio.pieces import NoPieces, Places, piece_results, read_pieces
 from genretag.records import PIECE_SECONDS, WINDOW_SECONDS
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Identity",
     "NoPieces",
     "Places",
+    "Samples",
     "Window",
     "audio_key",
     "check_of_sha256",
@@ -48,8 +51,10 @@ __all__ = [
     "file_hashes",
     "file_sha256",
     "identify",
+    "piece_results",
     "quick_identity",
     "read_pieces",
+    "read_results",
     "read_windows",
     "streaminfo_key",
     "windows",

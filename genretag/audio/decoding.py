@@ -1,17 +1,19 @@
-"""Decode a file to mono samples at a fixed rate, in 30 s windows.
+"""Decode a file to mono samples at one rate, in 30 s windows.
 
 The decode contract: the first audio stream; the mean of its channels; float32, full scale = 1;
-resampled by soxr (HQ) to the requested rate; encoder delay handled by FFmpeg, which honours gapless
-information. Memory does not grow with the length of a track.
+resampled by soxr (HQ) to the requested rate, unless the caller takes the file's own rate, too;
+encoder delay handled by FFmpeg, which honours gapless information. Memory does not grow with the
+length of a track.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -158,14 +160,27 @@ def _decode_stream(container: Any, stream: Any, log: DecodeLog) -> Iterator[tupl
     yield from buffer.rest()
 
 
-def decode(path: Path, rate: int, log: DecodeLog) -> Iterator[FloatArray]:
+def _make_resampler(native: int, rate: int) -> Any:
+    """Return a resampler of mono blocks; None if the rates are the same."""
+    if native == rate:
+        return None
+    # Most files are at 44.1 kHz, and may need no resampler.
+    import soxr
+
+    return soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
+
+
+def decode(
+    path: Path, rate: int, log: DecodeLog, native_rates: Collection[int] = ()
+) -> Iterator[FloatArray]:
     """Yield mono float32 blocks of a track at ``rate`` Hz, and fill ``log``.
+
+    A track that begins at one of ``native_rates`` is left at that rate. ``log.rate`` is the rate of
+    the blocks, from the first one on.
 
     Raises:
         TrackError: the file cannot be read, is no audio, or less than half of it decodes.
     """
-    import soxr
-
     with opened(path) as container:
         stream = container.streams.audio[0]
         stream.codec_context.thread_count = 1  # tracks are decoded in parallel, not frames
@@ -173,18 +188,29 @@ def decode(path: Path, rate: int, log: DecodeLog) -> Iterator[FloatArray]:
         log.declared_seconds = declared_seconds(container, stream, path)
         resampler, native = None, 0
         for block, block_rate in _decode_stream(container, stream, log):
+            if native == 0:
+                log.rate = block_rate if block_rate in native_rates else rate
             if block_rate != native:
                 if resampler is not None:
                     yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
-                native = block_rate
-                resampler = soxr.ResampleStream(native, rate, 1, dtype="float32", quality="HQ")
-            yield block if native == rate or resampler is None else resampler.resample_chunk(block)
-        if resampler is not None and native != rate:
+                native, resampler = block_rate, _make_resampler(block_rate, log.rate)
+            yield block if resampler is None else resampler.resample_chunk(block)
+        if resampler is not None:
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
     if log.packets == 0 or log.seconds == 0:
         raise TrackError("decode", "no audio could be decoded")
     if log.share < MIN_DECODED_SHARE:
         raise TrackError("decode", f"only {log.share:.0%} of it decodes")
+
+
+def resample(samples: FloatArray, native: int, rate: int) -> FloatArray:
+    """Return samples [n] at another rate (Hz)."""
+    if native == rate:
+        return samples
+    import soxr
+
+    resampled: FloatArray = soxr.resample(samples, native, rate, quality="HQ")
+    return resampled
 
 
 @dataclass(frozen=True)
@@ -195,14 +221,46 @@ class Window:
     samples: FloatArray
 
 
+class Collector(Protocol):
+    """Takes the samples of a window in parts, and returns them or what it makes of them."""
+
+    def add(self, samples: FloatArray) -> None:
+        """Add mono samples."""
+
+    def result(self) -> FloatArray:
+        """Return the result of what was added, and begin the next window."""
+
+
+#: Rate in Hz -> what makes a collector of samples at that rate.
+Collectors = Mapping[int, Callable[[], Collector]]
+
+
+class Samples:
+    """Collector that returns the samples as they are."""
+
+    def __init__(self) -> None:
+        self._parts = list[FloatArray]()
+
+    def add(self, samples: FloatArray) -> None:
+        """Add samples."""
+        self._parts.append(samples)
+
+    def result(self) -> FloatArray:
+        """Return all samples [n], and begin the next window."""
+        parts, self._parts = self._parts, []
+        return np.concatenate(parts)
+
+
 def count_windows(seconds: float) -> int:
     """Return the number of windows of a track with this length."""
     whole, rest = divmod(seconds, WINDOW_SECONDS)
     return int(whole) + int(rest >= MIN_LAST_WINDOW_SECONDS or (whole == 0 and rest > 0))
 
 
-def windows(blocks: Iterator[FloatArray], rate: int, first: int = 0) -> Iterator[Window]:
-    """Cut blocks into 30 s windows without overlap; ``first`` is the index of the first window.
+def collect_windows(
+    blocks: Iterable[FloatArray], rate: int, collector: Collector
+) -> Iterator[tuple[float, FloatArray]]:
+    """Cut blocks into 30 s windows without overlap; yield each one's start in s and its result.
 
     The last, shorter window is kept if it has 10 s or more, or is the whole track. Nothing is
     padded or looped.
@@ -211,23 +269,41 @@ def windows(blocks: Iterator[FloatArray], rate: int, first: int = 0) -> Iterator
         TrackError: the track is too short.
     """
     size = WINDOW_SECONDS * rate
-    buffer = np.empty(size, dtype=np.float32)
-    filled, count = 0, first
+    filled, count = 0, 0
     for block in blocks:
         while len(block):
             take = min(size - filled, len(block))
-            buffer[filled : filled + take] = block[:take]
+            collector.add(block[:take])
             filled, block = filled + take, block[take:]
             if filled == size:
-                yield Window(count * float(WINDOW_SECONDS), buffer)
-                buffer = np.empty(size, dtype=np.float32)
+                yield count * float(WINDOW_SECONDS), collector.result()
                 filled, count = 0, count + 1
     if count == 0 and filled < MIN_TRACK_SECONDS * rate:
         raise TrackError("decode", f"too short: {filled / rate:.2f} s; the minimum is 1 s")
     if filled >= MIN_LAST_WINDOW_SECONDS * rate or (count == 0 and filled):
-        yield Window(count * float(WINDOW_SECONDS), buffer[:filled].copy())
+        yield count * float(WINDOW_SECONDS), collector.result()
+
+
+def windows(blocks: Iterable[FloatArray], rate: int) -> Iterator[Window]:
+    """Cut blocks into windows of samples, as ``collect_windows`` does."""
+    return starmap(Window, collect_windows(blocks, rate, Samples()))
 
 
 def read_windows(path: Path, rate: int, log: DecodeLog) -> Iterator[Window]:
     """Decode a file into windows. Errors are those of ``decode`` and ``windows``."""
     return windows(decode(path, rate, log), rate)
+
+
+def read_results(
+    path: Path, collectors: Collectors, log: DecodeLog
+) -> Iterator[tuple[float, FloatArray]]:
+    """Decode a file into windows; yield each one's start in s and its collector's result.
+
+    A track at a rate for which there is no collector is resampled for the first one. Errors are
+    those of ``decode`` and ``collect_windows``.
+    """
+    rate, *native_rates = collectors
+    blocks = decode(path, rate, log, native_rates)
+    # The rate is only known once there is a block.
+    first = next(blocks)
+    yield from collect_windows(chain([first], blocks), log.rate, collectors[log.rate]())

@@ -37,6 +37,7 @@ class DecodeLog:
     """Results of a decoding beside the samples; complete once all blocks were read."""
 
     seconds: float = 0.0
+    rate: int = 0  # Hz, of the samples
     packets: int = 0
     broken: int = 0  # packets that did not decode
     declared_seconds: float | None = None  # if the container states it exactly

@@ -10,12 +10,13 @@ evenly spread places.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genretag.audio.decoding import FloatArray, FrameBuffer, Window
+from genretag.audio.decoding import Collectors, FloatArray, FrameBuffer, Samples, Window, resample
 from genretag.audio.mpeg import BlockReader
 from genretag.audio.opening import (
     Access,
@@ -47,16 +48,25 @@ class NoPieces(Exception):  # noqa: N818  # no error: the whole track is decoded
 
 
 def read_pieces(path: Path, rate: int, places: Places, log: DecodeLog) -> Iterator[Window]:
-    """Yield pieces of a track at ``rate`` Hz, each ``PIECE_SECONDS`` long and a little more.
+    """Yield pieces of a track at ``rate`` Hz. Errors are those of ``piece_results``."""
+    return starmap(Window, piece_results(path, {rate: Samples}, places, log))
 
-    ``places`` returns where they begin, in order. ``log`` gets the track's length. The content
-    key is not computed, since most packets are not read.
+
+def piece_results(
+    path: Path, collectors: Collectors, places: Places, log: DecodeLog
+) -> Iterator[tuple[float, FloatArray]]:
+    """Yield the starts in s of pieces, and the results of their collectors.
+
+    A piece is ``PIECE_SECONDS`` long and a little more. At a rate for which there is no collector,
+    it is resampled for the first one. ``places`` returns where the pieces begin, in order. ``log``
+    gets the track's length. The content key is not computed, since most packets are not read.
 
     Raises:
         TrackError: the file cannot be read, or is no audio.
         NoPieces: its length is not known, or a piece is damaged or was not found; the whole track
             must be decoded. The pieces that were yielded hold.
     """
+    rate = next(iter(collectors))
     with opened(path, _ACCESS) as container:
         if container.format.name != "mp3":
             # In FLAC, FFmpeg would decode from the last entry of a coarse table.
@@ -68,13 +78,16 @@ def read_pieces(path: Path, rate: int, places: Places, log: DecodeLog) -> Iterat
         if log.seconds <= 0 or not stream.time_base:
             raise NoPieces("its length is not known")
         for start in places(log.seconds):
-            yield Window(start, _read_piece(container, stream, start, rate))
+            samples, native = _read_piece(container, stream, start)
+            if native not in collectors:
+                samples, native = resample(samples, native, rate), rate
+            collector = collectors[native]()
+            collector.add(samples)
+            yield start, collector.result()
 
 
-def _read_piece(container: Any, stream: Any, start: float, rate: int) -> FloatArray:
-    """Return the samples [n] of a piece at ``rate`` Hz, mono."""
-    import soxr
-
+def _read_piece(container: Any, stream: Any, start: float) -> tuple[FloatArray, int]:
+    """Return the samples [n] of a piece, mono, and their rate in Hz."""
     seconds = PIECE_SECONDS + PIECE_MARGIN_SECONDS
     buffer, blocks, early, native = FrameBuffer(DecodeLog()), list[FloatArray](), None, 0
     for at, frame in _frames_from(container, stream, start):
@@ -91,8 +104,7 @@ def _read_piece(container: Any, stream: Any, start: float, rate: int) -> FloatAr
     wanted = round(seconds * native)
     if native == 0 or len(samples) < round(PIECE_SECONDS * native):
         raise NoPieces("a piece is shorter than it should be")
-    samples = samples[:wanted]
-    return samples if native == rate else soxr.resample(samples, native, rate, quality="HQ")
+    return samples[:wanted], native
 
 
 def _of_one_rate(blocks: Sequence[tuple[FloatArray, int]], rate: int) -> list[FloatArray]:

@@ -16,15 +16,19 @@ import numpy.typing as npt
 from genretag.errors import ModelError
 from genretag.features.log_mel import FrontEnd, LogMel
 from genretag.features.mel import EFFICIENT_AT, LIBROSA, MUSICNN, Mel, MelFrontEnd
+from genretag.features.native import NATIVE_RATE, NativeLogMel, takes_native_rate
 from genretag.features.summary import Summary, SummaryFrontEnd
 from genretag.features.waveform import Waveform, WaveformFrontEnd
+from genretag.records import WINDOW_SECONDS
 
 __all__ = [
     "EFFICIENT_AT",
     "FEATURE_VERSION",
     "LIBROSA",
     "MUSICNN",
+    "NATIVE_RATE",
     "AnyFrontEnd",
+    "Collector",
     "Features",
     "FrontEnd",
     "LogMel",
@@ -34,12 +38,15 @@ __all__ = [
     "SummaryFrontEnd",
     "Waveform",
     "WaveformFrontEnd",
-    "features_of",
-    "front_end_of",
+    "build_features",
+    "collectors_of",
+    "parse_front_end",
 ]
 
+FloatArray = npt.NDArray[np.float32]
+
 #: Raised whenever the same samples give other features; stored with every analysis.
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 
 
 class AnyFrontEnd(Protocol):
@@ -106,3 +113,50 @@ def parse_front_end(data: dict[str, Any]) -> AnyFrontEnd:
 def build_features(front_end: AnyFrontEnd) -> Features:
     """Return the callable of a front end."""
     return _KINDS[front_end.kind][1](front_end)
+
+
+class Collector(Protocol):
+    """Takes the samples of a window in parts, and turns them into features."""
+
+    def add(self, samples: FloatArray) -> None:
+        """Add mono samples (full scale = 1)."""
+
+    def result(self) -> FloatArray:
+        """Return the features [bands, frames] of what was added, and begin the next window."""
+
+
+class _Buffered:
+    """Collector for features that need a window as a whole."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a window. The features of the last one may be a view of its samples."""
+        size = WINDOW_SECONDS * self._features.front_end.sample_rate
+        self._buffer, self._filled = np.empty(size, np.float32), 0
+
+    def add(self, samples: FloatArray) -> None:
+        """Add samples; no more than those of a window fit."""
+        end = self._filled + len(samples)
+        self._buffer[self._filled : end] = samples
+        self._filled = end
+
+    def result(self) -> FloatArray:
+        """Return the features, and begin the next window."""
+        features = self._features(self._buffer[: self._filled])
+        self._begin()
+        return features
+
+
+def collectors_of(features: Features) -> dict[int, Callable[[], Collector]]:
+    """Return what makes collectors, by the rate in Hz of the samples that they take.
+
+    The first rate is that of the front end, to which all samples can be resampled.
+    """
+    fe = features.front_end
+    makers: dict[int, Callable[[], Collector]] = {fe.sample_rate: lambda: _Buffered(features)}
+    if isinstance(fe, FrontEnd) and takes_native_rate(fe):
+        makers[NATIVE_RATE] = lambda: NativeLogMel(fe)
+    return makers

@@ -115,7 +115,10 @@ class LogMel:
         power = float(
             np.einsum("ij,ij->i", blocks, blocks).sum(dtype=np.float64) + np.dot(last, last)
         )
-        rms = float(np.sqrt(power / len(samples))) if len(samples) else 0.0
+        return self.gain_of(float(np.sqrt(power / len(samples))) if len(samples) else 0.0)
+
+    def gain_of(self, rms: float) -> float:
+        """Return the amplitude factor from an RMS to that of the front end."""
         # Silence would be amplified to noise without the limit.
         return self.front_end.rms / max(rms, SILENCE_RMS)
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from genretag import audio, tags
 from genretag.audio.audio_key import audio_sketch
 from genretag.errors import TrackError
-from genretag.features import Features
+from genretag.features import Features, collectors_of
 from genretag.scan import sparse
 from genretag.scan.memory import keep_memory
 
@@ -163,8 +163,8 @@ def analyse(
 def _whole_track(path: Path, features: Features, identity: audio.Identity) -> Iterator[Message]:
     """Decode all of a track."""
     log = audio.DecodeLog()
-    for window in audio.read_windows(path, features.front_end.sample_rate, log):
-        yield WindowReady(window.start, features(window.samples))
+    for start, log_mel in audio.read_results(path, collectors_of(features), log):
+        yield WindowReady(start, log_mel)
     check = identity.file_check or audio.file_check(path)
     identity = replace(identity, content_key=log.content_key, file_check=check)
     yield TrackDone(identity, log.seconds, min(1.0, log.share))
@@ -179,8 +179,8 @@ def _pieces(task: Task, features: Features, identity: audio.Identity) -> Iterato
         return first if task.part is Part.FIRST else sorted(first + further)
 
     try:
-        for piece in audio.read_pieces(task.path, features.front_end.sample_rate, chosen, log):
-            yield WindowReady(piece.start, features(piece.samples))
+        for start, log_mel in audio.piece_results(task.path, collectors_of(features), chosen, log):
+            yield WindowReady(start, log_mel)
             sent = True
     except audio.NoPieces:
         if sent:
@@ -194,10 +194,14 @@ def _pieces(task: Task, features: Features, identity: audio.Identity) -> Iterato
 
 def _further_pieces(path: Path, features: Features) -> Iterator[Message]:
     """Decode the further pieces of a track, or start again with the whole of it."""
-    rate, log = features.front_end.sample_rate, audio.DecodeLog()
+    log = audio.DecodeLog()
+
+    def further(seconds: float) -> list[float]:
+        return sparse.places(seconds)[1]
+
     try:
-        for piece in audio.read_pieces(path, rate, lambda s: sparse.places(s)[1], log):
-            yield WindowReady(piece.start, features(piece.samples))
+        for start, log_mel in audio.piece_results(path, collectors_of(features), further, log):
+            yield WindowReady(start, log_mel)
         yield PartDone()
     except audio.NoPieces:
         yield Restart()
