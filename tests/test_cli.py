@@ -613,6 +613,27 @@ def test_progress_is_a_line_every_minute_without_a_terminal(
     ]
 
 
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_the_time_left_follows_the_last_minute_and_counts_pauses(
+    monkeypatch: pytest.MonkeyPatch, on_terminal: bool
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return on_terminal
+
+    now = [0.0]
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
+    with output.file_progress(10_000) as progress:
+        progress.update(5_000)  # known files, at once
+        for tenth in range(1, 1300):  # then one file every two seconds
+            now[0] = tenth / 10
+            progress.update(5_000 + tenth // 20, "ok")
+        shown = str(progress._bar) if on_terminal else progress._line("ok")
+    speed = r" 0\.(49|50) files/s" if on_terminal else "(29|30) files a minute"
+    assert re.search(f"{speed}, 2( h |:)4", shown), shown
+
+
 def test_progress_on_a_terminal_shows_total_rate_and_time_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +100,26 @@ def confirm(
     return False
 
 
+class RecentRate:
+    """Files per second over the last minute, moments without a finished file included."""
+
+    _SECONDS = 60.0
+    _STEP_SECONDS = 1.0  # between two samples
+
+    def __init__(self, now: float) -> None:
+        self._samples = deque([(now, 0)])  # (time, files)
+
+    def at(self, now: float, done: int) -> float | None:
+        """Return the rate once ``done`` files are finished; None while it is 0 or not known."""
+        if now - self._samples[-1][0] >= self._STEP_SECONDS:
+            self._samples.append((now, done))
+        # The first sample is the last one that lies before the minute.
+        while len(self._samples) > 1 and now - self._samples[1][0] >= self._SECONDS:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        return (done - before) / (now - then) if now > then and done > before else None
+
+
 class FileProgress:
     """Progress over files: a bar on a terminal, elsewhere a line every minute.
 
@@ -109,7 +130,9 @@ class FileProgress:
 
     def __init__(self, total: int | None, *, quiet: bool = False) -> None:
         self._total, self._done = total, 0
-        self._began = self._reported = time.monotonic()
+        self._reported = time.monotonic()
+        self._recent = RecentRate(self._reported)
+        self._rate: float | None = None  # files per second
         self._bar = _terminal_bar(total) if sys.stderr.isatty() and not quiet else None
         self._quiet = quiet
 
@@ -117,7 +140,9 @@ class FileProgress:
         """Set the number of finished files; ``total`` once it becomes known."""
         self._total = total if total is not None else self._total
         step, self._done = done - self._done, done
+        self._rate = self._recent.at(time.monotonic(), done)
         if self._bar is not None:
+            self._bar.recent_rate = self._rate
             if self._bar.total != self._total:
                 self._bar.total, self._bar.bar_format = self._total, _KNOWN_TOTAL
             self._bar.set_postfix_str(detail, refresh=False)
@@ -154,7 +179,7 @@ class FileProgress:
 
     def _line(self, detail: str) -> str:
         """Return the progress as one line of text."""
-        rate = self._done / max(time.monotonic() - self._began, 1e-9)  # files per second
+        rate = self._rate or 0.0
         speed = f"{rate * 60:,.0f} files a minute"
         tail = f"; {detail}" if detail else ""
         if not self._total:
@@ -181,12 +206,24 @@ def _terminal_bar(total: int | None) -> Any:
     """Return a line with total, percentage, rate and time left."""
     from tqdm import tqdm
 
+    class Bar(tqdm):  # type: ignore[misc]
+        """A bar with the rate of the last minute.
+
+        tqdm's own leaves out the time in which no file is finished, and so promises too much.
+        """
+
+        recent_rate: float | None = None
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            return {**super().format_dict, "rate": self.recent_rate}
+
     # Workers are processes: neither a monitor thread nor a lock in shared memory beside them.
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
     # With miniters=0 the clock goes on while no file is finished: a long track or phase must not
     # look stuck. What takes a moment shows no bar at all.
-    return tqdm(
+    return Bar(
         total=total,
         bar_format=_KNOWN_TOTAL if total else _UNKNOWN_TOTAL,
         unit=" files",
