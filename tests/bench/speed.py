@@ -38,7 +38,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -611,13 +611,25 @@ def songs(a: argparse.Namespace, folder: Path) -> None:
 
 
 def start(a: argparse.Namespace, folder: Path) -> None:
-    """How long a person waits."""
+    """How long a person waits, and what the first start of all costs more than later ones."""
     music(folder / "music", 1, a.seconds)
     helps = [timed([*GENRETAG, "--help"]).wall for _ in range(a.repeat)]
     first = [timed(scan_of(folder / "music", folder, a.jobs)).wall for _ in range(a.repeat)]
     print(
         f"genretag --help: {spread(helps)} s; a scan of one track of {a.seconds} s, to its end: {spread(first)} s"
     )
+    ratios = [empty.cpu / used.cpu for empty, used in _first_starts(a, folder)]
+    print(f"with empty folders of its own, against later, CPU: {spread(ratios)}")
+
+
+def _first_starts(a: argparse.Namespace, folder: Path) -> Iterator[tuple[Cost, Cost]]:
+    """Yield what a scan costs with empty folders for configuration, cache and data, and later."""
+    command = [*GENRETAG, "scan", str(folder / "music"), "--dry-run", "-q", "--rescan"]
+    for n in range(a.repeat):
+        home = folder / f"home{n}"
+        for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
+            os.environ[f"XDG_{kind}_HOME"] = str(home / kind)
+        yield timed(command), timed(command)
 
 
 WHAT = {
