@@ -31,7 +31,7 @@ class Options:
     retry_failed: bool = field(default=False, metadata=_NEW_PLAN)
     windows: Windows = Windows.ALL
     #: Reuse an analysis of pieces even if ``windows`` asks for whole tracks.
-    reuse_pieces: bool = field(default=False, metadata=_NO_MATTER)
+    reuse_pieces: bool = field(default=False, metadata=_NEW_PLAN)
     #: Plan for the caller only; the plan that ``apply`` writes stays.
     aside: bool = field(default=False, metadata=_NEW_PLAN)
 
