@@ -565,11 +565,15 @@ def test_help_shows_commands_and_pages_by_prefix(genretag: Program) -> None:
     assert "safety, speed" in several.err
 
 
+#: Fields of a scan's options that commands set by themselves.
+INTERNAL = {"aside", "reuse_pieces"}
+
+
 def test_a_new_option_of_a_plan_or_a_scan_needs_two_files() -> None:
     """Records and groups share names, and the commands name groups instead of options."""
     decided = {f.name for f in dataclasses.fields(Policy)} - {"protect"}
     assert {flag_of(name)[2:].replace("-", "_") for name in decided} <= POLICY_NAMES
-    scanned = {f.name for f in dataclasses.fields(Options)} - {"paths", "policy", "aside"}
+    scanned = {f.name for f in dataclasses.fields(Options)} - {"paths", "policy", *INTERNAL}
     grouped = {f.name for g in (FileOptions, AnalysisOptions) for f in dataclasses.fields(g)}
     assert scanned <= grouped
     options = (POLICY_NAMES | scanned) - {"jobs"}  # apply and watch have it for themselves

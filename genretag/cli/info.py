@@ -44,7 +44,7 @@ def info(
             metavar="MODE",
             rich_help_panel=ANALYSIS,
             show_default=False,
-            help="How much of it to analyse: all of it, or (sparse) pieces of 5 s.\n\n"
+            help="How much of it to analyse.\n\nAll of it, or (sparse) pieces of 5 s. "
             "Without it, a stored analysis is shown as it is; a track that is new or drawn is"
             " analysed whole.",
         ),
