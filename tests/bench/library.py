@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from speed import GENRETAG, WALK, Cost, less, proportional_memory, row, table, timed
+from speed import GENRETAG, WALK, Cost, less, memory_of, row, table, timed
 
 from genretag.audio import synthesis
 
@@ -71,7 +71,7 @@ class Sample:
     files: int
     total: int
     left: float | None  # s, as the bar shows it
-    memory: float  # MB, shared pages counted once
+    memory: float  # MB, without files, whose pages other programs may share
 
 
 def seconds_of(clock: str) -> float | None:
@@ -116,7 +116,7 @@ def watch(command: list[str]) -> list[Sample]:
             due = time.monotonic() + 1
             files, total, left = shown[-1]
             now = time.monotonic() - began
-            used, memory = cpu_of(process.pid), proportional_memory(process.pid)
+            used, memory = cpu_of(process.pid), memory_of(process.pid, "Pss_Anon:")
             samples.append(Sample(now, used, int(files), int(total), seconds_of(left), memory))
     status = process.wait()
     if status not in (0, 1) or not samples:

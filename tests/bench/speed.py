@@ -137,12 +137,17 @@ class Meter:
 
 def proportional_memory(root: int) -> float:
     """Return the memory (MB, shared pages counted once) of a process and all below it."""
+    return memory_of(root, "Pss:")
+
+
+def memory_of(root: int, kind: str) -> float:
+    """Return a kind of memory (MB, by its name in smaps_rollup) of a process and all below it."""
     total, todo = 0.0, [root]
     while todo:
         pid = todo.pop()
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+            total += sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
             todo += [
                 int(c)
                 for t in os.listdir(f"/proc/{pid}/task")
