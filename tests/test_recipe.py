@@ -22,6 +22,7 @@ from genretag.training.head import (
     fit_temperature,
 )
 from models.recipe.corpus import KINDS, Clip, grouped_folds, read_clips
+from models.recipe.recordings import Change
 
 
 def clips_of(artists: list[int]) -> list[Clip]:
@@ -53,6 +54,52 @@ def test_the_corpus_folds_keep_artists_apart() -> None:
             of_artist.setdefault(clip.group, set()).add(int(fold))
     assert all(len(f) == 1 for f in of_artist.values())
     assert {f for fs in of_artist.values() for f in fs} == {0, 1, 2, 3, 4}
+
+
+def tone(hertz: float, seconds: float = 4.0) -> np.ndarray:
+    at = np.arange(int(16_000 * seconds)) / 16_000
+    return (0.5 * np.sin(2 * np.pi * hertz * at)).astype(np.float32)
+
+
+def amplitude(x: np.ndarray, hertz: float) -> float:
+    at = np.arange(len(x)) / 16_000
+    return float(2 * np.abs(np.mean(x * np.exp(-2j * np.pi * hertz * at))))
+
+
+@given(st.integers(2_000, 60_000), st.integers(100, 90_000))
+@settings(max_examples=30, deadline=None)
+def test_no_change_leaves_the_samples_and_repeats_what_is_too_short(start: int, count: int) -> None:
+    x = np.random.default_rng(0).normal(size=70_000).astype(np.float32)
+    got = Change()(x, start, count)
+    assert len(got) == count
+    know = min(count, len(x) - start)
+    assert np.allclose(got[:know], x[start : start + know], atol=1e-4)
+
+
+@given(st.floats(0.9, 1.1), st.floats(200, 3_000))
+@settings(max_examples=20, deadline=None)
+def test_a_faster_recording_has_higher_tones_of_the_same_level(speed: float, hertz: float) -> None:
+    x = tone(hertz)
+    y = Change(speed=speed)(x, 0, 48_000)
+    strongest = np.abs(np.fft.rfft(y * np.hanning(len(y)))).argmax() / 3
+    assert strongest == pytest.approx(hertz * speed, rel=0.01)
+    assert y[2_000:-2_000].std() == pytest.approx(x.std(), rel=0.02)
+
+
+def test_a_copy_that_is_late_by_half_a_period_cancels_a_tone() -> None:
+    late = Change(delay=0.5 / 500, level=1.0)
+    assert amplitude(late(tone(500), 0, 48_000), 500) < 0.01
+    assert amplitude(late(tone(1000), 0, 48_000), 1000) == pytest.approx(1.0, rel=0.02)
+
+
+@given(st.floats(3, 18), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_a_clipped_tone_gets_odd_harmonics_and_no_aliases(overdrive: float, soft: bool) -> None:
+    y = Change(overdrive=overdrive, soft=soft)(tone(1_500), 0, 48_000)
+    assert np.abs(y).max() < 0.5 * 10 ** (-overdrive / 20) * 1.4  # and the ripple of the band limit
+    assert amplitude(y, 4_500) > 0.01 * amplitude(y, 1_500)
+    # the ninth harmonic, folded at 16 kHz, would have a ninth of the amplitude
+    assert amplitude(y, 2_500) < 0.06 * amplitude(y, 1_500)
 
 
 def clouds(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
     python -m models.recipe DATA WORK OUT.onnx
 
-Ask the teachers, train the student in two processes without the folds 0 and 1, judge models whose
+Ask the teachers, train the student without the folds 0 and 1, judge models whose
 heads do not know fold 0 or fold 1 on that fold, and write the model with heads that know all
 clips. A step that is done is not done again, so that it can be interrupted.
 """
@@ -34,10 +34,10 @@ from models.recipe.quantise import chunks_of
 from models.recipe.styles import as_metadata, judge
 
 HELD_FOLDS = (0, 1)  # that the student never trained
-STEPS = 4_100  # of each process
-MIXES = 2_904  # changed sounds
+RUNS, STEPS = 1, 20_000  # of the training; steps of each run
+MIXES = 4_344  # changed sounds
 LABELS = sorted({*WORDS.values(), "Latin", "R&B"})
-VERSION = "2.1"
+VERSION = "2.2"
 START = Path(__file__).parent.parent / "genretag.onnx"
 
 
@@ -47,20 +47,21 @@ class Limits:
 
     start: Path  # the model file whose network is fine-tuned
     minutes: float = float("inf")
-    processes: int = 2
+    runs: int = RUNS
     mixes: int = MIXES
 
 
-def student_of(data: Path, work: Path, limits: Limits) -> Path:
-    """Return the trained student of WORK, trained if there is none."""
+def student_of(data: Path, work: Path, limits: Limits, held: npt.NDArray[np.bool_]) -> Path:
+    """Return the trained student of WORK, trained if there is none: all runs at once."""
     student = work / "student.pt"
     if not student.exists():
+        workers = range(limits.runs)
         base = [sys.executable, "-m", "models.recipe", str(data), str(work), "-"]
         base += ["--start", str(limits.start), "--minutes", str(limits.minutes)]
-        workers = [subprocess.Popen([*base, "--worker", str(w)]) for w in range(limits.processes)]
-        if any(worker.wait() for worker in workers):
+        running = [subprocess.Popen([*base, "--worker", str(w)]) for w in workers]
+        if any(run.wait() for run in running):
             raise SystemExit("a training process failed")
-        merged(work, student)
+        merged(Plan(data, work, limits.start, held, STEPS), workers, student)
     return student
 
 
@@ -109,7 +110,7 @@ def make(data: Path, work: Path, out: Path, limits: Limits) -> dict[str, Any]:
     clips = read_clips(data)
     folds = grouped_folds(clips)
     held = np.isin(folds, HELD_FOLDS)
-    student = student_of(data, work, limits)
+    student = student_of(data, work, limits, held)
     material = material_of(data, work, student, clips)
     chunks = chunks_of(work, np.flatnonzero(~held).tolist())
     heads = {k: fit_heads(material, folds != k, LABELS) for k in HELD_FOLDS}
@@ -152,16 +153,14 @@ def main() -> None:
     p.add_argument(
         "--minutes", type=float, default=float("inf"), help="end the training after so many"
     )
-    p.add_argument(
-        "--processes", type=int, default=2, choices=(1, 2), help="that train (default: 2)"
-    )
+    p.add_argument("--runs", type=int, default=RUNS, help=f"of the training (default: {RUNS})")
     p.add_argument(
         "--mixes", type=int, default=MIXES, help="changed sounds to ask the teachers about"
     )
     p.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker is None:
-        limits = Limits(a.start, a.minutes, a.processes, a.mixes)
+        limits = Limits(a.start, a.minutes, a.runs, a.mixes)
         print(json.dumps(make(a.data, a.work, a.out, limits), indent=1))
         return
     clips = read_clips(a.data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from genretag import audio
 from genretag.features import FrontEnd, LogMel
-from models.recipe.corpus import path_of, read_clips
+from models.recipe.corpus import read_clips
+from models.recipe.recordings import decoded_clip
 from models.recipe.sounds import Mixer
 from models.recipe.teachers import DIMS, NAMES, RATE, RATE_MN04, Teachers
 
 FloatArray = npt.NDArray[np.float32]
 
 MIXES_PER_FILE = 24
-LONGEST = 31 * RATE  # samples of a clip
 FLOOR = 1e-10  # of the mel power
 _BLOCK_WEIGHTS = (1.5, 1.5, 1.0, 1.0)  # of the teachers' embeddings, in the order of NAMES
 _FAR = 6.0  # deviations at which an outlying value is held
@@ -43,10 +42,7 @@ def parse_front_end(x: FloatArray, log_mel: LogMel) -> tuple[FloatArray, FloatAr
 
 def ask_clip(data: Path, out: Path, index: int) -> None:
     """Ask the teachers at 16 kHz about a clip and keep the answers; mn04's come with the data."""
-    clip, log_mel = read_clips(data)[index], LogMel.of(FrontEnd())
-    decoded = np.concatenate(list(audio.decode(path_of(data, clip), RATE, audio.DecodeLog())))
-    x = decoded[:LONGEST].astype(np.float32)
-    x = np.pad(x, (0, max(0, RATE // 10 - len(x))))
+    x, log_mel = decoded_clip(data, index), LogMel.of(FrontEnd())
     with np.load(data / "teacher.npz") as z:
         rows = np.flatnonzero(z["clean_clip"] == index)
         starts = z["clean_start"][rows]
@@ -187,8 +183,12 @@ class Example:
     embedding: FloatArray  # of all teachers
     probability: FloatArray  # of all tags
     weight: float  # less for short cuts, which the teachers got repeated
+    clip: int = -1  # of which it is a segment; -1: a changed sound
+    start: int = 0  # its first frame in the clip
 
 
+#: Share of a whole clip's answers in the targets of its segments: parts of a track have one genre.
+CLIP_SHARE = 0.5
 SEGMENT_FRAMES, _LEAST_FRAMES = 625, 61
 
 
@@ -209,8 +209,26 @@ def read_examples(
         if path.parent.name == "mixes":
             out += _of_mixes(fields, held)
         elif not held[int(path.stem)]:
-            out += _of_clip(fields, embeddings, logits)
+            segments = _of_clip(int(path.stem), fields, embeddings, logits)
+            out += _towards_their_mean(segments)
     return out
+
+
+def _towards_their_mean(segments: list[Example]) -> list[Example]:
+    """Return the segments of a clip with targets that are closer to each other."""
+    if len(segments) < 2:
+        return segments
+    embedding = np.mean([e.embedding for e in segments], axis=0)
+    probability = np.mean([e.probability for e in segments], axis=0)
+    own, shared = np.float32(1 - CLIP_SHARE), np.float32(CLIP_SHARE)
+    return [
+        replace(
+            e,
+            embedding=own * e.embedding + shared * embedding,
+            probability=own * e.probability + shared * probability,
+        )
+        for e in segments
+    ]
 
 
 def read_examples_of_clips(data: Path, work: Path) -> Iterator[tuple[int, list[Example]]]:
@@ -220,7 +238,7 @@ def read_examples_of_clips(data: Path, work: Path) -> Iterator[tuple[int, list[E
         logits = z["clean_logits"].astype(np.float32)
     for path in (work / "clips").glob("*.npz"):
         with np.load(path) as z:
-            yield int(path.stem), _of_clip(dict(z), embeddings, logits)
+            yield int(path.stem), _of_clip(int(path.stem), dict(z), embeddings, logits)
 
 
 def _of_mixes(fields: dict[str, Any], held: npt.NDArray[np.bool_]) -> list[Example]:
@@ -233,7 +251,9 @@ def _of_mixes(fields: dict[str, Any], held: npt.NDArray[np.bool_]) -> list[Examp
     ]
 
 
-def _of_clip(fields: dict[str, Any], embeddings: FloatArray, logits: FloatArray) -> list[Example]:
+def _of_clip(
+    clip: int, fields: dict[str, Any], embeddings: FloatArray, logits: FloatArray
+) -> list[Example]:
     def answer(name: str, segment: int) -> FloatArray:
         """Return the answer to a segment; two teachers answer to the whole clip."""
         values = fields[name]
@@ -250,7 +270,8 @@ def _of_clip(fields: dict[str, Any], embeddings: FloatArray, logits: FloatArray)
         first = 1 / (1 + np.exp(-logits[row]))
         prob = np.concatenate([first, *(answer(f"{n}_p", k) for n in NAMES[1:])])
         weight = 1.0 if len(mel) > SEGMENT_FRAMES - 25 else 0.4
-        out.append(Example(mel, fields["energy"][span], emb, prob, weight))
+        energy = fields["energy"][span]
+        out.append(Example(mel, energy, emb, prob, weight, clip, span.start))
     return out
 
 

@@ -18,14 +18,22 @@ from models.recipe.answers import Joint, read_examples_of_clips
 from models.recipe.corpus import QUADRANTS, Clip
 from models.recipe.distil import load
 from models.recipe.heads import fit_genre, fit_moods, fit_music
-from models.recipe.pieces import CHUNKS, Embedder, Pieces, pieces_of, synthetic_pieces
+from models.recipe.pieces import (
+    CHUNKS,
+    Embedder,
+    Pieces,
+    changed_pieces,
+    joined,
+    pieces_of,
+    synthetic_pieces,
+)
 from models.recipe.quantise import quantise
 from models.recipe.sounds import synthetic, synthetic_music
 
 MUSIC_THRESHOLD, CONFIDENCE_THRESHOLD = 0.75, 0.7
 #: Labels with too few clips to show that they are right at 0.7: never surer than this.
 AT_MOST = {"R&B": 0.5}
-KINDS_BIAS = -0.5  # to the logits of other kinds of music, found on folds
+KINDS_BIAS = -0.25  # to the logits of other kinds of music, found on folds
 SYNTHETIC_SOUNDS, SYNTHETIC_MUSIC = 800, 150
 
 ABOUT: dict[str, Any] = {
@@ -65,7 +73,7 @@ def material_of(data: Path, work: Path, student: Path, clips: list[Clip]) -> Mat
     """Return the embeddings of all clips by a student; the pieces are kept in WORK."""
     embedder, kept = Embedder(load(student).backbone), work / f"pieces-{student.stem}.npz"
     if not kept.exists() or kept.stat().st_mtime < student.stat().st_mtime:
-        made = pieces_of(work, clips, embedder)
+        made = joined(pieces_of(work, clips, embedder), changed_pieces(data, clips, embedder))
         np.savez(kept, **vars(made))
     with np.load(kept) as z:
         pieces = Pieces(z["x"], z["clip"], z["seconds"])

@@ -86,7 +86,9 @@ def _of_pieces(answers: list[Answers], count: int, labels: tuple[str, ...]) -> l
 def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibration:
     """Fit the temperatures; GTZAN and AllMusic weigh the same.
 
-    The slope of pieces is fitted to the temperatures that suit each number of them.
+    The slope of pieces is fitted to the temperatures that suit each number of them. Six pieces are
+    all of a clip of 30 s, so they get the temperature of the whole; too few clips have six to fit
+    the promise to them alone.
     """
     whole = [
         (np.stack([a.whole for a in some]), _allowed(some, labels))
@@ -99,7 +101,6 @@ def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibrati
         if pairs := [pair for pair in pairs if len(pair[0])]:
             fitted[count] = fit_temperature(*zip(*pairs, strict=True))
     slope = float(np.polyfit(np.log(list(fitted)), np.log(list(fitted.values())), 1)[0])
-    six = [_of_pieces(some, COUNTS[-1], labels) for some in _collections(answers)]
-    one = honest_temperature(*zip(*six, strict=True)) / COUNTS[-1] ** slope
+    one = temperature / COUNTS[-1] ** slope
     pieces = PieceCalibration(PIECE_SECONDS, round(one, 3), round(slope, 3))
     return Calibration(temperature, 0.0, pieces)

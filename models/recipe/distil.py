@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from genretag.features import FrontEnd, LogMel
 from genretag.training import augment
 from genretag.training.network import Backbone, Residual, Shape, Student, load_backbone, shape_of
 from genretag.training.prefetch import Prefetch
-from models.recipe.answers import JOINT_DIMS, Example, Joint, read_examples
+from models.recipe.answers import JOINT_DIMS, Example, Joint, parse_front_end, read_examples
+from models.recipe.recordings import Change, decoded_clip
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -30,11 +32,13 @@ FloatArray = npt.NDArray[np.float32]
 LENGTHS = ((2.0, 0.15, 70), (3.0, 0.2, 48), (5.0, 0.35, 28), (10.0, 0.3, 14))
 TAG_LOSS = 5.0  # weight of the tags' cross-entropy beside the embedding's squared error
 MIXUP_SHARE = 0.2
+CHANGED_SHARE = 0.6  # of the cuts of clips, which are made of a changed recording
 WARM_UP = 200  # steps
 EMA_DECAY = 0.998
-EXCHANGE = 50  # steps after which the two processes average their weights
+NORM_BATCHES = 60  # from which averaged weights get the statistics of their batch norms
 BLOCKS, HIDDEN = 1, 0  # of the student's shape; 2 and 768 were no better
-_CHECKPOINT = 500  # steps
+_CHECKPOINT, _REPORT = 500, 50  # steps
+_FULL_SCALE = np.float32(1 << 15)
 _REFRESH = 200  # batches after which new examples are looked for
 
 
@@ -51,8 +55,10 @@ class Batches:
         joint: Joint,
         seed: int,
         more: Callable[[], list[Example]] = list,
+        recordings: Mapping[int, npt.NDArray[np.int16]] = MappingProxyType({}),
     ) -> None:
         self.joint, self.more, self.log_mel = joint, more, LogMel.of(FrontEnd())
+        self.recordings = recordings
         self.examples: list[Example] = []
         self.embedding, self.length = np.zeros((0, JOINT_DIMS), np.float32), np.zeros(0, np.int64)
         self._add(examples)
@@ -71,9 +77,12 @@ class Batches:
         rng, front_end = self.rng, self.log_mel.front_end
         need = frames if plain else frames + augment.spare_frames(frames)
         start = int(rng.integers(0, max(1, len(example.mel) - need + 1)))
-        mel = np.exp(example.mel[start : start + need].astype(np.float32))
-        whole = not plain and rng.random() < 0.5  # level of the cut, or of all ten seconds
-        energy = example.energy if whole else example.energy[start : start + need]
+        if not plain and example.clip in self.recordings and rng.random() < CHANGED_SHARE:
+            mel, energy = self._changed(example, start, min(need, len(example.mel)))
+        else:
+            mel = np.exp(example.mel[start : start + need].astype(np.float32))
+            whole = not plain and rng.random() < 0.5  # level of the cut, or of all ten seconds
+            energy = example.energy if whole else example.energy[start : start + need]
         gain = front_end.rms / max(float(np.sqrt(energy.mean())), 1e-5)
         if not plain:
             gain *= 10 ** (rng.normal(0, 2) / 20)
@@ -84,6 +93,18 @@ class Batches:
         if not plain and rng.random() < 0.7:
             augment.mask(rng, out, float(out.mean()))
         return out.T
+
+    def _changed(self, example: Example, start: int, frames: int) -> tuple[FloatArray, FloatArray]:
+        """Return (mel power [frames, bands], mean square of each frame) of a changed recording."""
+        end = self.log_mel.front_end
+        recording = self.recordings[example.clip]
+        first = (example.start + start) * end.hop_length
+        count = (frames - 1) * end.hop_length + end.n_fft
+        # a few seconds more than the change can need
+        piece = recording[first : first + 2 * count].astype(np.float32) / _FULL_SCALE
+        x = Change.drawn(self.rng)(piece, 0, count)
+        mel, energy = parse_front_end(x, self.log_mel)
+        return np.exp(mel[:frames]), energy[:frames]
 
     def __call__(self, plain: bool = False) -> tuple[FloatArray, ...]:
         """Return a batch of one length: 10 s and unchanged if ``plain``."""
@@ -199,7 +220,7 @@ class Plan:
     held: npt.NDArray[np.bool_]  # clips that are left out
     steps: int
     seconds: float = float("inf")  # that it may take, if that ends it before the steps do
-    worker: int = 0  # 0 or 1
+    worker: int = 0  # seed of the run
     peak: float = 1e-3  # highest learning rate
 
 
@@ -220,19 +241,6 @@ def learning_rate(step: int, done: float, peak: float) -> float:
     """
     cosine = 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
     return peak * min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * cosine)
-
-
-def _exchange(student: Student, mine: Path, other: Path, seen: float) -> float:
-    """Write the weights and average with the other process's new ones (local SGD; Stich 2019)."""
-    part = mine.with_suffix(".part")
-    torch.save(student.state_dict(), part)
-    os.replace(part, mine)
-    if not other.exists() or other.stat().st_mtime <= seen:
-        return seen
-    seen = other.stat().st_mtime
-    theirs = torch.load(other, weights_only=True)
-    _average(student.state_dict(), theirs, 0.5)
-    return seen
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -305,12 +313,17 @@ def _begin(plan: Plan, batches: Batches) -> _Run:
     return run
 
 
-def train(plan: Plan) -> None:
-    """Train one of two processes, each on one core; continue from its checkpoint.
+def recordings_of(data: Path, examples: list[Example]) -> dict[int, npt.NDArray[np.int16]]:
+    """Return the samples of the clips of which there are examples: 16 kHz, 16 bits."""
+    out = {}
+    for index in sorted({e.clip for e in examples if e.clip >= 0}):
+        x = decoded_clip(data, index) * (_FULL_SCALE - 1)
+        out[index] = np.clip(np.rint(x), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    return out
 
-    It ends after the steps or the seconds of the plan, whichever come first.
-    """
-    torch.set_num_threads(1)
+
+def _material(plan: Plan) -> tuple[list[Example], Joint, Callable[[], list[Example]]]:
+    """Return the examples, their joint space, and what returns those that are made later."""
     known: set[Path] = set()
 
     def more() -> list[Example]:
@@ -318,11 +331,20 @@ def train(plan: Plan) -> None:
 
     examples = more()
     joint = Joint.kept(plan.work / "joint.npz", np.stack([e.embedding for e in examples]))
-    batches = Batches(examples, joint, plan.worker, more)
+    return examples, joint, more
+
+
+def train(plan: Plan) -> None:
+    """Train one of the runs, on one core; continue from its checkpoint.
+
+    It ends after the steps or the seconds of the plan, whichever come first.
+    """
+    torch.set_num_threads(1)
+    examples, joint, more = _material(plan)
+    batches = Batches(examples, joint, plan.worker, more, recordings_of(plan.data, examples))
     run = _begin(plan, batches)
     checkpoint = plan.work / f"worker{plan.worker}.pt"
-    mine, other = (plan.work / f"weights{w}.pt" for w in (plan.worker, 1 - plan.worker))
-    total, seen, before = 0.0, 0.0, time.monotonic()
+    total, before = 0.0, time.monotonic()
     for batch in Prefetch(batches, plan.steps - run.step):
         run.seconds += (now := time.monotonic()) - before
         before = now
@@ -330,22 +352,44 @@ def train(plan: Plan) -> None:
         if done >= 1:
             break
         total += run.update(batch, learning_rate(run.step, done, plan.peak))
-        if run.step % EXCHANGE == 0:
-            report = {"step": run.step, "loss": round(total / EXCHANGE, 4)}
+        if run.step % _REPORT == 0:
+            report = {"step": run.step, "loss": round(total / _REPORT, 4)}
             print(json.dumps({**report, "seconds": round(run.seconds)}), flush=True)
-            total, seen = 0.0, _exchange(run.student, mine, other, seen)
+            total = 0.0
         if run.step % _CHECKPOINT == 0:
             run.save(checkpoint)
     run.save(checkpoint)
 
 
-def merged(work: Path, out: Path) -> None:
-    """Write the averaged weights as the student: the mean of both processes, if there are two."""
-    kept = [work / f"worker{w}.pt" for w in range(2)]
-    first, *second = (torch.load(p, weights_only=True)["ema"] for p in kept if p.exists())
-    for other in second:
-        _average(first, other, 0.5)
-    torch.save(first, out)
+def merged(plan: Plan, workers: Iterable[int], out: Path) -> None:
+    """Write the mean of the weights of the start and of the runs.
+
+    A run learns its clips by heart; the mean with the start is better on unseen music than
+    either of them (Wortsman et al. 2022: Robust fine-tuning of zero-shot models).
+    """
+    examples, joint, _ = _material(plan)
+    batches = Batches(examples, joint, seed=0)
+    start = warm_start(plan.start, batches, len(examples[0].probability))
+    state = start.state_dict()
+    for count, worker in enumerate(workers, 1):
+        kept = torch.load(plan.work / f"worker{worker}.pt", weights_only=True)["ema"]
+        _average(state, kept, 1 / (count + 1))
+    torch.save(_with_new_norms(start, batches).state_dict(), out)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _with_new_norms(student: Student, batches: Batches) -> Student:
+    """Measure the statistics of the batch norms again, in place: they are none of the mean."""
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all batches
+        elif isinstance(module, nn.Dropout):
+            module.p = 0.0
+    student.train()
+    for _ in range(NORM_BATCHES):
+        student(torch.from_numpy(batches()[0]))
+    return student.eval()
 
 
 def load(path: Path) -> Student:

@@ -17,6 +17,7 @@ from genretag.training import augment
 from genretag.training.network import Backbone, fold
 from models.recipe.answers import log_mels, parse_front_end
 from models.recipe.corpus import Clip
+from models.recipe.recordings import Change, decoded_clip
 from models.recipe.teachers import FRAMES_PER_SECOND, RATE, RATE_MN04
 
 FloatArray = npt.NDArray[np.float32]
@@ -24,7 +25,11 @@ FloatArray = npt.NDArray[np.float32]
 CHUNKS = (624, 312, 187, 124, 61)  # frames: 10, 5, 3, 2 and 1 s
 CUTS = (2, 3, 5, 10)  # s; every clip gives each length that it has
 WINDOW = 1873  # frames of 30 s
+WINDOW_SAMPLES = 30 * RATE
+_LEAST_SAMPLES = int(1.1 * RATE)  # the shortest chunk, and a little more
 WHOLE = 0  # the "seconds" of a whole clip
+CHANGED = -1  # and of a changed recording of one
+COPIES = 3  # changed recordings of each clip that heads are fitted to
 _AT_ONCE = 24  # chunks
 
 
@@ -53,7 +58,10 @@ class Embedder:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Embeddings [n, dims], each with the index of its clip and its length (s; ``WHOLE``)."""
+    """Embeddings [n, dims], each with the index of its clip and its length.
+
+    That is in seconds, or ``WHOLE`` or ``CHANGED``.
+    """
 
     x: FloatArray
     clip: npt.NDArray[np.int64]
@@ -102,6 +110,40 @@ def pieces_of(work: Path, clips: list[Clip], embedder: Embedder, seed: int = 0) 
             out.append(embedder(mels))
             mels = []
     return Pieces(np.concatenate(out), np.array(clip), np.array(lengths))
+
+
+def changed_pieces(data: Path, clips: list[Clip], embedder: Embedder, seed: int = 0) -> Pieces:
+    """Return changed recordings, whole, of the clips with genres and of those that are no music."""
+    log_mel = LogMel.of(FrontEnd())
+    mels: list[FloatArray] = []
+    out: list[FloatArray] = []
+    rows = [i for i, c in enumerate(clips) if c.choices is not None or c.role == "nonmusic"]
+    for k, index in enumerate(rows):
+        x, rng = decoded_clip(data, index), np.random.default_rng([seed, index])
+        for _ in range(COPIES):
+            count = min(max(len(x), _LEAST_SAMPLES), WINDOW_SAMPLES)
+            changed = Change.drawn(rng)(x, 0, count)
+            mel, energy = parse_front_end(changed, log_mel)
+            short = max(0, CHUNKS[-1] - len(mel))
+            mel, energy = (
+                np.pad(mel, ((0, short), (0, 0)), mode="wrap"),
+                np.pad(energy, (0, short), "wrap"),
+            )
+            mels.append(scaled(log_mel, mel[:WINDOW], energy[:WINDOW]))
+        if len(mels) > 4 * _AT_ONCE or k + 1 == len(rows):
+            out.append(embedder(mels))
+            mels = []
+    clip = np.repeat(rows, COPIES)
+    return Pieces(np.concatenate(out), clip, np.full(len(clip), CHANGED))
+
+
+def joined(first: Pieces, second: Pieces) -> Pieces:
+    """Return the pieces of both."""
+    return Pieces(
+        np.concatenate([first.x, second.x]),
+        np.concatenate([first.clip, second.clip]),
+        np.concatenate([first.seconds, second.seconds]),
+    )
 
 
 def synthetic_pieces(

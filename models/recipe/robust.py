@@ -68,7 +68,10 @@ def chosen(clips: list[Clip], count: int, seed: int = 0) -> list[Clip]:
 
 
 def compared(data: Path, model: Path, clips: list[Clip]) -> dict[str, dict[str, list[bool]]]:
-    """Return, for each change, which clips keep their highest label and which have a right one."""
+    """Return what became of each clip, for each change.
+
+    The highest label stays the same; it is right; another genre than before is written.
+    """
     unchanged = examine.scanned([path_of(data, c) for c in clips], model)
     out = {"unchanged": _judged(clips, unchanged, unchanged)}
     for change in CHANGES:
@@ -85,6 +88,11 @@ def _judged(
     return {
         "same": [tops[c.id] == examine.top_of(unchanged[c.id]) for c in clips],
         "right": [tops[c.id] in examine.true_labels(c) for c in clips],
+        "another written": [
+            tops[c.id] != examine.top_of(unchanged[c.id])
+            and min(rows[c.id]["confidence"], unchanged[c.id]["confidence"]) >= examine.SURE
+            for c in clips
+        ],
     }
 
 
@@ -133,9 +141,9 @@ def main() -> None:
         fold = int(path.stem.removeprefix("fold"))
         mine = chosen([c for c, f in zip(clips, folds, strict=True) if f == fold], a.clips)
         for change, found in compared(a.data, path, mine).items():
-            kept = total.setdefault(change, {"same": [], "right": []})
+            kept = total.setdefault(change, {})
             for name, values in found.items():
-                kept[name] += values
+                kept.setdefault(name, []).extend(values)
     some = next(iter(sorted(a.work.glob("fold*.onnx"))))
     made = synthetic_judged(some, each=12)
     figures: dict[str, Any] = {
