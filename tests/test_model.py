@@ -64,6 +64,11 @@ def test_bundled_model_is_small_and_described(model: Model) -> None:
     assert bundled_model().with_suffix(".md").stat().st_size > 1000
 
 
+def assert_same(name: str, one: np.ndarray, other: np.ndarray) -> None:
+    """Compare outputs. A logarithm may round differently at the end of a vector register."""
+    assert np.allclose(one, other, rtol=0, atol=1e-6 if name == "logits" else 0), name
+
+
 def test_row_does_not_depend_on_its_batch(model: Model) -> None:
     rng = np.random.default_rng(0)
     chunks = rng.normal(
@@ -72,7 +77,7 @@ def test_row_does_not_depend_on_its_batch(model: Model) -> None:
     together = model.run(chunks)
     alone = model.run(chunks[4:5])
     for name in ("logits", "music", "embedding"):
-        assert np.array_equal(getattr(together, name)[4:5], getattr(alone, name)), name
+        assert_same(name, getattr(together, name)[4:5], getattr(alone, name))
 
 
 @pytest.mark.parametrize("rows", [1, 5, 48])
@@ -87,7 +92,7 @@ def test_scores_do_not_depend_on_the_batch_size(rows: int) -> None:
     model.rows = rows
     again = model.run(chunks)
     for name in ("logits", "music", "embedding"):
-        assert np.array_equal(getattr(usual, name), getattr(again, name)), name
+        assert_same(name, getattr(usual, name), getattr(again, name))
 
 
 @given(fixed=st.floats(1e-4, 1.0), each=st.floats(1e-6, 1e-2), memory=st.integers(1, 2000))
