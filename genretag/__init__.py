@@ -1,3 +1,3 @@
 """genretag: hears a music library, and writes the genre into the files' own tags."""
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
