@@ -5,7 +5,6 @@ For whole clips, and for pieces of 5 s of which a quick scan analyses a few spre
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 
 PIECE_SECONDS = 5.0
 PIECE_FRAMES = 312
-COUNTS = (1, 2, 3, 6)  # pieces of a clip; twice as many with another clip of the artist
+COUNTS = (1, 2, 3, 6)  # pieces of a clip
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,12 @@ def _collections(answers: list[Answers]) -> list[list[Answers]]:
 
 def _of_pieces(answers: list[Answers], count: int, labels: tuple[str, ...]) -> list[FloatArray]:
     """Return (means [n, labels] over ``count`` pieces, allowed labels [n, labels])."""
-    most = COUNTS[-1]
-    chosen = [(a, a.pieces) for a in answers if len(a.pieces) >= min(count, most)]
-    if count > most:
-        of = defaultdict(list)
-        for a, pieces in chosen:
-            of[a.clip.group, frozenset(true_labels(a.clip))].append((a, pieces))
-        pairs = [(g[k], g[k + 1]) for g in of.values() for k in range(0, len(g) - 1, 2)]
-        chosen = [(a, np.concatenate([x, y])) for (a, x), (_, y) in pairs]
-    at = [np.linspace(0, len(p) - 1, min(count, len(p))).round().astype(int) for _, p in chosen]
-    means = np.array([p[i].mean(0) for (_, p), i in zip(chosen, at, strict=True)])
-    return [means.reshape(-1, len(labels)), _allowed([a for a, _ in chosen], labels)]
+    chosen = [a for a in answers if len(a.pieces) >= count]
+    means = [
+        a.pieces[np.linspace(0, len(a.pieces) - 1, count).round().astype(int)].mean(0)
+        for a in chosen
+    ]
+    return [np.reshape(means, (-1, len(labels))), _allowed(chosen, labels)]
 
 
 def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibration:
@@ -96,7 +90,7 @@ def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibrati
     ]
     temperature = honest_temperature(*zip(*whole, strict=True))
     fitted = {}
-    for count in (*COUNTS, 2 * COUNTS[-1]):
+    for count in COUNTS:
         pairs = [_of_pieces(some, count, labels) for some in _collections(answers)]
         if pairs := [pair for pair in pairs if len(pair[0])]:
             fitted[count] = fit_temperature(*zip(*pairs, strict=True))
