@@ -75,6 +75,14 @@ def test_it_is_librosas_of_scipys_resampling(seed: int) -> None:
     check_close(native(samples), (np.log(mel + 1e-6) + 6.5) / 3.0)
 
 
+@pytest.mark.parametrize("offset", [0.1, -0.5])
+def test_an_offset_does_not_change_the_level(offset: float) -> None:
+    samples = music(3, 6.0) + np.float32(offset)
+    low = soxr.resample(samples, NATIVE_RATE, 16_000, quality="HQ")
+    difference = (native(samples) - LOG_MEL(low)) * DECIBELS
+    assert abs(np.median(difference[20:])) < 0.3  # the bands that the offset does not leak into
+
+
 @given(st.integers(0, 99), st.integers(NATIVE_RATE, 8 * NATIVE_RATE), st.floats(-60, 12))
 @settings(max_examples=25, deadline=None)
 def test_frames_are_those_after_resampling(seed: int, samples: int, db: float) -> None:

@@ -122,6 +122,10 @@ def test_the_next_commands_are_for_the_files_of_the_report() -> None:
     assert re.search(r"genretag review 'My Music' +asks about 200 unsure tracks", text)
     text = print_rows(make_rows(1000), 140, scope=Scope("Music", writes=7, tidied=2))
     assert re.search(r"genretag tidy Music +writes 2 tidied files only", text)
+    edited = Scope("Music", writes=2, tidied=2, table="genres.csv")
+    assert "genretag tidy Music --table genres.csv " in print_rows(
+        make_rows(1000), 140, scope=edited
+    )
     assert re.search(r"genretag apply +writes 7 files, 5 of them planned by a scan", text)
     assert "genretag review" not in text
     text = print_rows(make_rows(1000), 140, scope=Scope(run=3, writes=7))

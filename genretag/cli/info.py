@@ -85,7 +85,7 @@ def info(
         raise UsageError(f"{file}: there is no such file")
     # A drawing shows the genres over time, and decodes the whole track for the log-mel.
     drawn = plot or output is not None
-    covered = Windows.ALL if windows is None and drawn else windows
+    covered = Windows.ALL if drawn else windows
     metadata, row, analysis = analyse_file(file, model, db, covered)
     track = _Track(file, row, analysis, vote(analysis, metadata), metadata)
     if json:

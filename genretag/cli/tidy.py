@@ -125,10 +125,14 @@ def tidy(
             from genretag.report.summary import Scope
 
             report = ReportOptions(json=json)
-            scope = Scope(shlex.join(map(str, paths or ())), tidied=0)
+            named = shlex.quote(str(table)) if table else ""
+            scope = Scope(shlex.join(map(str, paths or ())), tidied=0, table=named)
             if approval.dry_run:
-                tidied = sum(row.action == "write" for row in rows)
-                scope = replace(scope, writes=databases.store.open_writes(run or 0), tidied=tidied)
+                open_writes = databases.store.open_writes(run or 0)
+                # With other rules than the stored ones, apply alone writes what was shown.
+                usual = not (policy.to_fields(context) or preserve_mtimes or db)
+                tidied = sum(row.action == "write" for row in rows) if usual else None
+                scope = replace(scope, writes=open_writes, tidied=tidied)
             failed = print_rows(lambda: iter(rows), report, mode, scope=scope)
         writes = [(n, row) for n, row in numbered if row.action == "write"]
         how = write_options(rules, preserve_mtimes)

@@ -108,10 +108,13 @@ def _known_files(
         path = absolute(Path(place))
         file = store.file(path)
         if file is None:
-            if store.failure(path) is None:
+            failure = store.failure(path)
+            if failure is None:
                 audit.not_scanned += 1
-            else:
+            elif found.link or (failure.size, failure.mtime_ns) == (found.size, found.mtime_ns):
                 audit.failed += 1
+            else:
+                audit.changed += 1
             yield path, None
         elif not found.link and stat_fields(file) != stat_fields(found):
             audit.changed += 1

@@ -158,8 +158,8 @@ class NativeLogMel:
             grid.filters(power, mel[row : row + len(power)])
             row += len(power)
             self._frames_energy += float(np.vdot(frames, frames))
-            # Parseval's theorem; each bin stands for its negative frequency, too.
-            self._low_energy += float(power.sum()) * 2 / _N_FFT
+            # Parseval's theorem; each bin but that of 0 Hz stands for its negative frequency, too.
+            self._low_energy += float(2 * power.sum() - power[:, 0].sum()) / _N_FFT
         self._mel.append(mel)
 
     def _finish(self) -> FloatArray:

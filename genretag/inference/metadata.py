@@ -20,7 +20,7 @@ SCHEMA = 1
 ACTIVATIONS = ("softmax", "sigmoid")
 MAX_FRAMES = 100_000  # of a chunk; times 100 for a waveform, where a frame is a sample
 _MAX_SLOPE = 2.0  # of a calibration; beyond it the temperature of a long track over- or underflows
-_MOST_PIECES = 12  # that a calibration of pieces is fitted on
+_MOST_PIECES = 12  # the most that a track of a few minutes is judged by
 _MIN_LENGTH = 1 / 30  # windows of 30 s: one second, the shortest audio that is analysed
 
 
@@ -37,7 +37,7 @@ class PieceCalibration:
     slope: float = 0.0
 
     def at(self, pieces: int) -> float:
-        """Return the temperature for a number of pieces; beyond those of the fit it stays."""
+        """Return the temperature for a number of pieces; from twelve on it stays."""
         return float(self.temperature * min(max(pieces, 1), _MOST_PIECES) ** self.slope)
 
 

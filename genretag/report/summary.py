@@ -134,6 +134,7 @@ class Scope:
     writes: int = 0  # files that apply would write now
     # Of a plan of tidy: the files that tidy itself would write now; None for other plans.
     tidied: int | None = None
+    table: str = ""  # the edited table of that plan, quoted for the shell
 
     def command(self, name: str) -> str:
         """Return a command for the same files."""

@@ -232,7 +232,8 @@ def next_commands(summary: Summary, scope: Scope, *, listed: bool) -> Iterator[t
     if summary.failed:
         yield "genretag errors", f"says why {count(summary.failed, 'file')} failed"
     if scope.tidied:
-        yield scope.command("tidy"), f"writes {count(scope.tidied, 'tidied file')} only"
+        table = f" --table {scope.table}" if scope.table else ""
+        yield scope.command("tidy") + table, f"writes {count(scope.tidied, 'tidied file')} only"
     others = scope.writes - (scope.tidied or 0)
     if others:
         also = f", {others:,} of them planned by a scan" if scope.tidied else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class Review:
         self.index = 0
         self._visited: list[int] = []
         self._earlier: dict[int, list[str] | None] = {}  # index -> the answer of an earlier review
-        self._copies = _copies(questions)
+        self._copies = _copies(questions, databases.store.second_key)
 
     @property
     def current(self) -> Question | None:
@@ -173,9 +173,14 @@ class Review:
             self.databases.store.save_plan(run, [entry])
 
 
-def _copies(questions: Sequence[Question]) -> dict[int, list[int]]:
+def _copies(
+    questions: Sequence[Question], second_key: Callable[[Iterable[str]], str | None]
+) -> dict[int, list[int]]:
     """Return, for each index of a question, those of the questions about the same audio."""
-    keyed = ((n, key) for n, question in enumerate(questions) for key in keys_of(question.row))
+    keyed = [(n, key) for n, question in enumerate(questions) for key in keys_of(question.row)]
+    for n, question in enumerate(questions):
+        second = second_key(keys_of(question.row))
+        keyed += [(n, second)] if second is not None else []
     groups = group_by_keys(keyed)
     alone: dict[int, list[int]] = {n: [n] for n in range(len(questions))}
     return alone | {n: group for group in groups for n in group}

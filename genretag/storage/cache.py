@@ -137,9 +137,11 @@ ALTER TABLE heard ADD COLUMN audio_key TEXT;
 ALTER TABLE heard ADD COLUMN piece REAL NOT NULL DEFAULT 0;
 CREATE INDEX heard_audio ON heard(audio_key) WHERE audio_key IS NOT NULL
 """,
-    # Files of one content key may have several audio keys, as a file and its remux do.
+    # Files of one content key may have several audio keys, as a file and its remux do. FLAC's keys
+    # of older versions lack the format, so that equal samples at other rates have the same.
     """
-CREATE INDEX file_audio ON file(audio_key) WHERE audio_key IS NOT NULL
+CREATE INDEX file_audio ON file(audio_key) WHERE audio_key IS NOT NULL;
+UPDATE heard SET second_key = NULL WHERE second_key LIKE 'flac:%' AND second_key NOT LIKE 'flac:%:%'
 """,
 )
 
