@@ -320,7 +320,7 @@ def _same_audio(
 ) -> Iterator[Iterable[Row]]:
     """Yield the groups of rows whose audio has any key in common."""
     from genretag.decisions.plan import Row
-    from genretag.decisions.same_audio import group_by_keys, keys_of
+    from genretag.decisions.same_audio import group_by_keys, number_keys
 
     store = databases.store
     if len(plans) == 1:
@@ -330,13 +330,7 @@ def _same_audio(
             yield map(Row.from_dict, store.plan_rows(run, ordinals))
         return
     rows = list(rows_of(databases, plans, tops))
-    keyed = [(n, key) for n, row in enumerate(rows) for key in keys_of(row)]
-    keyed += [
-        (n, second)
-        for n, row in enumerate(rows)
-        if (second := store.second_key(keys_of(row))) is not None
-    ]
-    for numbers in group_by_keys(keyed):
+    for numbers in group_by_keys(number_keys(rows, store.second_key)):
         yield [rows[n] for n in numbers]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from genretag.decisions.plan import Row
 
@@ -10,6 +10,22 @@ from genretag.decisions.plan import Row
 def keys_of(row: Row) -> set[str]:
     """Return the keys of a row's audio; none for a file without an analysis."""
     return {key for key in (row.content_key, row.audio_key) if key}
+
+
+def number_keys(
+    rows: Iterable[Row], second_key: Callable[[Iterable[str]], str | None]
+) -> Iterator[tuple[int, str]]:
+    """Yield (number of the row, key) for every key of each row's audio.
+
+    ``second_key`` returns the second key that is stored with these keys.
+    """
+    for number, row in enumerate(rows):
+        keys = keys_of(row)
+        for key in keys:
+            yield number, key
+        second = second_key(keys)
+        if second is not None:
+            yield number, second
 
 
 def group_by_keys(keyed: Iterable[tuple[int, str]]) -> list[list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genretag.decisions.plan import Row, answered_row
 from genretag.decisions.policy import Policy
-from genretag.decisions.same_audio import group_by_keys, keys_of
+from genretag.decisions.same_audio import group_by_keys, number_keys
 from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status
 from genretag.writing.session import Databases
@@ -177,11 +177,7 @@ def _copies(
     questions: Sequence[Question], second_key: Callable[[Iterable[str]], str | None]
 ) -> dict[int, list[int]]:
     """Return, for each index of a question, those of the questions about the same audio."""
-    keyed = [(n, key) for n, question in enumerate(questions) for key in keys_of(question.row)]
-    for n, question in enumerate(questions):
-        second = second_key(keys_of(question.row))
-        keyed += [(n, second)] if second is not None else []
-    groups = group_by_keys(keyed)
+    groups = group_by_keys(number_keys((question.row for question in questions), second_key))
     alone: dict[int, list[int]] = {n: [n] for n in range(len(questions))}
     return alone | {n: group for group in groups for n in group}
 
