@@ -42,7 +42,7 @@ def parse_front_end(x: FloatArray, log_mel: LogMel) -> tuple[FloatArray, FloatAr
 
 def ask_clip(data: Path, out: Path, index: int) -> None:
     """Ask the teachers at 16 kHz about a clip and keep the answers; mn04's come with the data."""
-    x, log_mel = decoded_clip(data, index), LogMel.of(FrontEnd())
+    x, log_mel = decoded_clip(data, read_clips(data)[index]), LogMel.of(FrontEnd())
     with np.load(data / "teacher.npz") as z:
         rows = np.flatnonzero(z["clean_clip"] == index)
         starts = z["clean_start"][rows]

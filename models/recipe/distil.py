@@ -24,6 +24,7 @@ from genretag.training import augment
 from genretag.training.network import Backbone, Residual, Shape, Student, load_backbone, shape_of
 from genretag.training.prefetch import Prefetch
 from models.recipe.answers import JOINT_DIMS, Example, Joint, parse_front_end, read_examples
+from models.recipe.corpus import read_clips
 from models.recipe.recordings import Change, decoded_clip
 
 FloatArray = npt.NDArray[np.float32]
@@ -315,9 +316,9 @@ def _begin(plan: Plan, batches: Batches) -> _Run:
 
 def recordings_of(data: Path, examples: list[Example]) -> dict[int, npt.NDArray[np.int16]]:
     """Return the samples of the clips of which there are examples: 16 kHz, 16 bits."""
-    out = {}
+    clips, out = read_clips(data), {}
     for index in sorted({e.clip for e in examples if e.clip >= 0}):
-        x = decoded_clip(data, index) * (_FULL_SCALE - 1)
+        x = decoded_clip(data, clips[index]) * (_FULL_SCALE - 1)
         out[index] = np.clip(np.rint(x), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
     return out
 

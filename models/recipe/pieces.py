@@ -119,16 +119,11 @@ def changed_pieces(data: Path, clips: list[Clip], embedder: Embedder, seed: int 
     out: list[FloatArray] = []
     rows = [i for i, c in enumerate(clips) if c.choices is not None or c.role == "nonmusic"]
     for k, index in enumerate(rows):
-        x, rng = decoded_clip(data, index), np.random.default_rng([seed, index])
+        x, rng = decoded_clip(data, clips[index]), np.random.default_rng([seed, index])
         for _ in range(COPIES):
             count = min(max(len(x), _LEAST_SAMPLES), WINDOW_SAMPLES)
             changed = Change.drawn(rng)(x, 0, count)
             mel, energy = parse_front_end(changed, log_mel)
-            short = max(0, CHUNKS[-1] - len(mel))
-            mel, energy = (
-                np.pad(mel, ((0, short), (0, 0)), mode="wrap"),
-                np.pad(energy, (0, short), "wrap"),
-            )
             mels.append(scaled(log_mel, mel[:WINDOW], energy[:WINDOW]))
         if len(mels) > 4 * _AT_ONCE or k + 1 == len(rows):
             out.append(embedder(mels))

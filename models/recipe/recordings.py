@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from genretag import audio
-from models.recipe.corpus import path_of, read_clips
+from models.recipe.corpus import Clip, path_of
 from models.recipe.teachers import RATE
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,10 +28,10 @@ _OVERDRIVE = (2.0, 18.0)  # dB above the level at which the highest peak is not 
 _SOFT_SHARE = 0.3  # of clipped recordings that are driven into a soft limiter
 
 
-def decoded_clip(data: Path, index: int) -> FloatArray:
+def decoded_clip(data: Path, clip: Clip) -> FloatArray:
     """Return a clip's mono samples at 16 kHz, at most 31 s, as a scan decodes them."""
-    path = path_of(data, read_clips(data)[index])
-    x = np.concatenate(list(audio.decode(path, RATE, audio.DecodeLog())))[:LONGEST]
+    blocks = audio.decode(path_of(data, clip), RATE, audio.DecodeLog())
+    x = np.concatenate(list(blocks))[:LONGEST]
     return np.pad(x.astype(np.float32), (0, max(0, RATE // 10 - len(x))))
 
 
