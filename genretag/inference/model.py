@@ -25,9 +25,9 @@ FloatArray = npt.NDArray[np.float32]
 
 BUNDLED = "genretag.onnx"
 
-#: Rows of a batch on a CPU: one window of 30 s. Larger batches are no faster there and need 5 MB a
-#: row, which exceeds the caches. Shapes never change: an incomplete batch is filled with zeros.
-BATCH_ROWS = 3
+#: Rows of a batch on a CPU. Larger batches are no faster there and need 5 MB a row, which exceeds
+#: the caches. Shapes never change: an incomplete batch is filled with zeros.
+BATCH_ROWS = 1
 _MIN_DEVICE_BATCH = 12  # rows; the search for a GPU's batch size begins here
 _MAX_ROWS = 384  # 77 MB of log-mel; a few batches wait at once
 _WORTHWHILE = 0.9  # a batch is doubled if a row then takes at most this share of the time
@@ -247,11 +247,14 @@ def _load_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    providers = _providers(device)
+    # A pattern would hold memory for the activations of each shape beside the arena's: 3 MB.
+    options.enable_mem_pattern = len(providers) > 1
     options.log_severity_level = 3
     # Spinning threads would take time from the decode workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(data, options, providers=_providers(device))
+        return onnxruntime.InferenceSession(data, options, providers=providers)
     except ModelError:
         raise
     except Exception as error:

@@ -9,6 +9,7 @@ model, so that memory does not grow with the length of a track.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -250,6 +251,8 @@ def serve(connection: Connection, features: Features) -> None:
     _lead_process_group()
     _limit_memory()
     keep_memory()
+    # The collector would write to all objects of the fork server, and so copy their pages.
+    gc.freeze()
 
     def ask(message: Sketch | audio.Identity) -> Any:
         connection.send(message)

@@ -102,6 +102,7 @@ class Cost:
     wall: float  # s
     cpu: float  # s
     memory: float = 0.0  # MB, at its highest, shared pages counted once
+    anonymous: float = 0.0  # MB of it that no file holds; other programs cannot share these pages
 
 
 class Meter:
@@ -159,24 +160,25 @@ def memory_of(root: int, kind: str) -> float:
 
 
 class Watch(threading.Thread):
-    """Looks at the memory of a process and all below it, ten times a second; ``peak``: the most
-    (MB) that it saw.
+    """Looks at the memory of a process and all below it, ten times a second; ``peak`` and
+    ``anonymous``: the most (MB) that it saw, in all and without the pages of files.
     """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self._pid, self._ended, self.peak = pid, threading.Event(), 0.0
+        self._pid, self._ended, self.peak, self.anonymous = pid, threading.Event(), 0.0, 0.0
 
     def run(self) -> None:
         """Look until it is over."""
         while not self._ended.wait(0.1):
             self.peak = max(self.peak, proportional_memory(self._pid))
+            self.anonymous = max(self.anonymous, memory_of(self._pid, "Pss_Anon:"))
 
-    def end(self) -> float:
-        """Stop looking, and return the peak."""
+    def end(self) -> tuple[float, float]:
+        """Stop looking, and return both peaks."""
         self._ended.set()
         self.join()
-        return self.peak
+        return self.peak, self.anonymous
 
 
 def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) -> Cost:
@@ -193,14 +195,14 @@ def timed(command: list[str], *, memory: bool = False, some_fail: bool = False) 
             watch.start()
         process.wait()
         wall = time.monotonic() - began
-        peak = watch.end() if memory else 0.0
+        peaks = watch.end() if memory else (0.0, 0.0)
         complaints.seek(0)
         output = complaints.read().decode(errors="replace")
     if process.returncode != 0 and not (
         some_fail and process.returncode == 1 and "Traceback" not in output
     ):
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
-    return Cost(wall, meter.cpu(), peak)
+    return Cost(wall, meter.cpu(), *peaks)
 
 
 def by(code: str, files: list[Path], jobs: int) -> Cost:
@@ -563,14 +565,19 @@ def copies(a: argparse.Namespace, folder: Path) -> None:
 def memory(a: argparse.Namespace, folder: Path) -> None:
     """The peak of all processes, by the number of workers."""
     music(folder / "music", a.tracks, a.seconds)
-    table("workers", "peak memory MB, --windows all", "--windows sparse")
+    table("workers", "peak MB, --windows all", "anonymous", "--windows sparse", "anonymous")
     for jobs in (1, 2, 4):
-        peaks: dict[str, list[float]] = {"all": [], "sparse": []}
+        costs: dict[str, list[Cost]] = {"all": [], "sparse": []}
         for _ in range(a.repeat):
-            for windows, found in peaks.items():
+            for windows, found in costs.items():
                 command = scan_of(folder / "music", folder, jobs, "--windows", windows)
-                found.append(timed(command, memory=True).memory)
-        print(f"| {jobs} | {spread(peaks['all'], 0)} | {spread(peaks['sparse'], 0)} |", flush=True)
+                found.append(timed(command, memory=True))
+        cells = [
+            spread([getattr(c, kind) for c in found], 0)
+            for found in costs.values()
+            for kind in ("memory", "anonymous")
+        ]
+        print(f"| {jobs} | {' | '.join(cells)} |", flush=True)
 
 
 def long_tracks(folder: Path) -> dict[Path, float]:
