@@ -1,9 +1,9 @@
 """Decode a file to mono samples at one rate, in 30 s windows.
 
-The decode contract: the first audio stream; the mean of its channels; float32, full scale = 1;
-resampled by soxr (HQ) to the requested rate, unless the caller takes the file's own rate, too;
-encoder delay handled by FFmpeg, which honours gapless information. Memory does not grow with the
-length of a track.
+The decode contract: the first audio stream; the mean of its channels, or one of two that are late
+or inverted copies (see ``downmix``); float32, full scale = 1; resampled by soxr (HQ) to the
+requested rate, unless the caller takes the file's own rate, too; encoder delay handled by FFmpeg,
+which honours gapless information. Memory does not grow with the length of a track.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from genretag.audio.downmix import Downmix
 from genretag.audio.opening import (
     MIN_TRACK_SECONDS,
     DecodeLog,
@@ -74,9 +75,10 @@ def _channels(frame: Any) -> list[npt.NDArray[Any]]:
     return list(interleaved.reshape(samples, channels).T)
 
 
-def _to_mono(frame: Any) -> FloatArray:
+def _to_mono(frame: Any, downmix: Downmix) -> FloatArray:
     """Return the mean of a frame's channels [samples] as float32, full scale = 1."""
-    name, views = frame.format.name.removesuffix("p"), _channels(frame)
+    name = frame.format.name.removesuffix("p")
+    views = downmix.select(_channels(frame), frame.sample_rate, _FULL_SCALE[name])
     if len(views) == 1:
         mono: FloatArray = views[0].astype(np.float32)
     else:
@@ -102,12 +104,12 @@ def _clip(mono: FloatArray) -> FloatArray:
 class FrameBuffer:
     """Collect decoded frames into larger blocks, so that numpy's overhead is paid rarely."""
 
-    def __init__(self, log: DecodeLog) -> None:
+    def __init__(self, log: DecodeLog, downmix: Downmix) -> None:
         from av import AudioFifo
 
         self._new_fifo = AudioFifo
         self._fifo, self._channels = AudioFifo(), 0
-        self._log, self._samples = log, Counter[int]()
+        self._log, self._samples, self._downmix = log, Counter[int](), downmix
 
     def add(self, frame: Any) -> Blocks:
         """Add a frame; return a block if enough samples are there or the format changed."""
@@ -140,12 +142,12 @@ class FrameBuffer:
         self._samples[rate] += block.samples
         # From sample counts: a sum of seconds would drift.
         self._log.seconds = sum(n / r for r, n in self._samples.items())
-        return ((_to_mono(block), rate),)
+        return ((_to_mono(block, self._downmix), rate),)
 
 
 def _decode_stream(container: Any, stream: Any, log: DecodeLog) -> Iterator[tuple[FloatArray, int]]:
     """Yield (mono block, sample rate) of a stream, skipping packets that do not decode."""
-    buffer = FrameBuffer(log)
+    buffer = FrameBuffer(log, Downmix())
     for packet in packets(container, stream):
         if packet.size:
             log.add_to_key(packet)

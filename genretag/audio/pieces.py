@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from genretag.audio.decoding import Collectors, FloatArray, FrameBuffer, Samples, Window, resample
+from genretag.audio.downmix import Downmix
 from genretag.audio.mpeg import BlockReader
 from genretag.audio.opening import (
     Access,
@@ -77,8 +78,9 @@ def piece_results(
         log.seconds = log.declared_seconds or (container.duration or 0) / 1e6
         if log.seconds <= 0 or not stream.time_base:
             raise NoPieces("its length is not known")
+        downmix = Downmix()
         for start in places(log.seconds):
-            samples, native = _read_piece(container, stream, start)
+            samples, native = _read_piece(container, stream, start, downmix)
             if native not in collectors:
                 samples, native = resample(samples, native, rate), rate
             collector = collectors[native]()
@@ -86,10 +88,13 @@ def piece_results(
             yield start, collector.result()
 
 
-def _read_piece(container: Any, stream: Any, start: float) -> tuple[FloatArray, int]:
+def _read_piece(
+    container: Any, stream: Any, start: float, downmix: Downmix
+) -> tuple[FloatArray, int]:
     """Return the samples [n] of a piece, mono, and their rate in Hz."""
     seconds = PIECE_SECONDS + PIECE_MARGIN_SECONDS
-    buffer, blocks, early, native = FrameBuffer(DecodeLog()), list[FloatArray](), None, 0
+    buffer, blocks = FrameBuffer(DecodeLog(), downmix), list[FloatArray]()
+    early, native = None, 0
     for at, frame in _frames_from(container, stream, start):
         if early is None:
             early, native = start - at, frame.sample_rate

@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[list[str], str]] = {
         ["-af", "aresample=48000,pan=stereo|c0=c0|c1=c0,adelay=0S|43S"],
         "wav",
     ),
+    "one channel inverted": (["-af", "aresample=48000,pan=stereo|c0=c0|c1=-1*c0"], "wav"),
     "the middle third": (["-ss", "10", "-t", "10"], "wav"),
     "3 s": (["-ss", "13", "-t", "3"], "wav"),
 }
