@@ -187,6 +187,42 @@ def test_answers_survive_a_new_scan_until_the_user_changes_them(
     assert planned()[str(paths[1])]["new"] == ["Ska", "Dub"]  # after undo, it is planned again
 
 
+def test_an_answer_reaches_copies_with_other_keys(genretag: Program, tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for level in ("0", "8"):
+        # Of these, only the MD5 in STREAMINFO is the same.
+        how = synthesis.Container(
+            "flac", sample_format="s16", options=(("compression_level", level),)
+        )
+        synthesis.encode(folder / f"{level}.flac", synthesis.piece(1, 3), 44_100, how)
+    scan = ("scan", folder, "--dry-run", "--json", "--min-confidence")
+    assert len({row["content_key"] for row in genretag(*scan, 1).rows}) == 2
+    with open_databases(tmp_path / "db" / "genretag.db") as opened:
+
+        def reviewed() -> Review:
+            last = opened.store.last_scan()
+            assert last is not None
+            rows = plan_rows(opened, last.run)
+            questions = questions_from_rows(rows, again=True)
+            return Review(opened, last.run, Policy.from_dict(last.policy), questions)
+
+        def answers() -> list[list[str] | None]:
+            keys = [question.row.content_key for question in reviewed().questions]
+            return [opened.journal.answered(key) for key in keys]
+
+        for genres in (["Cumbia"], ["Ska"]):
+            before, review = answers(), reviewed()
+            review.answer(genres)
+            assert review.current is None
+            assert answers() == [genres, genres]
+            review.go_back()
+            assert answers() == before
+            review.answer(genres)
+    # Another threshold, so that the rows are decided again.
+    assert [row["new"] for row in genretag(*scan, 0.99).rows] == [["Ska"], ["Ska"]]
+
+
 def _use_old_content_keys(db: Path) -> None:
     """Replace the content keys of the databases by BLAKE2b ones, as before XXH3 was used."""
     with sqlite3.connect(db) as cache, sqlite3.connect(journal_path(db)) as journal:

@@ -98,23 +98,24 @@ class Review:
 
         ``genres`` are genres to write, or ``LEAVE_ANSWER`` or ``NOT_MUSIC_ANSWER``.
         """
-        question = self.current
-        if question is None:
+        if self.current is None:
             return
-        key = question.row.content_key
-        self._earlier.setdefault(self.index, self.databases.journal.answered(key))
-        self._save_answer(self.index, genres)
+        journal, copies = self.databases.journal, self._copies[self.index]
+        # Copies may share a key, under which this answer is stored from the first one on.
+        for copy in copies:
+            key = self.questions[copy].row.content_key
+            self._earlier.setdefault(copy, journal.answered(key))
+        for copy in copies:
+            self._save_answer(copy, genres)
         self._advance()
 
     def _save_answer(self, index: int, genres: list[str]) -> None:
-        """Save an answer to the journal, and to the plan for all copies of a track."""
-        key = self.questions[index].row.content_key
-        for copy in self._copies[index]:
-            question = self.questions[copy]
-            self.answered[copy] = answered_row(self._as_written(question.row), genres)
-            self._save(question, self.answered[copy])
+        """Save an answer on one file to the plan, and to the journal under the file's keys."""
+        question = self.questions[index]
+        self.answered[index] = answered_row(self._as_written(question.row), genres)
+        self._save(question, self.answered[index])
+        key, audio_key = question.row.content_key, question.row.audio_key
         self.databases.journal.keep_answer(key, genres)
-        audio_key = self.questions[index].row.audio_key
         if audio_key is not None and audio_key != key:
             self.databases.journal.same_audio(audio_key, key)
 
@@ -154,16 +155,15 @@ class Review:
         return True
 
     def _take_back(self, index: int) -> None:
-        """Put the rows and the answer back as they were before this review."""
-        key = self.questions[index].row.content_key
+        """Put the rows and the answers back as they were before this review."""
         for copy in self._copies[index]:
             self.answered.pop(copy, None)
-            self._save(self.questions[copy], self.questions[copy].row)
-        earlier = self._earlier.pop(index, None)
-        if earlier is None:
-            self.databases.journal.forget_answer(key)
-        else:
-            self.databases.journal.keep_answer(key, earlier)
+            row, earlier = self.questions[copy].row, self._earlier.pop(copy, None)
+            self._save(self.questions[copy], row)
+            if earlier is None:
+                self.databases.journal.forget_answer(row.content_key)
+            else:
+                self.databases.journal.keep_answer(row.content_key, earlier)
 
     def _save(self, question: Question, row: Row) -> None:
         """Store a row in the plan."""
