@@ -1,3 +1,3 @@
-"""genretag: hears a music library, and writes the genre into the files' own tags."""
+"""Classify music by its sound, and write the genre into the files' own tags."""
 
 __version__ = "1.1.0"
