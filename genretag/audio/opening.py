@@ -78,8 +78,17 @@ class Access:
 
 
 @contextmanager
-def opened(path: Path, access: Access | None = None) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file's container. Errors are those of ``opened_with_reader``."""
+    with opened_with_reader(path, Access()) as (container, _):
+        yield container
+
+
+@contextmanager
+def opened_with_reader(path: Path, how: Access) -> Iterator[tuple[Any, mpeg.SpanReader]]:
     """Open a file's container, without the tags around it that FFmpeg could take for audio.
+
+    FFmpeg reads by the reader that is returned beside it, from its present position.
 
     Raises:
         TrackError: the file cannot be read, or is no audio that FFmpeg can decode.
@@ -90,20 +99,19 @@ def opened(path: Path, access: Access | None = None) -> Iterator[Any]:
     av.logging.set_level(None)
     # Tags that are not UTF-8 must not keep a file from being analysed. PyAV 19 needs no setting.
     errors = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-    how = access or Access()
     container: Any = None
     try:
         with path.open("rb") as handle:
-            source = how.reader(cast(BinaryIO, handle), _without_tags(cast(BinaryIO, handle)))
+            reader = how.reader(cast(BinaryIO, handle), _without_tags(cast(BinaryIO, handle)))
             try:
                 container = av.open(
-                    source, options=dict(how.options), buffer_size=how.at_once, **errors
+                    reader, options=dict(how.options), buffer_size=how.at_once, **errors
                 )
             except (av.error.FFmpegError, ValueError, EOFError) as error:
                 message = f"it is no audio that can be decoded ({_message(error)})"
                 raise TrackError("decode", message) from error
             _check_stream(container)
-            yield container
+            yield container, reader
     except OSError as error:
         raise TrackError("read", f"cannot be read: {_message(error)}") from error
     finally:

@@ -10,23 +10,25 @@ evenly spread places.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from genretag.audio.decoding import Collectors, FloatArray, FrameBuffer, Samples, Window, resample
 from genretag.audio.downmix import Downmix
-from genretag.audio.mpeg import BlockReader
+from genretag.audio.mpeg import BlockReader, SpanReader
 from genretag.audio.opening import (
     Access,
     DecodeLog,
     PacketError,
     declared_seconds,
     frames_of,
-    opened,
+    opened_with_reader,
 )
+from genretag.audio.wavpack import find_block
 from genretag.records import PIECE_SECONDS
 
 #: Decoded beyond a piece: 5 s in frames of 16 ms that overlap need 8 ms more.
@@ -68,7 +70,7 @@ def piece_results(
             must be decoded. The pieces that were yielded hold.
     """
     rate = next(iter(collectors))
-    with opened(path, _ACCESS) as container:
+    with opened_with_reader(path, _ACCESS) as (container, reader):
         if container.format.name != "mp3":
             # In FLAC, FFmpeg would decode from the last entry of a coarse table.
             container.flags &= ~_FAST_SEEK
@@ -80,7 +82,7 @@ def piece_results(
             raise NoPieces("its length is not known")
         downmix = Downmix()
         for start in places(log.seconds):
-            samples, native = _read_piece(container, stream, start, downmix)
+            samples, native = _read_piece(_Source(container, stream, reader), start, downmix)
             if native not in collectors:
                 samples, native = resample(samples, native, rate), rate
             collector = collectors[native]()
@@ -88,14 +90,32 @@ def piece_results(
             yield start, collector.result()
 
 
-def _read_piece(
-    container: Any, stream: Any, start: float, downmix: Downmix
-) -> tuple[FloatArray, int]:
+@dataclass(frozen=True)
+class _Source:
+    """An opened track: FFmpeg's container and stream, and what they read by."""
+
+    container: Any
+    stream: Any
+    reader: SpanReader
+
+    def seek(self, place: int) -> None:
+        """Seek to a packet that begins at or before a place in units of the stream."""
+        at = None
+        if self.container.format.name == "wv" and self.stream.duration:
+            at = find_block(cast(BinaryIO, self.reader), place, self.stream.duration)
+        # FFmpeg does not go back to the first header, so the first block is sought by its time.
+        if not at:
+            self.container.seek(place, stream=self.stream, backward=True)
+        else:
+            self.container.seek(at, stream=self.stream, unsupported_byte_offset=True)
+
+
+def _read_piece(source: _Source, start: float, downmix: Downmix) -> tuple[FloatArray, int]:
     """Return the samples [n] of a piece, mono, and their rate in Hz."""
     seconds = PIECE_SECONDS + PIECE_MARGIN_SECONDS
     buffer, blocks = FrameBuffer(DecodeLog(), downmix), list[FloatArray]()
     early, native = None, 0
-    for at, frame in _frames_from(container, stream, start):
+    for at, frame in _frames_from(source, start):
         if early is None:
             early, native = start - at, frame.sample_rate
             if early < -_LATE_SECONDS:
@@ -123,7 +143,7 @@ def _of_one_rate(blocks: Sequence[tuple[FloatArray, int]], rate: int) -> list[Fl
     return [block for block, _ in blocks]
 
 
-def _frames_from(container: Any, stream: Any, start: float) -> Iterator[tuple[float, Any]]:
+def _frames_from(source: _Source, start: float) -> Iterator[tuple[float, Any]]:
     """Seek; yield decoded frames with their place in s, from the one that holds ``start`` on.
 
     Raises:
@@ -131,13 +151,14 @@ def _frames_from(container: Any, stream: Any, start: float) -> Iterator[tuple[fl
     """
     from av.error import FFmpegError
 
+    stream = source.stream
     base, origin = stream.time_base, stream.start_time or 0
     first = float(origin * base)
     begin = origin + round(start / base)
     preroll = max(origin, begin - round(_PREROLL_SECONDS / base))
     try:
-        container.seek(preroll, stream=stream, backward=True)
-        for packet in container.demux(stream):
+        source.seek(preroll)
+        for packet in source.container.demux(stream):
             # Ogg is sought by pages, which may begin a second before the place.
             if not packet.size or _ends_before(packet, preroll):
                 continue
