@@ -125,6 +125,7 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     older = sqlite3.connect(store.path)
     older.execute("DROP TABLE older_key")
     older.execute("ALTER TABLE scan DROP COLUMN places")
+    older.execute("ALTER TABLE scan DROP COLUMN summary")
     older.execute("DROP INDEX heard_audio")
     older.execute("DROP INDEX file_audio")
     for table, column in (
@@ -145,6 +146,21 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     assert list(renewed.plan(1)) == []
     assert len(list(renewed.failures())) == 1
     assert (renewed.older_key("s"), renewed.older_key("t")) == ("k", None)
+
+
+def test_the_totals_of_a_plan_hold_until_a_row_changes(store: AnalysisCache) -> None:
+    store.begin_scan(1, "m", {})
+    store.save_plan(1, [(0, Path("/x"), "write", {"status": "ok"})])
+    store.save_summary(1, "of a plan that is not complete")
+    assert store.summary(1) is None
+    store.finish_scan(1)
+    assert store.summary(1) is None
+    store.save_summary(1, "totals")
+    assert store.summary(1) == "totals"
+    store.mark_done(1, 0)
+    assert store.summary(1) is None
+    store.save_summary(1, "too late")
+    assert store.summary(1) is None
 
 
 def test_a_failure_is_counted_until_the_file_is_analysed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from genretag.cli import app
+from genretag.decisions.fields import FieldPlan
 from genretag.decisions.plan import Row, failed_row
 from genretag.errors import UsageError
 from genretag.report.columns import cut_middle
 from genretag.report.formats import WRITERS, write_report
 from genretag.report.sentences import report_lines
-from genretag.report.summary import Scope, summarise
+from genretag.report.summary import Scope, Summary, summarise
 from genretag.report.terminal import print_report
 
 
@@ -72,6 +74,35 @@ def print_rows(rows: list[Row], width: int, **options: Any) -> str:
 
 def print_to_text(n: int, width: int) -> str:
     return print_rows(make_rows(n), width, scope=Scope())
+
+
+def test_totals_survive_as_text() -> None:
+    rows = make_rows(60)
+    plan: FieldPlan = {
+        "old": [],
+        "new": ["Calm", "Sad"],
+        "action": "write",
+        "reason": "fills an empty mood",
+        "code": "empty",
+        "confidence": 0.9,
+        "tag": "mood",
+    }
+    rows += [
+        replace(rows[0], path="/Music/\udcff.mp3", fields={"mood": plan}, source="both", piece=5.0),
+        replace(rows[0], path="/Music/a.mp3", old=["Dub"], reason="replaces", share=0.5),
+    ]
+    summary = summarise(rows)
+    again = Summary.from_json(summary.to_json())
+    assert again == summary
+    assert again is not None
+    assert list(again.left.items()) == list(summary.left.items())
+    assert Summary.from_json(summarise([]).to_json()) == Summary()
+
+
+@pytest.mark.parametrize("change", [{"version": "0.1"}, {"another field": 1}])
+def test_totals_of_another_version_are_not_used(change: dict[str, object]) -> None:
+    text = json.dumps({**json.loads(summarise(make_rows(3)).to_json()), **change})
+    assert Summary.from_json(text) is None
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

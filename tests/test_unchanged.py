@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,13 @@ import pytest
 
 from genretag import tags
 from genretag.audio import synthesis
+from genretag.cli.options import ReportOptions
+from genretag.cli.output import OutputMode
+from genretag.cli.plans import print_plan
 from genretag.decisions.plan import Row
 from genretag.decisions.policy import AlbumRule, Existing, Policy, Windows
 from genretag.inference.model import Model
+from genretag.report import summary, terminal
 from genretag.scan import phase, recorder
 from genretag.scan.local import LocalEngine
 from genretag.scan.options import Options, Progress
@@ -22,6 +26,7 @@ from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows
 from genretag.writing.replace import WriteOptions
+from genretag.writing.session import Databases
 
 
 class Library:
@@ -68,6 +73,32 @@ def test_the_plan_of_an_unchanged_library_is_kept(library: Library) -> None:
     assert again.counts_returned == first.counts_returned
     assert sum(again.counts_returned.values()) == 4
     assert library.scan().unchanged
+
+
+def test_the_plan_of_an_unchanged_library_is_summed_up_once(
+    library: Library, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summed, original = list[int](), summary.summarise
+
+    def count(rows: Iterable[Row]) -> summary.Summary:
+        summed.append(1)
+        return original(rows)
+
+    monkeypatch.setattr(summary, "summarise", count)
+    # A longer plan is not listed, so that the totals are all that is read.
+    monkeypatch.setattr(terminal, "MAX_LISTED_ROWS", 2)
+    databases, texts = Databases(library.store, library.journal), list[str]()
+    library.scan()
+    for _ in range(2):
+        print_plan(databases, library.scan().run, ReportOptions(), OutputMode())
+        texts.append(capsys.readouterr().out)
+    assert len(summed) == 1
+    assert texts[0] == texts[1]
+    assert "left alone" in texts[0]
+    (library.music / "0.mp3").unlink()
+    print_plan(databases, library.scan().run, ReportOptions(), OutputMode())
+    assert len(summed) == 2
+    assert capsys.readouterr().out != texts[0]
 
 
 def test_every_phase_of_a_scan_reports_progress(

@@ -21,7 +21,7 @@ from genretag.writing.session import Databases, writing
 if TYPE_CHECKING:
     from genretag.cli.notify import Written
     from genretag.decisions.plan import Row
-    from genretag.report.summary import Scope
+    from genretag.report.summary import Scope, Summary
     from genretag.storage.cache import Scan
     from genretag.writing.apply import PlannedWrite, Result
     from genretag.writing.replace import WriteOptions
@@ -229,8 +229,28 @@ def print_plan(
         return (row for _, row in plan_rows(databases, run))
 
     scope = Scope(writes=databases.store.open_writes(run) if offer_apply else 0)
-    total = databases.store.count_rows(run)
-    return print_rows(rows, output, mode, scope=scope, total=total)
+    summary = _stored_summary(databases, run)
+    if summary is None:
+        total = databases.store.count_rows(run)
+        summary = _summarise(rows(), quiet=mode.quiet, total=total)
+        databases.store.save_summary(run, summary.to_json())
+    return print_rows(rows, output, mode, scope=scope, summary=summary)
+
+
+def _stored_summary(databases: Databases, run: int) -> Summary | None:
+    """Return the totals of a plan from when it was last shown; None if they do not hold."""
+    from genretag.report.summary import Summary
+
+    text = databases.store.summary(run)
+    return None if text is None else Summary.from_json(text)
+
+
+def _summarise(rows: Iterable[Row], *, quiet: bool, total: int | None) -> Summary:
+    """Return the totals of rows, with progress."""
+    from genretag.report.summary import summarise
+
+    with file_progress(total, quiet=quiet) as progress:
+        return summarise(progress.counted(rows))
 
 
 def report_misspelt_words(databases: Databases, run: int) -> None:
@@ -272,20 +292,21 @@ def print_rows(
     scope: Scope | None = None,
     show_progress: bool | None = None,
     total: int | None = None,
+    summary: Summary | None = None,
 ) -> int:
     """Show the rows that ``rows`` reads again at each call; return the number of failed files.
 
     ``everything``: list all rows, however many, and through a pager on a terminal. ``scope``: the
     files, for the next commands; None: name none. ``show_progress`` None: unless ``mode`` is quiet.
-    ``total``: the number of rows that are read, if it is known.
+    ``total``: the number of rows that are read, if it is known; ``summary``: their totals, if they
+    are.
     """
     from genretag.report.formats import is_stdout, write_json, write_report
-    from genretag.report.summary import summarise
     from genretag.report.terminal import print_report
 
     quiet = mode.quiet if show_progress is None else not show_progress
-    with file_progress(total, quiet=quiet) as progress:
-        summary = summarise(progress.counted(rows()))
+    if summary is None:
+        summary = _summarise(rows(), quiet=quiet, total=total)
     if not summary.files and not mode.quiet:
         print("no music found", file=sys.stderr)
     to_stdout = output.json or (output.output is not None and is_stdout(output.output))

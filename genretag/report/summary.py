@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
+import genretag
 from genretag.decisions.fields import EVIDENCE
 from genretag.decisions.plan import Action, Reason, Row
 from genretag.decisions.sources import Source
@@ -76,6 +79,33 @@ class Summary:
         heapq.heappush(heap, (-(row.confidence or 0.0), row.path, row))
         if len(heap) > _EXAMPLES:
             heapq.heappop(heap)
+
+    def to_json(self) -> str:
+        """Return the totals as text, from which ``from_json`` makes equal ones."""
+        # Lists keep the order, which decides between equal numbers, and keys that are no text.
+        data = {k: list(v.items()) if isinstance(v, dict) else v for k, v in vars(self).items()}
+        examples = [
+            (risk, [(minus, path, row.to_dict()) for minus, path, row in heap])
+            for risk, heap in self.examples.items()
+        ]
+        return json.dumps({**data, "examples": examples, "version": genretag.__version__})
+
+    @classmethod
+    def from_json(cls, text: str) -> Summary | None:
+        """Return the totals of a text; None if another version made it: it may count otherwise."""
+        data: dict[str, Any] = json.loads(text)
+        if data.pop("version", None) != genretag.__version__ or data.keys() != vars(cls()).keys():
+            return None
+        for name in ("writes", "left", "sources", "risks"):
+            data[name] = Counter(dict(data[name]))
+        data["field_writes"] = Counter(
+            {(name, value): n for (name, value), n in data["field_writes"]}
+        )
+        data["examples"] = {
+            risk: [(minus, path, Row.from_dict(row)) for minus, path, row in heap]
+            for risk, heap in data["examples"]
+        }
+        return cls(**data)
 
     def field_totals(self) -> list[tuple[tuple[str, str], int]]:
         """Return ((field, value), files) by field, the most frequent value first."""

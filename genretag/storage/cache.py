@@ -143,6 +143,10 @@ CREATE INDEX heard_audio ON heard(audio_key) WHERE audio_key IS NOT NULL
 CREATE INDEX file_audio ON file(audio_key) WHERE audio_key IS NOT NULL;
 UPDATE heard SET second_key = NULL WHERE second_key LIKE 'flac:%' AND second_key NOT LIKE 'flac:%:%'
 """,
+    # The totals of a plan, as text of ``genretag.report.summary``.
+    """
+ALTER TABLE scan ADD COLUMN summary TEXT
+""",
 )
 
 #: (ordinal, key) of the rows of a plan, for keys of the audio that more than one of them has.
@@ -161,6 +165,9 @@ WITH own AS (
 SELECT ordinal, key FROM every
 WHERE key IN (SELECT key FROM every GROUP BY key HAVING count(*) > 1) ORDER BY ordinal
 """
+
+#: No row of a file, analysis, failure or plan changed since a scan was complete.
+_UNTOUCHED = "generation = (SELECT number FROM generation)"
 
 KNOWN_TABLE = "heard"  # recognises a cache of 0.1.0, which has no application id
 #: Content key, second key and embedding (float16) of an analysis.
@@ -604,10 +611,7 @@ class AnalysisCache:
     def untouched_scan(self) -> UnchangedScan | None:
         """Return the last scan if no row of a file, analysis, failure or plan changed since."""
         last = self.last_scan()
-        sql = (
-            "SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL "
-            "AND generation = (SELECT number FROM generation)"
-        )
+        sql = f"SELECT asked, counts FROM scan WHERE run = ? AND asked IS NOT NULL AND {_UNTOUCHED}"
         row = self._db.execute(sql, (last.run,)).fetchone() if last is not None else None
         if last is None or row is None:
             return None
@@ -616,6 +620,18 @@ class AnalysisCache:
             str(row["asked"]),
             json.loads(row["counts"]) if row["counts"] else self.plan_counts(last.run),
         )
+
+    def save_summary(self, run: int, summary: str) -> None:
+        """Save the totals of a complete plan, unless a row changed since it was completed."""
+        self._db.execute(
+            f"UPDATE scan SET summary = ? WHERE run = ? AND {_UNTOUCHED}", (summary, run)
+        )
+
+    def summary(self, run: int) -> str | None:
+        """Return the saved totals of a plan; None if there are none, or a row changed since."""
+        sql = f"SELECT summary FROM scan WHERE run = ? AND {_UNTOUCHED}"
+        row = self._db.execute(sql, (run,)).fetchone()
+        return None if row is None else row["summary"]
 
     def plan_counts(self, run: int) -> dict[str, int]:
         """Return the number of rows of a plan by status."""
