@@ -99,6 +99,10 @@ def test_a_lossy_file_of_copies_sounds_like_one_channel(
     assert np.percentile(np.abs(levels[0] - levels[1]), 90) < 2
 
 
+def test_a_lag_of_one_sample_is_averaged() -> None:
+    assert len(selected(late(SONGS[0], 1)[:, :BLOCK])) == 2
+
+
 def stereo(seed: int, width: float, pan: float, lag: int = 0) -> np.ndarray:
     """Return a sound in the middle or panned, and others on both sides, as 16-bit [2, n]."""
     a, b, c = (np.roll(SONGS[(seed + k) % len(SONGS)], 7919 * k) for k in range(3))
