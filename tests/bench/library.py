@@ -2,18 +2,23 @@
 
 python tests/bench/library.py --files 30000                # tracks of 1.2 s, whole
 python tests/bench/library.py --files 5000 --sparse        # tracks of 95 s, by pieces
+python tests/bench/library.py --files 5000 --sparse --kill # SIGKILL after two fifths, and again
 
 The files are copies of a hundred encoded MP3s in which the last bytes of the audio differ, so that
-each is decoded. CPU time is that of all processes; it shows a growing cost on a busy machine, too.
+each is decoded. With --kill, a scan is killed and continued instead, and the analyses that the second
+one makes are counted by triggers in the database. CPU time is that of all processes; it shows a growing cost on a busy machine, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import pty
 import re
 import select
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -185,6 +190,47 @@ def rescan(folder: Path, scan: list[str], repeat: int) -> None:
     row("the same, with the summary of its plan", less(shown, start), walk)
 
 
+#: Counts what the next scan writes to the table of analyses.
+COUNTER = """
+CREATE TABLE written (files INTEGER);
+INSERT INTO written VALUES (0);
+CREATE TRIGGER count_new AFTER INSERT ON heard BEGIN UPDATE written SET files = files + 1; END;
+CREATE TRIGGER count_again AFTER UPDATE ON heard BEGIN UPDATE written SET files = files + 1; END;
+"""
+
+
+def one_number(database: Path, sql: str) -> int:
+    """Return the number that a query gives; 0 while the table does not exist."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        try:
+            return int(db.execute(sql).fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
+def kill_and_continue(database: Path, scan: list[str], files: int) -> None:
+    """Kill a scan with SIGKILL once two fifths of the tracks are stored, and scan again."""
+    analyses = "SELECT count(*) FROM heard"
+    process = subprocess.Popen([*scan, "-q"], stdout=subprocess.DEVNULL)
+    while not database.exists() or one_number(database, analyses) < files * 0.4:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    kept = one_number(database, analyses)
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.executescript(COUNTER)
+    began = time.monotonic()
+    done = subprocess.run([*scan, "-q", "--json"], stdout=subprocess.PIPE, text=True, check=False)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    again = one_number(database, "SELECT files FROM written")
+    paths, failed = {r["path"] for r in rows}, sum(r["error"] is not None for r in rows)
+    print(
+        f"Killed after {kept:,} analyses were stored; the next scan made {again:,} in"
+        f" {time.monotonic() - began:,.0f} s: {kept + again - files:,} more than there are files."
+        f" {len(rows):,} rows of {len(paths):,} files, {failed} of them failed."
+    )
+
+
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(
@@ -194,6 +240,7 @@ def main() -> None:
     p.add_argument("--sparse", action="store_true", help="tracks of 95 s, by pieces")
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--repeat", type=int, default=7, help="rescans")
+    p.add_argument("--kill", action="store_true", help="kill the scan, and continue it")
     a = p.parse_args()
     windows, seconds = ("sparse", 95.0) if a.sparse else ("all", 1.2)
     with tempfile.TemporaryDirectory() as name:
@@ -210,6 +257,9 @@ def main() -> None:
         ]
         command = [*GENRETAG, "scan", str(folder / "music"), *options]
         print(f"{a.files:,} MP3s of {seconds} s, --windows {windows}, {a.jobs} workers\n")
+        if a.kill:
+            kill_and_continue(folder / "g.db", command, a.files)
+            return
         report(watch(command))
         rescan(folder, command, a.repeat)
         size = sum(os.path.getsize(path) for path in folder.glob("g.*"))
