@@ -56,7 +56,7 @@ class Terminal:
             [*self.tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False
         ).stdout
 
-    def wait_for(self, text: str, seconds: float = 30) -> str:
+    def wait_for(self, text: str, seconds: float = 120) -> str:
         deadline = time.monotonic() + seconds
         while text not in (screen := self.screen()):
             assert time.monotonic() < deadline, f"{text!r} is not shown:\n{screen}"
@@ -66,7 +66,7 @@ class Terminal:
     def press(self, *keys: str) -> None:
         subprocess.run([*self.tmux, "send-keys", *keys], check=True)
 
-    def has_ended(self, seconds: float = 30) -> bool:
+    def has_ended(self, seconds: float = 120) -> bool:
         deadline = time.monotonic() + seconds
         while (
             subprocess.run([*self.tmux, "has-session"], capture_output=True, check=False).returncode
