@@ -9,7 +9,7 @@ delay"): the cross-spectrum, divided by the root of both power spectra, and tran
 frequency counts alike, so that steady tones, which correlate at many lags, prove nothing. It is
 about 1 for copies that differ by that lag, -1 for inverted ones, and 0.65 or more for most copies
 after a lossy codec. Ordinary stereo has its peak at lag 0, or a low one: in 414 songs, 3 of 1,564
-looks found 0.6 elsewhere, in dark synthesised pads at a lag of one sample, which is harmless.
+looks found 0.6 elsewhere, in dark synthesised pads at a lag of one sample, which is left alone.
 """
 
 from __future__ import annotations
