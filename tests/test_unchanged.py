@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pytest
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.cli.options import ReportOptions
+from genretag.cli import approval
+from genretag.cli.options import ApprovalOptions, ReportOptions
 from genretag.cli.output import OutputMode
 from genretag.cli.plans import print_plan
 from genretag.decisions.plan import Row
@@ -99,6 +100,42 @@ def test_the_plan_of_an_unchanged_library_is_summed_up_once(
     print_plan(databases, library.scan().run, ReportOptions(), OutputMode())
     assert len(summed) == 2
     assert capsys.readouterr().out != texts[0]
+
+
+def test_writes_are_counted_from_the_totals_while_these_hold(
+    library: Library, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    databases = Databases(library.store, library.journal)
+    for path in sorted(library.music.glob("?.mp3"))[:2]:
+        tags.write(path, ["Polka"])
+    anything = Policy(min_confidence=0.0, existing=Existing.REPLACE)
+    run = library.scan(policy=anything).run
+    read, original = list[int](), approval.rows_in_force
+
+    def count(*arguments: object, **options: object) -> Iterator[tuple[object, ...]]:
+        read.append(1)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(approval, "rows_in_force", count)
+
+    def statement() -> str:
+        plan = library.store.scan(run)
+        assert plan is not None
+        dry = ApprovalOptions(dry_run=True)
+        approval.approve_plans(databases, [plan], [], dry, OutputMode())
+        return capsys.readouterr().err
+
+    counted = statement()
+    assert len(read) == 1
+    print_plan(databases, run, ReportOptions(), OutputMode())
+    capsys.readouterr()
+    assert statement() == counted
+    assert len(read) == 1
+    assert "3 genres to write; 2 of them replace" in counted
+    ordinals = [n for n, _, data in library.store.plan(run) if data["action"] == "write"]
+    library.store.mark_done(run, ordinals[0])
+    assert "2 genres to write" in statement()
+    assert len(read) == 2
 
 
 def test_every_phase_of_a_scan_reports_progress(

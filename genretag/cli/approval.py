@@ -6,12 +6,13 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genretag.cli.options import ApprovalOptions, ReportOptions, describe_policy
 from genretag.cli.output import OutputMode, confirm, format_time
-from genretag.cli.plans import print_rows, rows_in_force
+from genretag.cli.plans import print_rows, rows_in_force, stored_summary
 from genretag.decisions.policy import Policy
 from genretag.text import count, escape_control
 from genretag.writing.session import Databases
@@ -86,28 +87,56 @@ def _state_plans(
         # Counting in SQL spares reading a million rows that nobody will see.
         return databases.store.open_writes(plans[0].run)
 
-    from genretag.decisions.fields import EVIDENCE
-    from genretag.report.selection import replaces_genre
-
-    written, replaced = dict.fromkeys((p.run for p in plans), 0), 0
-    fields = Counter[str]()
-    for plan, _, row in rows_in_force(databases, plans, tops, open_writes=True):
-        written[plan.run] += 1
-        replaced += replaces_genre(row)
-        fields.update(name for name in row.writes if name != EVIDENCE)
-    total = sum(written.values())
+    writes = _stored_writes(databases, plans, tops) or _count_writes(databases, plans, tops)
+    total = sum(writes.files.values())
     if mode.quiet or total == 0:
         return total
     for plan in plans:
-        if written[plan.run]:
+        if writes.files[plan.run]:
             print(_describe_plan(databases, plan), file=sys.stderr)
-    verb = "replaces" if replaced == 1 else "replace"
-    parts = [count(n, name) for name, n in fields.items()] or [count(total, "file")]
+    verb = "replaces" if writes.replaced == 1 else "replace"
+    parts = [count(n, name) for name, n in writes.fields.items()] or [count(total, "file")]
     print(
-        f"{', '.join(parts)} to write; {replaced:,} of them {verb} an existing genre",
+        f"{', '.join(parts)} to write; {writes.replaced:,} of them {verb} an existing genre",
         file=sys.stderr,
     )
     return total
+
+
+@dataclass
+class _Writes:
+    """What is still to be written of plans."""
+
+    files: Counter[int]  # run of the plan -> files
+    fields: Counter[str]  # field -> files
+    replaced: int = 0  # files whose genre is replaced
+
+
+def _stored_writes(databases: Databases, plans: list[Scan], tops: list[Path]) -> _Writes | None:
+    """Return the writes of a whole plan from its stored totals; None if they do not hold."""
+    from genretag.report.summary import REPLACED
+
+    if len(plans) > 1 or tops:
+        return None
+    run = plans[0].run
+    summary = stored_summary(databases, run)
+    # The totals have the rows that were written since, too.
+    if summary is None or summary.changed != databases.store.open_writes(run):
+        return None
+    return _Writes(Counter({run: summary.changed}), summary.changed_fields, summary.risks[REPLACED])
+
+
+def _count_writes(databases: Databases, plans: list[Scan], tops: list[Path]) -> _Writes:
+    """Return the writes of plans by reading their rows."""
+    from genretag.decisions.fields import EVIDENCE
+    from genretag.report.selection import replaces_genre
+
+    writes = _Writes(Counter(), Counter())
+    for plan, _, row in rows_in_force(databases, plans, tops, open_writes=True):
+        writes.files[plan.run] += 1
+        writes.replaced += replaces_genre(row)
+        writes.fields.update(name for name in row.writes if name != EVIDENCE)
+    return writes
 
 
 def _model_name(databases: Databases, plan: Scan) -> str:

@@ -229,7 +229,7 @@ def print_plan(
         return (row for _, row in plan_rows(databases, run))
 
     scope = Scope(writes=databases.store.open_writes(run) if offer_apply else 0)
-    summary = _stored_summary(databases, run)
+    summary = stored_summary(databases, run)
     if summary is None:
         total = databases.store.count_rows(run)
         summary = _summarise(rows(), quiet=mode.quiet, total=total)
@@ -237,7 +237,7 @@ def print_plan(
     return print_rows(rows, output, mode, scope=scope, summary=summary)
 
 
-def _stored_summary(databases: Databases, run: int) -> Summary | None:
+def stored_summary(databases: Databases, run: int) -> Summary | None:
     """Return the totals of a plan from when it was last shown; None if they do not hold."""
     from genretag.report.summary import Summary
 

@@ -38,6 +38,8 @@ class Summary:
     field_writes: Counter[tuple[str, str]] = field(
         default_factory=Counter
     )  # (field, value) -> files
+    changed: int = 0  # files of which apply writes a field
+    changed_fields: Counter[str] = field(default_factory=Counter)  # field -> files
     left: Counter[str] = field(default_factory=Counter)  # reason -> files
     sources: Counter[str] = field(default_factory=Counter)  # ``Row.source`` -> files
     failed: int = 0
@@ -58,10 +60,13 @@ class Summary:
         self.from_pieces += bool(row.piece)
         if row.source:
             self.sources[row.source] += 1
+        written = [name for name in row.writes if name != EVIDENCE]
+        self.changed += bool(written)
+        self.changed_fields.update(written)
         if row.action == Action.WRITE:
             self.writes[", ".join(row.new)] += 1
             self._keep_example(row)
-        elif not row.writes:
+        elif not written:
             self.left[_group_reason(row)] += 1
         for name, plan in row.fields.items():
             if plan["action"] == Action.WRITE and name != EVIDENCE:
@@ -96,7 +101,7 @@ class Summary:
         data: dict[str, Any] = json.loads(text)
         if data.pop("version", None) != genretag.__version__ or data.keys() != vars(cls()).keys():
             return None
-        for name in ("writes", "left", "sources", "risks"):
+        for name in ("writes", "changed_fields", "left", "sources", "risks"):
             data[name] = Counter(dict(data[name]))
         data["field_writes"] = Counter(
             {(name, value): n for (name, value), n in data["field_writes"]}

@@ -464,20 +464,27 @@ def rescan(a: argparse.Namespace, folder: Path) -> None:
         "--db",
         str(folder / "h.db"),
     ]
+    shown_again, shown_one = ([o for o in command if o != "-q"] for command in (again, one))
     timed(again)  # the plan that stands is one that was made with the options of the command
+    timed(shown_again)  # sums up the plan once
     for _ in range(2):
         timed(one, some_fail=True)  # it is really analysed, and holds no music
-    walk, found, start = [], [], []
+    walk, found, start, shown, shown_start = [], [], [], [], []
     for _ in range(a.repeat):
         walk.append(timed([sys.executable, "-c", WALK, str(folder / "music")]))
         found.append(timed(again))
         start.append(timed(one, some_fail=True))
+        shown.append(timed(shown_again))
+        shown_start.append(timed(shown_one, some_fail=True))
     print(f"{a.files:,} files, nothing changed\n")
     table("what", "wall s", "CPU s", "CPU, ratio to the walk", "")
     row("os.walk and os.stat", walk, walk)
     row("scan again", found, walk)
     row("start-up: a scan of one", start, walk)
     row("scan again, less start-up", less(found, start), walk)
+    row("scan again without -q, with the totals of its plan", shown, walk)
+    row("start-up: a scan of one without -q", shown_start, walk)
+    row("scan again without -q, less start-up", less(shown, shown_start), walk)
 
 
 def apply(a: argparse.Namespace, folder: Path) -> None:
