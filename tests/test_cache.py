@@ -148,6 +148,29 @@ def test_what_is_kept_under_keys_of_an_older_kind_goes_and_failures_stay(
     assert (renewed.older_key("s"), renewed.older_key("t")) == ("k", None)
 
 
+def test_rows_of_usual_size_fill_the_pages(store: AnalysisCache) -> None:
+    rng, labels, files = np.random.default_rng(0), 108, 300
+    store.begin_scan(1, "m", {})
+    row = {"status": "ok", "text": "x" * 950}
+    with store.transaction():
+        for n in range(files):
+            analysis = Analysis(
+                f"{n:032x}",
+                None,
+                30.0,
+                1.0,
+                np.zeros(1, np.float32),
+                rng.normal(size=(1, labels)).astype(np.float16),
+                np.zeros(1, np.float16),
+                rng.normal(size=384).astype(np.float16),
+            )
+            store.save_analysis(analysis, "m", 1)
+        store.save_plan(1, [(n, Path(f"/{n}"), "keep", row) for n in range(files)])
+    store.close()
+    # An analysis and a row of a plan are 1 KB each.
+    assert store.path.stat().st_size / files < 3_500
+
+
 def test_the_totals_of_a_plan_hold_until_a_row_changes(store: AnalysisCache) -> None:
     store.begin_scan(1, "m", {})
     store.save_plan(1, [(0, Path("/x"), "write", {"status": "ok"})])

@@ -21,6 +21,10 @@ READ_ONLY = "the database is read-only; make it writable, or choose another with
 BUSY_SECONDS = 60  # wait for the transaction of another genretag
 APPLICATION_ID = 0x67746167  # "gtag", in the header of every database since 1.0
 
+#: Of a new database. The rows of an analysis and of a plan take about 1 KB. In pages of 4 KB, what
+#: exceeds a quarter of a page would go to another page of its own (tables WITHOUT ROWID).
+_PAGE_BYTES = 8192
+
 _HEADER = b"SQLite format 3\0"
 _ID_OFFSET = 68  # of the application id, 4 bytes, big-endian (sqlite.org/fileformat2.html)
 
@@ -62,6 +66,7 @@ def connect(path: Path, migrations: Sequence[str], table: str, *, durable: bool)
             path.parent.mkdir(parents=True, exist_ok=True)
         db = _open(path, read_only=read_only)
         if not read_only:
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         _migrate(db, path, migrations)
