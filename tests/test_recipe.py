@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from genretag.audio import synthesis
 from genretag.decisions.vote import log_softmax
+from genretag.features import FrontEnd, LogMel
 from genretag.inference.model import Model
 from genretag.training.head import (
     LinearHead,
@@ -21,8 +22,11 @@ from genretag.training.head import (
     fit_music_head,
     fit_temperature,
 )
+from models.recipe import songs
+from models.recipe.answers import parse_front_end
 from models.recipe.corpus import KINDS, Clip, grouped_folds, read_clips
 from models.recipe.recordings import Change
+from models.recipe.songs import starts_of
 
 
 def clips_of(artists: list[int]) -> list[Clip]:
@@ -410,3 +414,38 @@ def test_the_temperatures_of_tracks_and_pieces_are_found() -> None:
     assert found.pieces is not None
     assert found.pieces.at(6) == pytest.approx(found.temperature, rel=0.15)
     assert abs(found.pieces.slope) < 0.15
+
+
+@given(st.floats(0, 4_000))
+def test_pieces_of_a_song_lie_in_it_and_apart(seconds: float) -> None:
+    starts = starts_of(seconds)
+    assert len(starts) == min(songs.PIECES, int(seconds // songs.SECONDS))
+    ends = [start + songs.SECONDS for start in starts]
+    assert all(start >= 0 for start in starts)
+    assert all(end <= seconds + 1e-6 for end in ends)
+    assert all(end <= start + 1e-6 for end, start in zip(ends, starts[1:], strict=False))
+
+
+@pytest.mark.data
+def test_the_teachers_answer_to_each_ten_seconds_of_a_song(tmp_path: Path) -> None:
+    (tmp_path / "songs").mkdir()
+    song, broken = tmp_path / "song.flac", tmp_path / "broken.flac"
+    synthesis.encode(song, synthesis.piece(3, 64.0, 22_050), 22_050)
+    broken.write_bytes(b"fLaC" + bytes(2_000))
+    for path in (song, broken):
+        songs.ask_song(SHARED, path, tmp_path / "songs" / f"{path.stem}.npz")
+    examples, recordings = songs.read_songs(tmp_path)
+    assert sorted(recordings) == [songs.FIRST_ID, songs.FIRST_ID + 1]
+    assert [(e.clip, e.start) for e in examples] == [
+        (number, start) for number in recordings for start in (0, 625, 1_250)
+    ]
+    log_mel = LogMel.of(FrontEnd())
+    for e in examples:
+        first = e.start * 256
+        x = recordings[e.clip][first : first + 160_000].astype(np.float32) / 32_768
+        mel, _ = parse_front_end(x, log_mel)
+        # samples of 16 bits differ where the music is quieter than their steps
+        assert np.median(np.abs(mel[2:600] - e.mel[2:600])) < 0.02
+        assert e.embedding.shape == (712,)
+        assert e.probability.min() >= 0
+        assert e.probability.max() <= 1

@@ -31,6 +31,7 @@ from models.recipe.calibrate import answers_of, calibration_of
 from models.recipe.corpus import QUADRANTS, WORDS, Clip, grouped_folds, path_of, read_clips
 from models.recipe.distil import Plan, load, merged, train
 from models.recipe.quantise import chunks_of
+from models.recipe.songs import ask_songs
 from models.recipe.styles import as_metadata, judge
 
 HELD_FOLDS = (0, 1)  # that the student never trained
@@ -49,6 +50,7 @@ class Limits:
     minutes: float = float("inf")
     runs: int = RUNS
     mixes: int = MIXES
+    songs: Path | None = None  # a folder of music without labels
 
 
 def student_of(data: Path, work: Path, limits: Limits, held: npt.NDArray[np.bool_]) -> Path:
@@ -107,6 +109,8 @@ def make(data: Path, work: Path, out: Path, limits: Limits) -> dict[str, Any]:
     work.mkdir(parents=True, exist_ok=True)
     ask_clips(data, work)
     ask_mixes(data, work, limits.mixes)
+    if limits.songs is not None:
+        ask_songs(data, work, limits.songs)
     clips = read_clips(data)
     folds = grouped_folds(clips)
     held = np.isin(folds, HELD_FOLDS)
@@ -157,10 +161,13 @@ def main() -> None:
     p.add_argument(
         "--mixes", type=int, default=MIXES, help="changed sounds to ask the teachers about"
     )
+    p.add_argument(
+        "--songs", type=Path, help="folder of music without labels that the student learns too"
+    )
     p.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker is None:
-        limits = Limits(a.start, a.minutes, a.runs, a.mixes)
+        limits = Limits(a.start, a.minutes, a.runs, a.mixes, a.songs)
         print(json.dumps(make(a.data, a.work, a.out, limits), indent=1))
         return
     clips = read_clips(a.data)

@@ -53,7 +53,7 @@ def ask_clip(data: Path, out: Path, index: int) -> None:
     for name, (answers, embeddings) in outputs.items():
         fields[f"{name}_p"] = answers.astype(np.float16)
         fields[f"{name}_e"] = embeddings.astype(np.float16)
-    _save(out / f"{index}.npz", mel=mel.astype(np.float16), **fields)
+    save(out / f"{index}.npz", mel=mel.astype(np.float16), **fields)
 
 
 def ask_clips(data: Path, work: Path) -> None:
@@ -85,7 +85,7 @@ def ask_mixes(data: Path, work: Path, count: int, seed: int = 1) -> None:
             sources, x = mixer()
             rows.append({"src": np.array(sources), **_answers_of(x, teachers, log_mel, classes)})
         fields = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        _save(path, **fields)
+        save(path, **fields)
 
 
 def _answers_of(
@@ -107,7 +107,7 @@ def _answers_of(
     }
 
 
-def _save(path: Path, **fields: Any) -> None:
+def save(path: Path, **fields: Any) -> None:
     """Write an archive through a temporary file."""
     part = path.with_suffix(".part.npz")
     np.savez(part, **fields)
@@ -187,8 +187,8 @@ class Example:
     start: int = 0  # its first frame in the clip
 
 
-#: Share of a whole clip's answers in the targets of its segments: parts of a track have one genre.
-CLIP_SHARE = 0.5
+#: Share of a clip's mean answers in the targets of its segments: parts of a track have one genre.
+CLIP_SHARE = 0.75
 SEGMENT_FRAMES, _LEAST_FRAMES = 625, 61
 
 
@@ -210,11 +210,11 @@ def read_examples(
             out += _of_mixes(fields, held)
         elif not held[int(path.stem)]:
             segments = _of_clip(int(path.stem), fields, embeddings, logits)
-            out += _towards_their_mean(segments)
+            out += towards_their_mean(segments)
     return out
 
 
-def _towards_their_mean(segments: list[Example]) -> list[Example]:
+def towards_their_mean(segments: list[Example]) -> list[Example]:
     """Return the segments of a clip with targets that are closer to each other."""
     if len(segments) < 2:
         return segments

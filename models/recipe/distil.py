@@ -26,6 +26,7 @@ from genretag.training.prefetch import Prefetch
 from models.recipe.answers import JOINT_DIMS, Example, Joint, parse_front_end, read_examples
 from models.recipe.corpus import read_clips
 from models.recipe.recordings import Change, decoded_clip
+from models.recipe.songs import read_songs
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -323,8 +324,8 @@ def recordings_of(data: Path, examples: list[Example]) -> dict[int, npt.NDArray[
     return out
 
 
-def _material(plan: Plan) -> tuple[list[Example], Joint, Callable[[], list[Example]]]:
-    """Return the examples, their joint space, and what returns those that are made later."""
+def _batches(plan: Plan, seed: int) -> Batches:
+    """Return the batches of all clips that are not held, changed sounds and songs."""
     known: set[Path] = set()
 
     def more() -> list[Example]:
@@ -332,7 +333,9 @@ def _material(plan: Plan) -> tuple[list[Example], Joint, Callable[[], list[Examp
 
     examples = more()
     joint = Joint.kept(plan.work / "joint.npz", np.stack([e.embedding for e in examples]))
-    return examples, joint, more
+    recordings = recordings_of(plan.data, examples)
+    songs, pieces = read_songs(plan.work)
+    return Batches(examples + songs, joint, seed, more, recordings | pieces)
 
 
 def train(plan: Plan) -> None:
@@ -341,8 +344,7 @@ def train(plan: Plan) -> None:
     It ends after the steps or the seconds of the plan, whichever come first.
     """
     torch.set_num_threads(1)
-    examples, joint, more = _material(plan)
-    batches = Batches(examples, joint, plan.worker, more, recordings_of(plan.data, examples))
+    batches = _batches(plan, plan.worker)
     run = _begin(plan, batches)
     checkpoint = plan.work / f"worker{plan.worker}.pt"
     total, before = 0.0, time.monotonic()
@@ -368,9 +370,8 @@ def merged(plan: Plan, workers: Iterable[int], out: Path) -> None:
     A run learns its clips by heart; the mean with the start is better on unseen music than
     either of them (Wortsman et al. 2022: Robust fine-tuning of zero-shot models).
     """
-    examples, joint, _ = _material(plan)
-    batches = Batches(examples, joint, seed=0)
-    start = warm_start(plan.start, batches, len(examples[0].probability))
+    batches = _batches(plan, seed=0)
+    start = warm_start(plan.start, batches, len(batches.examples[0].probability))
     state = start.state_dict()
     for count, worker in enumerate(workers, 1):
         kept = torch.load(plan.work / f"worker{worker}.pt", weights_only=True)["ema"]

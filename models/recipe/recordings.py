@@ -21,7 +21,7 @@ from models.recipe.teachers import RATE
 FloatArray = npt.NDArray[np.float32]
 
 LONGEST = 31 * RATE  # samples of a clip
-_SPEED_SHARE, _DELAY_SHARE, _CLIPPED_SHARE = 0.5, 0.4, 0.4
+_SPEED_SHARE, _DELAY_SHARE, _CLIPPED_SHARE = 0.5, 0.3, 0.5
 _SPEED = 0.1  # highest deviation of the natural logarithm of the speed
 _DELAYS = (0.0002, 0.006)  # s
 _OVERDRIVE = (2.0, 18.0)  # dB above the level at which the highest peak is not clipped
