@@ -236,6 +236,8 @@ def test_other_model_with_metadata_is_accepted(model: Model, tmp_path: Path) -> 
         ({"calibration": {"pieces": {"seconds": 5.0}}}, "invalid metadata"),
         ({"calibration": {"pieces": {"seconds": 5.0, "temperature": 0.0}}}, "out of range"),
         ({"calibration": {"pieces": {"seconds": -1, "temperature": 1.0}}}, "out of range"),
+        ({"calibration": {"further": {"weight": -1.0, "bias": 0.0}}}, "out of range"),
+        ({"calibration": {"further": {"weight": 1.0}}}, "invalid metadata"),
     ],
 )
 def test_wrong_metadata_is_refused(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from genretag.decisions.plan import Action, Row, decide, failed_row
+from genretag.decisions.plan import Action, Row, decide, failed_row, labels_to_write
 from genretag.decisions.policy import Existing, Policy
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import RunError
@@ -53,6 +55,13 @@ def test_a_file_whose_tags_have_a_problem_is_skipped_with_it() -> None:
 
 def test_top_writes_more_genres_but_none_with_a_low_score() -> None:
     assert decide(verdict(), Tags([], "TCON"), Policy(top=3))[2] == ["Jazz", "Blues"]
+
+
+def test_a_further_genre_needs_a_probability_of_being_right_too() -> None:
+    for blues, want in ((0.29, ["Jazz"]), (0.31, ["Jazz", "Blues"])):
+        likely = replace(verdict(), further={"Blues": blues, "Rock": 0.9 * blues})
+        assert labels_to_write(likely, Policy(top=2)) == want
+        assert labels_to_write(likely, Policy(top=1)) == ["Jazz"]
 
 
 def test_a_row_survives_json() -> None:

@@ -137,6 +137,7 @@ class _Track:
             "genre": verdict.genre,
             "confidence": verdict.confidence,
             "scores": verdict.scores,
+            "further": verdict.further,
             "agreement": verdict.agreement,
             "music": verdict.music,
             "styles": verdict.styles,

@@ -61,7 +61,9 @@ MAX_SCORES = 24  # highest scores kept in a row; some models have hundreds of la
 #: Separators that people put between genres in a single value.
 _JOINERS = re.compile(r"\s*[;,/|\\\\]\s*")
 
-MIN_SECOND_SCORE = 0.15  # a second or third genre (``--top``) needs at least this score
+#: What a further genre (``--top``) needs: this probability of being right, too, or this score if
+#: the model has no calibration of further genres.
+MIN_FURTHER, MIN_FURTHER_SCORE = 0.3, 0.15
 
 
 #: Answers of a review that name no genre: keep the file as it is, and it is not music. An empty
@@ -180,12 +182,12 @@ class AlbumVerdict:
 
 def labels_to_write(verdict: Verdict, policy: Policy) -> list[str]:
     """Return the labels that a file would get, the best first."""
-    second = [
-        genre
-        for i, (genre, score) in enumerate(verdict.scores.items())
-        if i < policy.top and score >= MIN_SECOND_SCORE
-    ]
-    return [verdict.genre, *(g for g in second if g != verdict.genre)][: policy.top]
+    likely, least = verdict.further, MIN_FURTHER
+    if not likely:
+        likely, least = verdict.scores, MIN_FURTHER_SCORE
+    others = [genre for genre in verdict.scores if genre != verdict.genre]
+    further = [genre for genre in others[: policy.top - 1] if likely[genre] >= least]
+    return [verdict.genre, *further]
 
 
 def _merge_with_old(words: list[str], tags: Tags, policy: Policy) -> list[str]:

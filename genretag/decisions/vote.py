@@ -49,6 +49,9 @@ class Verdict:
     music: float  # probability, 0 to 1
     # Styles above their threshold, likeliest first; empty if it is not music.
     styles: dict[str, float] = field(default_factory=dict)
+    # Probability that each of the other genres is right, too, likeliest first; empty if the model
+    # has no calibration of them.
+    further: dict[str, float] = field(default_factory=dict)
     # Probability of each mood, likeliest first; empty if it is not music.
     moods: dict[str, float] = field(default_factory=dict)
 
@@ -153,6 +156,7 @@ def vote(
     if music < metadata.music_threshold:
         status = Status.NONMUSIC
     order = np.argsort(-scores, kind="stable")
+    further = metadata.calibration.further
     return Verdict(
         status=status,
         genre=metadata.labels[winner],
@@ -161,6 +165,11 @@ def vote(
         windows=len(log_p),
         agreement=float((log_p.argmax(axis=1) == winner).mean()),
         music=music,
+        further={
+            metadata.labels[i]: further.probability(float(scores[i])) for i in order if i != winner
+        }
+        if further is not None
+        else {},
         styles=metadata.styles.above_threshold(analysis.embedding)
         if metadata.styles is not None and status is not Status.NONMUSIC
         else {},

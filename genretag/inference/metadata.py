@@ -14,6 +14,7 @@ from typing import Any
 from genretag.errors import ModelError
 from genretag.features import AnyFrontEnd, parse_front_end
 from genretag.inference.styles import Moods, Styles
+from genretag.numeric import logit, sigmoid
 
 METADATA_KEY = "genretag"
 SCHEMA = 1
@@ -42,12 +43,29 @@ class PieceCalibration:
 
 
 @dataclass(frozen=True)
+class FurtherCalibration:
+    """Probability that a genre behind the best one is right, too (Platt 1999).
+
+    ``sigmoid(weight * logit(score) + bias)``. The scores of exclusive labels sum to one, so they
+    say how likely a genre is the best one, and not how likely a track has two.
+    """
+
+    weight: float
+    bias: float
+
+    def probability(self, score: float) -> float:
+        """Return the probability, 0 to 1, for a score of 0 to 1."""
+        return float(sigmoid(self.weight * logit(score) + self.bias))
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Calibration: ``softmax(mean log-probability / (temperature * length ** slope))``."""
 
     temperature: float = 1.0  # of one window of 30 s
     slope: float = 0.0
     pieces: PieceCalibration | None = None  # None: none was fitted
+    further: FurtherCalibration | None = None  # None: none was fitted
 
     def at(self, length: float) -> float:
         """Return the temperature for ``length`` analysed windows of 30 s."""
@@ -65,8 +83,12 @@ class Calibration:
     def from_metadata(cls, data: dict[str, Any]) -> Calibration:
         """Read the calibration of a model's metadata."""
         fields = dict(data)
-        pieces = fields.pop("pieces", None)
-        return cls(**fields, pieces=None if pieces is None else PieceCalibration(**pieces))
+        pieces, further = fields.pop("pieces", None), fields.pop("further", None)
+        return cls(
+            **fields,
+            pieces=None if pieces is None else PieceCalibration(**pieces),
+            further=None if further is None else FurtherCalibration(**further),
+        )
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the data that ``from_metadata`` reads."""
@@ -162,6 +184,10 @@ def _check(metadata: ModelMetadata) -> None:
     fitted = [(calibration.temperature, calibration.slope)]
     if pieces is not None:
         fitted += [(pieces.temperature, pieces.slope), (pieces.seconds, 0.0)]
+    if (further := calibration.further) is not None and not (
+        _is_finite(further.weight) and _is_finite(further.bias) and further.weight > 0
+    ):
+        raise ModelError("its calibration of further genres is out of range")
     finite = all(_is_finite(n) for n in (*thresholds, *(n for pair in fitted for n in pair)))
     if not finite or any(t <= 0 or abs(slope) > _MAX_SLOPE for t, slope in fitted):
         raise ModelError("its thresholds or calibration are out of range")

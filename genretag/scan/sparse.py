@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from genretag.numeric import log_softmax, logit, sigmoid
 from genretag.records import PIECE_SECONDS
 
 if TYPE_CHECKING:  # decode workers need only the places
@@ -32,7 +33,6 @@ _SECONDS_PER_PIECE = 30.0  # of a long track, before the first decision
 #: Deviations between confidence and threshold. On whole songs, the log-odds of six pieces differ
 #: from those of the whole track by 1.1 times the square root (standard deviation).
 _Z = 2.0
-_TINY = 1e-6  # a confidence of 0 or 1 has no logit
 
 
 def places(seconds: float) -> tuple[list[float], list[float]]:
@@ -73,7 +73,7 @@ def settled(
     from genretag.decisions.vote import piece_temperature
 
     spread = math.sqrt(max(0.0, 1 / count - 1 / max(count, pieces_in(seconds))))
-    if abs(float(music.mean()) - _logit(metadata.music_threshold)) < _Z * spread:
+    if abs(float(music.mean()) - logit(metadata.music_threshold)) < _Z * spread:
         return False
     scores = _log_scores(logits, metadata)
     winner = int(scores.mean(axis=0).argmax())
@@ -82,26 +82,17 @@ def settled(
     temperature = piece_temperature(metadata.calibration, count, seconds)
     confidence = _confidence(scores.mean(axis=0) / temperature, winner, metadata)
     threshold = metadata.confidence_threshold if min_confidence is None else min_confidence
-    return temperature * abs(_logit(confidence) - _logit(threshold)) >= _Z * spread
+    return temperature * abs(logit(confidence) - logit(threshold)) >= _Z * spread
 
 
 def _log_scores(
     logits: npt.NDArray[np.float32], metadata: ModelMetadata
 ) -> npt.NDArray[np.float64]:
     """Return log-probabilities for labels that exclude each other, else log-odds."""
-    from genretag.numeric import log_softmax
-
     return log_softmax(logits) if metadata.activation == "softmax" else np.asarray(logits, float)
 
 
 def _confidence(scores: npt.NDArray[np.float64], winner: int, metadata: ModelMetadata) -> float:
-    from genretag.numeric import log_softmax, sigmoid
-
     if metadata.activation == "softmax":
         return float(np.exp(log_softmax(scores)[winner]))
     return float(sigmoid(scores)[winner])
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, _TINY), 1 - _TINY)
-    return math.log(p / (1 - p))

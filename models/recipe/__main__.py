@@ -123,6 +123,12 @@ def make(data: Path, work: Path, out: Path, limits: Limits) -> dict[str, Any]:
         write_model(student, heads[k], LABELS, Calibration(), chunks, path, VERSION)
     rows, calibration = examined(data, work, clips, models)
     judged = [c for c in clips if c.id in rows]
+    own = {
+        k: further
+        for k, path in models.items()
+        if (further := Model(path).metadata.calibration.further) is not None
+    }
+    fold_of = {c.id: int(f) for c, f in zip(clips, folds, strict=True)}
     layer = load(student).classes
     weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
     tags = LinearHead(weight.T, bias)
@@ -135,6 +141,7 @@ def make(data: Path, work: Path, out: Path, limits: Limits) -> dict[str, Any]:
     return {
         **examine.figures(judged, rows),
         "written of each label": examine.written_of_label(judged, rows),
+        "second genre": examine.further_figures(judged, rows, lambda c: own[fold_of[c.id]]),
         "moods": moods_right(material, heads),
         "styles": {
             j.name: [j.truth, j.clips, j.threshold.precision, j.threshold.recall] for j in styles

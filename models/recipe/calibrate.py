@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.features import FrontEnd, LogMel
-from genretag.inference.metadata import Calibration, PieceCalibration
+from genretag.inference.metadata import Calibration, FurtherCalibration, PieceCalibration
 from genretag.inference.model import Model, cut_chunks
-from genretag.numeric import log_softmax
+from genretag.numeric import log_softmax, logit
 from models.recipe.answers import log_mels
 from models.recipe.corpus import Clip
 from models.recipe.examine import true_labels
@@ -27,6 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 PIECE_SECONDS = 5.0
 PIECE_FRAMES = 312
 COUNTS = (1, 2, 3, 6)  # pieces of a clip
+_RANKS = 3  # of the scores behind the best one that the calibration of further genres is fitted to
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,25 @@ def _of_pieces(answers: list[Answers], count: int, labels: tuple[str, ...]) -> l
     return [np.reshape(means, (-1, len(labels))), _allowed(chosen, labels)]
 
 
+def further_of(
+    answers: list[Answers], temperature: float, labels: tuple[str, ...]
+) -> FurtherCalibration:
+    """Fit the probability that a genre behind the best one is right, too.
+
+    On AllMusic's clips alone: of GTZAN's, one genre is known.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    chosen = [a for a in answers if a.clip.allmusic and true_labels(a.clip)]
+    p = np.exp(log_softmax(np.stack([a.whole for a in chosen]) / temperature))
+    order = np.argsort(-p, axis=1)[:, 1 : 1 + _RANKS]
+    allowed = _allowed(chosen, labels)
+    x = [logit(float(q)) for q in np.take_along_axis(p, order, 1).ravel()]
+    y = np.take_along_axis(allowed, order, 1).ravel() > 0
+    fit = LogisticRegression(C=1.0).fit(np.array(x)[:, None], y)
+    return FurtherCalibration(round(float(fit.coef_[0, 0]), 3), round(float(fit.intercept_[0]), 3))
+
+
 def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibration:
     """Fit the temperatures; GTZAN and AllMusic weigh the same.
 
@@ -97,4 +117,4 @@ def calibration_of(answers: list[Answers], labels: tuple[str, ...]) -> Calibrati
     slope = float(np.polyfit(np.log(list(fitted)), np.log(list(fitted.values())), 1)[0])
     one = temperature / COUNTS[-1] ** slope
     pieces = PieceCalibration(PIECE_SECONDS, round(one, 3), round(slope, 3))
-    return Calibration(temperature, 0.0, pieces)
+    return Calibration(temperature, 0.0, pieces, further_of(answers, temperature, labels))

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genretag.decisions.plan import MIN_FURTHER
 from genretag.evaluation.metrics import calibration_error, exact_calibration_error
+from genretag.inference.metadata import FurtherCalibration
 from models.recipe.corpus import ALLMUSIC, WORDS, Clip
 
 Rows = dict[str, dict[str, Any]]  # of a scan, by the clip's id
@@ -154,6 +156,29 @@ def _judge(
         [rows[c.id]["status"] != "nonmusic" and rule(c, top_of(rows[c.id])) for c in clips],
         dtype=bool,
     )
+
+
+def further_figures(
+    clips: list[Clip], rows: Rows, further: Callable[[Clip], FurtherCalibration]
+) -> dict[str, Any]:
+    """Judge the second genre of AllMusic's clips: its probability, and what --top 2 would add.
+
+    ``further`` returns the calibration of the model that classified a clip.
+    """
+    chosen = [c for c in clips if c.allmusic and true_labels(c) and rows[c.id]["error"] is None]
+    second = [list(rows[c.id]["scores"].items())[1] for c in chosen]
+    p = np.array([further(c).probability(s) for c, (_, s) in zip(chosen, second, strict=True)])
+    right = np.array([name in true_labels(c) for c, (name, _) in zip(chosen, second, strict=True)])
+    sure = np.array([rows[c.id]["confidence"] >= SURE for c in chosen])
+    added = p >= MIN_FURTHER
+    return {
+        "calibration error": round(calibration_error(p, right), 3),
+        "chance makes": round(float(exact_calibration_error(p)[0]), 3),
+        "mean probability": round(float(p.mean()), 3),
+        "right": interval(right),
+        "right, of those that --top 2 would add": interval(right[added]),
+        "and where the first is written": interval(right[added & sure]),
+    }
 
 
 def written_of_label(clips: list[Clip], rows: Rows) -> dict[str, list[int]]:
