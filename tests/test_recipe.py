@@ -24,6 +24,7 @@ from genretag.training.head import (
 )
 from models.recipe import songs
 from models.recipe.answers import parse_front_end
+from models.recipe.calibrate import Answers, further_of
 from models.recipe.corpus import KINDS, Clip, grouped_folds, read_clips
 from models.recipe.recordings import Change
 from models.recipe.songs import starts_of
@@ -449,3 +450,21 @@ def test_the_teachers_answer_to_each_ten_seconds_of_a_song(tmp_path: Path) -> No
         assert e.embedding.shape == (712,)
         assert e.probability.min() >= 0
         assert e.probability.max() <= 1
+
+
+def test_a_further_genre_gets_the_probability_that_it_has() -> None:
+    """Half of the clips have two genres that share the score, half one that takes nearly all."""
+    labels = ("Blues", "Jazz", "Rock")
+    two = Clip("2", "taffc", "multi", "", "x", 30.0, ("Blues", "Jazz"), "")
+    one = Clip("1", "taffc", "multi", "", "y", 30.0, ("Jazz",), "")
+    shared, alone = np.log([0.25, 0.70, 0.05]), np.log([0.04, 0.94, 0.02])
+    answers = [
+        Answers(clip, log_softmax(scores), np.zeros((0, 3)))
+        for clip, scores in ((two, shared), (one, alone))
+        for _ in range(100)
+    ]
+    # One clip in five that looks as if it had two genres has one.
+    answers[:20] = [replace(a, clip=one) for a in answers[:20]]
+    further = further_of(answers, 1.0, labels)
+    assert 0.7 < further.probability(0.25) < 0.85
+    assert further.probability(0.04) < 0.15
