@@ -22,9 +22,9 @@ from models.recipe.corpus import KINDS, QUADRANTS, Clip
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
-GENRE_L2, MOOD_L2, STYLE_L2 = 4.5e-3, 1e-2, 1e-2  # penalties on standardised embeddings
+GENRE_L2, MOOD_L2, STYLE_L2 = 9e-3, 1e-2, 1e-2  # penalties on standardised embeddings
 BALANCE = 0.25  # exponent of a label's rarity in its weight
-ANY_SHARE = 0.5  # of the weight of a clip with several words, which asks for any of them
+ANY_SHARE = 0.3  # of the weight of a clip with several words, which asks for any of them
 MUSIC_C = 0.02
 CONFIDENCE, PROMISE = 0.7, 0.88  # from the one on, a genre is right with the other
 _MAX_TEMPERATURE = 1.6
@@ -43,9 +43,9 @@ class Targets:
 def genre_targets(clips: list[Clip], use: BoolArray, labels: list[str]) -> Targets:
     """Return the targets of the clips that ``use`` marks; rarer labels weigh more.
 
-    The outputs are the labels and then the other kinds of music. Half the weight of a clip with
-    several words is shared between them, half asks for any of them: a clip is right with any, and
-    the second genre should be one of them too.
+    The outputs are the labels and then the other kinds of music. Most of the weight of a clip
+    with several words is shared between them, the rest asks for any of them: a clip is right with
+    any, and the second genre should be one of them too.
     """
     outputs = [*labels, *(k for k in KINDS if k not in labels)]
     rows: list[tuple[int, tuple[str, ...], float]] = []
