@@ -108,6 +108,9 @@ def test_pieces_have_a_calibration_of_their_own_or_that_of_the_whole_track(
     double = replace(metadata, calibration=Calibration(2.0, 0.0))
     assert vote(pieces, fitted).confidence == pytest.approx(vote(whole, double).confidence)
     assert vote(whole, fitted).confidence == pytest.approx(vote(whole, fallback).confidence)
+    # Twelve pieces are 60 s of 240: no reason to be surer than of all of them.
+    surer = replace(metadata, calibration=Calibration(1.2, -0.1, PieceCalibration(5.0, 1.1, -0.3)))
+    assert vote(pieces, surer).confidence == pytest.approx(vote(whole, surer).confidence)
 
 
 def long_samples() -> np.ndarray:

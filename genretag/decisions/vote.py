@@ -59,12 +59,11 @@ class Verdict:
 def piece_temperature(calibration: Calibration, pieces: int, seconds: float) -> float:
     """Return the temperature for a track of ``seconds`` that is judged by some pieces of it.
 
-    A model without a calibration of pieces is as sure of pieces as of the whole track: they are
-    spread over it.
+    It is never lower than that of the whole track: pieces say at most as much. A model without a
+    calibration of pieces is as sure of them as of the whole, since they are spread over it.
     """
-    if calibration.pieces is None:
-        return calibration.at(seconds / WINDOW_SECONDS)
-    return calibration.pieces.at(pieces)
+    whole = calibration.at(seconds / WINDOW_SECONDS)
+    return whole if calibration.pieces is None else max(whole, calibration.pieces.at(pieces))
 
 
 def _temperatures(analysis: Analysis, calibration: Calibration) -> tuple[float, float]:
