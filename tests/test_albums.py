@@ -95,6 +95,16 @@ def test_a_tie_writes_none_of_its_genres_over_another() -> None:
     assert rows == [["Rock"], ["Jazz"], ["Jazz"]]
 
 
+@pytest.mark.parametrize(("logit", "new"), [(12, ["Jazz", "Rock"]), (0.5, ["Jazz"])])
+def test_a_genre_that_its_album_overrules_is_a_further_one_where_it_is_sure(
+    logit: float, new: list[str]
+) -> None:
+    album, f = AlbumVerdict("Jazz", 3, 4), file_row(0, album="One")
+    policy = Policy(album=AlbumRule.MAJORITY, top=2)
+    assert METADATA.calibration.further is not None
+    assert judge(f.path, f, analysis(0, "Rock", logit), METADATA, policy, album=album).new == new
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -186,7 +186,12 @@ def labels_to_write(verdict: Verdict, policy: Policy) -> list[str]:
     if not likely:
         likely, least = verdict.scores, MIN_FURTHER_SCORE
     others = [genre for genre in verdict.scores if genre != verdict.genre]
-    further = [genre for genre in others[: policy.top - 1] if likely[genre] >= least]
+    # The track's own best genre, which its album may overrule, is right with its confidence.
+    further = [
+        genre
+        for genre in others[: policy.top - 1]
+        if likely.get(genre, verdict.confidence) >= least
+    ]
     return [verdict.genre, *further]
 
 
