@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +81,18 @@ class Calibration:
 
     @classmethod
     def from_metadata(cls, data: dict[str, Any]) -> Calibration:
-        """Read the calibration of a model's metadata."""
-        fields = dict(data)
-        pieces, further = fields.pop("pieces", None), fields.pop("further", None)
-        return cls(
-            **fields,
-            pieces=None if pieces is None else PieceCalibration(**pieces),
-            further=None if further is None else FurtherCalibration(**further),
-        )
+        """Read the calibration of a model's metadata.
+
+        Raises:
+            ModelError: it has other fields.
+        """
+        whole = _fields_of(cls, data, "calibration")
+        pieces, further = whole.pop("pieces", None), whole.pop("further", None)
+        if pieces is not None:
+            pieces = PieceCalibration(**_fields_of(PieceCalibration, pieces, "pieces"))
+        if further is not None:
+            further = FurtherCalibration(**_fields_of(FurtherCalibration, further, "further"))
+        return cls(**whole, pieces=pieces, further=further)
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the data that ``from_metadata`` reads."""
@@ -160,11 +164,26 @@ def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
         )
     except ModelError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"invalid metadata: {what}") from error
     _check(metadata)
     return metadata
+
+
+def _fields_of(kind: type[Any], data: Any, name: str) -> dict[str, Any]:
+    """Return a copy of JSON data that has the fields of a dataclass.
+
+    Raises:
+        ModelError: it is no object, lacks a field, or has one that is not known.
+    """
+    if not isinstance(data, dict):
+        raise ModelError(f"invalid metadata: {name} is not an object")
+    if unknown := sorted(data.keys() - {f.name for f in fields(kind)}):
+        raise ModelError(f"invalid metadata: {name} has {', '.join(unknown)}, which is not known")
+    if missing := [f.name for f in fields(kind) if f.default is MISSING and f.name not in data]:
+        raise ModelError(f"invalid metadata: {name} has no {', '.join(missing)}")
+    return dict(data)
 
 
 def _check(metadata: ModelMetadata) -> None:
@@ -194,7 +213,10 @@ def _check(metadata: ModelMetadata) -> None:
 
 
 def _is_finite(number: object) -> bool:
-    return isinstance(number, int | float) and math.isfinite(number)
+    try:
+        return isinstance(number, int | float) and math.isfinite(number)
+    except OverflowError:  # JSON has integers of any length
+        return False
 
 
 def embed_metadata(model: Any, metadata: ModelMetadata) -> None:
