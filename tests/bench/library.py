@@ -5,8 +5,9 @@ python tests/bench/library.py --files 5000 --sparse        # tracks of 95 s, by 
 python tests/bench/library.py --files 5000 --sparse --kill # SIGKILL after two fifths, and again
 
 The files are copies of a hundred encoded MP3s in which the last bytes of the audio differ, so that
-each is decoded. With --kill, a scan is killed and continued instead, and the analyses that the second
-one makes are counted by triggers in the database. CPU time is that of all processes; it shows a growing cost on a busy machine, too.
+each is decoded. With --kill, a scan is killed and continued instead, and the analyses that the
+second one makes are counted by triggers in the database. CPU time is that of all processes; it
+shows a growing cost on a busy machine, too.
 """
 
 from __future__ import annotations
