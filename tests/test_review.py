@@ -238,7 +238,8 @@ def _use_old_content_keys(db: Path) -> None:
             cache.execute("UPDATE file SET sha256 = ? WHERE path = ?", (sha256, path))
         journal.execute("DELETE FROM audio")
         cache.execute("DROP TABLE older_key")
-        cache.execute("ALTER TABLE scan DROP COLUMN places")
+        for column in ("places", "summary"):
+            cache.execute(f"ALTER TABLE scan DROP COLUMN {column}")
         cache.execute("DROP INDEX heard_audio")
         cache.execute("DROP INDEX file_audio")
         for table in ("file", "heard"):

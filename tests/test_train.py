@@ -164,7 +164,7 @@ def test_model_no_better_than_guessing_is_advised_against(
 
 
 def test_better_model_gets_no_advice_against_it(genretag: Program, tmp_path: Path) -> None:
-    labelled.make(tmp_path / "L", artists=12, each=1)
+    labelled.make(tmp_path / "L", artists=18, each=1)
     done = genretag("train", tmp_path / "L", "-O", tmp_path / "my.onnx")
     assert "guessing:" in done.out
     assert "not shown to be better than guessing" not in done.out
