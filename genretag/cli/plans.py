@@ -229,12 +229,16 @@ def print_plan(
         return (row for _, row in plan_rows(databases, run))
 
     scope = Scope(writes=databases.store.open_writes(run) if offer_apply else 0)
-    summary = stored_summary(databases, run)
+    stored = stored_summary(databases, run)
+    summary = stored
     if summary is None:
         total = databases.store.count_rows(run)
         summary = _summarise(rows(), quiet=mode.quiet, total=total)
+    failed = print_rows(rows, output, mode, scope=scope, summary=summary)
+    if stored is None:
+        # Afterwards: another program may hold the database, or the disk be full.
         databases.store.save_summary(run, summary.to_json())
-    return print_rows(rows, output, mode, scope=scope, summary=summary)
+    return failed
 
 
 def stored_summary(databases: Databases, run: int) -> Summary | None:
