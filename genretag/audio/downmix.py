@@ -32,6 +32,7 @@ _BAND = (100, 7600)  # Hz; no higher frequency is used for the log-mel
 _SMOOTHING = 90  # Hz
 #: Power of a frequency, of the loudest one's, that is compared: -80 dB. Below lies rounding noise.
 _FLOOR = 1e-8
+_OFFSET_BINS = 2  # that a constant offset of the samples is in
 _MIN_SHARE = 0.25  # of the band must be compared: a few tones prove no lag
 
 _FRAMES = 4  # spread over a block
@@ -132,17 +133,20 @@ def _correlate(
 
     first = min(max(1, _BAND[0] * _FRAME // rate), _FRAME // 2 - 1)
     last = max(first + 1, min(_FRAME // 2, _BAND[1] * _FRAME // rate))
-    powers = np.zeros((2, last - first), np.float32)
+    powers = np.zeros((2, _FRAME // 2 + 1), np.float32)
     cross = np.zeros(last - first, np.complex64)
     window, frames = _WINDOW / np.float32(full_scale), np.empty((2, _FRAME), np.float32)
     for start in np.linspace(0, len(channels[0]) - _FRAME, _FRAMES).astype(int):
         for channel, frame in zip(channels, frames, strict=True):
             frame[:] = channel[start : start + _FRAME]
-        spectra = fft.r2c(frames * window, axes=(1,))[:, first:last]
+        spectra = fft.r2c(frames * window, axes=(1,))
         powers += np.square(spectra.real) + np.square(spectra.imag)
-        cross += spectra[0] * spectra[1].conj()
+        cross += spectra[0, first:last] * spectra[1, first:last].conj()
+    powers[:, :_OFFSET_BINS] = 0
     level = np.sqrt(_smooth(powers[0], rate) * _smooth(powers[1], rate))
-    loud = level > _FLOOR * level.max()
+    # The loudest frequency may lie below the band, and what leaks from it into the band is a tone.
+    floor, level = _FLOOR * level.max(), level[first:last]
+    loud = level > floor
     compared = max(int(loud.sum()), int(_MIN_SHARE * len(loud)))
     scot = np.zeros(_FRAME // 2 + 1, np.complex64)
     scot[first:last][loud] = cross[loud] / level[loud]
@@ -150,7 +154,8 @@ def _correlate(
     circular = fft.c2r(scot, lastsize=_FRAME) / (2 * compared)
     lags = min(max(1, round(_MAX_LAG * rate)), _FRAME // 2 - 1)
     correlation = np.concatenate([circular[-lags:], circular[: lags + 1]])
-    return correlation, (float(powers[0].sum()), float(powers[1].sum()))
+    in_band = powers[:, first:last].sum(1)
+    return correlation, (float(in_band[0]), float(in_band[1]))
 
 
 def _smooth(power: FloatArray, rate: int) -> FloatArray:
