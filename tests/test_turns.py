@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -83,3 +85,29 @@ def test_the_journal_keeps_the_order_of_the_plan(tmp_path: Path) -> None:
         p for n, p in enumerate(files) if n != 5
     ]
     assert [tags.read(p).genres for p in files] == [["Jazz"] if n != 5 else [] for n in range(12)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_write_stops_it_and_reaches_the_programs_own_handler(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """``watch`` goes on until its handler is called; after a lost signal it would never end."""
+    files = [tmp_path / f"{n}.flac" for n in range(3)]
+    for n, path in enumerate(files):
+        synthesis.encode(path, synthesis.piece(n, 1), 44_100)
+    store, journal = AnalysisCache(tmp_path / "g.db"), Journal(tmp_path / "g.journal.db")
+    run, received = journal.begin("apply", "0", {}), list[int]()
+
+    def interrupt(_: Result) -> None:
+        os.kill(os.getpid(), number)
+        assert received == [], "not in the middle of a write"
+
+    before = signal.signal(number, lambda n, _: received.append(n))
+    try:
+        rows = [(None, row) for row in rows_for(files)]
+        counts = apply_rows(store, journal, run, rows, WriteOptions(), interrupt)
+    finally:
+        signal.signal(number, before)
+    assert counts == {"written": 1, "interrupted": 1}
+    assert received == [number]
+    assert [tags.read(p).genres for p in files] == [["Jazz"], [], []]

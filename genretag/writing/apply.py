@@ -68,15 +68,23 @@ class _Stop:
     """Signal handler that requests a stop after the current file."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.signal: signal.Signals | None = None  # the one that requested it
 
-    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
-        self.requested = True
+    @property
+    def requested(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self.signal is not None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
 
 
 @contextmanager
 def _stoppable() -> Iterator[_Stop]:
-    """Shield every file's write from signals that ask to stop."""
+    """Shield every file's write from signals that ask to stop.
+
+    A handler of the program's own is called afterwards: else ``watch`` would go on.
+    """
     stop, before = _Stop(), {}
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
@@ -89,6 +97,11 @@ def _stoppable() -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if stop.signal is not None:
+            own = before[stop.signal]
+            # Python's handler of Ctrl-C would raise, and hide what was written.
+            if callable(own) and own is not signal.default_int_handler:
+                own(stop.signal, None)
 
 
 @dataclass(frozen=True)
