@@ -24,7 +24,6 @@ from genretag.training.head import (
 )
 from models.recipe import songs
 from models.recipe.answers import parse_front_end
-from models.recipe.calibrate import Answers, further_of
 from models.recipe.corpus import KINDS, Clip, grouped_folds, read_clips
 from models.recipe.recordings import Change
 from models.recipe.songs import starts_of
@@ -454,6 +453,9 @@ def test_the_teachers_answer_to_each_ten_seconds_of_a_song(tmp_path: Path) -> No
 
 def test_a_further_genre_gets_the_probability_that_it_has() -> None:
     """Half of the clips have two genres that share the score, half one that takes nearly all."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from models.recipe.calibrate import Answers, further_of
+
     labels = ("Blues", "Jazz", "Rock")
     two = Clip("2", "taffc", "multi", "", "x", 30.0, ("Blues", "Jazz"), "")
     one = Clip("1", "taffc", "multi", "", "y", 30.0, ("Jazz",), "")

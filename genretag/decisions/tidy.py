@@ -72,7 +72,10 @@ class Tidier:
         if _NUMBERED.fullmatch(value.strip()):
             return [word for word in resolve(value) if not is_generic(word)] or [value]
         parts = [part for part in _SEMICOLON.split(value.strip()) if part]
-        return [genre for part in parts for genre in self._split_doubtful(part)] or [value]
+        if parts == [value.strip()]:
+            return self._split_doubtful(value.strip())
+        # A part may be a number of ID3v1 in its turn.
+        return [genre for part in parts for genre in self.split(part)] or [value]
 
     def _split_doubtful(self, part: str) -> list[str]:
         """Return the parts between commas, slashes and ampersands if each of them is a genre."""
