@@ -69,16 +69,24 @@ def test_one_of_two_copies_is_used(
     assert any(np.array_equal(one, channel) for channel in channels)
 
 
+def decoded_copies(
+    folder: Path, extension: str, lag: int, polarity: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mono samples of a file of two copies, and of a file of the first one alone."""
+    channels = late(SONGS[0], lag)
+    channels[1] *= polarity
+    files = folder / f"both{extension}", folder / f"one{extension}"
+    for path, samples in zip(files, (channels, channels[0]), strict=True):
+        synthesis.encode(path, samples, RATE)
+    return whole(files[0]), whole(files[1])
+
+
 @pytest.mark.parametrize("extension", [".flac", ".wav", ".alac"])
 @pytest.mark.parametrize(("lag", "polarity"), [(40, 1), (-40, 1), (9, -1), (0, -1)])
 def test_a_file_of_copies_gives_one_channel(
     tmp_path: Path, extension: str, lag: int, polarity: int
 ) -> None:
-    channels = late(SONGS[0], lag)
-    channels[1] *= polarity
-    synthesis.encode(tmp_path / f"both{extension}", channels, RATE)
-    synthesis.encode(tmp_path / f"one{extension}", channels[0], RATE)
-    assert np.array_equal(whole(tmp_path / f"both{extension}"), whole(tmp_path / f"one{extension}"))
+    assert np.array_equal(*decoded_copies(tmp_path, extension, lag, polarity))
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".m4a", ".opus"])
@@ -86,11 +94,7 @@ def test_a_file_of_copies_gives_one_channel(
 def test_a_lossy_file_of_copies_sounds_like_one_channel(
     tmp_path: Path, extension: str, lag: int, polarity: int
 ) -> None:
-    channels = late(SONGS[0], lag)
-    channels[1] *= polarity
-    synthesis.encode(tmp_path / f"both{extension}", channels, RATE)
-    synthesis.encode(tmp_path / f"one{extension}", channels[0], RATE)
-    both, one = (whole(tmp_path / f"{name}{extension}") for name in ("both", "one"))
+    both, one = decoded_copies(tmp_path, extension, lag, polarity)
     # Each frequency keeps its level, where the mean has notches.
     spectra = [
         np.abs(np.fft.rfft(x[:BLOCK]))[200 : 200 + 10_240].reshape(256, -1) for x in (both, one)
