@@ -1,21 +1,24 @@
 """Break genretag for a long time, and print what was found. Nothing must be lost.
 
-python tests/bench/soak.py kills --kills 1000      # SIGKILL at random moments of apply and undo,
-files over 50 MB too
+# SIGKILL at random moments of apply and undo, files over 50 MB too
+python tests/bench/soak.py kills --kills 1000
 # mutated files of every container through a whole scan
 python tests/bench/soak.py mutations --files 6000
-python tests/bench/soak.py rows --rows 100000      # that many made-up tracks through the real store
-and plan
-python tests/bench/soak.py scan --files 5000       # real encoded files, real decoders, killed in
-the middle
-python tests/bench/soak.py stubs --files 100000    # made-up tracks through walk, workers, model,
-store and plan, killed too
+# that many made-up tracks through the real store and plan
+python tests/bench/soak.py rows --rows 100000
+# real encoded files, real decoders, killed in the middle
+python tests/bench/soak.py scan --files 5000
+# made-up tracks through walk, workers, model, store and plan, killed too
+python tests/bench/soak.py stubs --files 100000
+
+scan and stubs print their progress on standard error every ten seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import mmap
 import multiprocessing
@@ -42,10 +45,11 @@ sys.path[:0] = [
 ]
 
 from breaking import CONTAINERS, STEPS, Killer, make_library, mutated, sha
-from speed import proportional_memory
+from speed import children_of, proportional_memory
 
 from genretag import audio, tags
 from genretag.audio import synthesis
+from genretag.audio.synthesis import FloatArray
 from genretag.decisions.plan import judge
 from genretag.decisions.policy import Policy
 from genretag.features import FEATURE_VERSION, LogMel
@@ -166,13 +170,36 @@ def rows(a: argparse.Namespace, folder: Path) -> int:
     return read != a.rows or peaks[-1] - peaks[10] > 50
 
 
+class ProgressLine:
+    """A line on standard error every ten seconds: what is done, of how much, and since when."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._began = self._printed = time.monotonic()
+
+    def show(self, done: int) -> None:
+        """Print the line if the last one is ten seconds old."""
+        now = time.monotonic()
+        if now - self._printed >= 10:
+            self._printed = now
+            line = f"{self._what}: {done:,} of {self._total:,} files, {now - self._began:.0f} s"
+            print(line, file=sys.stderr, flush=True)
+
+
+@functools.cache
+def long_piece(seed: int) -> FloatArray:
+    """Synthesise 15 s of music [2, n]; kept, since this takes twice as long as to encode it."""
+    return synthesis.piece(seed, 15)
+
+
 def encode_one(job: tuple[Path, int]) -> None:
-    """Encode one distinct piece of 3 to 15 s."""
+    """Encode 3 to 15 s of one of 8 pieces, distinct by where it begins."""
     path, seed = job
     path.parent.mkdir(exist_ok=True, parents=True)
+    rolled = np.roll(long_piece(seed % 8), -97 * seed, axis=1)
     synthesis.encode(
         path,
-        synthesis.piece(seed, 3 + seed % 13),
+        rolled[:, : (3 + seed % 13) * 44_100],
         44_100,
         tags={"title": str(seed), "artist": f"A{seed % 97}"},
     )
@@ -184,9 +211,10 @@ def real_files(folder: Path, count: int) -> int:
         (folder / f"{n // 100:03d}" / f"{n:06d}{CONTAINERS[n % len(CONTAINERS)]}", n)
         for n in range(count)
     ]
+    line = ProgressLine("encoding", count)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for _ in pool.imap_unordered(encode_one, jobs, chunksize=20):
-            pass
+        for done, _ in enumerate(pool.imap_unordered(encode_one, jobs, chunksize=20), 1):
+            line.show(done)
     return len(CONTAINERS)
 
 
@@ -220,6 +248,25 @@ def fake_decoder(connection: Connection, log_mel: LogMel) -> None:
             connection.send(worker.TrackDone(identity, 1.0, 1.0))
 
 
+def cpu_seconds(root: int) -> float:
+    """Return the CPU time (s) of a process, its living children and those that it waited for."""
+    ticks = 0
+    for pid in [root, *children_of(root)]:
+        with contextlib.suppress(OSError):
+            # Behind the name in parentheses: utime, stime, cutime and cstime are 12 to 15.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_per_file(samples: list[tuple[int, float]], first: float, last: float) -> float:
+    """Return the CPU seconds per file between two numbers of files."""
+    part = [(files, cpu) for files, cpu in samples if first <= files <= last]
+    if len(part) < 2 or part[-1][0] == part[0][0]:
+        return float("nan")
+    return (part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0])
+
+
 class LongRun:
     """A scan in a process of its own that is watched, and may be killed."""
 
@@ -227,6 +274,7 @@ class LongRun:
         self.music, self.database, self.decoder = music, database, decoder
         self.reported = mmap.mmap(-1, 16)  # files with a row, tracks decoded
         self.memory: list[tuple[int, float]] = []  # (files, MB)
+        self.cpu: list[tuple[int, float]] = []  # (files, CPU seconds of all processes so far)
 
     def _child(self) -> None:
         from genretag.inference.model import Model
@@ -256,6 +304,9 @@ class LongRun:
     def run(self, kill_at: int | None) -> float:
         """Run to the end, or until so many files were reported, then SIGKILL it; return seconds."""
         self.reported[:] = bytes(16)
+        self.cpu = []
+        total = sum(len(names) for _, _, names in os.walk(self.music))
+        line = ProgressLine("scanning", total)
         began, child = time.monotonic(), os.fork()
         if child == 0:
             try:
@@ -270,6 +321,8 @@ class LongRun:
                 os.waitpid(child, 0)
                 break
             self.memory.append((self.so_far[0], proportional_memory(child)))
+            self.cpu.append((self.so_far[0], cpu_seconds(child)))
+            line.show(self.so_far[0])
             time.sleep(0.01 if kill_at is not None else 0.5)
         return time.monotonic() - began
 
@@ -287,9 +340,13 @@ def long_scan(a: argparse.Namespace, folder: Path) -> int:
     Memory must stay flat, and only tracks in flight may be lost.
     """
     real = a.what == "scan"
+    began = time.monotonic()
     containers = (real_files if real else stub_files)(folder / "music", a.files)
+    making = time.monotonic() - began
     run = LongRun(folder / "music", folder / "g.db", serve if real else fake_decoder)
-    run.run(kill_at=int(a.files * 0.4))
+    killed = run.run(kill_at=int(a.files * 0.4))
+    # From 5 % on: before that the start of Python and of the model counts.
+    early_cpu = cpu_per_file(run.cpu, a.files * 0.05, a.files * 0.25)
     reported, kept = run.so_far[1], run.analysed()
     seconds = run.run(kill_at=None)
     files, again = run.so_far
@@ -303,6 +360,12 @@ def long_scan(a: argparse.Namespace, folder: Path) -> int:
         findings.append(f"{files} rows of {a.files} files")
     if late > early * 1.15 + 20:
         findings.append("memory grows")
+    late_cpu = cpu_per_file(run.cpu, a.files * 0.8, a.files)
+    if late_cpu > early_cpu * 1.5 + 0.01:
+        findings.append("CPU time per file grows")
+    print(
+        f"seconds: {making:,.0f} to make the files, {killed:,.0f} to the kill, {seconds:,.0f} after it; CPU per file {early_cpu * 1000:.0f} ms in the first quarter, {late_cpu * 1000:.0f} ms in the last fifth"
+    )
     print(
         f"{a.files:,} {'real files in ' + str(containers) + ' containers' if real else 'stub tracks, fake decoder'}; killed after {reported:,}"
     )

@@ -143,20 +143,29 @@ def proportional_memory(root: int) -> float:
 
 def memory_of(root: int, kind: str) -> float:
     """Return a kind of memory (MB, by its name in smaps_rollup) of a process and all below it."""
-    total, todo = 0.0, [root]
-    while todo:
-        pid = todo.pop()
+    total = 0.0
+    for pid in [root, *children_of(root)]:
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
+        except OSError:
+            continue
+    return total
+
+
+def children_of(root: int) -> list[int]:
+    """Return the ids of the processes below a process."""
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        with contextlib.suppress(OSError):
             todo += [
                 int(c)
                 for t in os.listdir(f"/proc/{pid}/task")
                 for c in Path(f"/proc/{pid}/task/{t}/children").read_text().split()
             ]
-        except OSError:
-            continue
-    return total
+        found.append(pid)
+    return found[1:]
 
 
 class Watch(threading.Thread):
