@@ -27,7 +27,8 @@ from genretag import tags
 from genretag.errors import TrackError
 from genretag.layout import ogg as layout
 from genretag.layout.account import Account, UnexplainedError
-from genretag.layout.ogg import account, page_checksum
+from genretag.layout.ogg import account
+from genretag.layout.ogg_pages import page_checksum
 from genretag.tags.edits import edited
 from genretag.tags.ogg import ogg_edits
 
