@@ -40,8 +40,8 @@ from genretag.storage.config import default_model
 from genretag.storage.vocabularies import read_vocabulary
 from genretag.tags import TagOptions
 from genretag.writing.apply import Result, apply_rows, undo_runs
-from genretag.writing.replace import WriteOptions
 from genretag.writing.session import open_databases, writing
+from genretag.writing.target import WriteOptions
 
 __all__ = [
     "AlbumRule",

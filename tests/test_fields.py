@@ -31,15 +31,11 @@ from genretag.report.summary import summarise
 from genretag.report.terminal import print_report
 from genretag.scan.track import TrackResult
 from genretag.storage.journal import FieldChange, Journal
-from genretag.writing import replace as writing
-from genretag.writing.replace import (
-    Expected,
-    WriteOptions,
-    recover,
-    undo_change,
-    undo_fields,
-    write_fields,
-)
+from genretag.writing import steps, undo
+from genretag.writing.recovery import recover
+from genretag.writing.target import Expected, WriteOptions
+from genretag.writing.undo import undo_change, undo_fields
+from genretag.writing.write import write_fields
 
 NOTHING = FieldTags()  # in a file without mood and style
 BOTH = (Field.GENRE, Field.MOOD, Field.STYLE)
@@ -243,11 +239,11 @@ def test_an_undo_of_a_field_that_is_stopped_leaves_one_of_both_files(
         if name == step:
             raise Killed
 
-    monkeypatch.setattr(writing, "hook", kill)
-    monkeypatch.setattr(writing, "_settle", lambda *_: None)  # a kill runs no handler
+    monkeypatch.setattr(steps, "hook", kill)
+    monkeypatch.setattr(undo, "settle", lambda *_: None)  # a kill runs no handler
     with pytest.raises(Killed):
         undo_fields(journal, run, change, {"mood"})
-    monkeypatch.setattr(writing, "hook", None)
+    monkeypatch.setattr(steps, "hook", None)
     recover(journal)
     assert [p.name for p in tmp_path.glob(".*")] == []
     (valid,) = journal.changes(run, ("replaced",))

@@ -15,7 +15,7 @@ import pytest
 from genretag.audio import file_sha256, identify
 from genretag.errors import TrackError
 from genretag.storage.journal import Journal
-from genretag.writing import in_use, replace
+from genretag.writing import in_use, steps, target, write
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="leases are a Linux feature")
 
@@ -102,7 +102,7 @@ def test_what_another_program_writes_at_the_last_moment_is_kept(
     path.parent.mkdir()
     path.write_bytes(seed_files[".mp3"].read_bytes())
     s, key = path.stat(), identify(path).content_key or ""
-    facts = replace.Expected(s.st_size, s.st_mtime_ns, file_sha256(path), key)
+    facts = target.Expected(s.st_size, s.st_mtime_ns, file_sha256(path), key)
     journal = Journal(tmp_path / "j.db")
     old = path.stat().st_ino
     writers: list[subprocess.Popen[bytes]] = []
@@ -117,13 +117,13 @@ def test_what_another_program_writes_at_the_last_moment_is_kept(
             while not breaks_lease(name) and time.monotonic() < deadline:
                 time.sleep(0.01)
 
-    replace.hook = begin_to_write
+    steps.hook = begin_to_write
     try:
         run = journal.begin("apply", "0", {})
         with pytest.raises(TrackError, match="another program"):
-            replace.write_genres(journal, run, path, [], ["Jazz"], facts, replace.WriteOptions())
+            write.write_genres(journal, run, path, [], ["Jazz"], facts, target.WriteOptions())
     finally:
-        replace.hook = None
+        steps.hook = None
     assert writers[0].wait(30) == 0
     assert path.read_bytes() == seed_files[".mp3"].read_bytes() + b"more"
     assert [c.state for c in journal.changes()] == ["dropped"]

@@ -19,8 +19,11 @@ from genretag.audio import synthesis
 from genretag.decisions.policy import HardLinks
 from genretag.errors import TrackError
 from genretag.storage.journal import Journal
-from genretag.writing import replace
-from genretag.writing.replace import Expected, WriteOptions, recover, undo_change, write_genres
+from genretag.writing import steps
+from genretag.writing.recovery import recover
+from genretag.writing.target import Expected, WriteOptions
+from genretag.writing.undo import undo_change
+from genretag.writing.write import write_genres
 
 WRITABLE = [e for e in synthesis.CONTAINERS if e != ".mka"]
 STEPS = (
@@ -163,7 +166,7 @@ def test_attributes_that_change_during_the_write_are_kept(
                 os.setxattr(path, "user.rating", b"5")
                 names.append("user.rating")
 
-    monkeypatch.setattr(replace, "hook", rate)
+    monkeypatch.setattr(steps, "hook", rate)
     write(journal, path, ["Jazz"])
     assert tags.read(path).genres == ["Jazz"]
     assert path.stat().st_mode & 0o777 == 0o640
@@ -333,22 +336,26 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from genretag import audio
-from genretag.writing import replace
+from genretag.decisions.policy import HardLinks
+from genretag.writing import steps
+from genretag.writing.target import Expected, WriteOptions
+from genretag.writing.undo import undo_change
+from genretag.writing.write import write_genres
 from genretag.storage.journal import Journal
 music, journal, step, what = Path(sys.argv[1]), Journal(Path(sys.argv[2])), sys.argv[3], sys.argv[4]
 def kill(name):
     if name == step:
         os.kill(os.getpid(), signal.SIGKILL)
-replace.hook = kill
+steps.hook = kill
 if what == "write":
     s, i = music.stat(), audio.identify(music)
     sha256 = audio.file_sha256(music)
-    facts = replace.Expected(s.st_size, s.st_mtime_ns, sha256, i.content_key)
-    options = replace.WriteOptions(hardlinks=replace.HardLinks.IN_PLACE)
-    replace.write_genres(journal, 1, music, [], ["Jazz"], facts, options)
+    facts = Expected(s.st_size, s.st_mtime_ns, sha256, i.content_key)
+    options = WriteOptions(hardlinks=HardLinks.IN_PLACE)
+    write_genres(journal, 1, music, [], ["Jazz"], facts, options)
 else:
     (change,) = journal.changes(states=("replaced",))
-    replace.undo_change(journal, 2, change)
+    undo_change(journal, 2, change)
 """
 
 
@@ -416,4 +423,4 @@ def test_undo_refuses_a_file_that_changed_since(
 
 
 def test_the_hook_is_for_tests_alone() -> None:
-    assert replace.hook is None
+    assert steps.hook is None

@@ -19,7 +19,7 @@ from genretag.audio import synthesis
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import Result, apply_rows
-from genretag.writing.replace import WriteOptions
+from genretag.writing.target import WriteOptions
 from genretag.writing.turns import Turn, in_turns
 
 

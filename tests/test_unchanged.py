@@ -26,8 +26,8 @@ from genretag.scan.scanner import Scanner
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows
-from genretag.writing.replace import WriteOptions
 from genretag.writing.session import Databases
+from genretag.writing.target import WriteOptions
 
 
 class Library:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genretag.report.summary import Scope, Summary
     from genretag.storage.cache import Scan
     from genretag.writing.apply import PlannedWrite, Result
-    from genretag.writing.replace import WriteOptions
+    from genretag.writing.target import WriteOptions
 
     NumberedRow = tuple[int | None, Row]
 
@@ -336,7 +336,7 @@ def write_options(policy: Policy, preserve_mtimes: bool) -> WriteOptions:
     """Return how a policy wants files to be written."""
     from genretag.cli.options import read_protection
     from genretag.tags import TagOptions
-    from genretag.writing.replace import WriteOptions
+    from genretag.writing.target import WriteOptions
 
     tags = TagOptions(policy.convert_v22, policy.id3.number)
     protect = read_protection()

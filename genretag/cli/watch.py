@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from genretag.decisions.policy import Policy
     from genretag.inference.model import Model
     from genretag.library.walk import Found
-    from genretag.writing.replace import WriteOptions
     from genretag.writing.session import Databases
+    from genretag.writing.target import WriteOptions
 
 
 MIN_COMPLETE_SHARE = 0.99  # of a track that must decode before watch writes it

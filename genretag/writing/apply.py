@@ -32,17 +32,11 @@ from genretag.records import FileRow
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Change, FieldChange, Fields, Journal
 from genretag.tags import read as read_tags
-from genretag.writing.replace import (
-    Expected,
-    WriteOptions,
-    Written,
-    undo_change,
-    undo_fields,
-    values_in,
-    without,
-    write_fields,
-)
+from genretag.writing.target import Expected, WriteOptions, Written
 from genretag.writing.turns import Turn, in_turns
+from genretag.writing.undo import undo_change, undo_fields, without
+from genretag.writing.verification import values_in
+from genretag.writing.write import write_fields
 
 T = TypeVar("T")
 

@@ -159,7 +159,7 @@ def settle(given: Databases) -> None:
     if next(iter(given.journal.changes(states=OPEN_STATES)), None) is None:
         return
     from genretag.text import escape_control
-    from genretag.writing.replace import recover
+    from genretag.writing.recovery import recover
 
     for change, state in recover(given.journal):
         outcome = {

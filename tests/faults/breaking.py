@@ -21,8 +21,8 @@ from genretag.cli.options import ApprovalOptions
 from genretag.cli.output import OutputMode
 from genretag.cli.plans import write_plan
 from genretag.decisions.plan import Row
-from genretag.writing import replace
-from genretag.writing.replace import TEMP_MARK
+from genretag.writing import steps, target
+from genretag.writing.copying import TEMP_MARK
 from genretag.writing.session import open_databases, writing
 
 STEPS = (
@@ -138,7 +138,7 @@ class Killer:
         def note(name: str) -> None:
             self.shared[0] = STEPS.index(name) + 1 if name in STEPS else self.shared[0]
 
-        replace.hook = note
+        steps.hook = note
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         with open_databases(self.database) as databases:
             if undo:
@@ -164,7 +164,7 @@ class Killer:
                     databases,
                     None,
                     todo,
-                    replace.WriteOptions(),
+                    target.WriteOptions(),
                     ApprovalOptions(yes=True),
                     OutputMode(quiet=True),
                     self.jobs,

@@ -15,9 +15,9 @@ from breaking import make_library, rows_for, sha
 
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
-from genretag.writing import replace
+from genretag.writing import recovery, steps
 from genretag.writing.apply import Result, apply_rows
-from genretag.writing.replace import WriteOptions
+from genretag.writing.target import WriteOptions
 
 ERRORS = [
     errno.ENOSPC,
@@ -46,7 +46,7 @@ def music(once: Path, tmp_path: Path) -> list[Path]:
 @pytest.fixture(autouse=True)
 def _no_hook() -> Iterator[None]:
     yield
-    replace.hook = None
+    steps.hook = None
 
 
 def apply(music: list[Path], folder: Path) -> tuple[dict[str, int], list[Result], Journal]:
@@ -78,14 +78,14 @@ def test_an_error_of_the_system_at_any_step_leaves_the_file_and_the_run_goes_on(
             if seen == 2:
                 raise OSError(code, os.strerror(code))
 
-    replace.hook = None
+    steps.hook = None
     rows = rows_for(music)
     store, journal, results = (
         AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
-    replace.hook = fail
+    steps.hook = fail
     counts = apply_rows(
         store,
         journal,
@@ -159,7 +159,7 @@ def test_a_disk_that_is_gone_is_reported_and_tidied_when_it_is_back(
         if name == "synced":
             one[0].parent.rename(away)
 
-    replace.hook = vanish
+    steps.hook = vanish
     store, journal, results = (
         AnalysisCache(tmp_path / "g.db"),
         Journal(tmp_path / "g.journal.db"),
@@ -174,10 +174,10 @@ def test_a_disk_that_is_gone_is_reported_and_tidied_when_it_is_back(
         results.append,
     )
     assert "No such file" in (results[0].error or "")
-    replace.hook = None
+    steps.hook = None
     away.rename(one[0].parent)
     assert [s for s in os.listdir(one[0].parent) if s.startswith(".")]
-    replace.recover(journal)
+    recovery.recover(journal)
     assert not [s for s in os.listdir(one[0].parent) if s.startswith(".")]
     assert [c.state for c in journal.changes()] == ["dropped"]
 

@@ -36,7 +36,7 @@ from rawtags import (
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows, undo_runs
-from genretag.writing.replace import WriteOptions
+from genretag.writing.target import WriteOptions
 
 EXAMPLES = settings(
     max_examples=20,

@@ -19,9 +19,9 @@ from genretag import tags
 from genretag.audio import synthesis
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
-from genretag.writing import replace
+from genretag.writing import recovery, steps, undo
 from genretag.writing.apply import Result, apply_rows
-from genretag.writing.replace import WriteOptions
+from genretag.writing.target import WriteOptions
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
 @pytest.fixture(autouse=True)
 def _no_hook() -> Iterator[None]:
     yield
-    replace.hook = None
+    steps.hook = None
 
 
 def piece(path: Path, seed: int = 1) -> Path:
@@ -132,7 +132,7 @@ def test_a_disk_that_is_unmounted_in_the_middle_costs_its_own_tracks(
         Journal(tmp_path / "g.journal.db"),
         list[Result](),
     )
-    replace.hook = unmount
+    steps.hook = unmount
     counts = apply_rows(
         store,
         journal,
@@ -224,7 +224,7 @@ def test_a_journal_whose_disk_fills_up_in_the_middle_knows_the_truth(
         if name == step and not fillers:
             fillers.append(fill(small))
 
-    replace.hook = hook
+    steps.hook = hook
     results: list[Result] = []
     try:
         apply_rows(
@@ -232,12 +232,12 @@ def test_a_journal_whose_disk_fills_up_in_the_middle_knows_the_truth(
         )
     except Exception as error:  # the journal's failure ends the run: nothing is written without it
         assert "full" in str(error) or "No space" in str(error) or "disk" in str(error), error
-    replace.hook = None
+    steps.hook = None
     journal.close()
     for p in fillers:
         p.unlink()
     journal = Journal(small / "g.journal.db")
-    list(replace.recover(journal))
+    list(recovery.recover(journal))
     written = {c.target: c for c in journal.changes(states=("replaced",))}
     for p in music:
         assert sha(p) == (written[p].after if p in written else before[p])
@@ -320,5 +320,5 @@ def test_where_blocks_can_be_shared_a_write_takes_next_to_no_room(
     assert used() - was < music.stat().st_size / 4
     os.close(held)
     (change,) = journal.changes(states=("replaced",))
-    replace.undo_change(journal, journal.begin("undo", "0", {}), change)
+    undo.undo_change(journal, journal.begin("undo", "0", {}), change)
     assert sha(music) == before

@@ -14,7 +14,7 @@ from genretag import tags
 from genretag.storage.cache import AnalysisCache
 from genretag.storage.journal import Journal
 from genretag.writing.apply import apply_rows, undo_runs
-from genretag.writing.replace import WriteOptions
+from genretag.writing.target import WriteOptions
 
 
 @pytest.fixture(scope="module")
