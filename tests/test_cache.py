@@ -14,7 +14,8 @@ from test_vote import analysis
 from genretag.decisions.plan import failed_row
 from genretag.errors import RunError
 from genretag.records import Album, Analysis, FileRow, Tags
-from genretag.storage.cache import PLANS_KEPT, AnalysisCache
+from genretag.storage.cache import AnalysisCache
+from genretag.storage.scans import PLANS_KEPT
 
 
 @pytest.fixture

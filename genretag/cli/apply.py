@@ -50,7 +50,7 @@ from genretag.writing.session import Databases, open_databases
 
 if TYPE_CHECKING:
     from genretag.cli.plans import NumberedRow
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.apply import PlannedWrite
 
 _PLAN_SUFFIXES = (".jsonl", ".json")

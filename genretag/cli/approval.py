@@ -19,7 +19,7 @@ from genretag.writing.session import Databases
 
 if TYPE_CHECKING:
     from genretag.decisions.plan import Row
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
 
 _QUESTION = "[y]es / [n]o / [l]ist / [r]eview / [h]tml: "
 _PAGE = Path("genretag.html")

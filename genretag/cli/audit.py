@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from genretag.decisions.audit import Audit, Finding
     from genretag.decisions.plan import Row
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.session import Databases
 
 _MAX_ROWS = 50  # tags that are listed without --all

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genretag.decisions.vote import Verdict
     from genretag.inference.metadata import ModelMetadata
     from genretag.records import Analysis, FileRow
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.session import Databases
 
 _NAMED_LABELS = 3  # per window, and of the vote

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genretag.cli.notify import Written
     from genretag.decisions.plan import Row
     from genretag.report.summary import Scope, Summary
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.apply import PlannedWrite, Result
     from genretag.writing.target import WriteOptions
 

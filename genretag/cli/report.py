@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from genretag.report.html import PlanRules
     from genretag.report.selection import Selection
     from genretag.report.summary import Scope
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.session import Databases
 
 

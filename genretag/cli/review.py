@@ -16,7 +16,7 @@ from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.review.questions import Review
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.session import Databases
 
 

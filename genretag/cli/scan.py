@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from genretag.scan.options import Options
     from genretag.scan.scanner import Engine as ScanEngine
     from genretag.scan.scanner import Scanner
-    from genretag.storage.cache import Scan
+    from genretag.storage.scans import Scan
     from genretag.writing.session import Databases
 
 

@@ -14,7 +14,7 @@ from genretag.library.walk import Found, Unreadable
 from genretag.scan.lookup import Known
 from genretag.scan.recorder import Recorder
 from genretag.scan.track import TrackResult
-from genretag.storage.cache import Failure
+from genretag.storage.files import Failure
 
 
 class KnownResults:

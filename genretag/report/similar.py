@@ -18,7 +18,8 @@ from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import is_url
 from genretag.records import Analysis, FileRow
-from genretag.storage.cache import AnalysisCache, EmbeddingRow
+from genretag.storage.analyses import EmbeddingRow
+from genretag.storage.cache import AnalysisCache
 from genretag.text import count
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from genretag.library.walk import Found
 from genretag.records import Analysis, FileRow
 from genretag.scan.options import Options
 from genretag.scan.unchanged import stat_fields
-from genretag.storage.cache import AnalysisCache, Failure
+from genretag.storage.cache import AnalysisCache
+from genretag.storage.files import Failure
 
 
 @dataclass(frozen=True)

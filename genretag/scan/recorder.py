@@ -21,7 +21,8 @@ from genretag.records import Analysis, FileRow, Tags
 from genretag.scan.lookup import Known
 from genretag.scan.options import Progress
 from genretag.scan.track import TrackResult
-from genretag.storage.cache import AnalysisCache, Failure
+from genretag.storage.cache import AnalysisCache
+from genretag.storage.files import Failure
 
 log = logging.getLogger("genretag")
 

@@ -19,7 +19,8 @@ from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.records import Analysis, FileRow
 from genretag.scan.obstacles import mark_obstacles
 from genretag.scan.phase import OnPhase, counted
-from genretag.storage.cache import AnalysisCache, Scan
+from genretag.storage.cache import AnalysisCache
+from genretag.storage.scans import Scan
 
 _PlanRow = tuple[int, Path, str, dict[str, Any]]  # ordinal, path, action, row
 

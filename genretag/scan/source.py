@@ -9,7 +9,7 @@ from typing import Protocol
 
 from genretag.library.walk import Found, Unreadable, is_music
 from genretag.scan.lookup import Known, Lookup
-from genretag.storage.cache import Failure
+from genretag.storage.files import Failure
 
 
 class KnownFiles(Protocol):

@@ -31,7 +31,8 @@ from genretag.library.walk import Found, Unreadable, below, is_music, walk
 from genretag.records import Tags
 from genretag.scan.obstacles import skip_blocked
 from genretag.scan.unchanged import stat_fields
-from genretag.storage.cache import AnalysisCache, Scan
+from genretag.storage.cache import AnalysisCache
+from genretag.storage.scans import Scan
 
 _BATCH = 500  # rows saved in one transaction
 

@@ -20,7 +20,8 @@ import genretag
 from genretag.features import FEATURE_VERSION
 from genretag.library.walk import Found, Unreadable
 from genretag.records import FileRow
-from genretag.storage.cache import AnalysisCache, UnchangedScan
+from genretag.storage.cache import AnalysisCache
+from genretag.storage.scans import UnchangedScan
 
 # Files hashed by one call, which costs as much as formatting one of them.
 _BATCH_FILES = 256

@@ -39,6 +39,16 @@ class Database(sqlite3.Connection):
         self.turn = threading.RLock()
 
 
+class Tables:
+    """Some tables of a database.
+
+    A class of several inherits from each: all share one connection, and so its transactions.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+
 class BrokenDatabaseError(RunError):
     """A damaged file that may be one of genretag's databases."""
 

@@ -57,7 +57,7 @@ def open_databases(database: Path | None) -> Iterator[Databases]:
     Raises:
         UsageError: the path is a file or database that is not genretag's; it stays as it is.
     """
-    from genretag.storage.cache import KNOWN_TABLE
+    from genretag.storage.cache_schema import KNOWN_TABLE
     from genretag.storage.sqlite import is_ours
 
     path = database_path(database)
