@@ -20,8 +20,8 @@ CHROMIUM = next(
 )
 
 
-class Browser:
-    """A browser with one page.
+class Chromium:
+    """A browser process, which many tests share.
 
     Messages go through file descriptors 3 and 4, as JSON that ends in a zero byte.
     """
@@ -60,21 +60,13 @@ class Browser:
         os.close(child_in)
         os.close(child_out)
         self._last_id, self._buffer = 0, b""
-        (target, *_) = [
-            t for t in self._call("Target.getTargets")["targetInfos"] if t["type"] == "page"
-        ]
-        self._session = self._call(
-            "Target.attachToTarget", targetId=target["targetId"], flatten=True
-        )["sessionId"]
-        self._call("Page.enable")
 
-    _session: str | None = None
-
-    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        """Send a command, to a page where its session is given, and return the result."""
         self._last_id += 1
         message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        if session:
+            message["sessionId"] = session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self._buffer:
@@ -86,6 +78,30 @@ class Browser:
             if reply.get("id") == self._last_id:
                 assert "error" not in reply, reply
                 return dict(reply["result"])
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._in)
+        os.close(self._out)
+
+
+class Browser:
+    """One page in a profile of its own: no storage, history or permission of another test."""
+
+    def __init__(self, chromium: Chromium) -> None:
+        self._chromium = chromium
+        self._context = chromium.call("Target.createBrowserContext")["browserContextId"]
+        target = chromium.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._context
+        )["targetId"]
+        self._session = chromium.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        self._call("Page.enable")
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return self._chromium.call(method, self._session, **parameters)
 
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)
@@ -137,7 +153,4 @@ class Browser:
         )
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._in)
-        os.close(self._out)
+        self._chromium.call("Target.disposeBrowserContext", browserContextId=self._context)

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Browser, Chromium
+from command_server import CommandServer
 
 # Tests run in parallel, and each program has its own workers: libraries must not take all cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -61,27 +63,53 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-@pytest.fixture
-def genretag(tmp_path: Path) -> Program:
-    """Run the program in a process of its own, with a database of its own."""
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[CommandServer | None]:
+    """Start the process that commands are forked from, where the system can fork safely."""
+    if sys.platform != "linux":
+        yield None
+        return
+    server = CommandServer()
+    yield server
+    server.close()
 
-    def run(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Ran:
+
+@pytest.fixture
+def genretag(tmp_path: Path, command_server: CommandServer | None) -> Program:
+    """Run the program in a process of its own, with a database of its own."""
+    return program(tmp_path, command_server)
+
+
+def program(folder: Path, server: CommandServer | None) -> Program:
+    """Return a function that runs the program with its database and settings in a folder.
+
+    With ``fresh=True`` it runs in an interpreter of its own, else where possible in a process
+    forked from the server.
+    """
+
+    def run(
+        *arguments: object, env: dict[str, str] | None = None, stdin: str = "", fresh: bool = False
+    ) -> Ran:
         environment = {
             **os.environ,
-            "GENRETAG_DB": str(tmp_path / "db" / "genretag.db"),
-            "GENRETAG_CONFIG": str(tmp_path / "config.toml"),
+            "GENRETAG_DB": str(folder / "db" / "genretag.db"),
+            "GENRETAG_CONFIG": str(folder / "config.toml"),
             "COLUMNS": "160",
             **(env or {}),
         }
         environment.pop("FORCE_COLOR", None)
-        done = subprocess.run(
-            [sys.executable, "-m", "genretag", *map(os.fspath, map(_text, arguments))],
-            input=stdin.encode(),
-            capture_output=True,
-            env=environment,
-            timeout=200,
-            check=False,
-        )
+        words = [os.fspath(_text(argument)) for argument in arguments]
+        if server and server.fits(environment) and not fresh:
+            done = server.run(words, environment, stdin.encode(), 200)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "genretag", *words],
+                input=stdin.encode(),
+                capture_output=True,
+                env=environment,
+                timeout=200,
+                check=False,
+            )
         return Ran(
             done.returncode,
             done.stdout.decode("utf-8", "replace"),
@@ -110,3 +138,17 @@ def seed_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             tags={"title": "A Title", "artist": "An Artist", "comment": "keep me"},
         )
     return made
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    process = Chromium(tmp_path_factory.mktemp("chromium"))
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    page = Browser(chromium)
+    yield page
+    page.close()

@@ -278,25 +278,21 @@ def test_answers_are_kept_written_and_taken_back(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_the_page_counts_confusions_and_exports_what_is_changed(
-    genretag: Program, music: Path, tmp_path: Path
+    genretag: Program, music: Path, browser: Browser, tmp_path: Path
 ) -> None:
     page = tmp_path / "suspects.html"
     assert genretag("audit", "--html", "-O", page).status == 0
-    browser = Browser(tmp_path / "profile")
-    try:
-        browser.open(f"file://{page}")
-        browser.until("document.querySelectorAll('.row').length === 2")
-        assert "Nothing is written before you change it" in browser.run(
-            "document.getElementById('overview').textContent"
-        )
-        reasons = browser.run("document.getElementById('reasons').textContent")
-        assert "tagged Metal, sounds like Jazz1" in reasons
-        lines = browser.run("change([1], 'Jazz'); plan()").splitlines()
-        exported = [json.loads(line) for line in lines]
-        assert [row["action"] for row in exported] == ["keep", "write"]
-        assert [row["source"] for row in exported] == ["tags", "person"]
-    finally:
-        browser.close()
+    browser.open(f"file://{page}")
+    browser.until("document.querySelectorAll('.row').length === 2")
+    assert "Nothing is written before you change it" in browser.run(
+        "document.getElementById('overview').textContent"
+    )
+    reasons = browser.run("document.getElementById('reasons').textContent")
+    assert "tagged Metal, sounds like Jazz1" in reasons
+    lines = browser.run("change([1], 'Jazz'); plan()").splitlines()
+    exported = [json.loads(line) for line in lines]
+    assert [row["action"] for row in exported] == ["keep", "write"]
+    assert [row["source"] for row in exported] == ["tags", "person"]
     (tmp_path / "config.toml").write_text('[protect]\ngenres = ["Metal", "Hip-Hop"]\n')
     ran = genretag("audit", "--json")
     assert not ran.rows

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
-from conftest import Program
+from command_server import CommandServer
+from conftest import Program, program
 
 from genretag import tags
 from genretag.audio import synthesis
@@ -26,16 +28,8 @@ LABELS = tuple("Blues Classical Country Disco Electronic Jazz Latin Metal Pop Re
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    chromium = Browser(tmp_path / "profile")
-    yield chromium
-    chromium.close()
-
-
-@pytest.fixture
-def music(tmp_path: Path) -> Path:
-    folder = tmp_path / "music"
+def make_music(folder: Path) -> Path:
+    """Write five pieces with hostile names; the fourth has a hostile genre."""
     names = [
         "plain",
         "</script><script>document.title='owned'<script>",
@@ -52,13 +46,46 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_music(tmp_path_factory.mktemp("made") / "music")
+
+
 @pytest.fixture
-def page(genretag: Program, music: Path, browser: Browser, tmp_path: Path) -> Browser:
+def music(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once, tmp_path / "music"))
+
+
+@pytest.fixture(scope="module")
+def report(
+    made_once: Path, command_server: CommandServer | None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Write the report of a plan, once for all tests that only open it."""
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(program(folder, command_server), made_once, folder)
+
+
+def write_report(genretag: Program, music: Path, folder: Path) -> Path:
     assert genretag("scan", music, "--dry-run", "--min-confidence", 0.5).status == 0
-    assert genretag("report", "--html", "-O", tmp_path / "r.html").status == 0
-    browser.open(f"file://{tmp_path / 'r.html'}")
+    assert genretag("report", "--html", "-O", folder / "r.html").status == 0
+    return folder / "r.html"
+
+
+def open_report(browser: Browser, report: Path) -> Browser:
+    browser.open(f"file://{report}")
     browser.until("document.querySelectorAll('.row').length === 5")
     return browser
+
+
+@pytest.fixture
+def page(report: Path, browser: Browser) -> Browser:
+    return open_report(browser, report)
+
+
+@pytest.fixture
+def own_page(genretag: Program, music: Path, browser: Browser, tmp_path: Path) -> Browser:
+    """Open the report of a plan of this test's program, for tests that change either."""
+    return open_report(browser, write_report(genretag, music, tmp_path))
 
 
 def shown_names(page: Browser) -> list[str]:
@@ -102,8 +129,10 @@ def test_search_sort_and_filter_choose_the_rows(page: Browser) -> None:
     assert shown_names(page) == ["a,b;c.flac"]
 
 
-def test_the_slider_gives_the_same_plan_as_the_command(page: Browser, genretag: Program) -> None:
-    assert_slider_plans_as_the_command(page, genretag)
+def test_the_slider_gives_the_same_plan_as_the_command(
+    own_page: Browser, genretag: Program
+) -> None:
+    assert_slider_plans_as_the_command(own_page, genretag)
 
 
 def test_the_slider_leaves_files_alone_that_cannot_be_written(
@@ -173,8 +202,9 @@ def test_moods_and_styles_are_shown_and_exported(browser: Browser, tmp_path: Pat
 
 
 def test_apply_writes_the_exported_plan(
-    page: Browser, genretag: Program, music: Path, tmp_path: Path
+    own_page: Browser, genretag: Program, music: Path, tmp_path: Path
 ) -> None:
+    page = own_page
     page.run("document.querySelector('.row').children[2].dispatchEvent(new Event('dblclick'))")
     first = shown_names(page)[0]
     enter = "b.onkeydown({key: 'Enter', stopPropagation() {}})"
@@ -207,8 +237,9 @@ def test_edits_survive_a_reload_until_they_are_discarded(page: Browser) -> None:
 
 
 def test_another_page_of_the_same_plan_has_the_edits(
-    page: Browser, genretag: Program, tmp_path: Path
+    own_page: Browser, genretag: Program, tmp_path: Path
 ) -> None:
+    page = own_page
     page.run("change([0, 4], 'Cumbia')")
     ready = "document.querySelectorAll('.row').length > 0"
     first, last = page.run("[0, 4].map(i => JSON.parse(rows[i][PATH]))")
@@ -294,10 +325,10 @@ def test_sorted_columns_are_announced_and_an_empty_search_says_so(page: Browser)
 
 
 def test_the_header_names_folder_model_and_rules_and_the_legend_the_genres(
-    page: Browser, music: Path
+    page: Browser, made_once: Path
 ) -> None:
     about = page.run("document.getElementById('about').textContent")
-    for words in (str(music), "genretag-ear", "--min-confidence 0.5"):
+    for words in (str(made_once), "genretag-ear", "--min-confidence 0.5"):
         assert words in about
     assert "Electronic" in page.run("document.getElementById('legend').textContent")
 
