@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ def encode(
         out.mux(stream.encode(None))
 
 
+# A piece repeats few notes and drums; their arrays are not changed after they are made.
+@lru_cache(maxsize=32)
 def _note(frequency: float, seconds: float, rate: int, brightness: float) -> FloatArray:
     """Return a plucked tone with decaying harmonics."""
     t = np.arange(int(seconds * rate)) / rate
@@ -94,15 +97,23 @@ def _note(frequency: float, seconds: float, rate: int, brightness: float) -> Flo
     return np.asarray(tone * np.exp(-3 * t / seconds), np.float32)
 
 
+@lru_cache(maxsize=8)
+def _drum_parts(
+    seconds: float, rate: int, pitch: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the falling sine of a drum, and the decay of its noise."""
+    t = np.arange(int(seconds * rate)) / rate
+    body = np.sin(2 * np.pi * pitch * t * np.exp(-8 * t)) * np.exp(-12 * t)
+    return body, np.exp(-25 * t)
+
+
 def _drum(
     seconds: float, rate: int, rng: np.random.Generator, pitch: float, noise: float
 ) -> FloatArray:
     """Return a drum: a falling sine and a burst of noise."""
-    t = np.arange(int(seconds * rate)) / rate
-    body = np.sin(2 * np.pi * pitch * t * np.exp(-8 * t)) * np.exp(-12 * t)
-    return np.asarray(
-        body * (1 - noise) + noise * rng.normal(0, 0.5, len(t)) * np.exp(-25 * t), np.float32
-    )
+    body, decay = _drum_parts(seconds, rate, pitch)
+    burst = noise * rng.normal(0, 0.5, len(body)) * decay
+    return np.asarray(body * (1 - noise) + burst, np.float32)
 
 
 def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -> FloatArray:
