@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from genretag.layout.account import Account
 
@@ -102,6 +103,8 @@ def _crc_table() -> list[int]:
 _TABLE = _crc_table()
 
 
+# Examples of a property share most of their pages.
+@lru_cache(maxsize=512)
 def crc(data: bytes) -> int:
     """Return Ogg's checksum, a byte at a time (RFC 3533, section 6)."""
     register = 0

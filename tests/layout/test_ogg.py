@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genretag import tags
+from genretag.audio import synthesis
 from genretag.errors import TrackError
 from genretag.layout import ogg as layout
 from genretag.layout.account import Account, UnexplainedError
@@ -54,13 +55,17 @@ GENRES = st.lists(st.sampled_from(["Jazz", "Ωμέγα", "x" * 300]), min_size=1
 
 
 @pytest.fixture(scope="module")
-def seeds(
-    tmp_path_factory: pytest.TempPathFactory, seed_files: dict[str, Path]
-) -> dict[str, bytes]:
-    """Return a short file of each codec."""
-    made = tmp_path_factory.mktemp("ogg") / "seed.oga"
-    transcode(seed_files[".wav"], made, "flac", "ogg")
-    return {e: seed_files[e].read_bytes() for e in (".ogg", ".opus")} | {".oga": made.read_bytes()}
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return a short file of each codec, of several pages; FLAC has the most bytes a second."""
+    folder = tmp_path_factory.mktemp("ogg")
+    made = {e: folder / f"seed{e}" for e in (".wav", ".ogg", ".opus", ".oga")}
+    for extension, seconds in ((".wav", 3), (".ogg", 4), (".opus", 9)):
+        tags = {"title": "A Title", "artist": "An Artist", "comment": "keep me"}
+        synthesis.encode(made[extension], synthesis.piece(7, seconds), 44_100, tags=tags)
+    transcode(made[".wav"], made[".oga"], "flac", "ogg")
+    seeds = {e: made[e].read_bytes() for e in (".ogg", ".opus", ".oga")}
+    assert all(len(list(pages_of(data))) > 5 for data in seeds.values())
+    return seeds
 
 
 def transcode(source: Path, target: Path, codec: str, container: str) -> None:
