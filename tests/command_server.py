@@ -212,9 +212,7 @@ def _fork_command(request: Request, descriptors: list[int]) -> Request:
 
 def _reopen(descriptor: int, mode: str, old: IO[str]) -> IO[str]:
     """Return a standard stream as the interpreter opens it where it is not a terminal."""
-    return open(
-        descriptor, mode, encoding=old.encoding, errors=old.errors, closefd=False
-    )
+    return open(descriptor, mode, encoding=old.encoding, errors=old.errors, closefd=False)
 
 
 def _become(request: Request) -> None:

@@ -13,7 +13,8 @@ import labelled
 import numpy as np
 import onnx
 import pytest
-from conftest import Program
+from command_server import CommandServer
+from conftest import Program, program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,19 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def trained(
+    music: Path, command_server: CommandServer | None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Train a model on the labelled music, once for the tests that only use it."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "db").mkdir()
+    shutil.copy(music.parent / "genretag.db", folder / "db")
+    done = program(folder, command_server)("train", music, "-O", folder / "my.onnx")
+    assert done.status == 0, done.err
+    return folder / "my.onnx"
+
+
 @pytest.fixture
 def library(music: Path, tmp_path: Path) -> Path:
     (tmp_path / "db").mkdir()
@@ -59,7 +73,7 @@ def library(music: Path, tmp_path: Path) -> Path:
 def test_model_trained_on_folders_tags_new_music(
     genretag: Program, library: Path, tmp_path: Path
 ) -> None:
-    done = genretag("train", library, "-O", tmp_path / "my.onnx", "--json")
+    done = genretag("train", library, "-O", tmp_path / "my.onnx", "--json", fresh=True)
     assert done.status == 0, done.err
     (figures,) = done.rows
     assert figures["labels"] == dict.fromkeys(labelled.KINDS, 12)
@@ -172,9 +186,9 @@ def test_better_model_gets_no_advice_against_it(genretag: Program, tmp_path: Pat
 
 
 def test_models_use_sets_and_resets_the_default(
-    genretag: Program, library: Path, tmp_path: Path
+    genretag: Program, library: Path, trained: Path, tmp_path: Path
 ) -> None:
-    assert genretag("train", library, "-O", tmp_path / "my.onnx").status == 0
+    shutil.copy(trained, tmp_path / "my.onnx")
     (tmp_path / "config.toml").write_text("# mine\n")
     assert genretag("models", "use", tmp_path / "my.onnx").status == 0
     assert (tmp_path / "config.toml").read_text().startswith("# mine")
@@ -552,11 +566,10 @@ def test_interval_over_artists_is_wider_than_over_tracks() -> None:
 
 
 def test_evaluate_compares_a_model_with_folders(
-    genretag: Program, library: Path, tmp_path: Path
+    genretag: Program, library: Path, trained: Path
 ) -> None:
-    assert genretag("train", library, "-O", tmp_path / "my.onnx").status == 0
     shutil.copytree(library / "Beats", library / "Polka")
-    done = genretag("evaluate", library, "--model", tmp_path / "my.onnx", "--json")
+    done = genretag("evaluate", library, "--model", trained, "--json", fresh=True)
     assert done.status == 0, done.err
     (figures,) = done.rows
     assert figures["tracks"] == 36
@@ -566,9 +579,8 @@ def test_evaluate_compares_a_model_with_folders(
 
 
 def test_evaluate_tags_lists_and_exports_disagreements(
-    genretag: Program, library: Path, tmp_path: Path
+    genretag: Program, library: Path, trained: Path, tmp_path: Path
 ) -> None:
-    assert genretag("train", library, "-O", tmp_path / "my.onnx").status == 0
     import mutagen
 
     for path in sorted(library.rglob("*.flac")):
@@ -591,7 +603,7 @@ def test_evaluate_tags_lists_and_exports_disagreements(
         "--tags",
         library,
         "--model",
-        tmp_path / "my.onnx",
+        trained,
         "--json",
         "-O",
         plan,
@@ -606,7 +618,7 @@ def test_evaluate_tags_lists_and_exports_disagreements(
     )
     assert {p: p.read_bytes() for p in library.rglob("*.*")} == before
     output = genretag(
-        "evaluate", "--tags", library, "--model", tmp_path / "my.onnx", "-O", tmp_path / "w.m3u8"
+        "evaluate", "--tags", library, "--model", trained, "-O", tmp_path / "w.m3u8"
     ).out
     assert "Chamber Music (1)" in output
     assert "03-1.flac" in (tmp_path / "w.m3u8").read_text()
@@ -629,7 +641,7 @@ def test_models_calibrate_reduces_the_calibration_error(
         tmp_path / "loud.onnx",
     )
     labelled.make(library, artists=8, each=2)  # 48 tracks
-    done = genretag("models", "calibrate", tmp_path / "loud.onnx", library)
+    done = genretag("models", "calibrate", tmp_path / "loud.onnx", library, fresh=True)
     assert done.status == 0, done.err
     before, after = map(
         float, re.search(r"calibration error ([\d.]+) -> ([\d.]+)", done.out).groups()
