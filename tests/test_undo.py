@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Program
+from typer.testing import CliRunner
 
 from genretag import tags
 from genretag.audio import synthesis
+from genretag.cli import app
 
 ANY = ("--min-confidence", "0")
 
@@ -69,6 +72,28 @@ def test_a_number_is_a_run_and_a_path_of_digits_is_written_with_a_dot(
     assert (unknown.status, "there is no run 4242" in unknown.err) == (2, True)
     assert genretag("undo", run, run + 1, "--yes").status == 2
     assert genretag("undo", run, "--yes").status == 0
+    assert contents(music) == before
+
+
+def test_what_another_genretag_restored_meanwhile_is_no_failure(
+    genretag: Program,
+    music: Path,
+    before: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from genretag.cli import undo
+
+    def agree_while_another_restores(*_: Any, **__: Any) -> bool:
+        assert genretag("undo", music / "A", "--yes").status == 0
+        return True
+
+    assert genretag("scan", music, "--yes", *ANY).status == 0
+    monkeypatch.setattr(undo, "confirm", agree_while_another_restores)
+    env = {"GENRETAG_DB": str(tmp_path / "db" / "genretag.db")}
+    ran = CliRunner().invoke(app, ["undo"], env=env)
+    assert (ran.exit_code, "left alone" in ran.output) == (0, False), ran.output
+    assert "restored 1 of 3 files, byte for byte; another genretag restored 2" in ran.output
     assert contents(music) == before
 
 

@@ -110,6 +110,10 @@ def undo(
                 _print_planned(changes, moved, wanted.fields)
             raise typer.Exit(0)
         with writing(databases), file_progress(total, quiet=mode.quiet) as progress:
+            # Another genretag may have restored some of them while this one asked and waited.
+            still = {c.id for c in databases.journal.changes(states=("replaced",))}
+            changes = [c for c in changes if c.id in still]
+            before = total - len(changes)
             _note_moves(databases, changes, moved)
             runs = sorted({c.run for c in changes})
             undoing = databases.journal.begin("undo", genretag.__version__, _options(runs, wanted))
@@ -125,6 +129,7 @@ def undo(
             databases.journal.end(undoing, dict(counts))
     if not mode.quiet:
         found = f"; {count(len(moved), 'file')} had been moved" if moved else ""
+        found += f"; another genretag restored {before:,}" if before else ""
         print(
             f"restored {_what(wanted)}{counts['undone']:,} of {count(total, 'file')},"
             f" byte for byte{found}",
