@@ -167,3 +167,22 @@ def test_the_python_api_analyses_applies_and_undoes(
     with sqlite3.connect(tmp_path / "my.journal.db") as db:
         kinds = [k for (k,) in db.execute("SELECT kind FROM run ORDER BY id")]
     assert kinds == ["scan", "apply", "plan", *(["undo"] if undo else [])]
+
+
+def test_each_genre_gets_a_playlist_of_its_own_under_a_safe_name(
+    genretag: Program, tmp_path: Path
+) -> None:
+    folder = tmp_path / "music"
+    genres = ("R/B", "R:B", "r-b", "evil\u202e", "x" * 100 + "1", "x" * 100 + "2")
+    for n, genre in enumerate(genres):
+        path = folder / f"{n}.flac"
+        path.parent.mkdir(exist_ok=True)
+        synthesis.encode(path, synthesis.piece(n, 3), 44_100)
+        tags.write(path, [genre])
+    genretag("scan", folder, "--dry-run", "--min-confidence", "0")
+    made = genretag("playlist", "--all", "-O", tmp_path / "lists")
+    lists = sorted((tmp_path / "lists").iterdir())
+    listed = [line for path in lists for line in path.read_text().splitlines() if line[0] != "#"]
+    assert sorted(listed) == [str(folder / f"{n}.flac") for n in range(len(genres))]
+    assert len({path.name.casefold() for path in lists}) == len(genres)
+    assert "\u202e" not in made.err + made.out + "".join(path.name for path in lists)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ from genretag.cli.options import FILES, OUTPUT, Database, Paths, Relative, one_c
 from genretag.cli.output import PLAYLIST_SUFFIXES, message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_of
 from genretag.errors import RunError, UsageError
-from genretag.text import count
+from genretag.text import count, escape_control
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def playlist(
     with open_databases(db) as databases:
         lists = _rows_by_genre(databases, paths)
     if all_genres:
+        names = _file_names(sorted(lists, key=lambda name: (name != UNSURE, name)))
         for name, rows in sorted(lists.items()):
-            _write_list(rows, output / f"{_file_name(name)}.m3u8", relative, context)
+            _write_list(rows, output / f"{names[name]}.m3u8", relative, context)
         return
     wanted = [row for name in genre or [] for row in lists.get(_match_genre(lists, name), [])]
     wanted += lists.get(UNSURE, []) if unsure else []
@@ -136,7 +137,23 @@ def _match_genre(lists: dict[str, list[Row]], name: str) -> str:
 
 def _file_name(genre: str) -> str:
     """Return a genre as a file name that every system accepts."""
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "-", genre).strip(" .")[:_MAX_NAME] or "genre"
+    # Escapes begin with a backslash, so that their characters become a hyphen, too.
+    safe = re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "-", escape_control(genre))
+    return safe.strip(" .")[:_MAX_NAME] or "genre"
+
+
+def _file_names(genres: Iterable[str]) -> dict[str, str]:
+    """Return a file name for each genre; equal ones, or equal but for case, get numbers."""
+    names, taken = dict[str, str](), set[str]()
+    for genre in genres:
+        name = first = _file_name(genre)
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{first} ({number})"
+        taken.add(name.casefold())
+        names[genre] = name
+    return names
 
 
 def _write_list(rows: list[Row], path: Path, relative: bool, context: typer.Context) -> None:
