@@ -60,7 +60,7 @@ TEXT = {
     Reason.FINER: "has a finer genre",
     Reason.UNSURE: "unsure",
     Reason.NOT_MUSIC: "not music",
-    Reason.HARD_LINKS: "has other hard links",
+    Reason.HARD_LINKS: "has other hard links (see --hardlinks)",
     Reason.OLD_TAG: "ID3v2.2 tag (--convert-v22 writes it as v2.3)",
     Reason.FAILED: "failed",
     Reason.NOT_CHOSEN: "the genre is not among what is written",

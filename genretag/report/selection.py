@@ -36,7 +36,9 @@ def code_of(row: Row) -> Reason | None:
     """Return the code of a row's reason; plans of 0.1.0 have only its text."""
     if row.code:
         return Reason(row.code) if row.code in set(Reason) else None
-    return next((code for code, text in TEXT.items() if row.reason.startswith(text)), None)
+    # What follows in parentheses may be newer than the plan.
+    starts = ((code, text.partition(" (")[0]) for code, text in TEXT.items())
+    return next((code for code, start in starts if row.reason.startswith(start)), None)
 
 
 def parse_reasons(names: list[str]) -> frozenset[Reason]:
