@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
+
+# A tag may hold a megabyte, or a thousand genres; a report must not be flooded by one file.
+_MAX_WORD, _MAX_WORDS = 80, 20
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BREAKS = {"\u2028", "\u2029"}
@@ -38,9 +42,22 @@ def cell(text: str) -> str:
     return "'" + safe if safe.startswith(_FORMULA) else safe
 
 
-def words(genres: list[str]) -> str:
+def word(genre: str) -> str:
+    """Return a genre for display: control characters escaped, a very long one cut."""
+    safe = escape_control(genre)
+    return safe if len(safe) <= _MAX_WORD else f"{safe[: _MAX_WORD - 1]}…"
+
+
+def all_words(genres: Sequence[str]) -> list[str]:
+    """Return genres for display, each cut as by ``word``; many end with how many more there are."""
+    shown = [word(genre) for genre in genres[:_MAX_WORDS]]
+    more = len(genres) - len(shown)
+    return [*shown, f"{more:,} more"] if more else shown
+
+
+def words(genres: Sequence[str]) -> str:
     """Return genres joined by commas, or a dash if there are none."""
-    return ", ".join(map(escape_control, genres)) if genres else "—"
+    return ", ".join(all_words(genres)) if genres else "—"
 
 
 def count_windows(windows: int, piece: float) -> str:

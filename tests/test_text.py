@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genretag.decisions.plan import Row, failed_row
 from genretag.report.formats import write_csv
-from genretag.text import cell, escape_control, round_down, two_digits
+from genretag.text import cell, escape_control, round_down, two_digits, words
 
 HOSTILE = [
     "\x1b[31mred",
@@ -44,6 +44,13 @@ def test_any_text_is_one_line(text: str) -> None:
 )
 def test_harmless_names_stay_unchanged(text: str) -> None:
     assert escape_control(text) == text
+
+
+@given(st.lists(st.text(max_size=300), max_size=60))
+def test_no_tag_floods_a_report(genres: list[str]) -> None:
+    assert len(words(genres)) <= 20 * len("x" * 80 + ", ") + len("40 more")
+    if len(genres) <= 20 and all(len(escape_control(genre)) <= 80 for genre in genres):
+        assert words(genres) == (", ".join(map(escape_control, genres)) if genres else "—")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])

@@ -268,6 +268,21 @@ def test_known_files_are_not_opened(genretag: Program, music: Path) -> None:
     assert all(set(path.read_bytes()) == {0} for path in folder.iterdir())
 
 
+def test_tidied_files_are_listed_under_the_same_folder_as_the_others(
+    genretag: Program, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (music / "broken.flac").symlink_to("nowhere.flac")
+    monkeypatch.chdir(music.parent)
+    genretag("scan", "music", "--dry-run")
+    genretag("tidy", "music", "--dry-run")
+    listed = genretag("report", "--all").out.splitlines()
+    assert [line for line in listed if line.strip().endswith("music")] == ["music"]
+    # Seen from elsewhere, the relative name would lead nowhere.
+    monkeypatch.chdir(music)
+    assert str(music) in "".join(genretag("report", "--all").out.splitlines())
+    assert f"{music / 'a.flac'}: " in genretag("report", "--all", "--plain").out
+
+
 def test_a_tidy_library_has_nothing_to_write(genretag: Program, music: Path) -> None:
     assert genretag("tidy", music, "--yes").status == 0
     again = genretag("tidy", music, "--yes", "--json")

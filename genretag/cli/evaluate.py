@@ -191,12 +191,10 @@ def _print_comparison(found: TagComparison, output: Path | None) -> None:
 
 def _comparison_lines(found: TagComparison, output: Path | None) -> list[str]:
     """Return the summary of a comparison."""
-    from genretag.text import escape_control
+    from genretag.text import word
 
     share = f" ({found.agreeing / found.compared:.0%})" if found.compared else ""
-    genres = [
-        f"{escape_control(g)} ({n:,})" for g, n in list(found.incomparable.items())[:_MAX_GENRES]
-    ]
+    genres = [f"{word(g)} ({n:,})" for g, n in list(found.incomparable.items())[:_MAX_GENRES]]
     lines = [
         f"{found.agreeing:,} of {found.compared:,} tracks agree{share};"
         f" {len(found.disagreements):,} do not",
@@ -220,14 +218,14 @@ def _disagreement_table(disagreements: list[Disagreement]) -> Table:
     from rich.text import Text
 
     from genretag.library.urls import home_relative
-    from genretag.text import escape_control
+    from genretag.text import escape_control, word
 
     table = plain_table("file", "tag", "sounds like", "confidence", "looks wrong", "why")
     styles = {"tag": "bold red", "ear": "yellow"}
     for d in disagreements:
         table.add_row(
             Text(home_relative(d.row.absolute)),
-            Text(escape_control(d.tag)),
+            Text(word(d.tag)),
             d.said,
             f"{d.confidence:.2f}",
             Text(d.suspect, style=styles.get(d.suspect, "dim")),

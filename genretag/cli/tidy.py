@@ -188,13 +188,13 @@ def _print_table(survey: Survey, genres: Table, mode: OutputMode) -> None:
 
     from genretag.report.genre_table import by_frequency
     from genretag.tags import is_generic
-    from genretag.text import escape_control
+    from genretag.text import word
 
     if not survey.values:
         print(f"no genres in {count(survey.seen, 'music file')}", file=sys.stderr)
         return
     lines = [
-        (survey.values[value], escape_control(value), _becomes(value, genres), is_generic(value))
+        (survey.values[value], word(value), _becomes(value, genres), is_generic(value))
         for value in by_frequency(survey.values)
     ]
     if mode.plain:
@@ -218,12 +218,12 @@ def _print_table(survey: Survey, genres: Table, mode: OutputMode) -> None:
 
 def _becomes(value: str, genres: Mapping[str, list[str]]) -> str:
     """Return what a value becomes, for display; empty if it stays."""
-    from genretag.text import escape_control
+    from genretag.text import all_words
 
     new = genres.get(value, [value])
     if new == [value]:
         return ""
-    return ", ".join(map(escape_control, new)) or "(removed)"
+    return ", ".join(all_words(new)) or "(removed)"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,24 @@
-"""What a row changes, field by field, as text."""
+"""What a row changes, field by field, as text; and its path as it is shown."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from genretag.decisions.fields import EVIDENCE, FieldPlan
 from genretag.decisions.plan import Action, Row
+from genretag.library.urls import absolute, is_url
 from genretag.text import words
+
+
+def shown_path(row: Row) -> Path:
+    """Return a row's path as it was walked; absolute where that leads elsewhere from here."""
+    walked = Path(row.path)
+    if walked.is_absolute() or is_url(walked):
+        return walked
+    try:
+        return walked if absolute(walked) == row.absolute else row.absolute
+    except FileNotFoundError:  # the current folder was removed
+        return row.absolute
 
 
 def written_fields(row: Row) -> dict[str, FieldPlan]:

@@ -6,12 +6,11 @@ One line per track, without tables, colours or symbols.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
-from genretag.report.changes import written_fields
+from genretag.report.changes import shown_path, written_fields
 from genretag.report.summary import (
     Summary,
     agreement_of,
@@ -19,12 +18,12 @@ from genretag.report.summary import (
     describe_sources,
     is_partly_corrupt,
 )
-from genretag.text import count, count_windows, escape_control, two_digits
+from genretag.text import all_words, count, count_windows, escape_control, two_digits, word
 
 
 def sentence(row: Row) -> str:
     """Return the decision on a track as one line."""
-    parts = [f"{home_relative(Path(row.path))}:", _change(row), *_field_changes(row)]
+    parts = [f"{home_relative(shown_path(row))}:", _change(row), *_field_changes(row)]
     if row.confidence is not None and row.status != Status.NONMUSIC:
         parts.append(f"Confidence {two_digits(row.confidence)}.")
     if row.windows and row.agreement is not None:
@@ -43,7 +42,7 @@ def _votes(row: Row) -> str:
 
 
 def _genres(genres: list[str]) -> str:
-    return " and ".join(map(escape_control, genres)) if genres else "empty"
+    return " and ".join(all_words(genres)) if genres else "empty"
 
 
 def _change(row: Row) -> str:
@@ -74,10 +73,10 @@ def report_lines(rows: Iterable[Row], summary: Summary) -> Iterator[str]:
     yield f"{count(summary.files, 'file')}."
     for genre, files in summary.writes.most_common():
         verb = "becomes" if files == 1 else "become"
-        yield f"{count(files, 'file')} {verb} {escape_control(genre)}."
+        yield f"{count(files, 'file')} {verb} {word(genre)}."
     for (name, value), files in summary.field_totals():
         verb = "gets" if files == 1 else "get"
-        yield f"{count(files, 'file')} {verb} the {name} {escape_control(value)}."
+        yield f"{count(files, 'file')} {verb} the {name} {word(value)}."
     for reason, files in summary.left.most_common():
         yield f"{count(files, 'file')} left alone: {escape_control(reason)}."
     if pieces := describe_pieces(summary):

@@ -16,7 +16,7 @@ from rich.text import Text
 from genretag.decisions.audit import Audit, Finding
 from genretag.library.urls import home_relative
 from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
-from genretag.text import cell, count, escape_control, two_digits, words
+from genretag.text import all_words, cell, count, escape_control, two_digits, word, words
 
 _MIN_ONE_LINE = 76  # columns of a terminal; in fewer, a track takes two lines
 _NUMBER = len("0.000")
@@ -97,7 +97,7 @@ def _likely(finding: Finding) -> str:
 def sentence(finding: Finding) -> str:
     """Return a finding as one line of plain text."""
     name = home_relative(Path(finding.path))
-    tagged = " and ".join(map(escape_control, finding.tags))
+    tagged = " and ".join(all_words(finding.tags))
     likely = f"Probability of the tag {_likely(finding)}."
     return f"{name}: tagged {tagged}, sounds like {describe(finding)}. {likely}"
 
@@ -123,7 +123,7 @@ def summary_lines(audit: Audit, below: float, most: int = 8) -> Iterator[str]:
     """Yield what an audit found, and what it left out."""
     tags = count(audit.judged, "tag")
     yield f"{tags} judged, {len(audit.findings):,} less likely than {below:g}"
-    genres = [f"{escape_control(g)} {n:,}" for g, n in audit.unknown.most_common(most)]
+    genres = [f"{word(g)} {n:,}" for g, n in audit.unknown.most_common(most)]
     more = ", ..." if len(audit.unknown) > most else ""
     left = {
         f"with a genre that the model cannot judge ({', '.join(genres)}{more})": (

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
-from pathlib import Path
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,7 +19,7 @@ from rich.text import Text
 from genretag.decisions.plan import Action, Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
-from genretag.report.changes import written_fields
+from genretag.report.changes import shown_path, written_fields
 from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
 from genretag.report.summary import (
     REPLACED,
@@ -32,7 +31,7 @@ from genretag.report.summary import (
     describe_sources,
     is_partly_corrupt,
 )
-from genretag.text import count, escape_control, two_digits, words
+from genretag.text import count, escape_control, two_digits, word, words
 
 #: Longer plans are shown as their riskiest changes and totals; ``report --all`` lists every row.
 MAX_LISTED_ROWS = 200
@@ -159,7 +158,7 @@ class _Columns:
 
 
 def _name(row: Row, show_folder: bool) -> str:
-    path = Path(row.path)
+    path = shown_path(row)
     return home_relative(path) if show_folder else escape_control(path.name)
 
 
@@ -178,7 +177,7 @@ def print_list(console: Console, rows: Iterable[Row]) -> None:
     columns = _Columns.fit(first, console.width, show_folder=False)
     for line in columns.header():
         console.print(line, soft_wrap=True)
-    for folder, group in groupby(chain(first, rest), key=lambda row: Path(row.path).parent):
+    for folder, group in groupby(chain(first, rest), key=lambda row: shown_path(row).parent):
         console.print(Text(home_relative(folder), style="bold", overflow="fold"))
         _print_rows(console, group, columns)
         console.print()
@@ -202,9 +201,9 @@ def print_totals(console: Console, summary: Summary) -> None:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for genre, files in summary.writes.most_common():
-        table.add_row(f"{files:,}", Text.assemble("→ ", (escape_control(genre), "bold green")))
+        table.add_row(f"{files:,}", Text.assemble("→ ", (word(genre), "bold green")))
     for (name, value), files in summary.field_totals():
-        text = Text.assemble(f"→ {name} ", (escape_control(value), "bold green"))
+        text = Text.assemble(f"→ {name} ", (word(value), "bold green"))
         table.add_row(f"{files:,}", text)
     for reason, files in summary.left.most_common():
         style = "red" if reason == "failed" else "yellow"

@@ -119,13 +119,13 @@ def plan_tidy(
 
     Rows of the last plan keep what it knows of the model's verdict.
     """
-    yield from survey.failures
+    yield from (_named_as_before(cache, row, last) for row in survey.failures)
     for file in survey.files:
         if any(table.get(value, [value]) != [value] for value in file.genres):
             on_file()
             row = _plan_file(cache, file, tidier, table, policy, last)
             if row is not None:
-                yield row
+                yield _named_as_before(cache, row, last)
 
 
 def _plan_file(
@@ -175,6 +175,12 @@ def _plan_file(
     new = tidier.new_genres(read.genres, table, read.album.artist)
     row = tidied_row(base, read, new, policy, found.links)
     return (skip_blocked(row, path, policy) or row) if row.action == Action.WRITE else row
+
+
+def _named_as_before(cache: AnalysisCache, row: Row, last: Scan | None) -> Row:
+    """Return a row with the name that the file has in the last plan, so that both list it alike."""
+    planned = cache.planned_row(last.run, row.absolute) if last is not None else None
+    return row if planned is None else replace(row, path=Row.from_dict(planned[1]).path)
 
 
 def _is_answer_to_write(row: Row, read: Tags) -> bool:
