@@ -161,9 +161,10 @@ def _try_container(path: Path) -> str | None:
 def check_threads() -> Iterator[Finding]:
     """Yield the number of decode workers."""
     from genretag.scan.cores import automatic_jobs
+    from genretag.text import count
 
     jobs, cores = automatic_jobs(), os.cpu_count() or 1
-    text = f"{jobs} decode workers (--jobs auto)"
+    text = f"{count(jobs, 'decode worker')} (--jobs auto)"
     if jobs == cores:
         yield Finding("threads", Health.FINE, text)
     else:
