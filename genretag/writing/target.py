@@ -71,7 +71,10 @@ def stat_written(path: Path, sha256: str, content_key: str) -> Written:
 def check_target(target: Path, options: WriteOptions) -> os.stat_result:
     """Return the file's stat result; raise for files that must not be replaced."""
     # lstat: the target is resolved, so a link here was put in its place a moment ago.
-    s = target.lstat()
+    try:
+        s = target.lstat()
+    except FileNotFoundError as error:
+        raise TrackError("write", "it was moved or deleted; scan again") from error
     if not stat.S_ISREG(s.st_mode):
         raise TrackError("write", "it is not a regular file")
     # root may write everything, and read-only still means that the owner wants it so.

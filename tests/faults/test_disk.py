@@ -203,6 +203,7 @@ def test_a_file_that_is_another_thing_now_is_refused(
     counts = apply_rows(store, journal, 1, [(None, row)], WriteOptions(), results.append)
     assert counts["failed"] == 1
     assert results[0].error
+    assert ("moved or deleted" in results[0].error) == (what == "deleted")
 
 
 def test_a_journal_that_cannot_be_written_stops_the_run_before_any_file(
