@@ -29,13 +29,9 @@ from genretag import cli, tags
 from genretag.audio import synthesis
 from genretag.cli import output
 from genretag.cli.formatting import help_text
-from genretag.cli.options import (
-    POLICY_NAMES,
-    AnalysisOptions,
-    FileOptions,
-    flag_of,
-    with_groups,
-)
+from genretag.cli.option_groups import with_groups
+from genretag.cli.policy_options import POLICY_NAMES, flag_of
+from genretag.cli.scan_options import AnalysisOptions, FileOptions
 from genretag.decisions.policy import Policy
 from genretag.scan.options import Options
 

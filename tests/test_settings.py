@@ -13,7 +13,7 @@ from conftest import Program
 
 from genretag.audio import synthesis
 from genretag.cli import app
-from genretag.cli.options import POLICY_NAMES
+from genretag.cli.policy_options import POLICY_NAMES
 
 
 @pytest.fixture

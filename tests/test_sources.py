@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.cli.options import describe_policy
+from genretag.cli.policy_text import describe_policy
 from genretag.decisions.plan import Action, Reason, decide, failed_row, skipped_row
 from genretag.decisions.policy import Existing, Policy, Protect, Trust
 from genretag.decisions.sources import Source, agreed, genre_keys, source_of

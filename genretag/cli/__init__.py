@@ -49,7 +49,7 @@ from genretag.cli import (
 )
 from genretag.cli.formatting import Command, Group
 from genretag.cli.models import models_app
-from genretag.cli.options import with_groups
+from genretag.cli.option_groups import with_groups
 from genretag.cli.output import OutputMode
 from genretag.errors import GenretagError, UsageError
 

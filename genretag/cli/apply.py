@@ -12,21 +12,15 @@ import typer
 from genretag.cli.approval import approve_plans
 from genretag.cli.cluster import import_results
 from genretag.cli.notify import Written, notifying
+from genretag.cli.option_groups import OUTPUT, one_call
 from genretag.cli.options import (
-    OUTPUT,
     ApprovalOptions,
     Database,
-    Jobs,
     NotifyServers,
-    PolicyOptions,
     PreserveTimes,
     ReportOptions,
     ResetRules,
     RunNumber,
-    default_policy,
-    flag_of,
-    one_call,
-    parse_jobs,
 )
 from genretag.cli.output import OutputMode, output_mode
 from genretag.cli.plans import (
@@ -43,6 +37,8 @@ from genretag.cli.plans import (
     write_options,
     write_plan,
 )
+from genretag.cli.policy_options import PolicyOptions, default_policy, flag_of
+from genretag.cli.scan_options import Jobs, parse_jobs
 from genretag.cli.settings import shared_value
 from genretag.decisions.policy import WRITE_FIELDS, Policy
 from genretag.errors import UsageError

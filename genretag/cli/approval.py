@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genretag.cli.options import ApprovalOptions, ReportOptions, describe_policy
+from genretag.cli.options import ApprovalOptions, ReportOptions
 from genretag.cli.output import OutputMode, confirm, format_time
 from genretag.cli.plans import print_rows, rows_in_force, stored_summary
+from genretag.cli.policy_text import describe_policy
 from genretag.decisions.policy import Policy
 from genretag.text import count, escape_control
 from genretag.writing.session import Databases

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, OUTPUT, Database, Json, one_call, read_protection
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.options import Database, Json
 from genretag.cli.output import (
     PAGE_SUFFIXES,
     PLAYLIST_SUFFIXES,
@@ -23,6 +24,7 @@ from genretag.cli.pager import paged_console
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError, UsageError
+from genretag.storage.protection import read_protection
 from genretag.text import count
 from genretag.writing.session import open_databases
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genretag.cli.options import (
-    AnalysisOptions,
-    Engine,
-    EngineOptions,
-    read_protection,
-    read_user_vocabulary,
-)
 from genretag.cli.output import message_console
+from genretag.cli.policy_options import read_user_vocabulary
+from genretag.cli.scan_options import AnalysisOptions, Engine, EngineOptions
 from genretag.decisions.policy import Policy
 from genretag.errors import UsageError
 from genretag.library.urls import is_url, to_url
+from genretag.storage.protection import read_protection
 from genretag.text import count
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import json as json_lib
 
 import typer
 
-from genretag.cli.options import Database, Json, ModelFile
+from genretag.cli.options import Database, Json
 from genretag.cli.output import result_console
+from genretag.cli.scan_options import ModelFile
 from genretag.writing.session import database_path
 
 

@@ -11,17 +11,8 @@ import typer
 
 from genretag.cli.analysis import analyse_tracks, load_model
 from genretag.cli.labelled import label_table, read_labels
-from genretag.cli.options import (
-    FILES,
-    OUTPUT,
-    Database,
-    Jobs,
-    LabelOptions,
-    MinConfidence,
-    ModelFile,
-    one_call,
-    parse_jobs,
-)
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.options import Database, LabelOptions
 from genretag.cli.output import (
     PLAYLIST_SUFFIXES,
     OutputMode,
@@ -29,6 +20,8 @@ from genretag.cli.output import (
     plain_table,
     result_console,
 )
+from genretag.cli.policy_options import MinConfidence
+from genretag.cli.scan_options import Jobs, ModelFile, parse_jobs
 from genretag.errors import UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases

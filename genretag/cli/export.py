@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from genretag.cli.analysis import known_models
-from genretag.cli.options import OUTPUT, Database, ModelFile, Paths, one_call
+from genretag.cli.option_groups import OUTPUT, one_call
+from genretag.cli.options import Database, Paths
 from genretag.cli.output import message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths
+from genretag.cli.scan_options import ModelFile
 from genretag.errors import UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from genretag.cli.options import OUTPUT, Database, Json, describe_policy, one_call
+from genretag.cli.option_groups import OUTPUT, one_call
+from genretag.cli.options import Database, Json
 from genretag.cli.output import format_time, plain_table, result_console
+from genretag.cli.policy_text import describe_policy
 from genretag.decisions.policy import Policy
 from genretag.library.urls import home_relative
 from genretag.text import count, escape_control

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.analysis import analyse_file
-from genretag.cli.options import ANALYSIS, OUTPUT, Database, JsonObject, ModelFile, one_call
+from genretag.cli.option_groups import ANALYSIS, OUTPUT, one_call
+from genretag.cli.options import Database, JsonObject
 from genretag.cli.output import plain_table, result_console
+from genretag.cli.scan_options import ModelFile
 from genretag.decisions.policy import Windows
 from genretag.errors import RunError, UsageError
 from genretag.text import count_windows, two_digits

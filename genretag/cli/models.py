@@ -13,16 +13,10 @@ import typer
 from genretag.cli.analysis import analyse_tracks
 from genretag.cli.formatting import Command, Group
 from genretag.cli.labelled import read_labels
-from genretag.cli.options import (
-    OUTPUT,
-    Database,
-    Jobs,
-    JsonObject,
-    LabelOptions,
-    one_call,
-    parse_jobs,
-)
+from genretag.cli.option_groups import OUTPUT, one_call
+from genretag.cli.options import Database, JsonObject, LabelOptions
 from genretag.cli.output import output_mode, result_console
+from genretag.cli.scan_options import Jobs, parse_jobs
 from genretag.errors import UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases

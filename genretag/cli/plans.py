@@ -334,7 +334,7 @@ def print_rows(
 
 def write_options(policy: Policy, preserve_mtimes: bool) -> WriteOptions:
     """Return how a policy wants files to be written."""
-    from genretag.cli.options import read_protection
+    from genretag.storage.protection import read_protection
     from genretag.tags import TagOptions
     from genretag.writing.target import WriteOptions
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, OUTPUT, Database, Paths, Relative, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.options import Database, Paths, Relative
 from genretag.cli.output import PLAYLIST_SUFFIXES, message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_of
 from genretag.errors import RunError, UsageError

@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.cluster import import_results
-from genretag.cli.options import (
-    FILES,
-    OUTPUT,
-    Database,
-    Json,
-    ReportOptions,
-    describe_policy,
-    one_call,
-)
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.options import Database, Json, ReportOptions
 from genretag.cli.output import (
     OutputMode,
     check_page_name,
@@ -41,6 +34,7 @@ from genretag.cli.plans import (
     total_rows,
 )
 from genretag.cli.playlist import complete_genre
+from genretag.cli.policy_text import describe_policy
 from genretag.decisions.policy import Policy
 from genretag.writing.session import open_databases
 

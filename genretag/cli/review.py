@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.options import FILES, OUTPUT, Database, Paths, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.options import Database, Paths
 from genretag.cli.output import output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_in_force
 from genretag.errors import UsageError

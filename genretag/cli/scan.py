@@ -16,20 +16,22 @@ from genretag.cli.approval import approve_plans, can_ask
 from genretag.cli.cluster import cluster_options, cluster_urls
 from genretag.cli.notify import notifying
 from genretag.cli.options import (
-    AnalysisOptions,
     ApprovalOptions,
     Database,
-    Engine,
-    EngineOptions,
-    FileOptions,
     NotifyServers,
-    PolicyOptions,
     PreserveTimes,
     ReportOptions,
-    scan_options,
 )
 from genretag.cli.output import OutputMode, exit_interrupted, message_console, output_mode
 from genretag.cli.plans import print_plan, provisional_plan, write_options, write_plan
+from genretag.cli.policy_options import PolicyOptions
+from genretag.cli.scan_options import (
+    AnalysisOptions,
+    Engine,
+    EngineOptions,
+    FileOptions,
+    scan_options,
+)
 from genretag.errors import UsageError
 from genretag.library.urls import absolute, to_url
 from genretag.text import count

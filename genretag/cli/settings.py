@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genretag.cli.options import ONE_CALL, POLICY_NAMES, read_protection
+from genretag.cli.option_groups import ONE_CALL
+from genretag.cli.policy_options import POLICY_NAMES
 from genretag.errors import GenretagError, UsageError
 from genretag.notify.servers import VARIABLES as SERVER_VARIABLES
 from genretag.notify.servers import check_tables
 from genretag.storage import config as file
+from genretag.storage.protection import read_protection
 from genretag.storage.vocabularies import default_vocabulary
 
 #: Variables that are not an option of any command.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli.analysis import analyse_file, stored_analysis
-from genretag.cli.options import OUTPUT, Database, Json, ModelFile, Relative, one_call
+from genretag.cli.option_groups import OUTPUT, one_call
+from genretag.cli.options import Database, Json, Relative
 from genretag.cli.output import (
     PLAYLIST_SUFFIXES,
     OutputMode,
@@ -17,6 +18,7 @@ from genretag.cli.output import (
     output_mode,
     result_console,
 )
+from genretag.cli.scan_options import ModelFile
 from genretag.errors import RunError, UsageError
 from genretag.text import count as count_of
 from genretag.writing.session import open_databases

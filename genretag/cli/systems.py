@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from genretag.cli.options import one_call, parse_jobs
+from genretag.cli.option_groups import one_call
 from genretag.cli.output import exit_interrupted, plain_table, result_console
+from genretag.cli.scan_options import parse_jobs
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,22 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli.notify import notifying
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
 from genretag.cli.options import (
-    FILES,
-    OUTPUT,
     ApprovalOptions,
     Database,
-    Jobs,
     NotifyServers,
-    PolicyOptions,
     PreserveTimes,
     ReportOptions,
-    one_call,
-    parse_jobs,
 )
 from genretag.cli.output import OutputMode, file_progress, message_console, output_mode
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import absolute_paths, print_rows, write_options, write_plan
+from genretag.cli.policy_options import PolicyOptions
+from genretag.cli.scan_options import Jobs, parse_jobs
 from genretag.decisions.policy import WRITE_FIELDS, Policy
 from genretag.errors import UsageError
 from genretag.text import count

@@ -16,22 +16,10 @@ import typer
 from genretag.cli import systems
 from genretag.cli.analysis import analyse_tracks
 from genretag.cli.labelled import label_table, read_labels
-from genretag.cli.options import (
-    FILES,
-    OUTPUT,
-    Database,
-    Device,
-    Jobs,
-    LabelOptions,
-    one_call,
-    parse_jobs,
-)
-from genretag.cli.output import (
-    exit_interrupted,
-    message_console,
-    output_mode,
-    result_console,
-)
+from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.options import Database, LabelOptions
+from genretag.cli.output import exit_interrupted, message_console, output_mode, result_console
+from genretag.cli.scan_options import Device, Jobs, parse_jobs
 from genretag.errors import RunError, UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases

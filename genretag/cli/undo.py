@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.notify import notifying
-from genretag.cli.options import (
-    FILES,
-    ApprovalOptions,
-    Database,
-    Json,
-    NotifyServers,
-    one_call,
-    parse_names,
-)
+from genretag.cli.option_groups import FILES, one_call
+from genretag.cli.options import ApprovalOptions, Database, Json, NotifyServers
 from genretag.cli.output import confirm, file_progress, output_mode
 from genretag.cli.plans import absolute_paths, show_result
+from genretag.cli.policy_options import parse_names
 from genretag.cli.runs import complete_run
 from genretag.errors import UsageError
 from genretag.text import count

@@ -13,20 +13,12 @@ import typer
 
 from genretag.cli.analysis import describe_progress, load_model
 from genretag.cli.notify import Notifier
-from genretag.cli.options import (
-    FILES,
-    ApprovalOptions,
-    Database,
-    DryRun,
-    Jobs,
-    ModelFile,
-    NotifyServers,
-    PolicyOptions,
-    PreserveTimes,
-    parse_jobs,
-)
+from genretag.cli.option_groups import FILES
+from genretag.cli.options import ApprovalOptions, Database, DryRun, NotifyServers, PreserveTimes
 from genretag.cli.output import OutputMode, file_progress, output_mode
 from genretag.cli.plans import plan_rows, write_options, write_plan
+from genretag.cli.policy_options import PolicyOptions
+from genretag.cli.scan_options import Jobs, ModelFile, parse_jobs
 from genretag.errors import UsageError
 from genretag.writing.session import open_databases
 

@@ -125,7 +125,7 @@ class Policy:
     """The rules that turn verdicts into a plan.
 
     Each field but ``vocabulary`` and ``protect`` is an option of scan, plan and apply, declared
-    under the same name in ``cli.options.PolicyOptions``.
+    under the same name in ``cli.policy_options.PolicyOptions``.
     """
 
     min_confidence: float | None = None  # 0 to 1; None: the model's own threshold
