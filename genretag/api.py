@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 
 import genretag
-from genretag.decisions.plan import Row
 from genretag.decisions.players import Id3Version
 from genretag.decisions.policy import AlbumRule, Existing, HardLinks, Policy, Rule, Trust
+from genretag.decisions.rows import Row
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import GenretagError, RunError, TrackError
 from genretag.features import FEATURE_VERSION

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genretag.decisions.albums import AlbumTally, key_of
-from genretag.decisions.plan import AlbumVerdict, judge
+from genretag.decisions.albums import AlbumTally, AlbumVerdict, key_of
+from genretag.decisions.plan import judge
 from genretag.decisions.policy import AlbumRule, Existing, Policy
 from genretag.features import FEATURE_VERSION
 from genretag.inference.model import Model

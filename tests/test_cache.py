@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_vote import analysis
 
-from genretag.decisions.plan import failed_row
+from genretag.decisions.rows import failed_row
 from genretag.errors import RunError
 from genretag.records import Album, Analysis, FileRow, Tags
 from genretag.storage.cache import AnalysisCache

@@ -17,8 +17,11 @@ from rich.console import Console
 
 from genretag import audio, tags
 from genretag.decisions.fields import FieldPlan, plan_fields, sure_labels
-from genretag.decisions.plan import Reason, Row, decide, skipped_row, with_fields
+from genretag.decisions.genre import decide
+from genretag.decisions.plan import with_fields
 from genretag.decisions.policy import Existing, Field, Policy, Protect, StyleField
+from genretag.decisions.reasons import Reason
+from genretag.decisions.rows import Row, skipped_row
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import RunError

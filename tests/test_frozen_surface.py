@@ -14,8 +14,9 @@ import typer
 
 from genretag import api
 from genretag.cli import app, settings
-from genretag.decisions.plan import Action, Row
 from genretag.decisions.policy import Policy
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row
 from genretag.decisions.vote import Status
 from genretag.errors import GenretagError
 

@@ -17,8 +17,8 @@ from conftest import Program, program
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.plans import plan_rows
-from genretag.decisions.plan import Row, failed_row, linked_row
 from genretag.decisions.policy import Policy
+from genretag.decisions.rows import Row, failed_row, linked_row
 from genretag.report.html import Page, compact_row, render_page
 from genretag.review.questions import Review, questions_from_rows
 from genretag.writing.session import open_databases

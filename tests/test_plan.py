@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from genretag.decisions.plan import Action, Row, decide, failed_row, labels_to_write
+from genretag.decisions.genre import decide, labels_to_write
 from genretag.decisions.policy import Existing, Policy
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row, failed_row
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import RunError
 from genretag.records import Tags

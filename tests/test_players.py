@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from genretag import tags
 from genretag.cli import app
-from genretag.decisions.plan import decide
+from genretag.decisions.genre import decide
 from genretag.decisions.players import READINGS, Id3Version, Player
 from genretag.decisions.policy import Existing, Policy
 from genretag.decisions.vote import Status, Verdict

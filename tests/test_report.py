@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from genretag.cli import app
 from genretag.decisions.fields import FieldPlan
-from genretag.decisions.plan import Row, failed_row
+from genretag.decisions.rows import Row, failed_row
 from genretag.errors import UsageError
 from genretag.report.columns import cut_middle
 from genretag.report.formats import WRITERS, write_report

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from genretag import tags
 from genretag.audio import synthesis
 from genretag.cli.policy_text import describe_policy
-from genretag.decisions.plan import Action, Reason, decide, failed_row, skipped_row
+from genretag.decisions.genre import decide
 from genretag.decisions.policy import Existing, Policy, Protect, Trust
+from genretag.decisions.reasons import Action, Reason
+from genretag.decisions.rows import failed_row, skipped_row
 from genretag.decisions.sources import Source, agreed, genre_keys, source_of
 from genretag.decisions.vocabulary import Vocabulary
 from genretag.decisions.vote import Status, Verdict

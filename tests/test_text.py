@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genretag.decisions.plan import Row, failed_row
+from genretag.decisions.rows import Row, failed_row
 from genretag.report.formats import write_csv
 from genretag.text import cell, escape_control, round_down, two_digits, words
 

@@ -16,8 +16,8 @@ from mutagen.flac import FLAC
 
 from genretag import tags
 from genretag.audio import identify
-from genretag.decisions.plan import Row, unanalysed_row
 from genretag.decisions.policy import Policy
+from genretag.decisions.rows import Row, unanalysed_row
 from genretag.decisions.tidy import Tidier
 from genretag.decisions.vocabulary import Vocabulary, normalise_genre
 from genretag.scan.tidy import plan_tidy, read_genres

@@ -15,8 +15,8 @@ from genretag.cli import approval
 from genretag.cli.options import ApprovalOptions, ReportOptions
 from genretag.cli.output import OutputMode
 from genretag.cli.plans import print_plan
-from genretag.decisions.plan import Row
 from genretag.decisions.policy import AlbumRule, Existing, Policy, Windows
+from genretag.decisions.rows import Row
 from genretag.inference.model import Model
 from genretag.report import summary, terminal
 from genretag.scan import phase, recorder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genretag.cluster.source import _found, _nanoseconds, fetched, listing
-from genretag.decisions.plan import failed_row
+from genretag.decisions.rows import failed_row
 from genretag.errors import TrackError
 from genretag.library.urls import absolute, home_relative, is_url, to_url
 from genretag.library.walk import Found, Unreadable

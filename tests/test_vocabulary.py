@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from genretag import tags
 from genretag.audio import synthesis
-from genretag.decisions.plan import Action, decide
+from genretag.decisions.genre import decide
 from genretag.decisions.policy import Existing, Policy, Protect
+from genretag.decisions.reasons import Action
 from genretag.decisions.vocabulary import (
     Vocabulary,
     built_in_tree,

@@ -16,8 +16,9 @@ from rawtags import make_id3, make_id3v1
 import genretag.api as api
 from genretag import audio, tags
 from genretag.audio import mpeg, synthesis
-from genretag.decisions.plan import Row, decide
+from genretag.decisions.genre import decide
 from genretag.decisions.policy import Existing, Policy, Protect
+from genretag.decisions.rows import Row
 from genretag.decisions.vote import Status, Verdict
 from genretag.errors import TrackError
 from genretag.library.walk import Found, lies_in, walk

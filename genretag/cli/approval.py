@@ -19,7 +19,7 @@ from genretag.text import count, escape_control
 from genretag.writing.session import Databases
 
 if TYPE_CHECKING:
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.storage.scans import Scan
 
 _QUESTION = "[y]es / [n]o / [l]ist / [r]eview / [h]tml: "

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from genretag.decisions.audit import Audit, Finding
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.storage.scans import Scan
     from genretag.writing.session import Databases
 
@@ -216,7 +216,7 @@ def _planned(
     databases: Databases, plans: list[Scan], finding: Finding
 ) -> tuple[Scan, int, Row] | None:
     """Return the newest plan that has a row of a finding's file, with the row and its place."""
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
 
     for plan in plans:
         stored = databases.store.planned_row(plan.run, Path(finding.path))
@@ -317,7 +317,7 @@ def _write_file(findings: list[Finding], output: Path) -> None:
 
 def _as_row(finding: Finding) -> Row:
     """Return a row that names the finding's file, for a playlist."""
-    from genretag.decisions.plan import unanalysed_row
+    from genretag.decisions.rows import unanalysed_row
 
     return unanalysed_row(Path(finding.path))
 

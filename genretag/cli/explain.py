@@ -102,7 +102,7 @@ def _window_lines(case: _Case) -> Iterator[Line]:
 
 def _vote_lines(case: _Case) -> Iterator[Line]:
     """Yield the vote, the threshold, the labels and the styles."""
-    from genretag.decisions.plan import labels_to_write
+    from genretag.decisions.genre import labels_to_write
     from genretag.text import count_windows, escape_control
 
     verdict, policy = case.verdict, case.policy
@@ -130,7 +130,7 @@ def _vote_lines(case: _Case) -> Iterator[Line]:
 
 def _vocabulary_lines(case: _Case) -> Iterator[Line]:
     """Yield what each step of the vocabulary makes of the labels."""
-    from genretag.decisions.plan import labels_to_write
+    from genretag.decisions.genre import labels_to_write
     from genretag.decisions.vocabulary import Step
     from genretag.text import escape_control
 

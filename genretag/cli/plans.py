@@ -20,7 +20,7 @@ from genretag.writing.session import Databases, writing
 
 if TYPE_CHECKING:
     from genretag.cli.notify import Written
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.report.summary import Scope, Summary
     from genretag.storage.scans import Scan
     from genretag.writing.apply import PlannedWrite, Result
@@ -120,7 +120,7 @@ def plan_rows(
     databases: Databases, run: int, *, open_writes: bool = False
 ) -> Iterator[tuple[int, Row]]:
     """Yield (ordinal, row) of a run's plan: all rows, or those still to be written."""
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
 
     for ordinal, _, data in databases.store.plan(run, open_writes=open_writes):
         yield ordinal, Row.from_dict(data)

@@ -20,7 +20,7 @@ from genretag.text import count, escape_control
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.writing.session import Databases
 
 UNSURE = "unsure"

@@ -39,7 +39,7 @@ from genretag.decisions.policy import Policy
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.report.html import PlanRules
     from genretag.report.selection import Selection
     from genretag.report.summary import Scope
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 def _complete_reason(incomplete: str) -> Iterator[str]:
     """Offer the codes of reasons to the shell."""
-    from genretag.decisions.plan import Reason
+    from genretag.decisions.reasons import Reason
 
     return (code.value for code in Reason if code.startswith(incomplete))
 
@@ -313,7 +313,7 @@ def _same_audio(
     databases: Databases, plans: list[Scan], tops: list[Path]
 ) -> Iterator[Iterable[Row]]:
     """Yield the groups of rows whose audio has any key in common."""
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.decisions.same_audio import group_by_keys, number_keys
 
     store = databases.store

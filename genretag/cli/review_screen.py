@@ -16,7 +16,7 @@ from textual.content import Content
 from textual.suggester import Suggester
 from textual.widgets import Input, ProgressBar, Static
 
-from genretag.decisions.plan import LEAVE_ANSWER, NOT_MUSIC_ANSWER
+from genretag.decisions.answers import LEAVE_ANSWER, NOT_MUSIC_ANSWER
 from genretag.library.urls import home_relative
 from genretag.report.columns import cut_middle
 from genretag.review.playback import Playback

@@ -31,7 +31,7 @@ from genretag.text import count
 from genretag.writing.session import Databases, open_databases
 
 if TYPE_CHECKING:
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
     from genretag.decisions.tidy import Table, Tidier
     from genretag.scan.tidy import Survey
 

@@ -23,8 +23,8 @@ from genretag.errors import UsageError
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from genretag.decisions.plan import Row
     from genretag.decisions.policy import Policy
+    from genretag.decisions.rows import Row
     from genretag.inference.model import Model
     from genretag.library.walk import Found
     from genretag.writing.session import Databases
@@ -150,7 +150,8 @@ class _Watcher:
 
 def _without_incomplete(row: Row) -> Row:
     """Return a row; one of a file that may still be copied is not written."""
-    from genretag.decisions.plan import Reason, skipped_row
+    from genretag.decisions.reasons import Reason
+    from genretag.decisions.rows import skipped_row
 
     if not row.writes or row.share is None or row.share >= MIN_COMPLETE_SHARE:
         return row

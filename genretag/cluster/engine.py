@@ -22,7 +22,7 @@ from genretag.cluster.options import ClusterOptions
 from genretag.cluster.setup import Setup, Shipped
 from genretag.cluster.signals import Interrupt, LossLog
 from genretag.cluster.source import listing
-from genretag.decisions.plan import failed_row
+from genretag.decisions.rows import failed_row
 from genretag.errors import RunError, TrackError
 from genretag.inference.metadata import ModelMetadata
 from genretag.inference.model import Model

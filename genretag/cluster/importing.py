@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genretag.cluster import result_files, results
 from genretag.cluster.result_files import Head
-from genretag.decisions.plan import WriteHistory
+from genretag.decisions.history import WriteHistory
 from genretag.decisions.policy import Policy
 from genretag.errors import RunError
 from genretag.inference.metadata import ModelMetadata, read_metadata

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import AlbumVerdict
 from genretag.decisions.policy import AlbumRule
 from genretag.decisions.vote import Status
 
@@ -33,6 +32,21 @@ _DISC_FOLDER = re.compile(r"(cd|dis[ck]|disque|lp|side|vinyl)[\s._-]*(\d{1,2}|[a
 _GUEST = re.compile(r"\s+[(\[]?(feat\.?|ft\.?|featuring|with|vs\.?)\s.*", re.I)
 
 Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class AlbumVerdict:
+    """The verdict of an album whose tracks decide together."""
+
+    label: str | None  # None: the tracks disagree
+    votes: int  # sure tracks for the label ...
+    of: int  # ... of so many sure tracks
+    tied: frozenset[str] = frozenset()  # labels with equally many votes: tracks decide alone
+
+    @property
+    def text(self) -> str:
+        """The verdict for reports."""
+        return f"{self.votes} of {self.of} sure tracks of its album"
 
 
 @dataclass

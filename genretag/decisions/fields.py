@@ -16,7 +16,7 @@ from genretag.inference.metadata import ModelMetadata
 from genretag.records import FileRow, Tags
 
 if TYPE_CHECKING:
-    from genretag.decisions.plan import Row
+    from genretag.decisions.rows import Row
 
 EVIDENCE = "evidence"  # key of a row's fields, and the name of the tag field
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from genretag.decisions.plan import Row
+from genretag.decisions.rows import Row
 
 
 def keys_of(row: Row) -> set[str]:

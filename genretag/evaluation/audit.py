@@ -16,7 +16,7 @@ import numpy as np
 
 from genretag.decisions.albums import Key, key_of
 from genretag.decisions.audit import AlbumScores, Audit, Finding, LabelFinder, combined, joint
-from genretag.decisions.plan import WriteHistory
+from genretag.decisions.history import WriteHistory
 from genretag.decisions.policy import Policy
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.features import FEATURE_VERSION

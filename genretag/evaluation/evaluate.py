@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genretag.decisions.albums import Key, key_of
-from genretag.decisions.plan import Row, judge
+from genretag.decisions.plan import judge
 from genretag.decisions.policy import Existing, HardLinks, Policy
+from genretag.decisions.rows import Row
 from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status, Verdict, vote
 from genretag.errors import RunError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from genretag.decisions.fields import EVIDENCE, FieldPlan
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row
 from genretag.library.urls import absolute, is_url
 from genretag.text import words
 

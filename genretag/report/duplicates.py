@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from genretag.decisions.plan import Row
+from genretag.decisions.rows import Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.text import count, escape_control, two_digits, words

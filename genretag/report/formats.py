@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from genretag.decisions.plan import Action, Row
 from genretag.decisions.policy import Field
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row
 from genretag.errors import RunError, UsageError
 from genretag.report.changes import written_fields
 from genretag.text import cell, escape_control, two_digits, words

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from genretag.decisions.fields import EVIDENCE, FieldPlan
-from genretag.decisions.plan import Action, Row, WriteHistory, judge
+from genretag.decisions.history import WriteHistory
+from genretag.decisions.plan import judge
 from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row
 from genretag.decisions.vote import Status, vote, window_scores
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from genretag.decisions.plan import TEXT, Action, Reason, Row
+from genretag.decisions.reasons import TEXT, Action, Reason
+from genretag.decisions.rows import Row
 from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status
 from genretag.errors import UsageError

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.report.changes import shown_path, written_fields

@@ -11,7 +11,8 @@ from typing import Any
 
 import genretag
 from genretag.decisions.fields import EVIDENCE
-from genretag.decisions.plan import Action, Reason, Row
+from genretag.decisions.reasons import Action, Reason
+from genretag.decisions.rows import Row
 from genretag.decisions.sources import Source
 from genretag.decisions.vote import Status
 from genretag.records import PIECE_SECONDS

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genretag.decisions.plan import Action, Row
+from genretag.decisions.reasons import Action
+from genretag.decisions.rows import Row
 from genretag.decisions.vote import Status
 from genretag.library.urls import home_relative
 from genretag.report.changes import shown_path, written_fields

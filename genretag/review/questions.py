@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genretag.decisions.plan import Row, answered_row
+from genretag.decisions.answers import answered_row
 from genretag.decisions.policy import Policy
+from genretag.decisions.rows import Row
 from genretag.decisions.same_audio import group_by_keys, number_keys
 from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genretag.decisions.plan import Reason, Row, skipped_row
 from genretag.decisions.policy import Owner, Policy
+from genretag.decisions.reasons import Reason
+from genretag.decisions.rows import Row, skipped_row
 from genretag.library.access import write_obstacle
 from genretag.scan.phase import OnPhase, counted
 from genretag.storage.cache import AnalysisCache

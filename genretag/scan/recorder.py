@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from genretag.audio import Identity, file_sha256
-from genretag.decisions.plan import Row, WriteHistory, failed_row, judge, linked_row
+from genretag.decisions.history import WriteHistory
+from genretag.decisions.plan import judge
 from genretag.decisions.policy import Policy
+from genretag.decisions.rows import Row, failed_row, linked_row
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata
 from genretag.library.urls import absolute, is_url

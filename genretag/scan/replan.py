@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from genretag.decisions.albums import AlbumTally, Key, key_of
-from genretag.decisions.plan import Reason, Row, WriteHistory, judge, keep_tidied, with_fields
+from genretag.decisions.history import WriteHistory
+from genretag.decisions.plan import judge, with_fields
 from genretag.decisions.policy import AlbumRule, Policy
+from genretag.decisions.reasons import Reason
+from genretag.decisions.rows import Row, keep_tidied
 from genretag.decisions.vote import vote
 from genretag.errors import RunError
 from genretag.features import FEATURE_VERSION

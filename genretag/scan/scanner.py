@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from genretag.decisions.plan import WriteHistory
+from genretag.decisions.history import WriteHistory
 from genretag.inference.metadata import ModelMetadata, metadata_to_json
 from genretag.library.walk import Found, Unreadable
 from genretag.scan.lookup import Lookup

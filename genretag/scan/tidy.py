@@ -14,16 +14,10 @@ from typing import Any
 
 from genretag import tags
 from genretag.audio import file_check, identify
-from genretag.decisions.plan import (
-    Action,
-    Reason,
-    Row,
-    failed_row,
-    keep_tidied,
-    tidied_row,
-    unanalysed_row,
-)
+from genretag.decisions.plan import tidied_row
 from genretag.decisions.policy import Policy
+from genretag.decisions.reasons import Action, Reason
+from genretag.decisions.rows import Row, failed_row, keep_tidied, unanalysed_row
 from genretag.decisions.tidy import Table, Tidier
 from genretag.errors import TrackError
 from genretag.library.urls import absolute, to_url

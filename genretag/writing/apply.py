@@ -25,8 +25,8 @@ from genretag.audio import (
     identify,
 )
 from genretag.decisions.fields import EVIDENCE
-from genretag.decisions.plan import Row
 from genretag.decisions.policy import HardLinks
+from genretag.decisions.rows import Row
 from genretag.errors import TrackError
 from genretag.records import FileRow
 from genretag.storage.cache import AnalysisCache

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.decisions.plan import MIN_FURTHER
+from genretag.decisions.genre import MIN_FURTHER
 from genretag.evaluation.metrics import calibration_error, exact_calibration_error
 from genretag.inference.metadata import FurtherCalibration
 from models.recipe.corpus import ALLMUSIC, WORDS, Clip

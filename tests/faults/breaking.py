@@ -20,7 +20,7 @@ from genretag.audio import synthesis
 from genretag.cli.options import ApprovalOptions
 from genretag.cli.output import OutputMode
 from genretag.cli.plans import write_plan
-from genretag.decisions.plan import Row
+from genretag.decisions.rows import Row
 from genretag.writing import steps, target
 from genretag.writing.copying import TEMP_MARK
 from genretag.writing.session import open_databases, writing
