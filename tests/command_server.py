@@ -1,4 +1,4 @@
-"""Run ``python -m genretag`` in processes forked from one that has imported it.
+"""Run ``python -m genretag`` and ``python -c`` in processes forked from one that has imported it.
 
 An interpreter of its own for each command would spend more time on imports than on most commands,
 and train and evaluate more than a second. Each forked process has its own environment, working
@@ -47,7 +47,7 @@ _SIZE = struct.Struct("!I")
 
 @dataclass(frozen=True)
 class Request:
-    """A command: its arguments, environment and working directory."""
+    """A command: the arguments of its interpreter, environment and working directory."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -76,7 +76,10 @@ class CommandServer:
     def run(
         self, arguments: list[str], environment: dict[str, str], stdin: bytes, timeout: float
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a command as ``subprocess.run`` does with ``capture_output``."""
+        """Run ``python`` with arguments as ``subprocess.run`` does with ``capture_output``.
+
+        The first argument is ``-m`` or ``-c``.
+        """
         pipes = [os.pipe() for _ in range(3)]
         (stdin_read, stdin_write), (out_read, out_write), (err_read, err_write) = pipes
         answer, theirs = socket.socketpair()
@@ -225,8 +228,11 @@ def _become(request: Request) -> None:
     sys.stdout = sys.__stdout__ = _reopen(1, "w", sys.stdout)
     sys.stderr = sys.__stderr__ = _reopen(2, "w", sys.stderr)
     sys.stderr.reconfigure(line_buffering=True)  # type: ignore[attr-defined]
-    sys.argv[1:] = request.arguments
-    runpy.run_module("genretag", run_name="__main__", alter_sys=True)
+    option, what, *sys.argv[1:] = request.arguments
+    if option == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,18 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 HAS_DATA = (SHARED / "clips.csv").exists()
 
 
+#: The modules that take longest. They begin first, so that none of them runs alone at the end.
+LONGEST = (
+    *("test_train.py", "test_cli.py", "test_html.py", "test_baselines.py", "test_docs.py"),
+    *("test_trust.py", "test_walkthrough.py", "test_deep.py", "test_sparse.py", "test_tidy.py"),
+    *("test_undo.py", "test_replace.py", "test_audio.py", "test_real_disks.py", "test_watch.py"),
+    *("test_settings.py", "test_review_keys.py", "test_hostile_files.py", "test_audit.py"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     for item in items:
         if item.get_closest_marker("data") and not HAS_DATA:
             item.add_marker(pytest.mark.skip(reason="the training data is not here"))
@@ -98,18 +109,8 @@ def program(folder: Path, server: CommandServer | None) -> Program:
             **(env or {}),
         }
         environment.pop("FORCE_COLOR", None)
-        words = [os.fspath(_text(argument)) for argument in arguments]
-        if server and server.fits(environment) and not fresh:
-            done = server.run(words, environment, stdin.encode(), 200)
-        else:
-            done = subprocess.run(
-                [sys.executable, "-m", "genretag", *words],
-                input=stdin.encode(),
-                capture_output=True,
-                env=environment,
-                timeout=200,
-                check=False,
-            )
+        words = ["-m", "genretag", *(os.fspath(_text(argument)) for argument in arguments)]
+        done = run_python(words, environment, stdin.encode(), None if fresh else server)
         return Ran(
             done.returncode,
             done.stdout.decode("utf-8", "replace"),
@@ -117,6 +118,25 @@ def program(folder: Path, server: CommandServer | None) -> Program:
         )
 
     return run
+
+
+def run_python(
+    arguments: list[str],
+    environment: dict[str, str],
+    stdin: bytes = b"",
+    server: CommandServer | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``python -m`` or ``python -c``, in a process forked from the server where possible."""
+    if server and server.fits(environment):
+        return server.run(arguments, environment, stdin, 200)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=stdin,
+        capture_output=True,
+        env=environment,
+        timeout=200,
+        check=False,
+    )
 
 
 def _text(argument: object) -> str | Path:

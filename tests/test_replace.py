@@ -8,11 +8,13 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_server import CommandServer
+from conftest import run_python
 
 from genretag import audio, tags
 from genretag.audio import synthesis
@@ -261,7 +263,7 @@ def test_in_place_all_names_see_the_change_and_the_way_back(
 
 @pytest.mark.parametrize("step", ["overwriting", "overwritten"])
 def test_killed_while_overwriting_in_place_the_next_run_ends_it(
-    seed_files: dict[str, Path], tmp_path: Path, step: str
+    seed_files: dict[str, Path], tmp_path: Path, step: str, killed_at: Killed
 ) -> None:
     path = music(seed_files, tmp_path)
     os.link(path, tmp_path / "other.mp3")
@@ -334,6 +336,7 @@ def test_a_tagger_that_drops_another_tag_is_caught(
 
 KILLED = """
 import os, signal, sys
+from collections.abc import Callable
 from pathlib import Path
 from genretag import audio
 from genretag.decisions.policy import HardLinks
@@ -359,17 +362,25 @@ else:
 """
 
 
-def killed_at(step: str, path: Path, journal: Path, what: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(path), str(journal), step, what], timeout=60, check=False
-    )
-    assert done.returncode == -signal.SIGKILL
+Killed = Callable[[str, Path, Path, str], None]
+
+
+@pytest.fixture
+def killed_at(command_server: CommandServer | None) -> Killed:
+    """Return a function that writes or undoes in a process that kills itself at a step."""
+
+    def run(step: str, path: Path, journal: Path, what: str) -> None:
+        arguments = ["-c", KILLED, str(path), str(journal), step, what]
+        done = run_python(arguments, dict(os.environ), server=command_server)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+
+    return run
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".flac", ".m4a", ".opus", ".wav"])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_the_file_is_whole_and_the_journal_knows(
-    seed_files: dict[str, Path], tmp_path: Path, step: str, extension: str
+    seed_files: dict[str, Path], tmp_path: Path, step: str, extension: str, killed_at: Killed
 ) -> None:
     path = music(seed_files, tmp_path, extension)
     before, key = sha(path), audio.identify(path).content_key
@@ -389,7 +400,7 @@ def test_killed_at_any_step_the_file_is_whole_and_the_journal_knows(
 
 @pytest.mark.parametrize("step", ["aimed", "rebuilt", *STEPS[6:-2], "put back"])
 def test_killed_in_an_undo_the_file_is_whole_and_undo_goes_on(
-    seed_files: dict[str, Path], tmp_path: Path, step: str
+    seed_files: dict[str, Path], tmp_path: Path, step: str, killed_at: Killed
 ) -> None:
     path = music(seed_files, tmp_path)
     before = sha(path)
