@@ -21,7 +21,7 @@ from genretag.layout.fields import FIELDS
 from genretag.layout.id3 import front_tags
 from genretag.layout.iff import RIFF, is_info
 from genretag.layout.mapping import mapped
-from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, ogg, tail
+from genretag.tags import asf, bare, chunks, comments, dsf, flac, mp4, mp4_edits, ogg, tail
 from genretag.tags import embedded as id3
 from genretag.tags.album import album_from
 from genretag.tags.edits import Edit, apply_edits
@@ -240,12 +240,12 @@ CONTAINERS = (
         dsf.dsf_edits,
     ),
     Spliced(
-        mp4.field_name,
+        mp4_edits.field_name,
         mp4_layout.matches,
         mp4_layout.account,
         _mp4_reader,
         mp4.album_of,
-        mp4.mp4_edits,
+        mp4_edits.mp4_edits,
     ),
     Spliced(
         asf.field_name,

@@ -37,7 +37,8 @@ from genretag.layout.mapping import mapped
 from genretag.layout.mp4 import account, parse_mp4
 from genretag.layout.mp4_samples import chunk_sizes
 from genretag.tags.edits import edited
-from genretag.tags.mp4 import album_of, field_name, genre_places, mp4_edits
+from genretag.tags.mp4 import album_of, genre_places
+from genretag.tags.mp4_edits import field_name, mp4_edits
 from genretag.tags.options import KEEP_AS_IS
 from genretag.tags.records import Album
 

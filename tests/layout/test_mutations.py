@@ -19,7 +19,8 @@ from genretag.tags.asf import album_of as asf_album
 from genretag.tags.asf import asf_edits, genres_of
 from genretag.tags.edits import Edit, edited
 from genretag.tags.mp4 import album_of as mp4_album
-from genretag.tags.mp4 import genre_places, mp4_edits
+from genretag.tags.mp4 import genre_places
+from genretag.tags.mp4_edits import mp4_edits
 from genretag.tags.options import KEEP_AS_IS, TagOptions
 
 MUTATIONS = 400  # of each seed
