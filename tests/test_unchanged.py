@@ -14,7 +14,7 @@ from genretag.audio import synthesis
 from genretag.cli import approval
 from genretag.cli.options import ApprovalOptions, ReportOptions
 from genretag.cli.output import OutputMode
-from genretag.cli.plans import print_plan
+from genretag.cli.printing import print_plan
 from genretag.decisions.policy import AlbumRule, Existing, Policy, Windows
 from genretag.decisions.rows import Row
 from genretag.inference.model import Model

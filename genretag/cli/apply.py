@@ -11,6 +11,7 @@ import typer
 
 from genretag.cli.approval import approve_plans
 from genretag.cli.cluster import import_results
+from genretag.cli.deciding import decide_again, provisional_plan
 from genretag.cli.notify import Written, notifying
 from genretag.cli.option_groups import OUTPUT, one_call
 from genretag.cli.options import (
@@ -23,23 +24,12 @@ from genretag.cli.options import (
     RunNumber,
 )
 from genretag.cli.output import OutputMode, output_mode
-from genretag.cli.plans import (
-    absolute_paths,
-    decide_again,
-    plans_in_force,
-    print_plan,
-    print_rows,
-    provisional_plan,
-    rows_below,
-    rows_in_force,
-    rows_of,
-    write_all,
-    write_options,
-    write_plan,
-)
+from genretag.cli.plans import absolute_paths, plans_in_force, rows_below, rows_in_force, rows_of
 from genretag.cli.policy_options import PolicyOptions, default_policy, flag_of
+from genretag.cli.printing import print_plan, print_rows
 from genretag.cli.scan_options import Jobs, parse_jobs
 from genretag.cli.settings import shared_value
+from genretag.cli.writes import write_all, write_options, write_plan
 from genretag.decisions.policy import WRITE_FIELDS, Policy
 from genretag.errors import UsageError
 from genretag.writing.session import Databases, open_databases

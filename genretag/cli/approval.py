@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from genretag.cli.options import ApprovalOptions, ReportOptions
 from genretag.cli.output import OutputMode, confirm, format_time
-from genretag.cli.plans import print_rows, rows_in_force, stored_summary
+from genretag.cli.plans import rows_in_force
 from genretag.cli.policy_text import describe_policy
+from genretag.cli.printing import print_rows, stored_summary
 from genretag.decisions.policy import Policy
 from genretag.text import count, escape_control
 from genretag.writing.session import Databases
@@ -174,7 +175,7 @@ def _review(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:
 
 def _write_page(databases: Databases, plans: list[Scan], tops: list[Path]) -> None:
     """Write the plans in force as a page into the current folder."""
-    from genretag.cli.report import write_page
+    from genretag.cli.page import write_page
 
     write_page(databases, plans, tops, _PAGE)
     print(f"wrote {_PAGE}", file=sys.stderr)

@@ -276,7 +276,7 @@ def _write_page(
     """Write the page of the findings; nothing on it is written before the user chooses."""
     from dataclasses import replace
 
-    from genretag.cli.report import write_page_of
+    from genretag.cli.page import write_page_of
     from genretag.report.suspects import page_reason
 
     rows: list[tuple[Scan, Row]] = []

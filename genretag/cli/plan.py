@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
+from genretag.cli.deciding import decide_again
 from genretag.cli.option_groups import OUTPUT, one_call
 from genretag.cli.options import Database, Paths, ReportOptions, ResetRules, RunNumber
 from genretag.cli.output import output_mode
-from genretag.cli.plans import absolute_paths, decide_again, plans_in_force, print_plan
+from genretag.cli.plans import absolute_paths, plans_in_force
 from genretag.cli.policy_options import PolicyOptions, default_policy
 from genretag.cli.policy_text import describe_policy
+from genretag.cli.printing import print_plan
 from genretag.decisions.policy import Policy
 from genretag.writing.session import open_databases
 

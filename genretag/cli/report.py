@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,32 +15,16 @@ import typer
 from genretag.cli.cluster import import_results
 from genretag.cli.option_groups import FILES, OUTPUT, one_call
 from genretag.cli.options import Database, Json, ReportOptions
-from genretag.cli.output import (
-    OutputMode,
-    check_page_name,
-    file_progress,
-    format_time,
-    is_page,
-    message_console,
-    output_mode,
-)
+from genretag.cli.output import OutputMode, check_page_name, is_page, message_console, output_mode
+from genretag.cli.page import write_page
 from genretag.cli.pager import paged_console
-from genretag.cli.plans import (
-    absolute_paths,
-    plans_in_force,
-    print_rows,
-    rows_in_force,
-    rows_of,
-    total_rows,
-)
+from genretag.cli.plans import absolute_paths, plans_in_force, rows_in_force, rows_of, total_rows
 from genretag.cli.playlist import complete_genre
-from genretag.cli.policy_text import describe_policy
-from genretag.decisions.policy import Policy
+from genretag.cli.printing import print_rows
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
     from genretag.decisions.rows import Row
-    from genretag.report.html import PlanRules
     from genretag.report.selection import Selection
     from genretag.report.summary import Scope
     from genretag.storage.scans import Scan
@@ -340,79 +324,3 @@ def _report_nothing(rows: Iterable[Row], chosen: Selection) -> None:
         known = ", ".join(f"{name} ({files:,})" for name, files in genres.most_common())
         hint = f"; there are: {known or 'no genres'}"
     message_console().print(f"no file of the plan matches{hint}")
-
-
-def write_page(
-    databases: Databases,
-    plans: list[Scan],
-    tops: list[Path],
-    target: Path,
-    chosen: Callable[[Row], bool] = lambda _: True,
-    *,
-    quiet: bool = False,
-) -> None:
-    """Write the HTML page of what plans hold below ``tops``, or of the chosen rows."""
-    with file_progress(total_rows(databases, plans, tops), quiet=quiet) as progress:
-        in_force = progress.counted(rows_in_force(databases, plans, tops))
-        rows = ((plan, row) for plan, _, row in in_force if chosen(row))
-        write_page_of(databases, plans, rows, target, "genretag: the plan")
-
-
-def write_page_of(
-    databases: Databases,
-    plans: list[Scan],
-    numbered: Iterable[tuple[Scan, Row]],
-    target: Path,
-    title: str,
-    no_slider: str = "",
-) -> None:
-    """Write the HTML page of rows, each with its plan.
-
-    ``no_slider``: why the page must not try other thresholds.
-    """
-    from genretag.report.formats import write_text
-    from genretag.report.html import PlanRules, plan_page
-    from genretag.scan.replan import metadata_of
-
-    rules = {
-        plan.run: PlanRules(metadata_of(databases.store, plan), Policy.from_dict(plan.policy))
-        for plan in plans
-    }
-    rows = ((row, rules[plan.run]) for plan, row in numbered)
-    about = _describe_plans(databases, [(plan, rules[plan.run]) for plan in plans])
-    past = databases.journal
-    runs = (databases.journal.run(plan.run) for plan in plans)
-    draft = " ".join(f"{run.id} {run.began}" for run in runs if run is not None)
-    by_plan = list(rules.values())
-    page = plan_page(databases.store, rows, by_plan, past, title, about, draft, no_slider)
-    write_text(target, page)
-
-
-def _describe_plans(
-    databases: Databases, plans: list[tuple[Scan, PlanRules]]
-) -> tuple[tuple[str, str], ...]:
-    """Return what a page says of its plans, each value with its name."""
-    described = [_describe_plan(databases, plan, rules) for plan, rules in plans]
-    if len(plans) == 1:
-        return tuple(described[0].items())
-    return tuple(
-        (f"Plan {plan.run}", "; ".join(about.values()))
-        for (plan, _), about in zip(plans, described, strict=True)
-    )
-
-
-def _describe_plan(databases: Databases, plan: Scan, rules: PlanRules) -> dict[str, str]:
-    """Return the folders, date, model and rules of a plan, each with its name."""
-    from genretag.library.urls import home_relative
-    from genretag.text import escape_control
-    from genretag.writing.moved import scanned_places
-
-    run = databases.journal.run(plan.run)
-    places = plan.places or scanned_places(databases.journal)
-    about = {
-        "Folder" if len(places) == 1 else "Folders": ", ".join(map(home_relative, places)),
-        "Date": format_time(run.began if run else None),
-        "Model": f"{rules.metadata.name} {rules.metadata.version}",
-        "Rules": describe_policy(rules.policy) or f"defaults (threshold {rules.threshold:g})",
-    }
-    return {name: escape_control(value) for name, value in about.items() if value}

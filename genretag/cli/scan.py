@@ -14,6 +14,7 @@ import typer
 from genretag.cli.analysis import load_model, scan_progress
 from genretag.cli.approval import approve_plans, can_ask
 from genretag.cli.cluster import cluster_options, cluster_urls
+from genretag.cli.deciding import provisional_plan
 from genretag.cli.notify import notifying
 from genretag.cli.options import (
     ApprovalOptions,
@@ -23,8 +24,8 @@ from genretag.cli.options import (
     ReportOptions,
 )
 from genretag.cli.output import OutputMode, exit_interrupted, message_console, output_mode
-from genretag.cli.plans import print_plan, provisional_plan, write_options, write_plan
 from genretag.cli.policy_options import PolicyOptions
+from genretag.cli.printing import print_plan
 from genretag.cli.scan_options import (
     AnalysisOptions,
     Engine,
@@ -32,6 +33,7 @@ from genretag.cli.scan_options import (
     FileOptions,
     scan_options,
 )
+from genretag.cli.writes import write_options, write_plan
 from genretag.errors import UsageError
 from genretag.library.urls import absolute, to_url
 from genretag.text import count

@@ -22,9 +22,11 @@ from genretag.cli.options import (
 )
 from genretag.cli.output import OutputMode, file_progress, message_console, output_mode
 from genretag.cli.pager import paged_console
-from genretag.cli.plans import absolute_paths, print_rows, write_options, write_plan
+from genretag.cli.plans import absolute_paths
 from genretag.cli.policy_options import PolicyOptions
+from genretag.cli.printing import print_rows
 from genretag.cli.scan_options import Jobs, parse_jobs
+from genretag.cli.writes import write_options, write_plan
 from genretag.decisions.policy import WRITE_FIELDS, Policy
 from genretag.errors import UsageError
 from genretag.text import count

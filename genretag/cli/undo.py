@@ -14,9 +14,10 @@ from genretag.cli.notify import notifying
 from genretag.cli.option_groups import FILES, one_call
 from genretag.cli.options import ApprovalOptions, Database, Json, NotifyServers
 from genretag.cli.output import confirm, file_progress, output_mode
-from genretag.cli.plans import absolute_paths, show_result
+from genretag.cli.plans import absolute_paths
 from genretag.cli.policy_options import parse_names
 from genretag.cli.runs import complete_run
+from genretag.cli.writes import show_result
 from genretag.errors import UsageError
 from genretag.text import count
 from genretag.writing.session import open_databases, writing

@@ -16,9 +16,10 @@ from genretag.cli.notify import Notifier
 from genretag.cli.option_groups import FILES
 from genretag.cli.options import ApprovalOptions, Database, DryRun, NotifyServers, PreserveTimes
 from genretag.cli.output import OutputMode, file_progress, output_mode
-from genretag.cli.plans import plan_rows, write_options, write_plan
+from genretag.cli.plans import plan_rows
 from genretag.cli.policy_options import PolicyOptions
 from genretag.cli.scan_options import Jobs, ModelFile, parse_jobs
+from genretag.cli.writes import write_options, write_plan
 from genretag.errors import UsageError
 from genretag.writing.session import open_databases
 

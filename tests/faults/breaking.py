@@ -19,7 +19,7 @@ from genretag import audio, tags
 from genretag.audio import synthesis
 from genretag.cli.options import ApprovalOptions
 from genretag.cli.output import OutputMode
-from genretag.cli.plans import write_plan
+from genretag.cli.writes import write_plan
 from genretag.decisions.rows import Row
 from genretag.writing import steps, target
 from genretag.writing.copying import TEMP_MARK
