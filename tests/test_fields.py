@@ -33,7 +33,8 @@ from genretag.report.sentences import report_lines
 from genretag.report.summary import summarise
 from genretag.report.terminal import print_report
 from genretag.scan.track import TrackResult
-from genretag.storage.journal import FieldChange, Journal
+from genretag.storage.changes import FieldChange
+from genretag.storage.journal import Journal
 from genretag.writing import steps, undo
 from genretag.writing.recovery import recover
 from genretag.writing.target import Expected, WriteOptions

@@ -21,7 +21,7 @@ from genretag.writing.session import open_databases
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genretag.storage.journal import Run
+    from genretag.storage.runs import Run
 
 _NEWEST = 20  # runs that are listed without --all
 _MIN_TABLE = 110  # columns of a terminal for one line per run

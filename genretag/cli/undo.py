@@ -23,7 +23,7 @@ from genretag.text import count
 from genretag.writing.session import open_databases, writing
 
 if TYPE_CHECKING:
-    from genretag.storage.journal import Change, Fields
+    from genretag.storage.changes import Change, Fields
     from genretag.writing.apply import Result
     from genretag.writing.session import Databases
 

@@ -16,7 +16,7 @@ from genretag.text import count
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
-    from genretag.storage.journal import Change
+    from genretag.storage.changes import Change
     from genretag.writing.session import Databases
 
 

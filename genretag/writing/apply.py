@@ -30,7 +30,8 @@ from genretag.decisions.rows import Row
 from genretag.errors import TrackError
 from genretag.records import FileRow
 from genretag.storage.cache import AnalysisCache
-from genretag.storage.journal import Change, FieldChange, Fields, Journal
+from genretag.storage.changes import Change, FieldChange, Fields
+from genretag.storage.journal import Journal
 from genretag.tags import read as read_tags
 from genretag.writing.target import Expected, WriteOptions, Written
 from genretag.writing.turns import Turn, in_turns

@@ -11,7 +11,8 @@ from genretag.audio import AUDIO_KEY_PREFIX, content_key, file_sha256
 from genretag.errors import TrackError
 from genretag.library.walk import Found, walk
 from genretag.storage.cache import AnalysisCache
-from genretag.storage.journal import Change, Journal
+from genretag.storage.changes import Change
+from genretag.storage.journal import Journal
 
 
 def scanned_places(journal: Journal) -> list[Path]:

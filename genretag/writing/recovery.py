@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from genretag import audio
-from genretag.storage.journal import OPEN_STATES, Change, Journal
+from genretag.storage.changes import OPEN_STATES, Change
+from genretag.storage.journal import Journal
 from genretag.writing.copying import old_beside, unlink_temp
 from genretag.writing.replace import overwrite
 

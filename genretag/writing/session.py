@@ -82,7 +82,7 @@ def open_databases(database: Path | None) -> Iterator[Databases]:
 
 def _open_cache(path: Path) -> AnalysisCache:
     from genretag.storage.cache import AnalysisCache
-    from genretag.storage.journal import KNOWN_TABLE
+    from genretag.storage.journal_schema import KNOWN_TABLE
     from genretag.storage.sqlite import BrokenDatabaseError, is_ours, set_aside
 
     try:
@@ -99,7 +99,8 @@ def _open_cache(path: Path) -> AnalysisCache:
 
 def _open_journal(path: Path, *, trusted: bool) -> Journal:
     """Open the journal; a damaged one is replaced if ``trusted`` or recognised as genretag's."""
-    from genretag.storage.journal import KNOWN_TABLE, Journal, save_what_is_readable
+    from genretag.storage.journal import Journal, save_what_is_readable
+    from genretag.storage.journal_schema import KNOWN_TABLE
     from genretag.storage.sqlite import BrokenDatabaseError, is_ours, set_aside
 
     try:
@@ -153,7 +154,7 @@ def writing(given: Databases) -> Iterator[None]:
 
 def settle(given: Databases) -> None:
     """Complete or revert the writes that a killed run left open, and log each."""
-    from genretag.storage.journal import OPEN_STATES
+    from genretag.storage.changes import OPEN_STATES
 
     # The safe writer and mutagen are imported only where there is something to settle.
     if next(iter(given.journal.changes(states=OPEN_STATES)), None) is None:

@@ -10,7 +10,8 @@ from genretag import audio, tags
 from genretag.decisions.fields import EVIDENCE, without_evidence
 from genretag.decisions.policy import HardLinks
 from genretag.errors import TrackError
-from genretag.storage.journal import Change, FieldChange, Fields, Journal
+from genretag.storage.changes import Change, FieldChange, Fields
+from genretag.storage.journal import Journal
 from genretag.writing import delta
 from genretag.writing.copying import copy_attributes, old_beside, sync, temp_beside, unlink_temp
 from genretag.writing.in_use import leased

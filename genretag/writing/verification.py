@@ -10,7 +10,7 @@ from genretag import audio, tags
 from genretag.errors import TrackError
 from genretag.layout.account import UnexplainedError
 from genretag.layout.detect import UnknownContainerError
-from genretag.storage.journal import Fields
+from genretag.storage.changes import Fields
 from genretag.writing import delta
 from genretag.writing.proof import prove
 

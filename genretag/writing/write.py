@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from genretag import audio, tags
-from genretag.storage.journal import FieldChange, Fields, Journal
+from genretag.storage.changes import FieldChange, Fields
+from genretag.storage.journal import Journal
 from genretag.writing.copying import copy_attributes, copy_bytes, sync, temp_beside
 from genretag.writing.in_use import leased
 from genretag.writing.recovery import settle
