@@ -36,6 +36,11 @@ def escape_control(text: str | Path) -> str:
     return raw if raw.isascii() and raw.isprintable() else "".join(map(_escape, raw))
 
 
+def is_unicode(name: str) -> bool:
+    """Return whether a name is free of surrogates, which stand for bytes that are not UTF-8."""
+    return not any(0xD800 <= ord(char) <= 0xDFFF for char in name)
+
+
 def cell(text: str) -> str:
     """Return text for a CSV cell: control characters escaped, formulas disarmed."""
     safe = escape_control(text)

@@ -85,6 +85,22 @@ def test_polling_finds_new_files(tmp_path: Path) -> None:
     assert found == {"first.mp3", "second.mp3"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 here")
+@pytest.mark.parametrize("poll", [False, True])
+def test_a_name_that_is_not_utf8_does_not_end_the_watch(tmp_path: Path, poll: bool) -> None:
+    names = [b"first.mp3", b"caf\xe9.mp3", b"last.mp3"]
+    stop, found = threading.Event(), list[bytes]()
+    (tmp_path / "first.mp3").write_bytes(b"x")
+    for paths in arrivals(tmp_path, 0.2, stop, poll):
+        found += [os.fsencode(path.name) for path in paths]
+        if set(found) == set(names):
+            stop.set()
+            break
+        # One after the other: the last one arrives at a watch that was started again.
+        (tmp_path / os.fsdecode(names[len(set(found))])).write_bytes(b"x")
+    assert set(found) == set(names)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     running: list[subprocess.Popen[bytes]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from genretag.cli.policy_options import PolicyOptions
 from genretag.cli.scan_options import Jobs, ModelFile, parse_jobs
 from genretag.cli.writes import write_options, write_plan
 from genretag.errors import UsageError
+from genretag.text import is_unicode
 from genretag.writing.session import open_databases
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ def watch(
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder")
+    if not is_unicode(os.path.abspath(folder)):
+        raise UsageError(f"{folder}: its name is not UTF-8, so that only a scan can read it")
     rules, workers, mode = policy.new_policy(context), parse_jobs(jobs), output_mode(context)
     approval = ApprovalOptions(dry_run=dry_run, yes=True)
     notifier = replace(Notifier.of(notify, approval, mode), times_kept=preserve_mtimes)

@@ -18,6 +18,8 @@ from genretag.library.walk import Found, is_music, lies_in_hidden_folder, walk
 
 _TICK_MS = 500
 _POLL_MS = 2_000  # between two listings of a network share
+_RESTART_SECONDS = 1.0  # before a watch that failed is started again
+_UNDECODABLE = "Unable to decode path"  # in watchfiles' message on a name that is not UTF-8
 
 #: File systems whose changes the kernel does not report when another machine makes them.
 _NETWORK_FILE_SYSTEMS = frozenset({"cifs", "smb3", "smbfs", "nfs", "nfs4", "9p", "afs", "ceph"})
@@ -99,31 +101,54 @@ def arrivals(
     folder again and again instead of waiting for the kernel's events; None chooses by the file
     system.
     """
-    from watchfiles import watch
-
     polling = needs_polling(folder) if poll is None else poll
     waiting = Arrivals(folder, settle)
-    events = watch(
-        folder,
-        stop_event=stop,
-        watch_filter=None,  # the default filter skips folders by name, hidden ones among them
-        rust_timeout=_TICK_MS,
-        yield_on_timeout=True,
-        debounce=200,
-        step=100,
-        raise_interrupt=False,
-        force_polling=polling,
-        poll_delay_ms=_POLL_MS if polling else 300,
-    )
-    # Starts the watch; without the first step, changes during the listing would be missed.
-    next(events, None)
-    for found in walk([folder]):
-        waiting.note(found.path)
-    for changes in events:
-        for _, name in changes:
-            _note_change(waiting, Path(name))
+    for changes in _changes(folder, stop, polling):
+        if changes is None:
+            for found in walk([folder]):
+                waiting.note(found.path)
+        for path in changes or ():
+            _note_change(waiting, path)
         if ready := waiting.settled():
             yield ready
+
+
+def _changes(folder: Path, stop: threading.Event, polling: bool) -> Iterator[list[Path] | None]:
+    """Yield changed paths, or None where the folder has to be listed: at the start, and when
+    changes were lost.
+
+    watchfiles ends when a file changes whose name is not UTF-8; it is started again then.
+    """
+    from watchfiles import watch
+
+    while True:
+        events = watch(
+            folder,
+            stop_event=stop,
+            watch_filter=None,  # the default filter skips folders by name, hidden ones among them
+            rust_timeout=_TICK_MS,
+            yield_on_timeout=True,
+            debounce=200,
+            step=100,
+            raise_interrupt=False,
+            force_polling=polling,
+            poll_delay_ms=_POLL_MS if polling else 300,
+        )
+        started = False
+        try:
+            # Starts the watch; without this step, changes during the listing would be missed.
+            next(events, None)
+            started = True
+            yield None
+            yield from ([Path(name) for _, name in changes] for changes in events)
+            return
+        except RuntimeError as error:
+            if _UNDECODABLE not in str(error):
+                raise
+        if not started:
+            yield None
+        if stop.wait(_RESTART_SECONDS):
+            return
 
 
 def _note_change(waiting: Arrivals, path: Path) -> None:

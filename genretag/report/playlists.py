@@ -12,7 +12,7 @@ from genretag.errors import RunError
 from genretag.library.urls import is_url, to_url
 from genretag.report.formats import is_stdout
 from genretag.tags.titles import read_title
-from genretag.text import escape_control
+from genretag.text import escape_control, is_unicode
 
 
 class Listed(Protocol):
@@ -60,7 +60,7 @@ def _entry(row: Listed, base: Path | None) -> tuple[str, str]:
         name = os.path.relpath(row.absolute, base)
     # A name that starts with # would be a comment.
     entry = f"./{name}" if name.startswith("#") else name
-    fits = _is_one_line(name) and _is_unicode(name)
+    fits = _is_one_line(name) and is_unicode(name)
     return (
         f"#EXTINF:{round(row.seconds or -1)},{title}",
         entry if fits else f"# left out: {escape_control(entry)}",
@@ -79,8 +79,3 @@ def _display_title(row: Listed) -> str:
 
 def _is_one_line(name: str) -> bool:
     return "\n" not in name and "\r" not in name
-
-
-def _is_unicode(name: str) -> bool:
-    """Return whether a name is free of surrogates, which stand for bytes that are not UTF-8."""
-    return not any(0xD800 <= ord(char) <= 0xDFFF for char in name)
