@@ -7,6 +7,13 @@ class GenretagError(Exception):
     """Base class of all errors that genretag raises on purpose; the message is for users."""
 
 
+def describe_error(error: Exception) -> str:
+    """Return why a file cannot be read or written, without error numbers and Python's terms."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 class TrackError(GenretagError):
     """One track failed and the run goes on; ``stage`` is read, decode, tags, write ..."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import subprocess
@@ -149,3 +150,51 @@ def test_an_error_of_the_system_is_not_blamed_on_the_output(
     err = capsys.readouterr().err
     assert "output" not in err
     assert "connection refused" in err
+
+
+def test_files_that_cannot_be_read_are_named_with_the_cause_in_plain_words(
+    genretag: Program, tmp_path: Path
+) -> None:
+    latin, folder, list_of_rows = tmp_path / "latin.toml", tmp_path / "music", tmp_path / "p.jsonl"
+    latin.write_bytes(b"# caf\xe9\n")
+    latin_plan = latin.with_suffix(".jsonl")
+    latin_plan.write_bytes(latin.read_bytes())
+    folder.mkdir()
+    list_of_rows.write_text('["a"]\n')
+    incomplete = tmp_path / "row.jsonl"
+    incomplete.write_text('{"path": "a.mp3"}\n')
+    words = ("scan", folder, "--vocabulary")
+    cases: dict[str, tuple[object, ...]] = {
+        "gone.jsonl: the plan cannot be read: No such file": ("apply", tmp_path / "gone.jsonl"),
+        "latin.jsonl: the plan cannot be read: it is not UTF-8 text": ("apply", latin_plan),
+        "p.jsonl, line 1: not a row of a plan: it is no JSON object": ("apply", list_of_rows),
+        "row.jsonl, line 1: not a row of a plan: it has no status, genre": ("apply", incomplete),
+        "the vocabulary cannot be read: No such file": (*words, "gone.toml"),
+        "the vocabulary cannot be read: it is not UTF-8 text": (*words, latin),
+        "the settings cannot be read: it is not UTF-8 text": ("--config", latin, "report"),
+        "music: this is a folder; give a file": ("info", folder),
+        "gone.mp3: there is no such file": ("similar", tmp_path / "gone.mp3"),
+    }
+    for message, command in cases.items():
+        ran = genretag(*command)
+        assert message in ran.err, command
+        assert ran.status in (1, 2)
+        assert not any(word in ran.err for word in ("Errno", "codec", "__init__", "Traceback"))
+
+
+def test_no_message_repeats_the_number_of_an_error_of_the_system() -> None:
+    """``str`` of an ``OSError`` has its number and the path, which the message names already."""
+    for module in (Path(cli.__file__).parents[1]).rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        for handler in ast.walk(ast.parse(text)):
+            if not isinstance(handler, ast.ExceptHandler) or handler.type is None:
+                continue
+            caught = {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+            if not caught & {"OSError", "UnicodeDecodeError", "FileNotFoundError"}:
+                continue
+            shown = {
+                node.value.id
+                for node in ast.walk(handler)
+                if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name)
+            }
+            assert handler.name not in shown, f"{module}:{handler.lineno}: use describe_error"

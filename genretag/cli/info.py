@@ -15,10 +15,10 @@ import typer
 from genretag.cli.analysis import analyse_file
 from genretag.cli.option_groups import ANALYSIS, OUTPUT, one_call
 from genretag.cli.options import Database, JsonObject
-from genretag.cli.output import plain_table, result_console
+from genretag.cli.output import plain_table, require_file, result_console
 from genretag.cli.scan_options import ModelFile
 from genretag.decisions.policy import Windows
-from genretag.errors import RunError, UsageError
+from genretag.errors import RunError
 from genretag.text import count_windows, two_digits
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def info(
     """
     from genretag.decisions.vote import vote
 
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+    require_file(file)
     # A drawing shows the genres over time, and decodes the whole track for the log-mel.
     drawn = plot or output is not None
     covered = Windows.ALL if drawn else windows

@@ -15,7 +15,7 @@ from genretag.cli.formatting import Command, Group
 from genretag.cli.labelled import read_labels
 from genretag.cli.option_groups import OUTPUT, one_call
 from genretag.cli.options import Database, JsonObject, LabelOptions
-from genretag.cli.output import output_mode, result_console
+from genretag.cli.output import output_mode, require_file, result_console
 from genretag.cli.scan_options import Jobs, parse_jobs
 from genretag.errors import UsageError
 from genretag.text import count
@@ -171,8 +171,7 @@ def use(
         path = config.write("model", None)
         print(f"the bundled model is the default again ({path})")
         return
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+    require_file(file)
     metadata = Model(file).metadata  # a model that cannot be used is refused here, not by a scan
     path = config.write("model", str(file.resolve()))
     labels = ", ".join(metadata.labels)
@@ -188,8 +187,7 @@ def info(file: ModelArgument, card: Card = False, json: JsonObject = False) -> N
     Examples:
       genretag models info other.onnx
     """
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+    require_file(file)
     _show_model(file, card, json, try_it=True)
 
 
@@ -229,8 +227,7 @@ def calibrate(
     from genretag.training.recalibrate import recalibrate, write_recalibrated
 
     target = output or file.with_name(f"{file.stem}.calibrated.onnx")
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+    require_file(file)
     if target.suffix.lower() != ".onnx":
         raise UsageError(f"{target}: the name of a model file must end in .onnx")
     examples = read_labels(folder, LabelOptions()).examples

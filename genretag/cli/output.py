@@ -245,6 +245,14 @@ def file_progress(total: int | None, *, quiet: bool = False) -> Iterator[FilePro
         progress.close()
 
 
+def require_file(path: Path) -> None:
+    """Raise ``UsageError`` unless a path is a file."""
+    if path.is_dir():
+        raise UsageError(f"{path}: this is a folder; give a file")
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+
+
 def is_page(target: Path | None) -> bool:
     """Return whether a file name is that of an HTML page."""
     return target is not None and target.suffix.lower() in PAGE_SUFFIXES

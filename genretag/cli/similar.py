@@ -16,6 +16,7 @@ from genretag.cli.output import (
     OutputMode,
     message_console,
     output_mode,
+    require_file,
     result_console,
 )
 from genretag.cli.scan_options import ModelFile
@@ -84,8 +85,7 @@ def similar(
 
     mode = output_mode(context)
     target = _playlist_name(playlist, output)
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+    require_file(file)
     with open_databases(db) as databases:
         known = stored_analysis(databases, file, model)
     metadata, analysis = known or _analyse(file, model, db, mode)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from genretag.cli.option_groups import one_call
-from genretag.cli.output import exit_interrupted, plain_table, result_console
+from genretag.cli.output import exit_interrupted, plain_table, require_file, result_console
 from genretag.cli.scan_options import parse_jobs
 from genretag.errors import UsageError
 
@@ -125,8 +125,8 @@ def requested_systems(options: SystemOptions, *, deep: bool) -> list[str]:
         raise UsageError("--system takes one name; --compare takes several")
     if baselines.ENSEMBLE in names:
         baselines.parse_members(options.members)
-    if options.weights is not None and not options.weights.is_file():
-        raise UsageError(f"{options.weights}: there is no such file")
+    if options.weights is not None:
+        require_file(options.weights)
     baselines.check_installed(names)
     return names
 

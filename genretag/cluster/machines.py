@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import RunError, UsageError
+from genretag.errors import RunError, UsageError, describe_error
 
 log = logging.getLogger("genretag")
 
@@ -126,7 +126,9 @@ def _check_address(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--address {address}: nothing answers there: {error}") from error
+        raise UsageError(
+            f"--address {address}: nothing answers there: {describe_error(error)}"
+        ) from error
 
 
 def first_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -87,11 +87,14 @@ class Row:
         Raises:
             RunError: the data is not a row of a plan.
         """
+        if not isinstance(data, dict):
+            raise RunError("not a row of a plan: it is no JSON object")
         try:
             known = data if data.keys() <= _KEYS else {k: v for k, v in data.items() if k in _KEYS}
             row = cls(**known)
         except TypeError as error:
-            raise RunError(f"not a row of a plan: {error}") from error
+            missing = ", ".join(field for field in _REQUIRED if field not in known)
+            raise RunError(f"not a row of a plan: it has no {missing}") from error
         valid = isinstance(row.path, str) and all(map(_is_word_list, (row.old, row.new)))
         if not valid or row.action not in set(Action) or not are_plans(row.fields):
             raise RunError(f"not a row of a plan: {row.path!r}")
@@ -99,6 +102,7 @@ class Row:
 
 
 _KEYS = frozenset(f.name for f in fields(Row))
+_REQUIRED = [f.name for f in fields(Row) if f.default is MISSING and f.default_factory is MISSING]
 
 
 def _is_word_list(value: object) -> bool:

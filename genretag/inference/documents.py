@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import ModelError
+from genretag.errors import ModelError, describe_error
 from genretag.inference.metadata import ModelMetadata
 from genretag.inference.wiring import Wiring
 
@@ -54,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: it cannot be read as JSON: {error}") from error
+        raise ModelError(f"{path}: it cannot be read as JSON: {describe_error(error)}") from error
     if not isinstance(data, dict):
         raise ModelError(f"{path}: not a JSON object")
     return data

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from genretag.errors import ModelError
+from genretag.errors import ModelError, describe_error
 from genretag.inference import external, safety
 from genretag.inference.documents import sidecar
 from genretag.inference.metadata import METADATA_KEY, ModelMetadata, read_metadata
@@ -125,7 +125,9 @@ class Model:
         try:
             text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         except (UnicodeDecodeError, RuntimeError) as error:
-            raise ModelError(f"{self.path}: its metadata cannot be read: {error}") from error
+            raise ModelError(
+                f"{self.path}: its metadata cannot be read: {describe_error(error)}"
+            ) from error
         digest = hashlib.sha256(data)
         if text is not None:
             # A file of our own may have been edited: check before the first window is decoded.

@@ -15,7 +15,7 @@ from typing import IO
 from genretag.decisions.policy import Field
 from genretag.decisions.reasons import Action
 from genretag.decisions.rows import Row
-from genretag.errors import RunError, UsageError
+from genretag.errors import RunError, UsageError, describe_error
 from genretag.report.changes import written_fields
 from genretag.text import cell, escape_control, two_digits, words
 
@@ -148,7 +148,7 @@ def read_plan(path: Path) -> Iterable[Row]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: the plan cannot be read: {error}") from error
+        raise RunError(f"{path}: the plan cannot be read: {describe_error(error)}") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

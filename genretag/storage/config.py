@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import RunError
+from genretag.errors import RunError, describe_error
 
 
 def config_path() -> Path:
@@ -31,7 +31,7 @@ def read() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RunError(f"{path}: the settings cannot be read: {error}") from error
+        raise RunError(f"{path}: the settings cannot be read: {describe_error(error)}") from error
 
 
 def write(key: str, value: str | None) -> Path:
@@ -52,7 +52,9 @@ def write(key: str, value: str | None) -> Path:
         part.write_text(tomlkit.dumps(document), encoding="utf-8")
         part.replace(path)
     except (OSError, UnicodeDecodeError, tomlkit.exceptions.TOMLKitError) as error:
-        raise RunError(f"{path}: the settings cannot be written: {error}") from error
+        raise RunError(
+            f"{path}: the settings cannot be written: {describe_error(error)}"
+        ) from error
     return path
 
 

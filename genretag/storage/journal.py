@@ -11,7 +11,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from genretag.errors import RunError
+from genretag.errors import RunError, describe_error
 from genretag.storage.changes import OF_KEYS, StoredChanges
 from genretag.storage.journal_schema import KNOWN_TABLE, MIGRATIONS
 from genretag.storage.runs import StoredRuns
@@ -43,7 +43,8 @@ class Journal(StoredRuns, StoredChanges):
             with contextlib.closing(copy):
                 self._db.backup(copy)
         except (sqlite3.Error, OSError) as error:
-            raise RunError(f"{path}: the journal cannot be copied: {error}") from error
+            reason = describe_error(error)
+            raise RunError(f"{path}: the journal cannot be copied: {reason}") from error
 
     def renew_key(self, older: str, content_key: str) -> None:
         """Replace a content key of an older genretag in changes and answers."""

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import RunError, UsageError
+from genretag.errors import RunError, UsageError, describe_error
 
 READ_ONLY = "the database is read-only; make it writable, or choose another with --db"
 BUSY_SECONDS = 60  # wait for the transaction of another genretag
@@ -81,7 +81,7 @@ def connect(path: Path, migrations: Sequence[str], table: str, *, durable: bool)
             db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         _migrate(db, path, migrations)
     except (OSError, sqlite3.OperationalError) as error:
-        raise RunError(f"{path}: the database cannot be opened: {error}") from error
+        raise RunError(f"{path}: the database cannot be opened: {describe_error(error)}") from error
     except sqlite3.DatabaseError as error:
         raise BrokenDatabaseError(f"{path}: the database is damaged: {error}") from error
     return db

@@ -15,7 +15,7 @@ from genretag.decisions.vocabulary import (
     languages,
     tree_of,
 )
-from genretag.errors import UsageError
+from genretag.errors import UsageError, describe_error
 from genretag.storage.config import config_path
 
 _KEYS = frozenset(
@@ -63,7 +63,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the vocabulary cannot be read: {error}") from error
+        raise UsageError(
+            f"{path}: the vocabulary cannot be read: {describe_error(error)}"
+        ) from error
 
 
 def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
