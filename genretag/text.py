@@ -6,9 +6,10 @@ UTF-8, and spreadsheet formulas. Control characters become visible: ``\x1b``, ``
 
 from __future__ import annotations
 
+import difflib
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # A tag may hold a megabyte, or a thousand genres; a report must not be flooded by one file.
@@ -87,3 +88,18 @@ def round_down(share: float, digits: int) -> float:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 file``, ``2,000 files``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return ``; did you mean X?`` with the nearest known name; empty if none is similar.
+
+    ``cutoff``: the least similarity, 0 to 1, as ``difflib`` computes it.
+    """
+    near = difflib.get_close_matches(name, list(known), 1, cutoff)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def suggestion_or_all(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` or, if no known name is similar, ``; there are A, B``."""
+    names = list(known)
+    return suggestion(name, names) or f"; there are {', '.join(names)}"

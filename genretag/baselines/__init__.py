@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from genretag.errors import RunError, UsageError
 from genretag.features import AnyFrontEnd, MelFrontEnd, WaveformFrontEnd
 from genretag.features.summary import SummaryFrontEnd
+from genretag.text import suggestion
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,6 @@ def parse_systems(text: str) -> list[str]:
     Raises:
         UsageError: there is no such system; the message suggests a similar one.
     """
-    import difflib
-
     known = [*SYSTEMS, ENSEMBLE]
     names = (
         known
@@ -206,12 +205,8 @@ def parse_systems(text: str) -> list[str]:
     )
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise UsageError(
-                f"there is no system {name}"
-                + (f"; did you mean {near[0]}?" if near else "")
-                + f" (known: {', '.join(known)})"
-            )
+            hint = suggestion(name, known)
+            raise UsageError(f"there is no system {name}{hint} (known: {', '.join(known)})")
     return list(dict.fromkeys(names))
 
 

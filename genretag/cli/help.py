@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable
 from importlib import resources
@@ -14,6 +13,7 @@ from genretag.cli.formatting import help_text
 from genretag.cli.output import output_mode
 from genretag.cli.pager import paged_console
 from genretag.errors import UsageError
+from genretag.text import suggestion
 
 #: Pages in reading order.
 TOPICS = (
@@ -92,8 +92,7 @@ def _find_page(topic: str, commands: Iterable[str]) -> str:
     found = [topic] if topic in TOPICS else [name for name in TOPICS if name.startswith(topic)]
     if len(found) == 1:
         return found[0]
-    near = difflib.get_close_matches(topic, [*TOPICS, *commands], 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = suggestion(topic, [*TOPICS, *commands])
     problem = f"several pages begin so: {', '.join(found)}" if found else f"no such page{hint}"
     raise UsageError(
         f"help {topic}: {problem}; pages: {', '.join(TOPICS)} (genretag --help lists the commands)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,6 +26,7 @@ from genretag.decisions.vocabulary import Vocabulary
 from genretag.errors import UsageError
 from genretag.storage.protection import read_protection
 from genretag.storage.vocabularies import default_vocabulary, read_vocabulary
+from genretag.text import suggestion_or_all
 
 MinConfidence = Annotated[
     float | None,
@@ -297,9 +297,8 @@ def parse_names(text: str, known: Sequence[str], flag: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(n for part in text.split(",") if (n := part.strip().casefold())))
     for name in names or ("",):
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise UsageError(f"{flag} {text}: {name or 'nothing'} is no field; {hint}")
+            hint = suggestion_or_all(name, known)
+            raise UsageError(f"{flag} {text}: {name or 'nothing'} is no field{hint}")
     return names
 
 

@@ -7,7 +7,6 @@ Options that describe one call (where to write, how to print) can be set only in
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -23,6 +22,7 @@ from genretag.notify.servers import check_tables
 from genretag.storage import config as file
 from genretag.storage.protection import read_protection
 from genretag.storage.vocabularies import default_vocabulary
+from genretag.text import suggestion
 
 #: Variables that are not an option of any command.
 _OTHER_VARIABLES = frozenset({"GENRETAG_CONFIG", "GENRETAG_PLAIN"}) | SERVER_VARIABLES
@@ -128,13 +128,8 @@ def _report_unknown_variables(known: set[str]) -> None:
     """Print which GENRETAG_ variables set nothing, so that a misspelled one does not go unseen."""
     for name in sorted(os.environ):
         if name.startswith("GENRETAG_") and name not in known | _OTHER_VARIABLES:
-            print(f"genretag: {name} sets nothing{_suggestion(name, known)}", file=sys.stderr)
-
-
-def _suggestion(name: str, known: Collection[str]) -> str:
-    """Return a question about the nearest known name, if there is one."""
-    near = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+            hint = suggestion(name, sorted(known))
+            print(f"genretag: {name} sets nothing{hint}", file=sys.stderr)
 
 
 def _unknown_keys(settings: dict[str, Any], options: list[Option]) -> Iterator[str]:
@@ -157,7 +152,8 @@ def _unknown_keys(settings: dict[str, Any], options: list[Option]) -> Iterator[s
 
 def _unknown_key(shown: str, key: str, known: Collection[str]) -> str:
     """Return the message for an unknown key."""
-    return f"{file.config_path()}: {shown} is no setting{_suggestion(key.replace('-', '_'), known)}"
+    hint = suggestion(key.replace("-", "_"), sorted(known))
+    return f"{file.config_path()}: {shown} is no setting{hint}"
 
 
 @dataclass(frozen=True)

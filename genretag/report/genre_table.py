@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from genretag.atomic import atomic_write_bytes
 from genretag.decisions.tidy import Table
 from genretag.errors import RunError, UsageError
-from genretag.text import cell, escape_control
+from genretag.text import cell, escape_control, suggestion
 
 OLD, NEW, FILES = "old value", "new value", "files"
 _DELIMITERS = (",", ";", "\t")  # spreadsheets save with that of the user's country
@@ -68,8 +67,7 @@ def read_table(path: Path, values: Iterable[str], proposals: Table) -> dict[str,
     for number, old, new in _rows(path):
         value = by_cell.get(old, by_cell.get(old.strip()))
         if value is None:
-            near = difflib.get_close_matches(old, by_cell, 1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = suggestion(old, by_cell, cutoff=0.5)
             raise UsageError(f"{path}, line {number}: no file has the genre {old!r}{hint}")
         # An untouched cell means the proposal, even if a word has a semicolon of its own.
         proposed = proposals.get(value, [value])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from genretag.decisions.reasons import TEXT, Action, Reason
@@ -11,6 +10,7 @@ from genretag.decisions.vocabulary import normalise_genre
 from genretag.decisions.vote import Status
 from genretag.errors import UsageError
 from genretag.tags import meaningful
+from genretag.text import suggestion_or_all
 
 
 def genres_of(row: Row) -> list[str]:
@@ -51,9 +51,8 @@ def parse_reasons(names: list[str]) -> frozenset[Reason]:
     codes = {code.value: code for code in Reason}
     for name in names:
         if name not in codes:
-            near = difflib.get_close_matches(name, codes, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(codes)}"
-            raise UsageError(f"--reason {name}: there is no such reason; {hint}")
+            hint = suggestion_or_all(name, codes)
+            raise UsageError(f"--reason {name}: there is no such reason{hint}")
     return frozenset(codes[name] for name in names)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 from genretag.decisions.policy import Protect
 from genretag.errors import UsageError
 from genretag.storage import config
+from genretag.text import suggestion_or_all
 
 
 def read_protection() -> Protect:
@@ -21,9 +20,8 @@ def read_protection() -> Protect:
         raise UsageError(f"{place}: [protect] is a table of the lists {', '.join(known)}")
     for key, value in table.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise UsageError(f"{place}: [protect] {key} is no setting; {hint}")
+            hint = suggestion_or_all(key, known)
+            raise UsageError(f"{place}: [protect] {key} is no setting{hint}")
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise UsageError(f'{place}: [protect] {key} is a list of texts: {key} = ["..."]')
     return Protect(**{key: tuple(texts) for key, texts in table.items()})

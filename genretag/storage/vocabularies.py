@@ -17,6 +17,7 @@ from genretag.decisions.vocabulary import (
 )
 from genretag.errors import UsageError, describe_error
 from genretag.storage.config import config_path
+from genretag.text import suggestion
 
 _KEYS = frozenset(
     (
@@ -69,15 +70,9 @@ def _text(path: Path) -> str:
 
 
 def _built(data: dict[str, Any], path: Path, *, beets: bool) -> Vocabulary:
-    import difflib
-
     for key in data:
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1)
-            raise UsageError(
-                f"{path}: {key} is no key of a vocabulary"
-                + (f"; did you mean {near[0]}?" if near else "")
-            )
+            raise UsageError(f"{path}: {key} is no key of a vocabulary{suggestion(key, _KEYS)}")
     unknown = data.get("unknown")
     if unknown not in (None, "pass", "drop"):
         raise UsageError(f'{path}: unknown = {unknown!r}; "pass" or "drop"')
