@@ -121,7 +121,6 @@ def print_rows(
     are.
     """
     from genretag.report.formats import is_stdout, write_json, write_report
-    from genretag.report.terminal import print_report
 
     quiet = mode.quiet if show_progress is None else not show_progress
     if summary is None:
@@ -134,14 +133,22 @@ def print_rows(
             write_report(progress.counted(rows()), output.output)
     if to_stdout:
         write_json(rows(), sys.stdout)
-    elif not summary.files:
-        pass
-    elif mode.plain and not mode.quiet:
+    elif summary.files and not mode.quiet:
+        _print_report(rows(), summary, plain=mode.plain, everything=everything, scope=scope)
+    return summary.failed
+
+
+def _print_report(
+    rows: Iterator[Row], summary: Summary, *, plain: bool, everything: bool, scope: Scope | None
+) -> None:
+    """Print rows and totals: in sentences if ``plain``, else as tables."""
+    if plain:
         from genretag.report.sentences import report_lines
 
-        for line in report_lines(rows(), summary):
+        for line in report_lines(rows, summary):
             print(line)
-    elif not mode.quiet:
-        with paged_console(wanted=everything) as console:
-            print_report(console, rows(), summary, everything=everything, scope=scope)
-    return summary.failed
+        return
+    from genretag.report.terminal import print_report
+
+    with paged_console(wanted=everything) as console:
+        print_report(console, rows, summary, everything=everything, scope=scope)

@@ -99,13 +99,17 @@ def write_all(
         counts = apply_writes(store, journal, number, writes, show, jobs)
         journal.end(number, dict(counts))
     if not mode.quiet:
-        undo = f" (run {number}; `genretag undo {number}` restores them)"
-        tail = undo if counts["written"] else ""
-        noun = "genre" if fields <= {"genre"} else "file"
-        print(f"wrote {counts['written']:,} of {count(total, noun)}{tail}", file=sys.stderr)
+        _print_written(counts["written"], total, fields, number)
     if counts["interrupted"]:
         print("stopped; the same command goes on with the rest", file=sys.stderr)
     return counts["failed"] + counts["interrupted"]
+
+
+def _print_written(written: int, total: int, fields: set[str], run: int) -> None:
+    """Print how many files were written, and what takes them back."""
+    undo = f" (run {run}; `genretag undo {run}` restores them)" if written else ""
+    noun = "genre" if fields <= {"genre"} else "file"
+    print(f"wrote {written:,} of {count(total, noun)}{undo}", file=sys.stderr)
 
 
 def show_result(progress: FileProgress, result: Result) -> None:

@@ -80,10 +80,7 @@ def write_fields(
             try:
                 step("intended")
                 make_copy(target, temp, fields, content_key, options)
-                copy_attributes(target, temp, options.preserve_mtimes, options.owner)
-                # A rename may reach the disk before the data of the file does.
-                sync(temp)
-                step("synced")
+                _finish_copy(target, temp, options)
                 if expected.audio_key is not None:
                     journal.same_audio(expected.audio_key, content_key)
                 after = store_way_back(journal, change, target, temp, before, content_key)
@@ -99,6 +96,14 @@ def write_fields(
     journal.mark(change, "replaced")
     step("marked")
     return stat_written(target, after, content_key)
+
+
+def _finish_copy(target: Path, temp: Path, options: WriteOptions) -> None:
+    """Give the copy the attributes of the file, and flush it to the disk."""
+    copy_attributes(target, temp, options.preserve_mtimes, options.owner)
+    # A rename may reach the disk before the data of the file does.
+    sync(temp)
+    step("synced")
 
 
 def store_way_back(
