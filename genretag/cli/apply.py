@@ -13,11 +13,11 @@ from genretag.cli.approval import approve_plans
 from genretag.cli.cluster import import_results
 from genretag.cli.deciding import decide_again, provisional_plan
 from genretag.cli.notify import Written, notifying
-from genretag.cli.option_groups import OUTPUT, one_call
 from genretag.cli.options import (
     ApprovalOptions,
     Database,
     NotifyServers,
+    PlanJson,
     PreserveTimes,
     ReportOptions,
     ResetRules,
@@ -55,9 +55,7 @@ def apply(
             "A plan is a .jsonl file, or results of scan --engine ray.",
         ),
     ] = None,
-    json: Annotated[
-        bool, one_call("--json", rich_help_panel=OUTPUT, help="Print the plan as JSON lines.")
-    ] = False,
+    json: PlanJson = False,
     preserve_mtimes: PreserveTimes = False,
     notify: NotifyServers = None,
     jobs: Jobs = "auto",

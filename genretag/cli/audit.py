@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, one_call, output_file
 from genretag.cli.options import Database, Json
 from genretag.cli.output import (
     PAGE_SUFFIXES,
@@ -87,11 +87,7 @@ def audit(
     ] = False,
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default="audit.html with --html",
             help="Write a .html, .csv, .jsonl or .m3u8 file.\n\n"
             "- is standard output: JSON lines, or the page with --html.",

@@ -11,7 +11,7 @@ import typer
 
 from genretag.cli.analysis import analyse_tracks, load_model
 from genretag.cli.labelled import label_table, read_labels
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, one_call, output_file
 from genretag.cli.options import Database, LabelOptions
 from genretag.cli.output import (
     PLAYLIST_SUFFIXES,
@@ -76,11 +76,7 @@ def evaluate(
     ] = False,
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default=False,
             help="With --tags: write the disagreements.\n\n"
             "As a plan (.jsonl), a table (.csv) or a playlist (.m3u8).",

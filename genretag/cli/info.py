@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.analysis import analyse_file
-from genretag.cli.option_groups import ANALYSIS, OUTPUT, one_call
+from genretag.cli.option_groups import ANALYSIS, OUTPUT, output_file
 from genretag.cli.options import Database, JsonObject
 from genretag.cli.output import plain_table, require_file, result_console
 from genretag.cli.scan_options import ModelFile
@@ -60,11 +60,7 @@ def info(
     ] = False,
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default=False,
             help="Draw into a .svg, .png or .pdf file.",
         ),

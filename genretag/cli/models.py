@@ -13,7 +13,7 @@ import typer
 from genretag.cli.analysis import analyse_tracks
 from genretag.cli.formatting import Command, Group
 from genretag.cli.labelled import read_labels
-from genretag.cli.option_groups import OUTPUT, one_call
+from genretag.cli.option_groups import OUTPUT, one_call, output_file
 from genretag.cli.options import Database, JsonObject, LabelOptions
 from genretag.cli.output import output_mode, require_file, result_console
 from genretag.cli.scan_options import Jobs, parse_jobs
@@ -204,11 +204,7 @@ def calibrate(
     ],
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default="FILE.calibrated.onnx",
             help="Model file to write.",
         ),

@@ -37,6 +37,11 @@ def one_call(*flags: str, **details: Any) -> Any:
     return typer.Option(*flags, **details)
 
 
+def output_file(**details: Any) -> Any:
+    """Declare ``-O``, the file that one call writes."""
+    return one_call("-O", "--output", metavar="FILE", rich_help_panel=OUTPUT, **details)
+
+
 def with_groups(
     command: Callable[..., Result], *, omit: Collection[str] = ()
 ) -> Callable[..., Result]:

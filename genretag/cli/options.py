@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from genretag.cli.option_groups import FILES, OUTPUT, WRITE, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, WRITE, one_call, output_file
 from genretag.notify.kinds import Kind
 
 Database = Annotated[
@@ -25,6 +25,9 @@ Database = Annotated[
     ),
 ]
 Json = Annotated[bool, one_call("--json", rich_help_panel=OUTPUT, help="Print JSON lines.")]
+PlanJson = Annotated[
+    bool, one_call("--json", rich_help_panel=OUTPUT, help="Print the plan as JSON lines.")
+]
 Relative = Annotated[
     bool,
     one_call(
@@ -110,16 +113,10 @@ class ApprovalOptions:
 class ReportOptions:
     """How a plan is shown, and where it is written."""
 
-    json: Annotated[
-        bool, one_call("--json", rich_help_panel=OUTPUT, help="Print the plan as JSON lines.")
-    ] = False
+    json: PlanJson = False
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default=False,
             help="Write the whole plan to a .csv, .jsonl or .md file.",
         ),

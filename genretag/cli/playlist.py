@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, one_call, output_file
 from genretag.cli.options import Database, Paths, Relative
 from genretag.cli.output import PLAYLIST_SUFFIXES, message_console, output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_of
@@ -68,11 +68,7 @@ def playlist(
     relative: Relative = False,
     output: Annotated[
         Path,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             help="Playlist (.m3u8) to write; with --all, a folder.\n\n- is standard output.",
         ),
     ] = Path("genretag.m3u8"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli.cluster import import_results
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, one_call, output_file
 from genretag.cli.options import Database, Json, ReportOptions
 from genretag.cli.output import OutputMode, check_page_name, is_page, message_console, output_mode
 from genretag.cli.page import write_page
@@ -131,11 +131,7 @@ class TargetOptions:
     ] = False
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default="genretag.html with --html",
             help="Write a .html, .csv, .jsonl or .md file.\n\n"
             "- is standard output: JSON lines, or the page with --html.",

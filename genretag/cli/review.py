@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, one_call, output_file
 from genretag.cli.options import Database, Paths
 from genretag.cli.output import output_mode
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths, plans_in_force, rows_in_force
@@ -26,11 +26,7 @@ def review(
     paths: Paths = None,
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default=False,
             help="Write the answers to this .jsonl file.\n\nFor genretag train --from-review.",
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli.analysis import analyse_file, stored_analysis
-from genretag.cli.option_groups import OUTPUT, one_call
+from genretag.cli.option_groups import OUTPUT, one_call, output_file
 from genretag.cli.options import Database, Json, Relative
 from genretag.cli.output import (
     PLAYLIST_SUFFIXES,
@@ -58,11 +58,7 @@ def similar(
     relative: Relative = False,
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default="similar.m3u8",
             help="Playlist (.m3u8) to write.\n\n- is standard output.",
         ),

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli.notify import notifying
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, one_call, output_file
 from genretag.cli.options import (
     ApprovalOptions,
     Database,
     NotifyServers,
+    PlanJson,
     PreserveTimes,
     ReportOptions,
 )
@@ -69,18 +70,12 @@ def tidy(
     ] = None,
     output: Annotated[
         Path | None,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             show_default=False,
             help="Write the table of genres to a .csv file, to edit it.",
         ),
     ] = None,
-    json: Annotated[
-        bool, one_call("--json", rich_help_panel=OUTPUT, help="Print the plan as JSON lines.")
-    ] = False,
+    json: PlanJson = False,
     preserve_mtimes: PreserveTimes = False,
     notify: NotifyServers = None,
     jobs: Jobs = "auto",

@@ -16,7 +16,7 @@ import typer
 from genretag.cli import systems
 from genretag.cli.analysis import analyse_tracks
 from genretag.cli.labelled import label_table, read_labels
-from genretag.cli.option_groups import FILES, OUTPUT, one_call
+from genretag.cli.option_groups import FILES, OUTPUT, one_call, output_file
 from genretag.cli.options import Database, LabelOptions
 from genretag.cli.output import exit_interrupted, message_console, output_mode, result_console
 from genretag.cli.scan_options import Device, Jobs, parse_jobs
@@ -166,11 +166,7 @@ def train(
     ] = None,
     output: Annotated[
         Path,
-        one_call(
-            "-O",
-            "--output",
-            metavar="FILE",
-            rich_help_panel=OUTPUT,
+        output_file(
             help="Model file to write.\n\nIts card and its report are written beside it.",
         ),
     ] = Path("my.onnx"),
