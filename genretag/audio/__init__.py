@@ -13,6 +13,7 @@ from genretag.audio.decoding import (
     read_windows,
     windows,
 )
+from genretag.audio.flac import streaminfo_key
 from genretag.audio.hashes import (
     FileHashes,
     check_of_sha256,
@@ -24,7 +25,6 @@ from genretag.audio.identity import Identity, content_key, identify, quick_ident
 from genretag.audio.opening import (
     KEY_DIGITS,
     DecodeLog,
-    streaminfo_key,
 )
 from genretag.audio.pieces import NoPieces, Places, piece_results, read_pieces
 from genretag.records import PIECE_SECONDS, WINDOW_SECONDS

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genretag.audio.audio_key import audio_key
-from genretag.audio.opening import DecodeLog, begin_key, opened, packets, streaminfo_key
+from genretag.audio.flac import streaminfo_key
+from genretag.audio.opening import DecodeLog, begin_key, opened, packets
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Identity:
     """
 
     content_key: str | None  # XXH3 (128 bits) of codec parameters and packets, 32 hex digits
-    second_key: str | None = None  # FLAC: shape and MD5 of the samples in STREAMINFO, if set
+    second_key: str | None = None  # FLAC: shape and MD5 of the samples, if it is complete
     audio_key: str | None = None  # a hash of parts of the audio; see ``audio_key``
     file_check: str | None = None  # a hash of the whole file; see ``hashes``
 

@@ -187,21 +187,6 @@ def begin_key(log: DecodeLog, stream: Any) -> None:
     log.add_to_key(f"{context.name}|{context.sample_rate}|{context.channels}|".encode())
 
 
-def streaminfo_key(path: Path) -> str | None:
-    """Return a key of the samples of a FLAC file from its STREAMINFO; None if it has no MD5.
-
-    The MD5 alone is equal for equal samples at another rate or with other channels, so the key
-    also has these fields (RFC 9639, section 8.2).
-    """
-    with path.open("rb") as handle:
-        handle.seek(mpeg.id3v2_size(handle.read(10)))
-        head = handle.read(4 + 4 + 34)
-    if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 0x7F != 0:
-        return None
-    shape, md5 = head[18:26], head[26:42]
-    return f"flac:{shape.hex()}:{md5.hex()}" if any(md5) else None
-
-
 def declared_seconds(container: Any, stream: Any, path: Path) -> float | None:
     """Return the length in s that a file declares, if its format declares it exactly; else None."""
     if container.format.name in _EXACT_LENGTH and stream.duration and stream.time_base:
