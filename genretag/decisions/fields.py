@@ -110,29 +110,38 @@ def _plan(
 
     if verdict.status is Status.NONMUSIC:
         return plan(Action.SKIP, Reason.NOT_MUSIC, TEXT[Reason.NOT_MUSIC])
-    blocked = _block(tag, f, policy)
-    if blocked is not None:
+    if (blocked := _block(tag, f, policy)) is not None:
         return plan(Action.SKIP, *blocked)
     ours = past is not None and bool(old) and past.wrote(f.content_key, tag, f.audio_key) == old
     if old and policy.existing is Existing.SKIP and not ours:
         return plan(Action.KEEP, Reason.HAS_FIELD, f"already has a {tag}")
-    if not has_labels(field, metadata):
-        return plan(Action.SKIP, Reason.NO_LABELS, f"the model knows no {field}s")
-    if not found:
-        return plan(Action.SKIP, Reason.UNSURE, f"no {field} is sure enough")
+    if not found or not has_labels(field, metadata):
+        return plan(Action.SKIP, *_without_labels(field, metadata))
     words = policy.vocabulary.field_words(field, list(found))
     if not words:
         text = f"the vocabulary has no word for {', '.join(found)}"
         return plan(Action.SKIP, Reason.NO_WORD, text)
     if policy.existing is Existing.APPEND and not ours:
-        known = {normalise_genre(word) for word in old}
-        words = [*old, *(word for word in words if normalise_genre(word) not in known)]
+        words = _appended(old, words)
     if words == old:
         return plan(Action.KEEP, Reason.SAME, f"already has this {tag}")
     if obstacle is not None:
         return plan(Action.SKIP, obstacle, TEXT[obstacle])
     code = _reason_to_write(old, policy, ours=ours)
     return plan(Action.WRITE, code, f"{_VERBS[code]} {tag}", words)
+
+
+def _without_labels(field: Field, metadata: ModelMetadata) -> tuple[Reason, str]:
+    """Return why a field gets no labels from the model."""
+    if not has_labels(field, metadata):
+        return Reason.NO_LABELS, f"the model knows no {field}s"
+    return Reason.UNSURE, f"no {field} is sure enough"
+
+
+def _appended(old: list[str], words: list[str]) -> list[str]:
+    """Return the old values, and those words behind them that are not among them."""
+    known = {normalise_genre(word) for word in old}
+    return [*old, *(word for word in words if normalise_genre(word) not in known)]
 
 
 _VERBS = {

@@ -22,7 +22,9 @@ BUSY_SECONDS = 60  # wait for the transaction of another genretag
 APPLICATION_ID = 0x67746167  # "gtag", in the header of every database since 1.0
 
 #: Of a new database. The rows of an analysis and of a plan take about 1 KB. In pages of 4 KB, what
-#: exceeds a quarter of a page would go to another page of its own (tables WITHOUT ROWID).
+#: exceeds a quarter of a page would go to another page of its own (tables WITHOUT ROWID). Existing
+#: databases keep theirs: only VACUUM changes the size, which rewrites the whole file, needs its
+#: space again, and works outside WAL alone, so with no other genretag running.
 _PAGE_BYTES = 8192
 
 _HEADER = b"SQLite format 3\0"
