@@ -147,8 +147,11 @@ def piece(seed: int, seconds: float, rate: int = 44_100, *, beat: bool = True) -
     return out * np.float32(0.7 / max(1e-6, float(np.abs(out).max())))
 
 
-def make_library(folder: Path) -> list[Path]:
-    """Make a library of two albums in six containers, some with genres, and a file of noise."""
+def make_library(folder: Path, seconds: float = 32) -> list[Path]:
+    """Make a library of two albums in six containers, some with genres, and a file of noise.
+
+    ``seconds`` is the length of each piece.
+    """
     kinds = (".mp3", ".flac", ".m4a", ".ogg", ".opus", ".wav")
     made = []
     for n, extension in enumerate(kinds):
@@ -158,7 +161,7 @@ def make_library(folder: Path) -> list[Path]:
         tags = {"title": f"Piece {n + 1}", "artist": album.parent.name, "album": album.name}
         if n == 1:
             tags["genre"] = "Chamber Music"
-        encode(path, piece(n, 32), 44_100, tags=tags)
+        encode(path, piece(n, seconds), 44_100, tags=tags)
         made.append(path)
     noise = folder / "Recordings" / "rain.mp3"
     noise.parent.mkdir()
