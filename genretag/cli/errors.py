@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_lib
 
 from genretag.cli.options import Database, Json
-from genretag.cli.output import plain_table, result_console
+from genretag.cli.output import result_console
 from genretag.writing.session import open_databases
 
 
@@ -16,9 +16,7 @@ def errors(json: Json = False, db: Database = None) -> None:
       genretag errors
       genretag errors --json
     """
-    from rich.text import Text
-
-    from genretag.library.urls import home_relative
+    from genretag.report.columns import print_files
     from genretag.text import escape_control
 
     with open_databases(db) as databases:
@@ -27,8 +25,8 @@ def errors(json: Json = False, db: Database = None) -> None:
         for f in failures:
             print(json_lib.dumps({**vars(f), "path": str(f.path)}))
         return
-    table = plain_table("file", "stage", "why", "tries")
-    for f in failures:
-        name, why = Text(home_relative(f.path)), Text(escape_control(f.error))
-        table.add_row(name, f.stage, why, str(f.times))
-    result_console().print(table if failures else "no file failed")
+    if not failures:
+        result_console().print("no file failed")
+        return
+    rows = [(f.path, (f.stage, escape_control(f.error), str(f.times))) for f in failures]
+    print_files(result_console(), ("file", "stage", "why", "tries"), rows, 0)

@@ -176,25 +176,23 @@ def _to_dict(track: SimilarTrack) -> dict[str, Any]:
 
 def _print_tracks(found: Neighbours, mode: OutputMode) -> None:
     """Print the tracks as a table, or as sentences with --plain."""
-    from rich.text import Text
-
-    from genretag.cli.output import plain_table
     from genretag.library.urls import home_relative
-    from genretag.text import escape_control, two_digits, words
+    from genretag.report.columns import print_files
+    from genretag.text import two_digits, word, words
 
     if not found.tracks:
         print("none of the analysed tracks has a file any more")
         return
-    table = plain_table("similarity", "file", "artist", "genre", "")
+    rows = []
     for track in found.tracks:
-        name, artist = home_relative(track.absolute), escape_control(track.artist)
+        artist = word(track.artist)
         similarity = two_digits(max(0.0, track.similarity))
         number = len(track.copies)
         copies = f"and {number} cop{'y' if number == 1 else 'ies'}" if number else ""
         if mode.plain:
-            by = f" by {artist}" if artist else ""
+            name, by = home_relative(track.absolute), f" by {artist}" if artist else ""
             print(f"{name}{by}: similarity {similarity}; genre {words(track.genres)}")
         else:
-            table.add_row(similarity, Text(name), Text(artist), Text(words(track.genres)), copies)
+            rows.append((track.absolute, (similarity, artist, words(track.genres), copies)))
     if not mode.plain:
-        result_console().print(table)
+        print_files(result_console(), ("similarity", "file", "artist", "genre", ""), rows, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -15,7 +14,14 @@ from rich.text import Text
 
 from genretag.decisions.audit import Audit, Finding
 from genretag.library.urls import home_relative
-from genretag.report.columns import GAP, cut_middle, line_of, share_width, wrapped_lines
+from genretag.report.columns import (
+    GAP,
+    common_folder,
+    cut_middle,
+    line_of,
+    share_width,
+    wrapped_lines,
+)
 from genretag.text import all_words, cell, count, escape_control, two_digits, word, words
 
 _MIN_ONE_LINE = 76  # columns of a terminal; in fewer, a track takes two lines
@@ -48,9 +54,11 @@ def page_reason(finding: Finding) -> str:
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print a line for each track, the least likely tag first, in columns below each other."""
-    folder = _common_folder(findings)
-    console.print(Text(home_relative(folder), style="bold", overflow="fold"))
-    names = [escape_control(Path(f.path).relative_to(folder)) for f in findings]
+    paths = [Path(finding.path) for finding in findings]
+    folder = common_folder(paths)
+    if folder is not None:
+        console.print(Text(home_relative(folder), style="bold", overflow="fold"))
+    names = [escape_control(p.relative_to(folder)) if folder else home_relative(p) for p in paths]
     if console.width < _MIN_ONE_LINE:
         _print_two_lines(console, findings, names)
         return
@@ -82,11 +90,6 @@ def _print_two_lines(console: Console, findings: Sequence[Finding], names: Seque
         text = Text.assemble(tag, ", sounds like ", sound)
         lines += wrapped_lines([Text(" " * _NUMBER), text], [_NUMBER, room], {0}, console)
     console.print(Text("\n").join(lines), soft_wrap=True)
-
-
-def _common_folder(findings: Sequence[Finding]) -> Path:
-    """Return the folder in which all files lie."""
-    return Path(os.path.commonpath([Path(finding.path).parent for finding in findings]))
 
 
 def _likely(finding: Finding) -> str:
