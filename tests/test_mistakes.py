@@ -103,6 +103,21 @@ def test_an_empty_folder_is_no_music_found(genretag: Program, tmp_path: Path) ->
     ran = genretag("scan", tmp_path / "empty", "--dry-run")
     assert ran.status == 0
     assert "no music found" in ran.err
+    assert "earlier scans" not in ran.err
+
+
+def test_a_folder_whose_music_is_gone_may_be_a_disk_that_is_not_mounted(
+    genretag: Program, tmp_path: Path
+) -> None:
+    music = tmp_path / "music" / "disk"
+    for place in (music, tmp_path / "music" / "disk 2"):
+        place.mkdir(parents=True)
+        synthesis.encode(place / "a.flac", synthesis.piece(1, 3), 44_100)
+    genretag("scan", music.parent, "--dry-run")
+    (music / "a.flac").unlink()
+    ran = genretag("scan", music, "--dry-run")
+    assert ran.status == 0
+    assert "earlier scans found 1 file there: is a disk not mounted?" in ran.err
 
 
 @pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="there is no /dev/full")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +106,8 @@ def scan(
             # A dry run ends here, so the next command is named.
             ends = not (asks or approval.yes)
             failed = print_plan(databases, run, report, mode, offer_apply=ends)
+            if not (mode.quiet or options.exclude):
+                _report_missing(databases, run, options.paths)
             plan = databases.store.scan(run)
             if plan is not None and approve_plans(databases, [plan], [], approval, mode):
                 if keep is not None:
@@ -112,6 +115,15 @@ def scan(
                 how, agreed = write_options(rules, preserve_mtimes), ApprovalOptions(yes=True)
                 failed += write_plan(databases, run, None, how, agreed, mode, options.jobs, written)
     raise typer.Exit(1 if failed else 0)
+
+
+def _report_missing(databases: Databases, run: int, paths: Sequence[Path]) -> None:
+    """Ask after the disk of files that earlier scans found, where a scan finds none at all."""
+    if databases.store.count_rows(run):
+        return
+    if gone := sum(databases.store.count_below(absolute(path)) for path in paths):
+        found = f"earlier scans found {count(gone, 'file')} there"
+        print(f"{found}: is a disk not mounted?", file=sys.stderr)
 
 
 def _is_covered(paths: Sequence[Path], plans: list[Scan]) -> bool:

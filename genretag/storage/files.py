@@ -92,6 +92,13 @@ class StoredFiles(Tables):
         for row in self._db.execute(sql, (json.dumps(list(keys)),)):
             yield file_row(row)
 
+    def count_below(self, top: Path) -> int:
+        """Return the number of known files below a folder, whether they are still there or not."""
+        first = os.fsencode(top).rstrip(os.fsencode(os.sep)) + os.fsencode(os.sep)
+        after = first[:-1] + bytes([first[-1] + 1])
+        sql = "SELECT count(*) FROM file WHERE path > ? AND path < ?"
+        return int(self._db.execute(sql, (first, after)).fetchone()[0])
+
     def has_older_keys(self) -> bool:
         """Return whether any content key of an older genretag is stored."""
         return self._db.execute("SELECT 1 FROM older_key LIMIT 1").fetchone() is not None
