@@ -1,9 +1,10 @@
 """Decode a file to mono samples at one rate, in 30 s windows.
 
-The decode contract: the first audio stream; the mean of its channels, or one of two that are late
-or inverted copies (see ``downmix``); float32, full scale = 1; resampled by soxr (HQ) to the
-requested rate, unless the caller takes the file's own rate, too; encoder delay handled by FFmpeg,
-which honours gapless information. Memory does not grow with the length of a track.
+The decode contract: the first audio stream; its channels restored where they were clipped (see
+``declip``); their mean, or one of two that are late or inverted copies (see ``downmix``); float32,
+full scale = 1; resampled by soxr (HQ) to the requested rate, unless the caller takes the file's own
+rate, too; encoder delay handled by FFmpeg, which honours gapless information. Memory does not grow
+with the length of a track.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from genretag.audio.downmix import Downmix
+from genretag.audio.mono import FloatArray, MonoMixer
 from genretag.audio.opening import (
     MIN_TRACK_SECONDS,
     DecodeLog,
@@ -32,84 +32,24 @@ from genretag.audio.opening import (
 from genretag.errors import TrackError
 from genretag.records import WINDOW_SECONDS
 
-FloatArray = npt.NDArray[np.float32]
 Blocks = tuple[tuple[FloatArray, int], ...]  # mono samples and their rate in Hz
 
 MIN_LAST_WINDOW_SECONDS = 10  # a shorter rest of a longer track is not analysed
 MIN_DECODED_SHARE = 0.5  # of a damaged track; with less it fails
 
 _BLOCK_SAMPLES = 1 << 16  # frames are collected to this many samples before numpy handles them
-_MAX_AMPLITUDE = 64.0  # +36 dBFS; float files may hold anything
 _MAX_CHANNELS = 64
-
-#: FFmpeg's sample formats as numpy types, and their full scale.
-_DTYPES = {
-    "u8": np.uint8,
-    "s16": np.int16,
-    "s32": np.int32,
-    "s64": np.int64,
-    "flt": np.float32,
-    "dbl": np.float64,
-}
-_FULL_SCALE = {
-    "u8": 128.0,
-    "s16": 32768.0,
-    "s32": 2147483648.0,
-    "s64": 9223372036854775808.0,
-    "flt": 1.0,
-    "dbl": 1.0,
-}
-
-
-def _channels(frame: Any) -> list[npt.NDArray[Any]]:
-    """Return a view [samples] of each channel of a frame; nothing is copied."""
-    from av.audio.plane import AudioPlane
-
-    dtype = _DTYPES[frame.format.name.removesuffix("p")]
-    samples, channels = frame.samples, frame.layout.nb_channels
-    if frame.format.is_planar:
-        # From 8 channels on, ``frame.planes`` has one plane too many, or raises ValueError.
-        planes: list[Any] = [AudioPlane(frame, channel) for channel in range(channels)]
-        return [np.frombuffer(plane, dtype, samples) for plane in planes]
-    interleaved = np.frombuffer(frame.planes[0], dtype, samples * channels)
-    return list(interleaved.reshape(samples, channels).T)
-
-
-def _to_mono(frame: Any, downmix: Downmix) -> FloatArray:
-    """Return the mean of a frame's channels [samples] as float32, full scale = 1."""
-    name = frame.format.name.removesuffix("p")
-    views = downmix.select(_channels(frame), frame.sample_rate, _FULL_SCALE[name])
-    if len(views) == 1:
-        mono: FloatArray = views[0].astype(np.float32)
-    else:
-        mono = np.add(views[0], views[1], dtype=np.float32)
-    for view in views[2:]:
-        mono += view
-    mono *= np.float32(1 / (len(views) * _FULL_SCALE[name]))
-    if name == "u8":
-        mono -= np.float32(1)  # silence is 128
-    elif name in ("flt", "dbl"):
-        mono = _clip(mono)
-    return mono
-
-
-def _clip(mono: FloatArray) -> FloatArray:
-    """Clip samples to the amplitude limit; NaN becomes 0."""
-    if mono.min() >= -_MAX_AMPLITUDE and mono.max() <= _MAX_AMPLITUDE:  # false for NaN
-        return mono
-    finite = np.nan_to_num(mono, copy=False, posinf=0.0, neginf=0.0)
-    return np.clip(finite, -_MAX_AMPLITUDE, _MAX_AMPLITUDE)
 
 
 class FrameBuffer:
     """Collect decoded frames into larger blocks, so that numpy's overhead is paid rarely."""
 
-    def __init__(self, log: DecodeLog, downmix: Downmix) -> None:
+    def __init__(self, log: DecodeLog, mixer: MonoMixer) -> None:
         from av import AudioFifo
 
         self._new_fifo = AudioFifo
         self._fifo, self._channels = AudioFifo(), 0
-        self._log, self._samples, self._downmix = log, Counter[int](), downmix
+        self._log, self._samples, self._mixer = log, Counter[int](), mixer
 
     def add(self, frame: Any) -> Blocks:
         """Add a frame; return a block if enough samples are there or the format changed."""
@@ -142,12 +82,12 @@ class FrameBuffer:
         self._samples[rate] += block.samples
         # From sample counts: a sum of seconds would drift.
         self._log.seconds = sum(n / r for r, n in self._samples.items())
-        return ((_to_mono(block, self._downmix), rate),)
+        return ((self._mixer.mono(block), rate),)
 
 
 def _decode_stream(container: Any, stream: Any, log: DecodeLog) -> Iterator[tuple[FloatArray, int]]:
     """Yield (mono block, sample rate) of a stream, skipping packets that do not decode."""
-    buffer = FrameBuffer(log, Downmix())
+    buffer = FrameBuffer(log, MonoMixer())
     for packet in packets(container, stream):
         if packet.size:
             log.add_to_key(packet)

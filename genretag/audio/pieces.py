@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from genretag.audio.decoding import Collectors, FloatArray, FrameBuffer, Samples, Window, resample
-from genretag.audio.downmix import Downmix
+from genretag.audio.decoding import Collectors, FrameBuffer, Samples, Window, resample
+from genretag.audio.mono import FloatArray, MonoMixer
 from genretag.audio.mpeg import BlockReader, SpanReader
 from genretag.audio.opening import (
     Access,
@@ -80,9 +80,9 @@ def piece_results(
         log.seconds = log.declared_seconds or (container.duration or 0) / 1e6
         if log.seconds <= 0 or not stream.time_base:
             raise NoPieces("its length is not known")
-        downmix = Downmix()
+        mixer = MonoMixer()
         for start in places(log.seconds):
-            samples, native = _read_piece(_Source(container, stream, reader), start, downmix)
+            samples, native = _read_piece(_Source(container, stream, reader), start, mixer)
             if native not in collectors:
                 samples, native = resample(samples, native, rate), rate
             collector = collectors[native]()
@@ -110,10 +110,10 @@ class _Source:
             self.container.seek(at, stream=self.stream, unsupported_byte_offset=True)
 
 
-def _read_piece(source: _Source, start: float, downmix: Downmix) -> tuple[FloatArray, int]:
+def _read_piece(source: _Source, start: float, mixer: MonoMixer) -> tuple[FloatArray, int]:
     """Return the samples [n] of a piece, mono, and their rate in Hz."""
     seconds = PIECE_SECONDS + PIECE_MARGIN_SECONDS
-    buffer, blocks = FrameBuffer(DecodeLog(), downmix), list[FloatArray]()
+    buffer, blocks = FrameBuffer(DecodeLog(), mixer), list[FloatArray]()
     early, native = None, 0
     for at, frame in _frames_from(source, start):
         if early is None:
