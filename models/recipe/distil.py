@@ -25,7 +25,7 @@ from genretag.training.network import Backbone, Residual, Shape, Student, load_b
 from genretag.training.prefetch import Prefetch
 from models.recipe.answers import JOINT_DIMS, Example, Joint, parse_front_end, read_examples
 from models.recipe.corpus import read_clips
-from models.recipe.recordings import Change, decoded_clip
+from models.recipe.recordings import FULL_SCALE, Change, decoded_clip, to_16_bits
 from models.recipe.songs import read_songs
 
 FloatArray = npt.NDArray[np.float32]
@@ -40,7 +40,6 @@ EMA_DECAY = 0.998
 NORM_BATCHES = 60  # from which averaged weights get the statistics of their batch norms
 BLOCKS, HIDDEN = 1, 0  # of the student's shape; 2 and 768 were no better
 _CHECKPOINT, _REPORT = 500, 50  # steps
-_FULL_SCALE = np.float32(1 << 15)
 _REFRESH = 200  # batches after which new examples are looked for
 
 
@@ -103,7 +102,7 @@ class Batches:
         first = (example.start + start) * end.hop_length
         count = (frames - 1) * end.hop_length + end.n_fft
         # a few seconds more than the change can need
-        piece = recording[first : first + 2 * count].astype(np.float32) / _FULL_SCALE
+        piece = recording[first : first + 2 * count].astype(np.float32) / FULL_SCALE
         x = Change.drawn(self.rng)(piece, 0, count)
         mel, energy = parse_front_end(x, self.log_mel)
         return np.exp(mel[:frames]), energy[:frames]
@@ -319,8 +318,7 @@ def recordings_of(data: Path, examples: list[Example]) -> dict[int, npt.NDArray[
     """Return the samples of the clips of which there are examples: 16 kHz, 16 bits."""
     clips, out = read_clips(data), {}
     for index in sorted({e.clip for e in examples if e.clip >= 0}):
-        x = decoded_clip(data, clips[index]) * (_FULL_SCALE - 1)
-        out[index] = np.clip(np.rint(x), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+        out[index] = to_16_bits(decoded_clip(data, clips[index]))
     return out
 
 

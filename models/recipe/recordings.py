@@ -22,6 +22,7 @@ from models.recipe.teachers import RATE
 FloatArray = npt.NDArray[np.float32]
 
 LONGEST = 31 * RATE  # samples of a clip
+FULL_SCALE = np.float32(1 << 15)  # of the samples of 16 bits that are kept
 _SPEED_SHARE, _DELAY_SHARE, _CLIPPED_SHARE = 0.5, 0.3, 0.5
 _SPEED = 0.1  # highest deviation of the natural logarithm of the speed
 _DELAYS = (0.0002, 0.006)  # s
@@ -35,6 +36,11 @@ def decoded_clip(data: Path, clip: Clip) -> FloatArray:
     blocks = audio.decode(path_of(data, clip), RATE, audio.DecodeLog())
     x = np.concatenate(list(blocks))[:LONGEST]
     return np.pad(x.astype(np.float32), (0, max(0, RATE // 10 - len(x))))
+
+
+def to_16_bits(x: FloatArray) -> npt.NDArray[np.int16]:
+    """Return samples as integers of 16 bits."""
+    return np.clip(np.rint(x * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from models.recipe.answers import (
     save,
     towards_their_mean,
 )
+from models.recipe.recordings import to_16_bits
 from models.recipe.teachers import NAMES, RATE, RATE_MN04, Teachers
 
 FloatArray = npt.NDArray[np.float32]
@@ -35,7 +36,6 @@ PIECES = 8  # of a song, at most
 SECONDS, SEGMENT_SECONDS = 30, 10
 FIRST_ID = 1_000_000  # of the pieces of songs, among the numbers of clips
 _LEAST_RMS = 1e-3  # a quieter piece is left out
-_FULL_SCALE = np.float32(1 << 15)
 
 
 def starts_of(seconds: float) -> list[float]:
@@ -74,7 +74,7 @@ def _answers_of(
     return {
         "mel": mel.astype(np.float16),
         "energy": energy.astype(np.float32),
-        "samples": np.clip(np.rint(half * _FULL_SCALE), -32768, 32767).astype(np.int16),
+        "samples": to_16_bits(half),
         "emb": np.concatenate([embeddings, *rows(1)], axis=1).astype(np.float16),
         "prob": np.concatenate([1 / (1 + np.exp(-logits)), *rows(0)], axis=1).astype(np.float16),
     }
