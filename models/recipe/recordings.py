@@ -15,7 +15,6 @@ import numpy.typing as npt
 from scipy import fft
 
 from genretag import audio
-from genretag.audio import declip
 from models.recipe.corpus import Clip, path_of
 from models.recipe.teachers import RATE
 
@@ -28,7 +27,6 @@ _SPEED = 0.1  # highest deviation of the natural logarithm of the speed
 _DELAYS = (0.0002, 0.006)  # s
 _OVERDRIVE = (2.0, 18.0)  # dB above the level at which the highest peak is not clipped
 _SOFT_SHARE = 0.3  # of clipped recordings that are driven into a soft limiter
-_RESTORED_SHARE = 0.7  # of the others; a lossy codec hides plateaus from a scan
 
 
 def decoded_clip(data: Path, clip: Clip) -> FloatArray:
@@ -52,7 +50,6 @@ class Change:
     level: float = 0.0  # of the copy, 0 to 1
     overdrive: float = 0.0  # dB; 0: not clipped
     soft: bool = False
-    restored: bool = False  # after clipping, as a scan does
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Change:
@@ -65,8 +62,7 @@ class Change:
             level = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.3, 1))
         if rng.random() < _CLIPPED_SHARE:
             overdrive = float(rng.uniform(*_OVERDRIVE))
-        soft, restored = rng.random(2) < (_SOFT_SHARE, _RESTORED_SHARE)
-        return cls(speed, delay, level, overdrive, bool(soft), bool(restored and not soft))
+        return cls(speed, delay, level, overdrive, bool(rng.random() < _SOFT_SHARE))
 
     def __call__(self, x: FloatArray, start: int, count: int) -> FloatArray:
         """Return ``count`` samples of a changed recording from sample ``start`` of it on.
@@ -93,6 +89,4 @@ class Change:
         at_twice = fft.irfft(spectrum, 2 * out)
         top = max(peak * len(spectrum) / (out + 1), 1e-6) * 10 ** (-self.overdrive / 20)
         held = np.tanh(at_twice / top) * top if self.soft else np.clip(at_twice, -top, top)
-        if self.restored:
-            held = declip.restored(held, 2 * RATE)
         return np.asarray(fft.rfft(held.astype(np.float32)))[: out // 2 + 1]
