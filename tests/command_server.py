@@ -42,6 +42,12 @@ _TRAINING = (
 #: Command -> modules that its process starts with, beyond those of every command.
 _MODULES = {"train": _TRAINING, "evaluate": _TRAINING, "models": _TRAINING}
 
+#: A forked process has only the thread that forks: no library may start another on import.
+_ONE_THREAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+
 _SIZE = struct.Struct("!I")
 
 
@@ -62,7 +68,7 @@ class CommandServer:
         self._socket, theirs = socket.socketpair()
         self._lock = threading.Lock()
         command = [sys.executable, __file__, str(theirs.fileno())]
-        environment = {**os.environ, "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+        environment = {**os.environ, **_ONE_THREAD}
         environment.pop("FORCE_COLOR", None)
         self._process = subprocess.Popen(
             command, env=environment, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL
@@ -94,7 +100,10 @@ class CommandServer:
         streams = _Streams(stdin_write, stdin, out_read, err_read)
         answer.settimeout(timeout)
         with answer, answer.makefile("r") as lines:
-            pid = int(lines.readline())
+            first = lines.readline()
+            if not first:
+                raise RuntimeError("the process that commands are forked from has ended")
+            pid = int(first)
             try:
                 status = int(lines.readline())
             except TimeoutError:
@@ -138,7 +147,7 @@ class _Streams:
     def finish(self) -> tuple[bytes, bytes]:
         """Wait for the end of both outputs and return them."""
         for thread in self._threads:
-            thread.join(60)
+            thread.join()
         out, err = (self._output[descriptor] for descriptor in self._order)
         return out, err
 
