@@ -126,8 +126,8 @@ def undo(
         found = f"; {count(len(moved), 'file')} had been moved" if moved else ""
         found += f"; another genretag restored {before:,}" if before else ""
         print(
-            f"restored {_what(wanted)}{counts['undone']:,} of {count(total, 'file')},"
-            f" byte for byte{found}",
+            f"restored {_what(wanted)}{counts['undone']:,} of {count(total, 'file')}"
+            f"{', byte for byte' if counts['undone'] else ''}{found}",
             file=sys.stderr,
         )
     raise typer.Exit(1 if counts["failed"] or counts["interrupted"] else 0)
