@@ -207,3 +207,22 @@ def test_a_track_that_decodes_in_part_is_left_alone(
     assert process.wait(30) == 0
     assert (music / "part.flac").read_bytes() == data[: len(data) * 3 // 4]
     assert b"is the copy complete" in process.stderr.read()
+
+
+def test_a_file_that_failed_is_named_once_until_it_changes(
+    start: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    (music / "broken.flac").write_bytes(b"no music")
+    said = []
+    for n in range(3):
+        synthesis.encode(music / f"{n}.flac", synthesis.piece(n, 3), 44_100)
+        if n == 2:
+            (music / "broken.flac").write_bytes(b"still no music")
+        process = start()
+        assert until(lambda name=f"{n}.flac": bool(genre(music / name)))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        said.append(process.stderr.read().count(b"broken.flac"))
+    assert said == [1, 0, 1]

@@ -165,13 +165,17 @@ def _without_incomplete(row: Row) -> Row:
 
 
 def _changed_files(databases: Databases, paths: list[Path]) -> list[Found]:
-    """Return the music files below paths that are not in the database as they are now."""
+    """Return the music files below paths that the database does not know as they are now."""
     from genretag.library.urls import absolute
     from genretag.library.walk import Found, walk
     from genretag.scan.unchanged import stat_fields
 
     def is_known(found: Found) -> bool:
-        stored = databases.store.file(absolute(found.path))
+        path = absolute(found.path)
+        # A file that failed is tried again once it changes.
+        if (failure := databases.store.failure(path)) is not None:
+            return (failure.size, failure.mtime_ns) == (found.size, found.mtime_ns)
+        stored = databases.store.file(path)
         return stored is not None and stat_fields(stored) == stat_fields(found)
 
     return [f for f in walk(paths) if isinstance(f, Found) and not is_known(f)]
