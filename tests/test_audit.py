@@ -233,6 +233,21 @@ def test_files_without_scores_or_changed_since_are_counted(
     assert "2 files changed since the scan" in again and "could not be analysed" not in again
 
 
+def test_a_link_to_a_file_elsewhere_is_judged_as_the_scan_stored_it(
+    genretag: Program, tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "links", tmp_path / "elsewhere.flac"
+    folder.mkdir()
+    synthesis.encode(elsewhere, synthesis.piece(1, 3), 44_100, tags={"genre": "Jazz"})
+    (folder / "link.flac").symlink_to(elsewhere)
+    (folder / "broken.flac").symlink_to(tmp_path / "text.flac")
+    (tmp_path / "text.flac").write_bytes(b"no music")
+    genretag("scan", folder, "--dry-run")
+    ran = genretag("audit", folder)
+    assert "no stored scores" not in ran.err
+    assert "1 file could not be analysed" in ran.err
+
+
 def test_mistakes_get_a_message(genretag: Program, tmp_path: Path) -> None:
     assert "nothing was analysed yet" in genretag("audit").err
     wrong = genretag("audit", tmp_path / "none")

@@ -106,6 +106,9 @@ def _known_files(
             continue
         met.add(place)
         path = absolute(Path(place))
+        if found.link and not _is_stored(store, path):
+            # A scan stores a file that lies elsewhere under the name of the link.
+            path = absolute(found.path)
         file = store.file(path)
         if file is None:
             failure = store.failure(path)
@@ -125,6 +128,10 @@ def _known_files(
                 audit.not_scanned += 1
                 analysis = None
             yield path, None if analysis is None else (file, analysis)
+
+
+def _is_stored(store: AnalysisCache, path: Path) -> bool:
+    return store.file(path) is not None or store.failure(path) is not None
 
 
 def _analysis(store: AnalysisCache, metadata: ModelMetadata, file: FileRow) -> Analysis | None:
