@@ -105,7 +105,8 @@ def undo_fields(journal: Journal, run: int, change: Change, names: Collection[st
 def _check_exists(target: Path) -> None:
     """Raise if the file is not where it was written."""
     if not target.exists():
-        raise TrackError("undo", "it was moved or deleted; move it back, then undo again")
+        text = "it was moved or deleted; move it back or scan its new folder, then undo again"
+        raise TrackError("undo", text)
 
 
 def _check_as_written(change: Change) -> None:
