@@ -106,6 +106,19 @@ def test_an_empty_folder_is_no_music_found(genretag: Program, tmp_path: Path) ->
     assert "earlier scans" not in ran.err
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_an_output_that_is_not_utf8_gets_escapes(
+    genretag: Program, tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "音.flac").write_bytes(b"no music")
+    env = {"PYTHONIOENCODING": encoding}
+    ran = genretag("scan", tmp_path, "--dry-run", env=env)
+    assert (ran.status, "went wrong" in ran.err) == (1, False), ran.err
+    assert "\\u97f3.flac" in ran.out
+    page = genretag("report", "--html", "-O", "-", env=env)
+    assert "→" in page.out, page.err
+
+
 def test_a_folder_whose_music_is_gone_may_be_a_disk_that_is_not_mounted(
     genretag: Program, tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # OpenBLAS threads wait busily for 2^26 ticks by default; numpy reads this when it loads.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    _escape_what_the_output_cannot_hold()
     try:
         try:
             _run()
@@ -241,6 +242,13 @@ def _describe_os_error(error: OSError) -> str:
     if error.errno in _OUTPUT_ERRORS:  # standard output has no name
         return f"the output could not be written: {reason}"
     return f"the system refused something that genretag needs: {reason} (-vv shows what)"
+
+
+def _escape_what_the_output_cannot_hold() -> None:
+    """Print characters as escapes that the output's encoding lacks, as a pipe's on Windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

@@ -131,7 +131,7 @@ def write_text(path: Path, text: str) -> None:
         RunError: the file cannot be written.
     """
     if is_stdout(path):
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode())
         return
     try:
         path.write_text(text, encoding="utf-8")
