@@ -19,7 +19,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 Channels = Sequence[npt.NDArray[Any]]  # [samples] each, in the file's own format
 
-_SECONDS = 10.0  # of a track that one look holds for
+_SECONDS = 5.0  # of a track that one look holds for
 _LOOKED_AT = 1024  # samples of each channel, spread over a block
 _MIN_SHARE = 0.01  # of them at the highest or lowest value; loud masters have less
 _MIN_PEAK = 0.05  # full scale = 1; below, a fade-out has few values anyway

@@ -38,7 +38,7 @@ HELD_FOLDS = (0, 1)  # that the student never trained
 RUNS, STEPS = 1, 20_000  # of the training; steps of each run
 MIXES = 4_344  # changed sounds
 LABELS = sorted({*WORDS.values(), "Latin", "R&B"})
-VERSION = "2.3"
+VERSION = "2.4"
 START = Path(__file__).parent.parent / "genretag.onnx"
 
 

@@ -34,7 +34,7 @@ MUSIC_THRESHOLD, CONFIDENCE_THRESHOLD = 0.75, 0.7
 #: Labels with too few clips to show that they are right at 0.7: never surer than this.
 AT_MOST = {"R&B": 0.5}
 KINDS_BIAS = -0.25  # to the logits of other kinds of music, found on folds
-SYNTHETIC_SOUNDS, SYNTHETIC_MUSIC = 800, 150
+SYNTHETIC_SOUNDS, SYNTHETIC_MUSIC = 800, 450
 
 ABOUT: dict[str, Any] = {
     "data": (
