@@ -240,13 +240,21 @@ def test_bytes_before_the_first_mp3_frame_do_no_harm(
     assert len(samples) / RATE > 11
 
 
-def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(tmp_path: Path) -> None:
-    data = np.zeros(44_100 * 3, np.float32)
-    data[::100], data[50::100] = np.nan, 1e30
-    synthesis.encode(tmp_path / "wild.wav", data, 44_100, synthesis.Container("pcm_f32le"))
-    samples, _ = decoded(tmp_path / "wild.wav")
-    assert np.isfinite(samples).all()
-    assert np.abs(samples).max() < 1000
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("kind", "huge"), [("float32", 1e30), ("float32", np.inf), ("float64", 1e300)]
+)
+def test_a_float_wav_with_nan_and_huge_values_gives_finite_samples(
+    tmp_path: Path, kind: str, huge: float
+) -> None:
+    for channels in (1, 2):
+        data = np.zeros((44_100 * 3, channels), kind)
+        data[::100], data[50::100], data[75::100] = np.nan, huge, -huge
+        data[25::100] = [huge, -huge][:channels]
+        wavfile.write(tmp_path / "wild.wav", 44_100, data)
+        samples, _ = decoded(tmp_path / "wild.wav")
+        assert np.isfinite(samples).all()
+        assert np.abs(samples).max() < 1000
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int32", "float32", "float64"])

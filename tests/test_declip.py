@@ -113,6 +113,27 @@ def test_eight_bits_are_left_alone() -> None:
     assert Declipper().restore(channels, RATE, 128.0) is channels
 
 
+@given(seed=st.integers(0, len(SONGS) - 1), size=st.integers(1, 1023), start=st.integers(0, RATE))
+def test_a_short_block_decides_nothing(seed: int, size: int, start: int) -> None:
+    song = (SONGS[seed] * 32767).astype(np.int16)
+    short = list(song[:, start : start + size])
+    declipper = Declipper()
+    assert declipper.restore(short, RATE, 32768.0) is short
+    whole = list(song)
+    assert declipper.restore(whole, RATE, 32768.0) is whole
+    # After a clipped block, the end of the track is restored with it.
+    loud = clipped(SONGS[seed], 12)
+    declipper.restore(list(np.tile(loud, 2)), RATE, 1.0)
+    assert declipper.restore(list(loud[:, -size:]), RATE, 1.0)[0].dtype == np.float32
+    assert declipper.restore(short, 2 * RATE, 32768.0) is short
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_float32_cannot_hold_cause_no_warning() -> None:
+    huge = np.tile([0.0, 1e300, 1e300, -1e300], 500)
+    assert np.isinf(restored(huge, RATE)).sum() == 1500
+
+
 def test_a_track_is_looked_at_again_after_some_seconds() -> None:
     quiet, loud = SONGS[0] * np.float32(0.5), clipped(SONGS[0], 12)
     declipper, found = Declipper(), []

@@ -44,8 +44,9 @@ class Declipper:
         if channels[0].dtype == np.uint8:
             return channels
         if rate != self._rate:
-            self._rate, self._left = rate, 0.0
-        if self._left <= 0:
+            self._rate, self._left, self._clipped = rate, 0.0, False
+        # The extremes of a short block are a large share of it; the next block decides.
+        if self._left <= 0 and len(channels[0]) >= _LOOKED_AT:
             self._left = _SECONDS * rate
             self._clipped = any(_is_clipped(channel, full_scale) for channel in channels)
         self._left -= len(channels[0])
@@ -64,9 +65,9 @@ def _is_clipped(channel: npt.NDArray[Any], full_scale: float) -> bool:
 
 def restored(channel: npt.NDArray[Any], rate: int) -> FloatArray:
     """Return samples [n] as float32, with cubics in place of the plateaus at both extremes."""
-    x = channel.astype(np.float32)
     # Float files may hold infinities and NaN, which no comparison finds.
     with np.errstate(invalid="ignore", over="ignore"):
+        x = channel.astype(np.float32)
         for sign in (1, -1):
             _restore_above(x, sign, rate)
     return x

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.audio.declip import Declipper
+from genretag.audio.declip import Channels, Declipper
 from genretag.audio.downmix import Downmix
 
 FloatArray = npt.NDArray[np.float32]
@@ -46,6 +46,18 @@ class MonoMixer:
         # First, since the mean of clipped channels has no plateaus.
         views = self._declipper.restore(_channels(frame), rate, full_scale)
         views = self._downmix.select(views, rate, full_scale)
+        mono = _mean(views, full_scale)
+        if name == "u8":
+            mono -= np.float32(1)  # silence is 128
+        elif name in ("flt", "dbl"):
+            mono = _clip(mono)
+        return mono
+
+
+def _mean(views: Channels, full_scale: float) -> FloatArray:
+    """Return the mean of channels [samples] as float32, full scale = 1."""
+    # Float files may hold infinities, NaN and numbers that float32 cannot hold.
+    with np.errstate(invalid="ignore", over="ignore"):
         if len(views) == 1:
             mono: FloatArray = views[0].astype(np.float32)
         else:
@@ -53,11 +65,7 @@ class MonoMixer:
         for view in views[2:]:
             mono += view
         mono *= np.float32(1 / (len(views) * full_scale))
-        if name == "u8":
-            mono -= np.float32(1)  # silence is 128
-        elif name in ("flt", "dbl"):
-            mono = _clip(mono)
-        return mono
+    return mono
 
 
 def _channels(frame: Any) -> list[npt.NDArray[Any]]:
