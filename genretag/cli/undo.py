@@ -24,6 +24,7 @@ from genretag.writing.session import open_databases, writing
 
 if TYPE_CHECKING:
     from genretag.storage.changes import Change, Fields
+    from genretag.storage.journal import Journal
     from genretag.writing.apply import Result
     from genretag.writing.session import Databases
 
@@ -106,8 +107,7 @@ def undo(
             raise typer.Exit(0)
         with writing(databases), file_progress(total, quiet=mode.quiet) as progress:
             # Another genretag may have restored some of them while this one asked and waited.
-            still = {c.id for c in databases.journal.changes(states=("replaced",))}
-            changes = [c for c in changes if c.id in still]
+            changes = _still_written(databases.journal, changes)
             before = total - len(changes)
             _note_moves(databases, changes, moved)
             runs = sorted({c.run for c in changes})
@@ -206,6 +206,13 @@ def _chosen_changes(databases: Databases, wanted: _Wanted) -> tuple[list[Change]
     chosen = [c for c in chosen if any(below(place, tops) for place in places[c.id])]
     moved = {old: new for old, new in moved.items() if any(c.target == old for c in chosen)}
     return sorted(relocate(chosen, moved), key=lambda c: -c.id), moved
+
+
+def _still_written(journal: Journal, changes: list[Change]) -> list[Change]:
+    """Return the changes that are not undone; reads no runs but theirs."""
+    runs = {c.run for c in changes}
+    still = {c.id for run in runs for c in journal.changes(run, states=("replaced",))}
+    return [c for c in changes if c.id in still]
 
 
 def _note_moves(databases: Databases, changes: list[Change], moved: dict[Path, Path]) -> None:
