@@ -27,9 +27,3 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write bytes to a file as a whole or not at all."""
     with atomic_write(path) as part:
         part.write_bytes(data)
-
-
-def atomic_write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8 to a file as a whole or not at all."""
-    with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")

@@ -179,11 +179,6 @@ def _foreign() -> Mapping[str, str]:
     return out
 
 
-def changed_values(table: Table) -> frozenset[str]:
-    """Return the values that a table replaces or removes."""
-    return frozenset(value for value, words in table.items() if words != [value])
-
-
 def _distinct(words: Iterable[str]) -> list[str]:
     """Return words in order; of several spellings of a genre the first."""
     first: dict[str, str] = {}
