@@ -150,9 +150,7 @@ def test_interrupted_comparison_keeps_finished_systems_only(
     labelled_folder = comparison.collection.paths[0].parents[1]
     options = [
         "--compare",
-        "gaussian-nb,mel-cnn",
-        "--window",
-        "1",
+        "gaussian-nb,raw-cnn",
         "--epochs",
         "10000",
         "-O",
@@ -172,7 +170,7 @@ def test_interrupted_comparison_keeps_finished_systems_only(
     )
     assert process.stderr is not None
     lines = list[str]()
-    while not lines or not lines[-1].strip().startswith("mel-cnn 1/10000"):
+    while not lines or not lines[-1].strip().startswith("raw-cnn 1/10000"):
         lines.append(process.stderr.readline())
         assert lines[-1], "".join(lines)
     process.send_signal(signal.SIGINT)
