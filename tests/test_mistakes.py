@@ -226,3 +226,19 @@ def test_no_message_repeats_the_number_of_an_error_of_the_system() -> None:
                 if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name)
             }
             assert handler.name not in shown, f"{module}:{handler.lineno}: use describe_error"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports a closed pipe otherwise")
+@pytest.mark.parametrize("arguments", ["--version", "scan --help", "help safety", "players"])
+def test_a_reader_that_closes_the_pipe_ends_the_program_as_it_ends_cat(arguments: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-m", "genretag", *arguments.split()],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (cli.READER_GONE, b"")

@@ -54,6 +54,7 @@ from genretag.cli.output import OutputMode
 from genretag.errors import GenretagError, UsageError
 
 FAILED, WRONG_USAGE = 1, 2  # exit codes; 130: interrupted
+READER_GONE = 141  # 128 + SIGPIPE: what a shell reports for cat or grep before head
 _LOG_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # of -v's
 
 log = logging.getLogger("genretag")
@@ -189,7 +190,13 @@ def main() -> None:
         sys.exit(FAILED)
     except BrokenPipeError:  # the reader of the output, such as head, has closed it
         _drop_output()
-        sys.exit(FAILED)
+        sys.exit(READER_GONE)
+    except SystemExit as error:
+        # click turns a closed pipe into status 1 itself; only the context still names the cause.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _drop_output()
+        sys.exit(READER_GONE)
     except OSError as error:
         log.debug("error of the system", exc_info=True)
         _drop_output()
