@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from conftest import Program
 from genretag import cli
 from genretag.audio import synthesis
 from genretag.decisions.vocabulary import Vocabulary, misspelt_words
-from genretag.errors import UsageError
+from genretag.errors import ModelError, UsageError
+from genretag.inference.metadata import metadata_to_json, read_metadata
+from genretag.inference.model import Model
 from genretag.storage.vocabularies import read_vocabulary
 
 LABELS = ("Hip-Hop", "Classical", "Electronic---Techno")
@@ -242,3 +245,42 @@ def test_a_reader_that_closes_the_pipe_ends_the_program_as_it_ends_cat(arguments
     )
     os.close(writing)
     assert (ran.returncode, ran.stderr) == (cli.READER_GONE, b"")
+
+
+#: Words of Python's own messages; none helps a user who reads one.
+PYTHONS_WORDS = ("argument", "NoneType", "object", "Error", "int(", "literal", "char ", "convert")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"front_end": {"kind": "log-mel", "colour": 1}},
+        {"front_end": {"kind": "log-mel", "hop_length": "x"}},
+        {"front_end": 5},
+        {"labels": 5},
+        {"chunks": ["x"]},
+        {"chunks": [None]},
+        {"thresholds": None},
+        {"thresholds": {"music": "loud", "confidence": 0.5}},
+        {"thresholds": {"music": 10**400, "confidence": 0.5}},
+        {"thresholds": {"confidence": 0.5}},
+        {"about": 7},
+        {"styles": {"names": 1}},
+        {"moods": 3},
+    ],
+)
+def test_wrong_metadata_are_described_without_pythons_words(
+    changes: dict[str, object],
+) -> None:
+    text = json.dumps(json.loads(metadata_to_json(Model().metadata)) | changes)
+    with pytest.raises(ModelError) as caught:
+        read_metadata(Path("mine.onnx"), "an id", text)
+    assert str(caught.value).startswith("mine.onnx: ")
+    assert not [word for word in PYTHONS_WORDS if word in str(caught.value)], caught.value
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', "nonsense"])
+def test_metadata_that_are_no_object_are_described_without_pythons_words(text: str) -> None:
+    with pytest.raises(ModelError, match="invalid metadata") as caught:
+        read_metadata(Path("mine.onnx"), "an id", text)
+    assert not [word for word in PYTHONS_WORDS if word in str(caught.value)], caught.value

@@ -12,7 +12,7 @@ from genretag.cluster import result_files, results
 from genretag.cluster.result_files import Head
 from genretag.decisions.history import WriteHistory
 from genretag.decisions.policy import Policy
-from genretag.errors import RunError
+from genretag.errors import RunError, describe_invalid
 from genretag.inference.metadata import ModelMetadata, read_metadata
 from genretag.library.urls import to_url
 from genretag.library.walk import Found, Unreadable
@@ -91,8 +91,9 @@ class ImportEngine:
                 results.check(result, file, self._metadata)
                 yield result, file
         except (ValueError, TypeError, KeyError) as error:
+            reason = describe_invalid(error)
             raise RunError(
-                f"{to_url(self._place)}: these results cannot be imported: {error}"
+                f"{to_url(self._place)}: these results cannot be imported: {reason}"
             ) from error
 
 

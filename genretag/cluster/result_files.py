@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 import genretag
 from genretag.cluster.results import RESULT
-from genretag.errors import GenretagError, RunError
+from genretag.errors import GenretagError, RunError, describe_invalid
 from genretag.features import FEATURE_VERSION
 from genretag.inference.metadata import ModelMetadata, metadata_to_json, parse_metadata
 from genretag.library.urls import is_url, to_url
@@ -75,9 +75,7 @@ def _head(metadata: dict[bytes, bytes] | None, name: str) -> Head:
             data["features"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{name}: its head cannot be read: {type(error).__name__}: {error}"
-        ) from error
+        raise RunError(f"{name}: its head cannot be read: {describe_invalid(error)}") from error
 
 
 def part_name(scan: str, first: int) -> str:

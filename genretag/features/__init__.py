@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from genretag.errors import ModelError
+from genretag.errors import ModelError, describe_invalid
 from genretag.features.log_mel import FrontEnd, LogMel
 from genretag.features.mel import EFFICIENT_AT, LIBROSA, MUSICNN, Mel, MelFrontEnd
 from genretag.features.native import NATIVE_RATE, NativeLogMel, takes_native_rate
@@ -106,7 +106,7 @@ def parse_front_end(data: dict[str, Any]) -> AnyFrontEnd:
     try:
         found: AnyFrontEnd = _KINDS[kind][0].from_metadata(data)
     except TypeError as error:
-        raise ModelError(f"front end: {error}") from error
+        raise ModelError(f"front end: {describe_invalid(error)}") from error
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import ModelError
+from genretag.errors import ModelError, describe_invalid
 from genretag.features import AnyFrontEnd, parse_front_end
 from genretag.inference.styles import Moods, Styles
 from genretag.numeric import logit, sigmoid
@@ -133,7 +133,7 @@ def read_metadata(path: Path, model_id: str, text: str | None) -> ModelMetadata:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except ValueError as error:
-        raise ModelError(f"{path}: invalid metadata: {error}") from error
+        raise ModelError(f"{path}: invalid metadata: {describe_invalid(error)}") from error
 
 
 def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
@@ -165,8 +165,7 @@ def parse_metadata(data: Any, model_id: str) -> ModelMetadata:
     except ModelError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"invalid metadata: {what}") from error
+        raise ModelError(f"invalid metadata: {describe_invalid(error)}") from error
     _check(metadata)
     return metadata
 
