@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -143,8 +144,7 @@ class FileProgress:
         self._rate = self._recent.at(time.monotonic(), done)
         if self._bar is not None:
             self._bar.recent_rate = self._rate
-            if self._bar.total != self._total:
-                self._bar.total, self._bar.bar_format = self._total, _KNOWN_TOTAL
+            self._bar.total = self._total
             self._bar.set_postfix_str(detail, refresh=False)
             self._bar.update(step)
         elif not self._quiet and time.monotonic() - self._reported >= REPORT_SECONDS:
@@ -195,15 +195,27 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-# What matters most comes first: tqdm cuts a line that is too long for the terminal.
+# tqdm cuts a line that is too long in mid-word. The first of these that fits is shown instead.
 _KNOWN_TOTAL = (
-    "{n_fmt} of {total_fmt} files ({percentage:.0f}%), {rate_noinv_fmt}, {remaining} left{postfix}"
+    "{n_fmt} of {total_fmt} files ({percentage:.0f}%), {rate_noinv_fmt}, {remaining} left{postfix}",
+    "{n_fmt} of {total_fmt} files ({percentage:.0f}%), {rate_noinv_fmt}, {remaining} left",
+    "{n_fmt} of {total_fmt} files ({percentage:.0f}%), {remaining} left",
+    "{n_fmt} of {total_fmt} files ({percentage:.0f}%)",
+    "{n_fmt} of {total_fmt}",
+    "{percentage:.0f}%",
 )
-_UNKNOWN_TOTAL = "{n_fmt} files so far, {rate_noinv_fmt}{postfix}"
+_UNKNOWN_TOTAL = (
+    "{n_fmt} files so far, {rate_noinv_fmt}{postfix}",
+    "{n_fmt} files so far, {rate_noinv_fmt}",
+    "{n_fmt} files so far",
+    "{n_fmt} files",
+    "{n_fmt}",
+)
 
 
 def _terminal_bar(total: int | None) -> Any:
     """Return a line with total, percentage, rate and time left."""
+    from rich.cells import cell_len
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -218,6 +230,20 @@ def _terminal_bar(total: int | None) -> Any:
         def format_dict(self) -> dict[str, Any]:
             return {**super().format_dict, "rate": self.recent_rate}
 
+        def __str__(self) -> str:
+            values = self.format_dict
+            width = values.pop("ncols") or math.inf
+            first, *shorter = _KNOWN_TOTAL if self.total else _UNKNOWN_TOTAL
+            # Counts go one by one from the end, then whole parts of the line.
+            parts = (self.postfix or "").split(", ")
+            details = [", ".join(parts[:n]) for n in range(len(parts), 0, -1)]
+            candidates = [(first, text) for text in details] + [(text, "") for text in shorter]
+            for layout, detail in candidates:
+                values |= {"bar_format": layout, "postfix": detail}
+                if cell_len(line := self.format_meter(**values)) <= width:
+                    return str(line)
+            return ""
+
     # Workers are processes: neither a monitor thread nor a lock in shared memory beside them.
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
@@ -225,7 +251,6 @@ def _terminal_bar(total: int | None) -> Any:
     # look stuck. What takes a moment shows no bar at all.
     return Bar(
         total=total,
-        bar_format=_KNOWN_TOTAL if total else _UNKNOWN_TOTAL,
         unit=" files",
         file=sys.stderr,
         leave=False,
