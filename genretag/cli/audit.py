@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genretag.atomic import atomic_write
 from genretag.cli.option_groups import FILES, OUTPUT, one_call, output_file
 from genretag.cli.options import Database, Json
 from genretag.cli.output import (
@@ -305,7 +306,7 @@ def _write_file(findings: list[Finding], output: Path) -> None:
         write_findings_csv if suffix == ".csv" else write_findings_json
     )
     try:
-        with output.open("w", newline="", encoding="utf-8") as out:
+        with atomic_write(output) as part, part.open("w", newline="", encoding="utf-8") as out:
             write(findings, out)
     except OSError as error:
         raise RunError(f"{output}: the audit cannot be written: {error.strerror}") from error

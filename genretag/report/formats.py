@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
+from genretag.atomic import atomic_write, atomic_write_bytes
 from genretag.decisions.policy import Field
 from genretag.decisions.reasons import Action
 from genretag.decisions.rows import Row
@@ -118,7 +119,7 @@ def write_report(rows: Iterable[Row], path: Path) -> None:
         write_json(rows, sys.stdout)
         return
     try:
-        with path.open("w", newline="", encoding="utf-8") as out:
+        with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as out:
             WRITERS[path.suffix.lower()](rows, out)
     except OSError as error:
         raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
@@ -134,7 +135,7 @@ def write_text(path: Path, text: str) -> None:
         sys.stdout.buffer.write(text.encode())
         return
     try:
-        path.write_text(text, encoding="utf-8")
+        atomic_write_bytes(path, text.encode())
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from genretag.atomic import atomic_write_bytes
 from genretag.errors import RunError
 from genretag.library.urls import is_url, to_url
 from genretag.report.formats import is_stdout
@@ -46,7 +47,7 @@ def write_playlist(rows: Iterable[Listed], path: Path, base: Path | None = None)
         sys.stdout.buffer.write(text.encode())
         return
     try:
-        path.write_text(text, encoding="utf-8")
+        atomic_write_bytes(path, text.encode())
     except OSError as error:
         raise RunError(f"{path}: the playlist cannot be written: {error.strerror}") from error
 
