@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,7 +31,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield part
         if old is not None:
-            part.chmod(stat.S_IMODE(old.st_mode))
+            # Network and FAT file systems may know no modes.
+            with suppress(OSError):
+                part.chmod(stat.S_IMODE(old.st_mode))
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
