@@ -10,17 +10,18 @@ halves the error of the log-mel. Plateaus that a lossy codec has made uneven are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-Channels = Sequence[npt.NDArray[Any]]  # [samples] each, in the file's own format
+from genretag.audio.looks import Channels, Looks, Pace
 
-_SECONDS = 5.0  # of a track that one look holds for
+FloatArray = npt.NDArray[np.float32]
+
 _LOOKED_AT = 1024  # samples of each channel, spread over a block
+# The extremes of a shorter block are a large share of it.
+_PACE = Pace(seconds=5.0, min_samples=_LOOKED_AT)
 _MIN_SHARE = 0.01  # of them at the highest or lowest value; loud masters have less
 _MIN_PEAK = 0.05  # full scale = 1; below, a fade-out has few values anyway
 _LONGEST = 0.01  # s of a plateau: half a period of 50 Hz
@@ -32,25 +33,20 @@ class Declipper:
     """Finds clipped parts of a track and restores their peaks, block by block."""
 
     def __init__(self) -> None:
-        self._rate = 0
-        self._left = 0.0  # samples for which the look holds
-        self._clipped = False
+        self._looks = Looks(_PACE, default=False)
 
     def restore(self, channels: Channels, rate: int, full_scale: float) -> Channels:
         """Return the channels of a block, as float32 in the same scale where they were clipped.
 
-        ``rate`` is in Hz. Samples of 8 bits are left alone: too few values tell little.
+        ``rate`` is in Hz. Samples of 8 bits are left alone: any sound has few values there.
         """
         if channels[0].dtype == np.uint8:
             return channels
-        if rate != self._rate:
-            self._rate, self._left, self._clipped = rate, 0.0, False
-        # The extremes of a short block are a large share of it; the next block decides.
-        if self._left <= 0 and len(channels[0]) >= _LOOKED_AT:
-            self._left = _SECONDS * rate
-            self._clipped = any(_is_clipped(channel, full_scale) for channel in channels)
-        self._left -= len(channels[0])
-        if not self._clipped:
+
+        def look() -> bool:
+            return any(_is_clipped(channel, full_scale) for channel in channels)
+
+        if not self._looks.at(len(channels[0]), rate, look):
             return channels
         return [restored(channel, rate) for channel in channels]
 

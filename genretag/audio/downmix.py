@@ -14,17 +14,16 @@ looks found 0.6 elsewhere, in dark synthesised pads at a lag of one sample, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-Channels = Sequence[npt.NDArray[Any]]  # [samples] each, in the file's own format
+from genretag.audio.looks import Channels, Looks, Pace
 
-_SECONDS = 60.0  # of a track that one decision holds for
+FloatArray = npt.NDArray[np.float32]
+
 _MIN_LAG, _MAX_LAG = 30e-6, 0.003  # s; the mean of copies 30 µs apart loses 2.5 dB at 7.6 kHz
 _MIN_PEAK = 0.6  # correlation of copies; hardly any other music has 0.5
 _MAX_AT_ZERO = 0.8  # correlation without a lag, as a share of the peak
@@ -37,6 +36,7 @@ _MIN_SHARE = 0.25  # of the band must be compared: a few tones prove no lag
 
 _FRAMES = 4  # spread over a block
 _FRAME = 8192  # samples: 0.19 s at 44.1 kHz
+_PACE = Pace(seconds=60.0, min_samples=_FRAME)
 _WINDOW = np.hanning(_FRAME + 1)[:-1].astype(np.float32)
 
 # A rough comparison, a fifth of the work, settles it for most music.
@@ -45,6 +45,7 @@ _PARTS = 16  # of a block
 _SILENCE = 1e-4  # RMS of the differences, full scale = 1
 _ALIKE = 0.9  # correlation of channels whose mean keeps its frequencies
 _OPPOSITE = -0.95  # correlation of inverted channels, whose mean has at most 3 % of their power
+_ALL = slice(None)  # channels
 _MAX_SPREAD = 1.0  # dB, of the channels' levels; up to 0.9 in copies, also after a lossy codec
 
 
@@ -61,9 +62,7 @@ class Downmix:
     """Decides which channels of a track make its mono signal, once a minute."""
 
     def __init__(self) -> None:
-        self._rate = 0
-        self._left = 0.0  # samples for which the decision holds
-        self._alone: int | None = None  # the channel that is used; None: both
+        self._looks = Looks(_PACE, default=_ALL)
 
     def select(self, channels: Channels, rate: int, full_scale: float) -> Channels:
         """Return the channels of a block whose mean is its mono signal.
@@ -72,25 +71,24 @@ class Downmix:
         """
         if len(channels) != 2:
             return channels
-        if rate != self._rate:
-            self._rate, self._left, self._alone = rate, 0.0, None
-        # A block that is silent or short leaves the decision to the next one.
-        if self._left <= 0 and len(channels[0]) >= _FRAME:
-            # Float files may hold NaN, infinities and numbers whose squares are infinite.
-            with np.errstate(all="ignore"):
-                self._decide(channels, full_scale)
-        self._left -= len(channels[0])
-        return channels if self._alone is None else channels[self._alone : self._alone + 1]
+        look = partial(_used, channels, rate, full_scale)
+        used = self._looks.at(len(channels[0]), rate, look)
+        return channels if used == _ALL else channels[used]
 
-    def _decide(self, channels: Channels, full_scale: float) -> None:
+
+def _used(channels: Channels, rate: int, full_scale: float) -> slice | None:
+    """Return which of two channels are used; None: a silent block does not show it."""
+    # Float files may hold NaN, infinities and numbers whose squares are infinite.
+    with np.errstate(all="ignore"):
         like = _compare_roughly(channels, full_scale)
         if not like.power > _SILENCE**2:
-            return
-        self._left, self._alone = _SECONDS * self._rate, None
+            return None
+        alone = None
         if like.correlation < _OPPOSITE:
-            self._alone = 0
+            alone = 0
         elif like.correlation < _ALIKE and like.spread < _MAX_SPREAD:
-            self._alone = _copied(channels, self._rate, full_scale)
+            alone = _copied(channels, rate, full_scale)
+    return _ALL if alone is None else slice(alone, alone + 1)
 
 
 def _compare_roughly(channels: Channels, full_scale: float) -> _Likeness:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag.audio.declip import Channels, Declipper
+from genretag.audio.declip import Declipper
 from genretag.audio.downmix import Downmix
+from genretag.audio.looks import Channels
 
 FloatArray = npt.NDArray[np.float32]
 
