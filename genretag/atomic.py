@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from genretag.errors import RunError
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -40,7 +42,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes to a file as a whole or not at all."""
-    with atomic_write(path) as part:
-        part.write_bytes(data)
+@contextmanager
+def output(path: Path, what: str = "") -> Iterator[Path]:
+    """Write a file that the user asked for, as ``atomic_write``; ``what`` names its content.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        with atomic_write(path) as part:
+            yield part
+    except OSError as error:
+        subject = f"{what} " if what else ""
+        reason = error.strerror or str(error)
+        raise RunError(f"{path}: {subject}cannot be written: {reason}") from error

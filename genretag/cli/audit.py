@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.atomic import atomic_write
+from genretag import atomic
 from genretag.cli.option_groups import FILES, OUTPUT, one_call, output_file
 from genretag.cli.options import Database, Json
 from genretag.cli.output import (
@@ -24,7 +24,7 @@ from genretag.cli.output import (
 from genretag.cli.pager import paged_console
 from genretag.cli.plans import NOTHING_ANALYSED, absolute_paths
 from genretag.decisions.policy import Policy
-from genretag.errors import RunError, UsageError
+from genretag.errors import UsageError
 from genretag.storage.protection import read_protection
 from genretag.text import count
 from genretag.writing.session import open_databases
@@ -305,11 +305,11 @@ def _write_file(findings: list[Finding], output: Path) -> None:
     write: Callable[[Iterable[Finding], IO[str]], None] = (
         write_findings_csv if suffix == ".csv" else write_findings_json
     )
-    try:
-        with atomic_write(output) as part, part.open("w", newline="", encoding="utf-8") as out:
-            write(findings, out)
-    except OSError as error:
-        raise RunError(f"{output}: the audit cannot be written: {error.strerror}") from error
+    with (
+        atomic.output(output, "the audit") as part,
+        part.open("w", newline="", encoding="utf-8") as out,
+    ):
+        write(findings, out)
 
 
 def _as_row(finding: Finding) -> Row:

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from genretag.atomic import atomic_write
+from genretag.atomic import output
 from genretag.decisions.vote import Verdict, vote
 from genretag.errors import RunError, UsageError
 from genretag.features import FEATURE_VERSION
@@ -86,17 +86,13 @@ def export_embeddings(
     if first is None:
         raise RunError(f"there is nothing to export: {_why_nothing(metadata, done)}")
     dims = first.analysis.embedding.size
-    try:
-        with (
-            atomic_write(path) as part,
-            _WRITERS[path.suffix.lower()](part, metadata, dims) as writer,
-        ):
-            for lot in _lots(_same_size(first, rows, dims, done)):
-                writer.write(lot)
-                done.files += len(lot)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RunError(f"{path}: the embeddings cannot be written: {reason}") from error
+    with (
+        output(path, "the embeddings") as part,
+        _WRITERS[path.suffix.lower()](part, metadata, dims) as writer,
+    ):
+        for lot in _lots(_same_size(first, rows, dims, done)):
+            writer.write(lot)
+            done.files += len(lot)
     return done
 
 

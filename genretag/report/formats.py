@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from genretag.atomic import atomic_write, atomic_write_bytes
+from genretag.atomic import output
 from genretag.decisions.policy import Field
 from genretag.decisions.reasons import Action
 from genretag.decisions.rows import Row
@@ -118,15 +118,12 @@ def write_report(rows: Iterable[Row], path: Path) -> None:
     if is_stdout(path):
         write_json(rows, sys.stdout)
         return
-    try:
-        with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as out:
-            WRITERS[path.suffix.lower()](rows, out)
-    except OSError as error:
-        raise RunError(f"{path}: the report cannot be written: {error.strerror}") from error
+    with output(path, "the report") as part, part.open("w", newline="", encoding="utf-8") as out:
+        WRITERS[path.suffix.lower()](rows, out)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write text to a file; ``-`` is stdout.
+def write_text(path: Path, text: str, what: str = "") -> None:
+    """Write text to a file; ``-`` is stdout. ``what`` names it in a message.
 
     Raises:
         RunError: the file cannot be written.
@@ -134,10 +131,8 @@ def write_text(path: Path, text: str) -> None:
     if is_stdout(path):
         sys.stdout.buffer.write(text.encode())
         return
-    try:
-        atomic_write_bytes(path, text.encode())
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+    with output(path, what) as part:
+        part.write_bytes(text.encode())
 
 
 def read_plan(path: Path) -> Iterable[Row]:

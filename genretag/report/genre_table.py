@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from genretag.atomic import atomic_write_bytes
+from genretag.atomic import output
 from genretag.decisions.tidy import Table
 from genretag.errors import RunError, UsageError
 from genretag.text import cell, escape_control, suggestion
@@ -29,10 +29,8 @@ def write_table(path: Path, values: Mapping[str, int], table: Table) -> None:
     writer.writerow((OLD, NEW, FILES))
     for value in by_frequency(values):
         writer.writerow((cell(value), _words_cell(table.get(value, [value])), values[value]))
-    try:
-        atomic_write_bytes(path, out.getvalue().encode())
-    except OSError as error:
-        raise RunError(f"{path}: the table cannot be written: {error.strerror}") from error
+    with output(path, "the table") as part:
+        part.write_bytes(out.getvalue().encode())
 
 
 def check_table_name(path: Path) -> None:

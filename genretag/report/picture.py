@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from genretag import audio
-from genretag.atomic import atomic_write
+from genretag import atomic, audio
 from genretag.decisions.vote import Verdict, window_scores
-from genretag.errors import RunError, TrackError, UsageError
+from genretag.errors import TrackError, UsageError
 from genretag.features import LIBROSA, AnyFrontEnd, build_features
 from genretag.inference.metadata import ModelMetadata
 from genretag.records import WINDOW_SECONDS, Analysis
@@ -122,11 +121,8 @@ def save_figure(view: TrackView, title: str, output: Path) -> None:
     metadata = {"Date": None} if suffix == ".svg" else None
     with mpl.rc_context(style):
         figure = _draw_figure(view, title)
-        try:
-            with atomic_write(output) as part:
-                figure.savefig(part, metadata=metadata, dpi=120)
-        except OSError as error:
-            raise RunError(f"{output}: cannot be written: {error.strerror}") from error
+        with atomic.output(output) as part:
+            figure.savefig(part, metadata=metadata, dpi=120)
 
 
 def _draw_figure(view: TrackView, title: str) -> Any:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from genretag.atomic import atomic_write_bytes
-from genretag.errors import RunError
 from genretag.library.urls import is_url, to_url
-from genretag.report.formats import is_stdout
+from genretag.report.formats import write_text
 from genretag.tags.titles import read_title
 from genretag.text import escape_control, is_unicode
 
@@ -43,13 +40,7 @@ def write_playlist(rows: Iterable[Listed], path: Path, base: Path | None = None)
     """
     lines = ["#EXTM3U", *(line for row in rows for line in _entry(row, base))]
     text = "\n".join(lines) + "\n"
-    if is_stdout(path):
-        sys.stdout.buffer.write(text.encode())
-        return
-    try:
-        atomic_write_bytes(path, text.encode())
-    except OSError as error:
-        raise RunError(f"{path}: the playlist cannot be written: {error.strerror}") from error
+    write_text(path, text, "the playlist")
 
 
 def _entry(row: Listed, base: Path | None) -> tuple[str, str]:
