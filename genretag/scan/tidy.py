@@ -113,13 +113,15 @@ def plan_tidy(
 
     Rows of the last plan keep what it knows of the model's verdict.
     """
-    yield from (_named_as_before(cache, row, last) for row in survey.failures)
+    for failed in survey.failures:
+        earlier = _planned_before(cache, failed.absolute, last)
+        yield failed if earlier is None else replace(failed, path=earlier.path)
     for file in survey.files:
         if any(table.get(value, [value]) != [value] for value in file.genres):
             on_file()
             row = _plan_file(cache, file, tidier, table, policy, last)
             if row is not None:
-                yield _named_as_before(cache, row, last)
+                yield row
 
 
 def _plan_file(
@@ -134,12 +136,13 @@ def _plan_file(
     path, found = absolute(file.found.path), file.found
     known = cache.file(path) if file.tags is None else None
     read = known.tags if known is not None else file.tags or tags.read(path)
+    earlier = _planned_before(cache, path, last)
+    # The name that the file has in the last plan, so that both list it alike.
+    name = to_url(found.path) if earlier is None else earlier.path
     try:
         keys = known or replace(identify(path), file_check=file_check(path))
     except (OSError, TrackError) as error:
-        return failed_row(found.path, _message(error))
-    planned = cache.planned_row(last.run, path) if last is not None else None
-    earlier = Row.from_dict(planned[1]) if planned is not None else None
+        return replace(failed_row(found.path, _message(error)), path=name)
     if earlier is not None and _is_answer_to_write(earlier, read):
         return None
     base = unanalysed_row(found.path)
@@ -154,7 +157,7 @@ def _plan_file(
         base = earlier if is_same_file else replace(earlier, fields={})
     base = replace(
         base,
-        path=to_url(found.path),
+        path=name,
         size=found.size,
         mtime_ns=found.mtime_ns,
         sha256=known.sha256 or None if known is not None else None,
@@ -171,10 +174,10 @@ def _plan_file(
     return (skip_blocked(row, path, policy) or row) if row.action == Action.WRITE else row
 
 
-def _named_as_before(cache: AnalysisCache, row: Row, last: Scan | None) -> Row:
-    """Return a row with the name that the file has in the last plan, so that both list it alike."""
-    planned = cache.planned_row(last.run, row.absolute) if last is not None else None
-    return row if planned is None else replace(row, path=Row.from_dict(planned[1]).path)
+def _planned_before(cache: AnalysisCache, path: Path, last: Scan | None) -> Row | None:
+    """Return a file's row in the last plan."""
+    planned = cache.planned_row(last.run, path) if last is not None else None
+    return Row.from_dict(planned[1]) if planned is not None else None
 
 
 def _is_answer_to_write(row: Row, read: Tags) -> bool:
