@@ -215,7 +215,7 @@ def test_a_file_that_failed_is_named_once_until_it_changes(
     music = tmp_path / "music"
     music.mkdir()
     (music / "broken.flac").write_bytes(b"no music")
-    said = []
+    counts = []
     for n in range(3):
         synthesis.encode(music / f"{n}.flac", synthesis.piece(n, 3), 44_100)
         if n == 2:
@@ -224,5 +224,5 @@ def test_a_file_that_failed_is_named_once_until_it_changes(
         assert until(lambda name=f"{n}.flac": bool(genre(music / name)))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        said.append(process.stderr.read().count(b"broken.flac"))
-    assert said == [1, 0, 1]
+        counts.append(process.stderr.read().count(b"broken.flac"))
+    assert counts == [1, 0, 1]
